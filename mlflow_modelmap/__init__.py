@@ -1,0 +1,64 @@
+"""Language models as points on one map: KL divergence in bits per byte, tracked in MLflow.
+
+Public names are loaded on first use, so that importing the package imports neither torch nor
+mlflow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "InputError": "mlflow_modelmap.errors",
+    "ModelMap": "mlflow_modelmap.drivers.map",
+    "ModelMapError": "mlflow_modelmap.errors",
+    "ModelReference": "mlflow_modelmap.scoring.reference",
+    "ScoringError": "mlflow_modelmap.errors",
+    "ScoringSettings": "mlflow_modelmap.scoring.settings",
+    "TextSet": "mlflow_modelmap.texts.text_set",
+    "TrackingError": "mlflow_modelmap.errors",
+    "build_map": "mlflow_modelmap.drivers.map",
+    "compare": "mlflow_modelmap.drivers.compare",
+    "load_map": "mlflow_modelmap.drivers.map",
+    "load_trajectory": "mlflow_modelmap.drivers.trajectory",
+    "read_texts": "mlflow_modelmap.texts.read",
+    "score": "mlflow_modelmap.drivers.score",
+    "sweep": "mlflow_modelmap.drivers.sweep",
+    "trajectory": "mlflow_modelmap.drivers.trajectory",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.compare import compare as compare
+    from mlflow_modelmap.drivers.map import ModelMap as ModelMap
+    from mlflow_modelmap.drivers.map import build_map as build_map
+    from mlflow_modelmap.drivers.map import load_map as load_map
+    from mlflow_modelmap.drivers.score import score as score
+    from mlflow_modelmap.drivers.sweep import sweep as sweep
+    from mlflow_modelmap.drivers.trajectory import load_trajectory as load_trajectory
+    from mlflow_modelmap.drivers.trajectory import trajectory as trajectory
+    from mlflow_modelmap.errors import InputError as InputError
+    from mlflow_modelmap.errors import ModelMapError as ModelMapError
+    from mlflow_modelmap.errors import ScoringError as ScoringError
+    from mlflow_modelmap.errors import TrackingError as TrackingError
+    from mlflow_modelmap.scoring.reference import ModelReference as ModelReference
+    from mlflow_modelmap.scoring.settings import ScoringSettings as ScoringSettings
+    from mlflow_modelmap.texts.read import read_texts as read_texts
+    from mlflow_modelmap.texts.text_set import TextSet as TextSet

@@ -1,0 +1,17 @@
+"""Shared by every room: the three kinds of failure that a user is told about in one sentence."""
+
+
+class ModelMapError(Exception):
+    """Base of every failure whose message is meant for the user: one sentence, with its remedy."""
+
+
+class InputError(ModelMapError):
+    """What was asked for cannot be right: a value, a file, a reference, a selection of runs."""
+
+
+class ScoringError(ModelMapError):
+    """A model could not be loaded or did not give a finite log-likelihood for every text."""
+
+
+class TrackingError(ModelMapError):
+    """The MLflow store cannot be reached, or a run in it is damaged or incomplete."""

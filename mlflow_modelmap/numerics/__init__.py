@@ -1,0 +1,1 @@
+"""Numerics: numpy, scipy and scikit-learn only; never torch, never mlflow."""

@@ -1,0 +1,92 @@
+"""Numerics: the log-likelihood matrix L and the coordinates Q that a model map is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mlflow_modelmap.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class LogLikelihoodMatrix:
+    """K points by N texts.
+
+    Attributes
+    ----------
+    values
+        Log-likelihoods in nats, float64, shape (K, N), all finite.
+    points
+        K unique names.
+    text_bytes
+        UTF-8 bytes of each text, shape (N,).
+
+    Raises
+    ------
+    InputError
+        If the shapes disagree, a name occurs twice or a value is not finite.
+    """
+
+    values: np.ndarray
+    points: tuple[str, ...]
+    text_bytes: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape != (len(self.points), len(self.text_bytes)):
+            raise InputError(
+                f"A log-likelihood matrix of shape {self.values.shape} does not fit "
+                f"{len(self.points)} points and {len(self.text_bytes)} texts."
+            )
+        if len(set(self.points)) != len(self.points):
+            twice = next(p for p in self.points if self.points.count(p) > 1)
+            raise InputError(f"The point {twice!r} occurs twice; every point needs its own name.")
+        if not np.isfinite(self.values).all():
+            row, text = np.argwhere(~np.isfinite(self.values))[0]
+            raise InputError(
+                f"The log-likelihood of text {text} under {self.points[row]!r} is "
+                f"{self.values[row, text]}; score that point again."
+            )
+
+    @property
+    def mean_bytes(self) -> float:
+        """B, the mean UTF-8 bytes a text, which turns nats into bits per byte."""
+        return float(np.mean(self.text_bytes))
+
+    def keep_texts(self, keep: np.ndarray) -> LogLikelihoodMatrix:
+        """Keep the texts selected by a mask or index array; B follows from what is kept."""
+        return replace(self, values=self.values[:, keep], text_bytes=self.text_bytes[keep])
+
+    def keep_points(self, keep: np.ndarray) -> LogLikelihoodMatrix:
+        """Keep the points selected by a mask or index array."""
+        index = np.arange(len(self.points))[keep]
+        return replace(self, values=self.values[index], points=tuple(self.points[i] for i in index))
+
+
+def double_centre(values: np.ndarray) -> np.ndarray:
+    """Subtract row means (over texts), then column means (over points); shape (K, N)."""
+    rows = values - values.mean(axis=1, keepdims=True)
+    return rows - rows.mean(axis=0, keepdims=True)
+
+
+def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Q, double-centred and scaled so that squared distances are KL in bits/byte.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, N)
+        Divided by sqrt(2 N B ln 2) (paper, Section 2).
+    """
+    _, texts = matrix.values.shape
+    scale = np.sqrt(2.0 * texts * matrix.mean_bytes * np.log(2.0))
+    return double_centre(np.asarray(matrix.values, dtype=np.float64)) / scale
+
+
+def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """-mean(l) / (B ln 2) of each point, shape (K,): how well it predicts the text set."""
+    return -matrix.values.mean(axis=1) / (matrix.mean_bytes * np.log(2.0))
+
+
+def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
+    """Upper bound on the text set's entropy in bits/byte: the best point's (Appendix C)."""
+    return float(bits_per_byte(matrix).min())

@@ -1,0 +1,1 @@
+"""Scoring: torch, transformers and safetensors; never mlflow."""

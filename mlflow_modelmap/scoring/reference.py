@@ -1,0 +1,109 @@
+"""Scoring (no torch here): what people write when they mean a model."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from mlflow_modelmap.errors import InputError
+
+HUB, LOCAL, REGISTRY, RUN = "hub", "local", "registry", "run"
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model as people write it.
+
+    ``org/name`` or ``org/name@revision`` on the Hugging Face Hub, a local directory,
+    ``models:/name/1``, ``models:/name@alias`` or ``models:/m-ID`` in the MLflow Model Registry,
+    or ``runs:/RUN_ID/path`` among a run's artifacts.
+
+    Attributes
+    ----------
+    kind
+        ``hub``, ``local``, ``registry`` or ``run``.
+    name
+        The Hub name, absolute directory or MLflow URI, without the revision.
+    revision
+        Branch, tag or commit (Hub only), or None.
+    """
+
+    kind: str
+    name: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, written: str | os.PathLike[str], revision: str | None = None) -> ModelReference:
+        """Read what the user wrote; a revision may stand behind ``@`` or be given apart.
+
+        Raises
+        ------
+        InputError
+            If it is none of the forms above, names a directory that is not there, or gives a
+            revision twice or to something that has none.
+        """
+        text = os.fspath(written)
+        if not text.strip():
+            raise InputError(
+                "No model was given; write org/name, a local directory or models:/name/1."
+            )
+        for scheme, kind in (("models:/", REGISTRY), ("runs:/", RUN)):
+            if text.startswith(scheme):
+                return cls(kind, text)._without_revision(revision)
+        expanded = os.path.expanduser(text)
+        if os.path.isdir(expanded):
+            return cls(LOCAL, os.path.realpath(expanded))._without_revision(revision)
+        if text.startswith((".", "/", "~")) or os.sep in text.rstrip(os.sep).replace("/", "", 1):
+            raise InputError(
+                f"There is no directory {text!r}; give a directory that holds a model."
+            )
+        name, at, inline = text.partition("@")
+        if at and not inline:
+            raise InputError(f"The reference {text!r} ends in @; write org/name@revision.")
+        if inline and revision and inline != revision:
+            raise InputError(
+                f"The reference {text!r} names the revision {inline!r} and {revision!r} was given "
+                "as well; give one of them."
+            )
+        if not _HUB_NAME.fullmatch(name):
+            raise InputError(
+                f"{text!r} is no model reference; write org/name, org/name@revision, a local "
+                "directory, models:/name/1, models:/name@alias or runs:/RUN_ID/path."
+            )
+        return cls(HUB, name, inline or revision or None)
+
+    def _without_revision(self, revision: str | None) -> ModelReference:
+        if revision:
+            raise InputError(
+                f"A revision ({revision!r}) goes with a Hugging Face Hub model; {self.name!r} is "
+                "not one."
+            )
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model's files lie on this machine, once its reference has been resolved.
+
+    Attributes
+    ----------
+    reference
+        What the user wrote.
+    model_path
+        Directory with ``config.json`` and the weights.
+    tokenizer_path
+        Directory with the tokenizer; the same one for plain Hugging Face folders.
+    commit
+        Resolved Hub commit, or a content digest (``sha256:...``) of the directory.
+    """
+
+    reference: ModelReference
+    model_path: str
+    tokenizer_path: str
+    commit: str

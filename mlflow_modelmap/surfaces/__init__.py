@@ -1,0 +1,1 @@
+"""Surfaces: thin ways in (command line, MLflow plugin entry points, callbacks); no logic."""

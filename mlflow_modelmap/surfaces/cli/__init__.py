@@ -1,0 +1,62 @@
+"""Surface: the `modelmap` command; each subcommand is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mlflow_modelmap import __version__
+from mlflow_modelmap.errors import ModelMapError
+
+# Every command is the object of the same name in a module of this folder (`map` in map.py).
+_COMMANDS = {
+    "texts": "Build and describe text sets.",
+    "score": "Score one model as an MLflow run.",
+    "sweep": "Score many models, revisions and precisions from a plan.",
+    "map": "Gather scored runs into a model map.",
+    "compare": "KL divergence between two scored models, in words.",
+    "weights": "Distances between checkpoints in weight space.",
+    "trajectory": "KL, diffusion and anomalies along training.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' one-line help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"mlflow_modelmap.surfaces.cli.{cmd_name}")
+        return getattr(module, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="modelmap")
+def cli() -> None:
+    """Place language models, checkpoints and quantised copies on one map, in bits per byte."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's error is one sentence on stderr and exit code 1."""
+    try:
+        code = cli.main(args=arguments, prog_name="modelmap", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ModelMapError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

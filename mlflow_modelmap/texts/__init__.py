@@ -1,0 +1,1 @@
+"""Text sets: reading, building, describing; never torch, never mlflow."""

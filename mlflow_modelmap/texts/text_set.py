@@ -1,0 +1,115 @@
+"""Text sets (no torch, no mlflow): an ordered set of texts with a name and a digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mlflow_modelmap.errors import InputError
+
+
+def digest_of(texts: Sequence[str]) -> str:
+    """SHA-256 (hex) over each text in order: its UTF-8 length as 8 bytes big-endian, its bytes."""
+    sha = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8")
+        sha.update(len(data).to_bytes(8, "big"))
+        sha.update(data)
+    return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """An ordered set of N texts on which models are compared.
+
+    Parameters
+    ----------
+    name
+        What people call it; shown in the MLflow UI.
+    texts
+        N non-empty strings that UTF-8 can encode (no lone surrogates).
+    domains
+        One label a text, or None.
+    weights
+        One positive number a text, or None where every text counts alike.
+    allow_duplicates
+        Whether the same text may occur twice.
+
+    Raises
+    ------
+    InputError
+        If there is no text, or a text is empty, occurs twice or holds a lone surrogate.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    domains: tuple[str, ...] | None = None
+    weights: tuple[float, ...] | None = None
+    allow_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.texts:
+            raise InputError(f"The text set {self.name!r} holds no texts; at least one is needed.")
+        for label, values in (("domains", self.domains), ("weights", self.weights)):
+            if values is not None and len(values) != len(self.texts):
+                raise InputError(
+                    f"The text set {self.name!r} has {len(self.texts)} texts but {len(values)} "
+                    f"{label}; give one a text, or none at all."
+                )
+        if self.weights is not None and not all(w > 0 and np.isfinite(w) for w in self.weights):
+            raise InputError(
+                f"The text set {self.name!r} has a weight that is not a positive finite number; "
+                "every weight must be one."
+            )
+        self._check_texts()
+
+    def _check_texts(self) -> None:
+        first_at: dict[str, int] = {}
+        for index, text in enumerate(self.texts):
+            if not isinstance(text, str):
+                raise InputError(
+                    f"Text {index} of the text set {self.name!r} is {type(text).__name__}, "
+                    "not a string."
+                )
+            if not text.strip():
+                raise InputError(
+                    f"Text {index} of the text set {self.name!r} is empty or only white space; "
+                    "leave it out."
+                )
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    f"Text {index} of the text set {self.name!r} holds a lone surrogate "
+                    f"(U+{ord(text[error.start]):04X} at character {error.start}), which UTF-8 "
+                    "cannot encode; repair or leave out that text."
+                ) from None
+            if text in first_at and not self.allow_duplicates:
+                raise InputError(
+                    f"Texts {first_at[text]} and {index} of the text set {self.name!r} are the "
+                    "same; drop one (`modelmap texts build --duplicates drop`) or allow it "
+                    "(`--allow-duplicates`)."
+                )
+            first_at.setdefault(text, index)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the ordered texts; vectors meet on a map only if it is the same."""
+        return digest_of(self.texts)
+
+    @cached_property
+    def bytes(self) -> np.ndarray:
+        """UTF-8 bytes of each text, int64, shape (N,)."""
+        return np.array([len(text.encode("utf-8")) for text in self.texts], dtype=np.int64)
+
+    @property
+    def mean_bytes(self) -> float:
+        """Mean UTF-8 bytes a text: the B that turns nats into bits per byte."""
+        return float(self.bytes.mean())
