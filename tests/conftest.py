@@ -1,0 +1,108 @@
+"""Fixtures that every part uses: tiny models, a text set, a real sqlite store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from mlflow_modelmap import TextSet
+from tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def clean_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No active run, tracking URI or MLFLOW_* identity leaks from one test into the next."""
+    for name in (
+        "MLFLOW_RUN_ID",
+        "MLFLOW_EXPERIMENT_ID",
+        "MLFLOW_EXPERIMENT_NAME",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_REGISTRY_URI",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    import sys
+
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is not None:
+        while mlflow.active_run():
+            mlflow.end_run()
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        from mlflow.tracking import fluent
+
+        fluent._active_experiment_id = None
+
+
+@pytest.fixture(scope="session")
+def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty sqlite store: migrating takes seconds, copying it does not."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    client = mlflow.MlflowClient(f"sqlite:///{path}")
+    client.search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(_empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a fresh sqlite tracking store, set as current; artifacts lie beside it.
+
+    The experiment ``test`` is made and active.
+    """
+    import shutil
+
+    import mlflow
+
+    shutil.copy(_empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.MlflowClient(uri).create_experiment(
+        "test", artifact_location=(tmp_path / "artifacts").as_uri()
+    )
+    mlflow.set_experiment("test")
+    return uri
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A factory of tiny models on disk: `tiny_models("llama", seed=1)`; made once a session."""
+    made: dict[Any, Path] = {}
+
+    def make(architecture: str = "gpt_neox", seed: int = 0, **options: Any) -> Path:
+        key = (architecture, seed, tuple(sorted(options.items())))
+        if key not in made:
+            folder = tmp_path_factory.mktemp(f"{architecture}-{seed}-")
+            made[key] = tiny.make_model(folder, architecture, seed, **options)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_models: Callable[..., Path]) -> Path:
+    """A tiny random GPT-NeoX on disk."""
+    return tiny_models("gpt_neox")
+
+
+@pytest.fixture(scope="session")
+def texts() -> TextSet:
+    """24 short texts of different lengths."""
+    written = tuple(
+        f"{sentence[: 20 + 7 * variant]} #{variant}"
+        for sentence in tiny.SENTENCES
+        for variant in range(4)
+    )
+    return TextSet("short texts", written)
