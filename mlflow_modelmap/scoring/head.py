@@ -1,0 +1,172 @@
+"""Scoring: log-likelihoods of tokens from what goes into a model's head, never the full logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+CPU_ROWS, CPU_TILE = 2048, 1024
+GPU_ROWS, GPU_TILE = 4096, 16384
+# Sums of exponentials outside this range have over- or underflowed, or nearly.
+SMALLEST_SUM, LARGEST_SUM = 1e-25, 1e30
+
+
+@dataclass
+class TiledHead:
+    """A head ``f(W h + b)``, where f multiplies by `scale` or caps softly at `cap`.
+
+    The vocabulary is cut into tiles, and a tile's logits live in one buffer that every tile uses
+    again: memory does not grow with vocabulary x text length. Logits, exponentials and their sums
+    within a tile are float32; sums over tiles are float64.
+
+    Parameters
+    ----------
+    weight
+        (V, H), in the model's dtype.
+    bias
+        (V,), or None.
+    scale, cap
+        At most one of them; both None for a head that is a matrix product and nothing else.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+    scale: float | None = None
+    cap: float | None = None
+    _shifted: bool = False
+    _buffers: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the head lies in the processor's memory."""
+        return self.weight.device.type == "cpu"
+
+    def log_likelihoods(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Log-likelihood of each row's target, nats.
+
+        Parameters
+        ----------
+        hidden
+            (R, H), what goes into the head.
+        targets
+            (R,), token ids.
+
+        Returns
+        -------
+        torch.Tensor
+            float64, shape (R,), on the head's device.
+        """
+        rows = CPU_ROWS if self.on_cpu else GPU_ROWS
+        hidden = hidden.to(self.weight.device)
+        targets = targets.to(self.weight.device)
+        if len(hidden) <= rows:
+            return self._block(hidden, targets)
+        return torch.cat(
+            [
+                self._block(hidden[start : start + rows], targets[start : start + rows])
+                for start in range(0, len(hidden), rows)
+            ]
+        )
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """All logits in float32, shape (R, V): for a look at a few rows."""
+        out = hidden.float() @ self.weight.float().T
+        return self._finish(out if self.bias is None else out + self.bias.float())
+
+    def _block(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        wanted = self._target_logits(hidden, targets)
+        if not self._shifted:
+            total = self._sums(hidden, None)
+            poor = ~((total > SMALLEST_SUM) & (total < LARGEST_SUM))
+            count = int(poor.sum())
+            if count == 0:
+                return wanted - total.log()
+            # Where many rows need their largest logit taken off, all get that from now on.
+            self._shifted = count > len(hidden) // 8
+        else:
+            total = torch.ones(len(hidden), dtype=torch.float64, device=hidden.device)
+            poor = torch.ones(len(hidden), dtype=torch.bool, device=hidden.device)
+        normaliser = total.log()
+        normaliser[poor] = self._log_sums(hidden[poor])
+        return wanted - normaliser
+
+    def _target_logits(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        rows = self.weight.index_select(0, targets)
+        out = torch.linalg.vecdot(hidden.float(), rows.float())
+        if self.bias is not None:
+            out = out + self.bias.index_select(0, targets).float()
+        return self._finish(out).double()
+
+    def _sums(self, hidden: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
+        """Sum over the vocabulary of exp(logit - shift), float64, shape (R,)."""
+        total = torch.zeros(len(hidden), dtype=torch.float64, device=hidden.device)
+        hidden = self._operand(hidden)
+        for start in range(0, len(self.weight), self._tile):
+            logits = self._tile_logits(hidden, start)
+            if shift is not None:
+                logits.sub_(shift)
+            total += logits.exp_().sum(dim=1)
+        return total
+
+    def _log_sums(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Log of the sum over the vocabulary of exp(logit), safe for logits of any size."""
+        largest = torch.full((len(hidden),), -torch.inf, device=hidden.device)
+        operand = self._operand(hidden)
+        for start in range(0, len(self.weight), self._tile):
+            largest = torch.maximum(largest, self._tile_logits(operand, start).amax(dim=1))
+        return self._sums(hidden, largest.unsqueeze(1)).log() + largest.double()
+
+    @property
+    def _tile(self) -> int:
+        return CPU_TILE if self.on_cpu else GPU_TILE
+
+    def _operand(self, hidden: torch.Tensor) -> torch.Tensor:
+        """On CPU products are float32 whatever the model's dtype; elsewhere in that dtype."""
+        return hidden.float() if self.on_cpu else hidden.to(self.weight.dtype)
+
+    def _tile_logits(self, hidden: torch.Tensor, start: int) -> torch.Tensor:
+        weight = self.weight[start : start + self._tile]
+        shape = (len(hidden), len(weight))
+        if self.on_cpu:
+            if weight.dtype != torch.float32:
+                weight = self._buffer("weight", weight.shape).copy_(weight)
+            out = self._buffer("logits", shape)
+            torch.mm(hidden, weight.T, out=out)
+        elif weight.dtype == torch.float32:
+            out = hidden @ weight.T
+        else:
+            out = _mm_float32(hidden, weight.T)
+        if self.bias is not None:
+            out += self.bias[start : start + self._tile]
+        return self._finish(out)
+
+    def _finish(self, logits: torch.Tensor) -> torch.Tensor:
+        """What the model does to its logits after the product; in place."""
+        if self.scale is not None:
+            logits.mul_(self.scale)
+        if self.cap is not None:
+            logits.div_(self.cap).tanh_().mul_(self.cap)
+        return logits
+
+    def _buffer(self, name: str, shape: tuple[int, ...] | torch.Size) -> torch.Tensor:
+        size = shape[0] * shape[1]
+        if name not in self._buffers or self._buffers[name].numel() < size:
+            self._buffers[name] = torch.empty(size, dtype=torch.float32)
+        return self._buffers[name][:size].view(shape)
+
+
+def _mm_float32(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """A half-precision product on an accelerator that keeps its float32 sums where it can."""
+    try:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return (left @ right).float()
+
+
+def softmax_log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Log-likelihood of each row's target from full logits (R, V); float64, shape (R,)."""
+    scores = torch.log_softmax(logits.float(), dim=-1)
+    return scores.gather(1, targets.to(logits.device).unsqueeze(1)).squeeze(1).double()
