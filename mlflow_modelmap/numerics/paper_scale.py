@@ -1,0 +1,158 @@
+"""Numerics: the paper's scale of KL divergence, and any KL read out on it in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.errors import InputError
+
+ENTROPY_BOUND = 0.71
+"""Entropy of the paper's text set in bits/byte, at most (Appendix C)."""
+
+
+class Setting(NamedTuple):
+    """A row of Table 2a, in bits/byte: what differs, its name in a sentence, and its statistics."""
+
+    group: str
+    phrase: str
+    median: float
+    mean: float
+    sd: float
+
+
+PAPER_SCALE: tuple[Setting, ...] = (
+    Setting("Later", "the change of 1k steps late in Pythia's pretraining", 0.011, 0.014, 0.0050),
+    Setting("Early", "the change of 1k steps early in Pythia's pretraining", 0.067, 0.078, 0.047),
+    Setting("Seed", "the difference between two random seeds of Pythia", 0.12, 0.12, 0.0071),
+    Setting("Size", "the difference between two sizes of Pythia", 0.48, 0.61, 0.47),
+    Setting("8-bit", "the effect of 8-bit quantisation", 0.44, 0.80, 1.9),
+    Setting("4-bit", "the effect of 4-bit quantisation", 0.49, 0.91, 2.0),
+    Setting("FT", "the effect of fine-tuning", 0.40, 1.5, 3.6),
+    Setting("Intra-type", "the difference between two models of one type", 0.95, 2.8, 6.4),
+    Setting("Random", "the difference between two models taken at random", 2.2, 5.3, 8.8),
+    Setting("Layer", "the step from one layer to the next", 3.0, 8.1, 13.0),
+)
+"""Table 2a, in the paper's order."""
+
+_BY_GROUP = {row.group: row for row in PAPER_SCALE}
+_MULTIPLES = (
+    (1 / 100, "a hundredth of "),
+    (1 / 50, "a fiftieth of "),
+    (1 / 30, "a thirtieth of "),
+    (1 / 20, "a twentieth of "),
+    (1 / 15, "a fifteenth of "),
+    (1 / 12, "a twelfth of "),
+    (1 / 10, "a tenth of "),
+    (1 / 9, "a ninth of "),
+    (1 / 8, "an eighth of "),
+    (1 / 7, "a seventh of "),
+    (1 / 6, "a sixth of "),
+    (1 / 5, "a fifth of "),
+    (1 / 4, "a quarter of "),
+    (1 / 3, "a third of "),
+    (1 / 2, "half "),
+    (2 / 3, "two thirds of "),
+    (3 / 4, "three quarters of "),
+    (1.0, ""),
+    (1.5, "one and a half times "),
+    (2.0, "twice "),
+    (2.5, "two and a half times "),
+    (3.0, "three times "),
+    (4.0, "four times "),
+    (5.0, "five times "),
+    (6.0, "six times "),
+    (7.0, "seven times "),
+    (8.0, "eight times "),
+    (9.0, "nine times "),
+    (10.0, "ten times "),
+)
+_RARE = (
+    (1e-9, "less than a billionth of "),
+    (1e-6, "less than a millionth of "),
+    (1e-3, "less than a thousandth of "),
+    (7e-3, "less than a hundredth of "),
+)
+_SAME = 1.22
+_OTHER = 1.6
+_FIRST = ("Later", "Early", "Seed", "8-bit", "Random")
+_SECOND = ("8-bit", "Random", "Early")
+_BITS_IN_A_BYTE = 8.0
+
+
+def paper_scale() -> pd.DataFrame:
+    """Table 2a: columns ``group``, ``median``, ``mean``, ``sd`` in bits/byte."""
+    return pd.DataFrame(PAPER_SCALE).drop(columns="phrase")
+
+
+def in_words(kl: float, se: float | None = None) -> str:
+    """Say how large a KL divergence is, by the medians of the paper's settings (Table 2a).
+
+    Parameters
+    ----------
+    kl
+        Bits per byte.
+    se
+        Its standard error. Below 1.96 of them, the text says first that the KL is not
+        distinguishable from 0; above a quarter of the KL, "about" becomes "roughly".
+
+    Returns
+    -------
+    str
+        A phrase that can follow a colon, without a full stop.
+
+    Raises
+    ------
+    InputError
+        If either is negative or `kl` is not finite.
+
+    Examples
+    --------
+    >>> in_words(0.1)
+    "about the difference between two random seeds of Pythia; a quarter of the effect of 8-bit \
+quantisation"
+    """
+    if not np.isfinite(kl) or kl < 0:
+        raise InputError(
+            f"A KL divergence of {kl} cannot be read out; it is finite, and 0 or more."
+        )
+    if se is not None and not se >= 0:
+        raise InputError(f"A standard error of {se} is not possible; it is 0 or more.")
+    if kl == 0:
+        return "no difference at all: on every text the two agree, up to one constant"
+    plain = _plain(kl, "about" if se is None or se <= kl / 4 else "roughly")
+    if se is not None and kl <= 1.96 * se:
+        return f"not distinguishable from 0, given its standard error; taken at face value, {plain}"
+    return plain
+
+
+def _plain(kl: float, about: str) -> str:
+    nearest = min(PAPER_SCALE, key=lambda row: abs(np.log(kl / row.median)))
+    if not 1 / _SAME <= kl / nearest.median <= _SAME:
+        nearest = min((_BY_GROUP[g] for g in _FIRST), key=lambda r: abs(np.log(kl / r.median)))
+    multiple = _times(kl / nearest.median)
+    first = f"{multiple}{nearest.phrase}"
+    if not multiple.startswith(("less", "more")):
+        first = f"{about} {first}"
+    if kl > _BITS_IN_A_BYTE:
+        return f"{first}; more than the 8 bits that a byte holds"
+    for row in (_BY_GROUP[group] for group in _SECOND):
+        ratio = kl / row.median
+        if row is not nearest and 0.007 < ratio < 100 and not 1 / _OTHER < ratio < _OTHER:
+            return f"{first}; {_times(ratio)}{row.phrase}"
+    return first
+
+
+def _times(ratio: float) -> str:
+    """A ratio as words that a noun phrase can follow."""
+    for bound, words in _RARE:
+        if ratio < bound:
+            return words
+    if ratio <= 12.5:
+        return min(_MULTIPLES, key=lambda entry: abs(np.log(ratio / entry[0])))[1]
+    if ratio > 1e6:
+        return "more than a million times "
+    rounded = float(f"{ratio:.1g}") if ratio >= 30 else 5 * round(ratio / 5)
+    return f"{rounded:,.0f} times "
