@@ -1,0 +1,311 @@
+"""Tracking: find, among many, the score runs that a map is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.read_vectors import read_matrix as read_matrix
+from mlflow_modelmap.tracking.redact import redact
+from mlflow_modelmap.tracking.store import client, find_experiments
+
+PAGE = 5000
+HTTP_THREADS = 12
+
+
+@dataclass(frozen=True)
+class ScoreRun:
+    """One point of a map, and the run it comes from.
+
+    Attributes
+    ----------
+    run_id, experiment_id, start_time
+        Of the MLflow run; milliseconds since the epoch.
+    name
+        Unique among the runs selected together.
+    model, revision, commit
+        As referred to, and resolved.
+    trajectory, step
+        Where along which training it stands, or None.
+    model_type, base_model, precision
+        Its family, parent and number format, where known.
+    text_set, text_set_name
+        Whole SHA-256 digest of the text set, and its name.
+    bits_per_byte
+        As logged; `read_matrix` puts what it computes from the vector itself.
+    layer
+        Which layer of the model (0 the embeddings), or None for the model itself.
+    identity
+        Hash of everything that went into the score, or None for a run written by others.
+    artifact_uri
+        Where the run's artifacts lie.
+    tags
+        All tags of the run.
+    """
+
+    run_id: str
+    name: str
+    model: str
+    text_set: str
+    artifact_uri: str
+    experiment_id: str = ""
+    start_time: int = 0
+    revision: str | None = None
+    commit: str | None = None
+    trajectory: str | None = None
+    step: int | None = None
+    model_type: str | None = None
+    base_model: str | None = None
+    precision: str | None = None
+    text_set_name: str | None = None
+    bits_per_byte: float | None = None
+    layer: int | None = None
+    identity: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def select_runs(
+    experiments: Iterable[str] = (),
+    filter: str | None = None,
+    run_ids: Iterable[str] = (),
+    kind: str = schema.KIND_SCORE,
+    *,
+    notices: list[str] | None = None,
+    store: MlflowClient | None = None,
+) -> list[ScoreRun]:
+    """The finished runs of one kind, oldest first, each with its own name.
+
+    Parameters
+    ----------
+    experiments
+        Experiment names. With none, but a filter, all experiments are searched.
+    filter
+        MLflow filter string (`tags.x = 'y' AND params.z LIKE '...'`; MLflow knows no OR).
+    run_ids
+        Runs named one by one, beside those. A sweep's id stands for its runs, a skipped run's for
+        the run it found.
+    kind
+        ``score``, or another of `tracking.schema`'s kinds.
+    notices
+        Receives a sentence for whatever was left out.
+
+    Raises
+    ------
+    InputError
+        If nothing is asked for, nothing is found, an experiment or run is not there, a run that
+        was named is not finished or of another kind, or the filter is malformed.
+    """
+    experiments, run_ids = tuple(experiments), tuple(dict.fromkeys(run_ids))
+    if not experiments and not run_ids and not filter:
+        raise InputError("No runs were asked for; name experiments, a filter or run ids.")
+    store = store or client()
+    said = notices if notices is not None else []
+    named = _named(run_ids, kind, store)
+    found: list[Run] = []
+    if experiments or filter:
+        found = _searched(experiments, filter, kind, said, store)
+    seen = {run.info.run_id for run in named}
+    points = _latest(
+        [_score_run(run) for run in found if run.info.run_id not in seen],
+        {run.data.tags.get(schema.TAG_IDENTITY) for run in named},
+        said,
+    )
+    points += [_score_run(run) for run in named]
+    if not points:
+        where = f"experiment {', '.join(map(repr, experiments))}" if experiments else "the store"
+        but = f" ({' '.join(said)})" if said else ""
+        matching = f" matches {filter!r}" if filter else " is there"
+        raise InputError(
+            f"No finished run of kind {kind!r}{matching} in {where}{but}; score models first, or "
+            "look elsewhere."
+        )
+    points.sort(key=lambda run: (run.start_time, run.run_id))
+    return unique_names(points)
+
+
+def _searched(
+    experiments: tuple[str, ...],
+    filter: str | None,
+    kind: str,
+    notices: list[str],
+    store: MlflowClient,
+) -> list[Run]:
+    ids = [experiment.experiment_id for experiment in find_experiments(experiments, store)]
+    ours = f"tags.`{schema.TAG_KIND}` = '{kind}'"
+    runs = _search(store, ids, f"{ours} AND {filter}" if filter else ours)
+    complete = [run for run in runs if _complete(run)]
+    if len(complete) < len(runs):
+        states = Counter(_state(run) for run in runs if not _complete(run))
+        listed = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        notices.append(f"Left out {len(runs) - len(complete)} unfinished runs: {listed}.")
+    return complete
+
+
+def _search(store: MlflowClient, ids: Sequence[str], filter: str) -> list[Run]:
+    runs: list[Run] = []
+    token = None
+    while True:
+        try:
+            page = store.search_runs(list(ids), filter, max_results=PAGE, page_token=token)
+        except MlflowException as error:
+            raise InputError(
+                f"MLflow cannot search with the filter {filter!r}: {redact(error.message)}"
+            ) from error
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _named(run_ids: tuple[str, ...], kind: str, store: MlflowClient) -> list[Run]:
+    """The runs with these ids, all complete and of this kind; sweeps and skips followed."""
+    runs: list[Run] = []
+    for run in _get_runs(run_ids, store):
+        of = run.data.tags.get(schema.TAG_KIND)
+        if kind == schema.KIND_SCORE and of == schema.KIND_SKIPPED:
+            runs += _named((run.data.tags.get(schema.TAG_SAME_AS, ""),), kind, store)
+        elif kind == schema.KIND_SCORE and of == schema.KIND_SWEEP:
+            children = _search(
+                store,
+                [run.info.experiment_id],
+                f"tags.mlflow.parentRunId = '{run.info.run_id}' AND tags.`{schema.TAG_KIND}` = "
+                f"'{schema.KIND_SCORE}'",
+            )
+            same = run.data.tags.get(schema.TAG_SAME_AS, "").split()
+            runs += [child for child in children if _complete(child)]
+            runs += _named(tuple(same), kind, store)
+        elif of != kind:
+            raise InputError(
+                f"Run {run.info.run_id} is of kind {of!r}, not {kind!r}; name another run."
+                if of
+                else f"Run {run.info.run_id} is no {kind} run of mlflow-modelmap; name another."
+            )
+        elif not _complete(run):
+            reason = run.data.tags.get(schema.TAG_ERROR)
+            because = f" ({reason.rstrip('.')})" if reason else ""
+            raise InputError(
+                f"Run {run.info.run_id} ({run.info.run_name!r}) is {_state(run)}{because}; only "
+                "finished runs can be used, so score it again or leave it out."
+            )
+        else:
+            runs.append(run)
+    return list({run.info.run_id: run for run in runs}.values())
+
+
+def _get_runs(run_ids: tuple[str, ...], store: MlflowClient) -> list[Run]:
+    def get(run_id: str) -> Run:
+        try:
+            return store.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise TrackingError(
+                    f"Run {run_id!r} cannot be read: {redact(error.message)}"
+                ) from error
+            raise InputError(
+                f"There is no run {run_id!r} in {redact(store.tracking_uri)!r}; copy an id from "
+                "the MLflow UI."
+            ) from None
+
+    if len(run_ids) < 4 or not store.tracking_uri.startswith("http"):
+        return [get(run_id) for run_id in run_ids]
+    with ThreadPoolExecutor(HTTP_THREADS) as pool:
+        return list(pool.map(get, run_ids))
+
+
+def _complete(run: Run) -> bool:
+    return (
+        run.info.status == "FINISHED"
+        and run.info.lifecycle_stage == "active"
+        and schema.TAG_ERROR not in run.data.tags
+    )
+
+
+def _state(run: Run) -> str:
+    if run.info.lifecycle_stage != "active":
+        return "deleted"
+    return "failed" if schema.TAG_ERROR in run.data.tags else run.info.status.lower()
+
+
+def _latest(runs: list[ScoreRun], named: set[str | None], notices: list[str]) -> list[ScoreRun]:
+    """Of runs with the same identity, the latest; those already named are left to their name."""
+    newest: dict[str, ScoreRun] = {}
+    for run in runs:
+        key = run.identity or run.run_id
+        if run.identity and run.identity in named:
+            continue
+        if key not in newest or run.start_time >= newest[key].start_time:
+            newest[key] = run
+    if len(newest) < len(runs):
+        more = len(runs) - len(newest)
+        what = "run repeats" if more == 1 else "runs repeat"
+        notices.append(f"{more} {what} another's score; the latest of each was kept.")
+    return list(newest.values())
+
+
+def _score_run(run: Run) -> ScoreRun:
+    tags = run.data.tags
+
+    def tag(name: str) -> str | None:
+        return tags.get(name) or None
+
+    step = tag(schema.TAG_STEP)
+    try:
+        number = int(step) if step is not None else None
+    except ValueError:
+        raise TrackingError(
+            f"Run {run.info.run_id} has the step {step!r} in its tag {schema.TAG_STEP}; it must "
+            "be a whole number."
+        ) from None
+    return ScoreRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name or run.info.run_id,
+        model=tag(schema.TAG_MODEL) or run.info.run_name or run.info.run_id,
+        text_set=tag(schema.TAG_TEXT_SET) or "",
+        artifact_uri=run.info.artifact_uri,
+        experiment_id=run.info.experiment_id,
+        start_time=run.info.start_time or 0,
+        revision=tag(schema.TAG_REVISION),
+        commit=tag(schema.TAG_COMMIT),
+        trajectory=tag(schema.TAG_TRAJECTORY),
+        step=number,
+        model_type=tag(schema.TAG_MODEL_TYPE),
+        base_model=tag(schema.TAG_BASE_MODEL),
+        precision=tag(schema.TAG_PRECISION),
+        text_set_name=tag(schema.TAG_TEXT_SET_NAME),
+        bits_per_byte=run.data.metrics.get(schema.METRIC_BITS_PER_BYTE),
+        identity=tag(schema.TAG_IDENTITY),
+        tags=dict(tags),
+    )
+
+
+def unique_names(runs: Sequence[ScoreRun]) -> list[ScoreRun]:
+    """Make names unique by what tells the runs apart: revision, step, precision, else run id."""
+    named = list(runs)
+    for attribute in ("revision", "step", "precision", "run_id"):
+        count = Counter(run.name for run in named)
+        clashing: dict[str, set[object]] = {}
+        for run in named:
+            if count[run.name] > 1:
+                clashing.setdefault(run.name, set()).add(getattr(run, attribute))
+        for index, run in enumerate(named):
+            value = getattr(run, attribute)
+            if len(clashing.get(run.name, ())) > 1 and value is not None:
+                shown = {"step": f"step {value}", "run_id": str(value)[:8]}.get(
+                    attribute, str(value)
+                )
+                named[index] = replace(run, name=f"{run.name} ({shown})")
+    count = Counter(run.name for run in named)
+    return [
+        replace(run, name=f"{run.name} ({run.run_id})")
+        if count[run.name] > 1 or run.name == "point"  # the name of a column of kl.parquet
+        else run
+        for run in named
+    ]

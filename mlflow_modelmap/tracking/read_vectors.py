@@ -1,0 +1,277 @@
+"""Tracking: read the log-likelihood vectors of many runs into one matrix; trust nothing in them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import mlflow
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, bits_per_byte
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.redact import redact
+from mlflow_modelmap.tracking.store import quiet
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.tracking.read_runs import ScoreRun
+
+HTTP_THREADS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """What one artifact holds: the model's own vector, and one a layer where there are any."""
+
+    own: np.ndarray | None
+    layers: dict[int, np.ndarray]
+    scored_tokens: np.ndarray
+    bytes: np.ndarray
+
+
+def read_matrix(
+    runs: Sequence[ScoreRun], *, layers: bool = False
+) -> tuple[LogLikelihoodMatrix, list[ScoreRun]]:
+    """The log-likelihood matrix of these runs, and a point for each of its rows.
+
+    Parameters
+    ----------
+    runs
+        From `select_runs`; all on the same text set.
+    layers
+        Whether a run with layer rows gives one point a layer (the last one is the model itself)
+        instead of one point.
+
+    Returns
+    -------
+    LogLikelihoodMatrix of shape (K, N), list of K ScoreRun
+        In the order of `runs`, with bits per byte computed from the vectors.
+
+    Raises
+    ------
+    InputError
+        If there are no runs, or their text sets (or the parts of them that were scored) differ.
+    TrackingError
+        If an artifact is missing or damaged; it names the run.
+    """
+    if not runs:
+        raise InputError("No runs were given; a map needs at least two.")
+    check_text_sets(runs)
+    vectors = _read_all(runs)
+    rows: list[np.ndarray] = []
+    points: list[ScoreRun] = []
+    for run, read in zip(runs, vectors, strict=True):
+        if layers and read.layers:
+            for layer in sorted(read.layers):
+                rows.append(read.layers[layer])
+                points.append(replace(run, layer=layer, name=f"{run.name} layer {layer}"))
+        elif read.own is not None:
+            rows.append(read.own)
+            points.append(run)
+        else:
+            raise _damaged(run, "it holds layers only, and no row of the model itself")
+    _check_same_parts(runs, vectors)
+    matrix = LogLikelihoodMatrix(
+        np.stack(rows), tuple(point.name for point in points), vectors[0].bytes
+    )
+    bits = bits_per_byte(matrix)
+    return matrix, [
+        replace(point, bits_per_byte=float(value))
+        for point, value in zip(points, bits, strict=True)
+    ]
+
+
+def check_text_sets(runs: Sequence[ScoreRun]) -> None:
+    """Vectors on different texts never meet.
+
+    Raises
+    ------
+    InputError
+        Naming the digests, how many runs have each, and how to choose one.
+    TrackingError
+        If a run does not say its text set.
+    """
+    for run in runs:
+        if not run.text_set:
+            raise TrackingError(
+                f"Run {run.run_id} ({run.name!r}) has no tag {schema.TAG_TEXT_SET} with the "
+                "digest of its text set; set it, or leave the run out."
+            )
+    counts = Counter(run.text_set for run in runs)
+    if len(counts) > 1:
+        names = {run.text_set: run.text_set_name for run in runs}
+        listed = " and ".join(
+            f"{digest[:12]} ({names[digest] or 'unnamed'}, {count} run{'s' if count > 1 else ''})"
+            for digest, count in counts.most_common(4)
+        )
+        if len(counts) > 4:
+            listed += f" and {len(counts) - 4} more"
+        most = counts.most_common(1)[0][0]
+        raise InputError(
+            f"These runs were scored on different text sets, {listed}; only vectors on the same "
+            f"texts can be compared, so choose one, for example with the filter "
+            f"\"tags.{schema.TAG_TEXT_SET} = '{most}'\"."
+        )
+
+
+def _check_same_parts(runs: Sequence[ScoreRun], vectors: Sequence[Vectors]) -> None:
+    first, reference = runs[0], vectors[0].bytes
+    for run, read in zip(runs, vectors, strict=True):
+        if len(read.bytes) != len(reference):
+            raise TrackingError(
+                f"Run {run.run_id} ({run.name!r}) holds {len(read.bytes)} texts but run "
+                f"{first.run_id} ({first.name!r}) holds {len(reference)} of the same text set; "
+                "one of them is damaged, so score it again or leave it out."
+            )
+        if not np.array_equal(read.bytes, reference):
+            text = int(np.flatnonzero(read.bytes != reference)[0])
+            raise InputError(
+                f"{first.name!r} scored {reference[text]} bytes of text {text} and {run.name!r} "
+                f"{read.bytes[text]}, because one of them truncated it; make the texts short "
+                "enough for every model, or leave one out."
+            )
+
+
+def _read_all(runs: Sequence[ScoreRun]) -> list[Vectors]:
+    if all(local_path(run.artifact_uri) is not None for run in runs):
+        return [_read_local(run) for run in runs]
+    uri = mlflow.get_tracking_uri()
+    with (
+        quiet(),
+        tempfile.TemporaryDirectory(prefix="modelmap-") as folder,
+        ThreadPoolExecutor(HTTP_THREADS) as pool,
+    ):
+        read: Callable[[ScoreRun], Vectors] = lambda run: (  # noqa: E731
+            _read_local(run)
+            if local_path(run.artifact_uri) is not None
+            else _read_remote(run, Path(folder) / run.run_id, uri)
+        )
+        return list(pool.map(read, runs))
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a file URI or plain path, or None where a store holds the artifacts."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    if not parts.scheme or len(parts.scheme) == 1:
+        return Path(uri)
+    return None
+
+
+def _read_local(run: ScoreRun) -> Vectors:
+    root = local_path(run.artifact_uri)
+    assert root is not None
+    path = root / schema.LOG_LIKELIHOODS
+    if not path.is_file():
+        hint = "" if root.exists() else f" (and {str(root)!r} is not visible from this machine)"
+        raise _damaged(run, f"its artifact {schema.LOG_LIKELIHOODS} is missing{hint}")
+    return _read_file(run, path)
+
+
+def _read_remote(run: ScoreRun, folder: Path, uri: str) -> Vectors:
+    try:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"{run.artifact_uri.rstrip('/')}/{schema.LOG_LIKELIHOODS}",
+            dst_path=str(folder),
+            tracking_uri=uri,
+        )
+    except Exception as error:
+        reason = redact(" ".join(str(error).split()))[:300]
+        raise _damaged(
+            run, f"its artifact {schema.LOG_LIKELIHOODS} cannot be fetched ({reason})"
+        ) from error
+    return _read_file(run, Path(path))
+
+
+def _read_file(run: ScoreRun, path: Path) -> Vectors:
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            missing = set(schema.LOG_LIKELIHOOD_COLUMNS) - set(file.schema_arrow.names)
+            if missing:
+                raise _damaged(run, f"its vectors lack the column {', '.join(sorted(missing))}")
+            table = file.read(columns=list(schema.LOG_LIKELIHOOD_COLUMNS), use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise _damaged(run, f"its {schema.LOG_LIKELIHOODS} cannot be read ({reason})") from error
+    try:
+        return read_table(table)
+    except ValueError as error:
+        raise _damaged(run, str(error)) from None
+
+
+def read_table(table: pa.Table) -> Vectors:
+    """The vectors in a table of the columns of `schema.LOG_LIKELIHOOD_COLUMNS`.
+
+    Raises
+    ------
+    ValueError
+        If texts are missing or repeated, or a value is not finite; the message says which.
+    """
+    if table.num_rows == 0:
+        raise ValueError("its vectors hold no rows")
+    for name in ("text", "log_likelihood", "scored_tokens", "bytes"):
+        if table[name].null_count:
+            raise ValueError(f"its column {name} holds empty cells")
+    text = _integers(table, "text")
+    values = _numbers(table, "log_likelihood")
+    tokens, size = _integers(table, "scored_tokens"), _integers(table, "bytes")
+    if not np.isfinite(values).all():
+        at = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
+    if (size <= 0).any():
+        raise ValueError(f"its text {text[int(np.argmax(size <= 0))]} has no bytes")
+    layer = table["layer"]
+    if layer.null_count == table.num_rows:
+        groups: dict[int | None, Any] = {None: slice(None)}
+    else:
+        number = np.asarray(layer.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        groups = {None: np.isnan(number)} if layer.null_count else {}
+        groups |= {int(k): number == k for k in np.unique(number[~np.isnan(number)])}
+    vectors: dict[int | None, np.ndarray] = {}
+    common: tuple[np.ndarray, np.ndarray] | None = None
+    for key, rows in groups.items():
+        order, of = text[rows], "" if key is None else f" of layer {key}"
+        if not np.array_equal(order, np.arange(len(order))):
+            rank = np.argsort(order, kind="stable")
+            if not np.array_equal(order[rank], np.arange(len(order))):
+                raise ValueError(f"its texts{of} are not 0 to {len(order) - 1}, each once")
+        else:
+            rank = slice(None)  # type: ignore[assignment]
+        vectors[key] = values[rows][rank]
+        part = (tokens[rows][rank], size[rows][rank])
+        if common is None:
+            common = part
+        elif not np.array_equal(common[1], part[1]):
+            raise ValueError(f"its rows{of} are of other texts than its other rows")
+    assert common is not None
+    own = vectors.pop(None, None)
+    return Vectors(own, {k: v for k, v in vectors.items() if k is not None}, *common)
+
+
+def _integers(table: pa.Table, name: str) -> np.ndarray:
+    return _numbers(table, name, pa.int64())
+
+
+def _numbers(table: pa.Table, name: str, kind: Any = None) -> np.ndarray:
+    try:
+        column = table[name].cast(kind or pa.float64())
+    except pa.ArrowException:
+        raise ValueError(f"its column {name} holds something else than numbers") from None
+    return column.to_numpy()
+
+
+def _damaged(run: ScoreRun, what: str) -> TrackingError:
+    return TrackingError(
+        f"Run {run.run_id} ({run.name!r}) is damaged: {what}; score it again or leave it out."
+    )
