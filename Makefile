@@ -1,0 +1,69 @@
+# `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
+
+.DEFAULT_GOAL := help
+.PHONY: help venv quickstart test test-quick lint format docs ui bench clean
+.DELETE_ON_ERROR:
+
+# Which python .venv is made with: the first that is 3.10 or newer and can make one.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3 python; do \
+	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' \
+	2> /dev/null; then echo $$python; break; fi; done)
+PY := .venv/bin/python
+PORT ?= 5000
+# Where runs go; MLFLOW_TRACKING_URI in the environment wins.
+MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
+export MLFLOW_TRACKING_URI
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: .venv/installed ## make .venv with the tested versions (again only when they change)
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	@set -e; python='$(PYTHON)'; \
+	if [ -z "$$python" ]; then \
+		echo 'No Python 3.10 or newer that can make a virtual environment was found; install one' \
+			'(on Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python' >&2; \
+		exit 1; \
+	fi; \
+	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then \
+		echo "$$python is no Python 3.10 or newer; name one that is: make PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	echo "Making .venv with $$("$$python" --version); the first time this takes some minutes."; \
+	"$$python" -m venv .venv; \
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch; \
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'; \
+	touch $@
+
+quickstart: venv ## train a tiny family, score it, map it (about 4 minutes on 2 cores)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" MLFLOW_LOGGING_LEVEL=WARNING \
+		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
+
+test: venv ## every test, the slow ones too
+	$(PY) -m pytest
+
+test-quick: venv ## the tests that take milliseconds to seconds
+	$(PY) -m pytest -m 'not slow'
+
+lint: venv ## what CI checks besides the tests
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: venv ## write the code as `make lint` wants it
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+docs: venv ## write the command line page from the commands' own help
+	$(PY) docs/make_cli.py
+
+ui: venv ## open the MLflow UI on the quickstart's runs (PORT=5000)
+	$(PY) -m mlflow server --backend-store-uri "$(MLFLOW_TRACKING_URI)" --port $(PORT)
+
+bench: venv ## the measurements that the docs quote
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(PY) "$$script"; done
+
+clean: ## remove .venv, the quickstart's models and every cache; runs (mlflow.db, mlruns) stay
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
