@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-LATER = "later checkpoints"
-EARLY = "early checkpoints"
-SEED = "seeds"
-SIZE = "sizes"
+from mlflow_modelmap.numerics.scale import pairs_at_random, pairs_within
+
+LATER = "Later"
+EARLY = "Early"
+SEED = "Seed"
+SIZE = "Size"
 INT8 = "8-bit"
 FOUR_BIT = "4-bit"
-FINE_TUNE = "fine-tune"
-WITHIN_TYPE = "within type"
-RANDOM = "random"
-LAYER = "adjacent layers"
+FINE_TUNE = "FT"
+WITHIN_TYPE = "Intra-type"
+RANDOM = "Random"
+LAYER = "Layer"
 
 SETTINGS = (LATER, EARLY, SEED, SIZE, INT8, FOUR_BIT, FINE_TUNE, WITHIN_TYPE, RANDOM, LAYER)
-"""Every setting of the paper's Table 2a, in its order."""
+"""Every setting of the paper's Table 2a, in its order and by its names."""
 
 COLUMNS = (
     "model",
@@ -40,22 +42,6 @@ _PART_OF_TRAINING = 50 / 143  # the paper's first and last 50k of 143k steps
 _WARM_UP = 2_000 / 143_000
 
 
-@dataclass(frozen=True, eq=False)
-class PairGroups:
-    """Pairs of points by setting.
-
-    Attributes
-    ----------
-    pairs
-        For each setting that occurs, an int array of shape (n, 2) of row numbers.
-    """
-
-    pairs: dict[str, np.ndarray]
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self.pairs.items())
-
-
 def seed_family(trajectory: str) -> str:
     """A trajectory's name without its seed: `pythia-410m-seed3` belongs to `pythia-410m`."""
     return _SEED.sub("", trajectory)
@@ -67,7 +53,7 @@ def pair_groups(
     group_columns: Sequence[str] = (),
     most_random: int = 2_000,
     seed: int = 0,
-) -> PairGroups:
+) -> dict[str, np.ndarray]:
     """Sort pairs of points into the settings of the paper's Table 2a.
 
     Parameters
@@ -83,8 +69,8 @@ def pair_groups(
 
     Returns
     -------
-    PairGroups
-        Only settings that have at least one pair. Checkpoints are neighbours at their
+    dict
+        From a setting to an int array of shape (n, 2) of row numbers. Only settings that have at least one pair. Checkpoints are neighbours at their
         trajectory's usual spacing after warm-up; early and later ones lie in the first and last
         50/143 of training, as in the paper. Seeds and sizes are compared at the final step, in
         full precision.
@@ -95,7 +81,6 @@ def pair_groups(
     full = whole[whole["precision"].isin([*_FULL_PRECISION]) | whole["precision"].isna()]
     trained = _finals(full)
     plain = _representatives(full, trained)
-    generator = np.random.default_rng(seed)
     found = {
         LATER: _neighbours(full, early=False),
         EARLY: _neighbours(full, early=True),
@@ -104,38 +89,36 @@ def pair_groups(
         INT8: _quantised(whole, ("int8",)),
         FOUR_BIT: _quantised(whole, ("nf4", "fp4")),
         FINE_TUNE: _fine_tunes(full, plain),
-        WITHIN_TYPE: _drawn(_sharing(plain, "model_type"), most_random, generator),
-        RANDOM: _drawn(_all_pairs(plain.index), most_random, generator),
+        WITHIN_TYPE: _sharing(plain, "model_type", most_random, seed),
+        RANDOM: _at_random(plain, most_random, seed),
         LAYER: _layers(table),
     }
     for column in group_columns:
-        found[column] = _drawn(_sharing(whole, column), most_random, generator)
-    return PairGroups(
-        {
-            name: np.array(sorted(set(map(tuple, pairs))), dtype=np.int64)
-            for name, pairs in found.items()
-            if len(pairs)
-        }
-    )
+        found[column] = _sharing(whole, column, most_random, seed)
+    return {
+        name: np.array(sorted(set(map(tuple, pairs))), dtype=np.int64)
+        for name, pairs in found.items()
+        if len(pairs)
+    }
 
 
 Pairs = list[tuple[int, int]]
 
 
 def _all_pairs(rows: Sequence[int]) -> Pairs:
-    rows = list(rows)
-    return [(a, b) for position, a in enumerate(rows) for b in rows[position + 1 :]]
+    return list(combinations(rows, 2))
 
 
-def _drawn(pairs: Pairs, most: int, generator: np.random.Generator) -> Pairs:
-    if len(pairs) <= most:
-        return pairs
-    return [pairs[i] for i in generator.choice(len(pairs), size=most, replace=False)]
+def _sharing(table: pd.DataFrame, column: str, most: int | None = None, seed: int = 0) -> Pairs:
+    index = table.index.to_numpy()
+    first, second = pairs_within(list(table[column]), limit=most, seed=seed)
+    return list(zip(index[first], index[second], strict=True))
 
 
-def _sharing(table: pd.DataFrame, column: str) -> Pairs:
-    named = table[table[column].notna()]
-    return [pair for _, rows in named.groupby(column) for pair in _all_pairs(rows.index)]
+def _at_random(table: pd.DataFrame, most: int, seed: int) -> Pairs:
+    index = table.index.to_numpy()
+    first, second = pairs_at_random(len(index), most, seed=seed)
+    return list(zip(index[first], index[second], strict=True))
 
 
 def _trajectories(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

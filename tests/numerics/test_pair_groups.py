@@ -13,7 +13,7 @@ def table(*rows):
 def named(points, groups, setting):
     """Pairs as sets of (trajectory or model, step, precision)."""
     label = [(r.trajectory or r.model, r.step, r.precision) for r in points.itertuples(index=False)]
-    return {frozenset((label[a], label[b])) for a, b in groups.pairs.get(setting, [])}
+    return {frozenset((label[a], label[b])) for a, b in groups.get(setting, [])}
 
 
 def checkpoints(name, steps, precision="float32"):
@@ -25,8 +25,8 @@ def test_early_and_later_neighbours_keep_to_their_part_of_training_and_the_usual
     steps.remove(20_000)
     points = table(*checkpoints("a", steps))
     groups = g.pair_groups(points)
-    early = {tuple(points["step"][list(pair)]) for pair in groups.pairs[g.EARLY]}
-    later = {tuple(points["step"][list(pair)]) for pair in groups.pairs[g.LATER]}
+    early = {tuple(points["step"][list(pair)]) for pair in groups[g.EARLY]}
+    later = {tuple(points["step"][list(pair)]) for pair in groups[g.LATER]}
     assert min(early) == (2000, 3000)
     assert max(early) == (49_000, 50_000)
     assert (19_000, 21_000) not in early
@@ -63,25 +63,25 @@ def test_quantised_copies_meet_their_original_only():
     assert named(points, groups, g.FOUR_BIT) == {
         frozenset({("org/a", None, "float16"), ("org/a", None, "nf4")})
     }
-    assert g.WITHIN_TYPE not in groups.pairs
+    assert g.WITHIN_TYPE not in groups
 
 
 def test_a_fine_tune_meets_the_model_it_names():
     points = table(
         ("org/base", None, None, "t", "float32"), ("org/child", None, None, "t", "float32")
     ).assign(base_model=[None, "org/base"], revision=["main", None])
-    assert g.pair_groups(points).pairs[g.FINE_TUNE].tolist() == [[0, 1]]
+    assert g.pair_groups(points)[g.FINE_TUNE].tolist() == [[0, 1]]
     points["base_model"] = [None, "org/base@main"]
-    assert g.pair_groups(points).pairs[g.FINE_TUNE].tolist() == [[0, 1]]
+    assert g.pair_groups(points)[g.FINE_TUNE].tolist() == [[0, 1]]
     points["base_model"] = [None, "org/elsewhere"]
-    assert g.FINE_TUNE not in g.pair_groups(points).pairs
+    assert g.FINE_TUNE not in g.pair_groups(points)
 
 
 def test_adjacent_layers_of_one_model_and_no_whole_model():
     points = table(*[("org/a", None, None, "t", "float32")] * 4).assign(layer=[0, 1, 3, None])
     groups = g.pair_groups(points)
-    assert groups.pairs[g.LAYER].tolist() == [[0, 1]]
-    assert set(groups.pairs) == {g.LAYER}
+    assert groups[g.LAYER].tolist() == [[0, 1]]
+    assert set(groups) == {g.LAYER}
 
 
 def test_random_groups_are_capped_and_reproducible_and_users_groups_share_a_tag():
@@ -91,8 +91,8 @@ def test_random_groups_are_capped_and_reproducible_and_users_groups_share_a_tag(
     first, second = (
         g.pair_groups(points, group_columns=["team"], most_random=50) for _ in range(2)
     )
-    assert len(first.pairs[g.RANDOM]) == 50
-    assert (first.pairs[g.RANDOM] == second.pairs[g.RANDOM]).all()
-    assert first.pairs["team"].tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert len(first[g.RANDOM]) == 50
+    assert (first[g.RANDOM] == second[g.RANDOM]).all()
+    assert first["team"].tolist() == [[0, 1], [0, 2], [1, 2]]
     types = points["model_type"]
-    assert all(types[a] == types[b] for a, b in first.pairs[g.WITHIN_TYPE])
+    assert all(types[a] == types[b] for a, b in first[g.WITHIN_TYPE])
