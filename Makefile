@@ -11,8 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 pyth
 PY := .venv/bin/python
 PORT ?= 5000
 # Where runs go; MLFLOW_TRACKING_URI in the environment wins.
-MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
-export MLFLOW_TRACKING_URI
+STORE := $(or $(MLFLOW_TRACKING_URI),sqlite:///$(CURDIR)/mlflow.db)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +36,7 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	touch $@
 
 quickstart: venv ## train a tiny family, score it, map it (about 4 minutes on 2 cores)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" MLFLOW_LOGGING_LEVEL=WARNING \
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" MLFLOW_TRACKING_URI="$(STORE)" MLFLOW_LOGGING_LEVEL=WARNING \
 		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
 
 test: venv ## every test, the slow ones too
@@ -59,7 +58,7 @@ docs: venv ## write the command line page from the commands' own help
 	$(PY) docs/make_cli.py
 
 ui: venv ## open the MLflow UI on the quickstart's runs (PORT=5000)
-	$(PY) -m mlflow server --backend-store-uri "$(MLFLOW_TRACKING_URI)" --port $(PORT)
+	$(PY) -m mlflow server --backend-store-uri "$(STORE)" --port $(PORT)
 
 bench: venv ## the measurements that the docs quote
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(PY) "$$script"; done
