@@ -149,6 +149,15 @@ def _searched(
     return complete
 
 
+def search_score_runs(
+    experiment_ids: Sequence[str], filter: str | None, store: MlflowClient
+) -> list[ScoreRun]:
+    """The finished score runs that a filter finds, in no particular order, names as they are."""
+    ours = f"tags.`{schema.TAG_KIND}` = '{schema.KIND_SCORE}' AND attributes.status = 'FINISHED'"
+    runs = _search(store, experiment_ids, f"{ours} AND {filter}" if filter else ours)
+    return [_score_run(run) for run in runs if _complete(run)]
+
+
 def _search(store: MlflowClient, ids: Sequence[str], filter: str) -> list[Run]:
     runs: list[Run] = []
     token = None
