@@ -70,10 +70,10 @@ def pair_groups(
     Returns
     -------
     dict
-        From a setting to an int array of shape (n, 2) of row numbers. Only settings that have at least one pair. Checkpoints are neighbours at their
-        trajectory's usual spacing after warm-up; early and later ones lie in the first and last
-        50/143 of training, as in the paper. Seeds and sizes are compared at the final step, in
-        full precision.
+        From a setting to an int array of shape (n, 2) of row numbers; only settings that have at
+        least one pair. Checkpoints are neighbours at their trajectory's usual spacing after
+        warm-up; early and later ones lie in the first and last 50/143 of training, as in the
+        paper. Seeds and sizes are compared at the final step, in full precision.
     """
     table = points.reset_index(drop=True).reindex(columns=[*COLUMNS, *group_columns])
     table = table.astype(object).where(table.notna(), None)

@@ -1,0 +1,89 @@
+"""Figures: the scale of KL divergence across settings, as violins (Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mlflow_modelmap.figures import style
+
+_FEWEST_FOR_A_VIOLIN = 5
+
+
+def scale_figure(groups: Mapping[str, np.ndarray], table: pd.DataFrame) -> Figure:
+    """A violin a group on a symlog axis (linear to 0.1), its median beside the paper's.
+
+    Parameters
+    ----------
+    groups
+        KL divergences in bits/byte, by group, in the order of drawing.
+    table
+        Columns ``group``, ``median``, ``n`` and ``paper_median`` (missing where there is none).
+
+    Notes
+    -----
+    The violin's density is estimated on the axis as it is drawn, so that its shape means what it
+    shows; groups of fewer than five pairs are shown as their pairs only.
+    """
+    names = list(groups)
+    figure = style.figure(max(5.0, 1.6 + 0.85 * len(names)), 4.8)
+    axes = style.panel(figure)
+    style.symlog(axes)
+    transform = axes.yaxis.get_transform()
+    back = transform.inverted()
+    rows = table.set_index("group")
+    for position, name in enumerate(names):
+        colour = style.PALETTE[position % len(style.PALETTE)]
+        values = np.asarray(groups[name], dtype=float)
+        drawn = np.asarray(transform.transform(values))
+        if len(values) >= _FEWEST_FOR_A_VIOLIN and np.ptp(drawn) > 0:
+            _violin(axes, position, drawn, back, colour)
+        shown = values if len(values) <= 60 else np.quantile(values, np.linspace(0, 1, 60))
+        spread = np.random.default_rng(position).uniform(-0.1, 0.1, len(shown))
+        axes.scatter(position + spread, shown, s=7, color=colour, alpha=0.7, linewidths=0, zorder=3)
+        median, paper = rows.loc[name, "median"], rows.loc[name, "paper_median"]
+        axes.hlines(median, position - 0.32, position + 0.32, color=style.INK, lw=1.8, zorder=4)
+        if pd.notna(paper):
+            axes.scatter(
+                position, paper, marker="D", s=30, facecolor="white", edgecolor=style.INK, zorder=5
+            )
+    labels = [
+        f"{style.plain(name, 13)}\n{style.number(median)}\nn = {n}"
+        for name, median, n in zip(
+            names, rows.loc[names, "median"], rows.loc[names, "n"], strict=True
+        )
+    ]
+    axes.set_xticks(range(len(names)), labels)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set_ylim(bottom=0)
+    axes.grid(False, axis="x")
+    axes.set_ylabel(style.KL_LABEL)
+    handles = [Line2D([], [], color=style.INK, lw=1.8, label="median (written below)")]
+    if rows["paper_median"].notna().any():
+        diamond: dict[str, Any] = {"marker": "D", "linestyle": "", "markerfacecolor": "white"}
+        handles.append(
+            Line2D([], [], color=style.INK, markersize=5, label="the paper's median", **diamond)
+        )
+    figure.legend(
+        handles=handles, loc="outside upper right", frameon=False, fontsize=8, ncols=len(handles)
+    )
+    return figure
+
+
+def _violin(axes: Any, position: int, drawn: np.ndarray, back: Any, colour: str) -> None:
+    """A kernel density in drawn units, mirrored about `position`."""
+    from scipy.stats import gaussian_kde
+
+    pad = 0.15 * np.ptp(drawn)
+    heights = np.linspace(max(drawn.min() - pad, 0.0), drawn.max() + pad, 200)
+    density = gaussian_kde(drawn)(heights)
+    width = 0.38 * density / density.max()
+    values = np.asarray(back.transform(heights))
+    axes.fill_betweenx(
+        values, position - width, position + width, color=colour, alpha=0.28, lw=0, zorder=2
+    )
