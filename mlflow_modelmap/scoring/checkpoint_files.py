@@ -1,0 +1,295 @@
+"""Scoring (no torch here): the parameters in a checkpoint's safetensors files, read in pieces."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from mlflow_modelmap.errors import InputError
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
+_MASK = re.compile(r"(^|\.)(attention|attn)\.bias$")
+_HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output_projection|output)\.weight$")
+_EMBEDDING = re.compile(
+    r"(^|\.)(embed_in|embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$"
+)
+_COMPARED = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor on disk.
+
+    Attributes
+    ----------
+    name, shape
+        As stored.
+    dtype
+        safetensors' name: F64, F32, F16 or BF16.
+    file
+        The file that holds it.
+    offset
+        Where its first byte lies in that file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: str
+    offset: int
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it holds."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes a number."""
+        return np.dtype(_FLOATS[self.dtype]).itemsize
+
+    def read_into(self, file: BinaryIO, start: int, out: np.ndarray) -> None:
+        """Fill `out` (float64, shape (n,)) with elements start .. start + n, exactly.
+
+        Raises
+        ------
+        InputError
+            If the file ends before them.
+        """
+        raw = np.empty(len(out), dtype=_FLOATS[self.dtype])
+        file.seek(self.offset + start * raw.itemsize)
+        if file.readinto(raw) != raw.nbytes:  # type: ignore[attr-defined]
+            raise InputError(f"{self.file!r} ended while {self.name!r} was read; fetch it again.")
+        if self.dtype == "BF16":
+            wide = raw.astype("<u4")
+            wide <<= 16
+            raw = wide.view("<f4")
+        out[:] = raw
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The parameters of one checkpoint.
+
+    Attributes
+    ----------
+    path
+        Its directory.
+    parameters
+        Floating-point parameters by name, sorted; each counted once.
+    left_out
+        Why each other tensor is not among them, by name: ``buffer``, ``integer`` or
+        ``tied with NAME``.
+    identity
+        SHA-256, hex, of what tells this content from another without reading it whole: each
+        file's header and size, and its Hub blob or else its path and time of change.
+    """
+
+    path: str
+    parameters: Mapping[str, StoredTensor]
+    left_out: Mapping[str, str]
+    identity: str
+
+
+def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
+    """Read the headers of a checkpoint's weight files; no weights.
+
+    Parameters
+    ----------
+    path
+        Directory with ``model.safetensors``, or with an index and its shards.
+
+    Raises
+    ------
+    InputError
+        If there are no safetensors, a shard is missing or damaged, or parameters are stored
+        quantised.
+    """
+    folder = Path(path)
+    index = folder / INDEX
+    if (folder / SINGLE).is_file() or not index.is_file():
+        files = _single_file(folder)
+        named = None
+    else:
+        named = _read_index(index)
+        files = [folder / name for name in sorted(set(named.values()))]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise InputError(
+                f"{str(folder)!r} lacks {len(missing)} of {len(files)} weight files that its index "
+                f"names, the first {missing[0]!r}; fetch the checkpoint again."
+            )
+    stored: dict[str, StoredTensor] = {}
+    digest = hashlib.sha256()
+    for file in files:
+        held, header = _read_header(file)
+        stored.update(held)
+        digest.update(hashlib.sha256(header).digest() + _file_identity(file).encode())
+    if named is not None and (absent := sorted(named.keys() - stored.keys())):
+        raise InputError(
+            f"The index of {str(folder)!r} names {absent[0]!r} in {named[absent[0]]!r}, which does "
+            "not hold it; fetch the checkpoint again."
+        )
+    parameters, left_out = _select(folder, stored)
+    return CheckpointFiles(str(folder), parameters, left_out, digest.hexdigest())
+
+
+def common_parameters(checkpoints: Sequence[CheckpointFiles], labels: Sequence[str]) -> list[str]:
+    """The names of the parameters, which all checkpoints must hold in the same shapes.
+
+    Parameters
+    ----------
+    checkpoints
+        K of them.
+    labels
+        How to call each in a message.
+
+    Raises
+    ------
+    InputError
+        Naming the first parameter, in alphabetical order, that differs.
+    """
+    first = checkpoints[0].parameters
+    for checkpoint, label in zip(checkpoints, labels, strict=True):
+        other = checkpoint.parameters
+        for name in sorted(first.keys() | other.keys()):
+            if name not in first or name not in other:
+                has, lacks = (labels[0], label) if name in first else (label, labels[0])
+                raise InputError(
+                    f"The parameter {name!r} is in {has} but not in {lacks}; weight distances "
+                    "need checkpoints of one architecture."
+                )
+            if first[name].shape != other[name].shape:
+                raise InputError(
+                    f"The parameter {name!r} has the shape {list(first[name].shape)} in "
+                    f"{labels[0]} and {list(other[name].shape)} in {label}; weight distances need "
+                    "checkpoints of one architecture."
+                )
+    return sorted(first)
+
+
+def _single_file(folder: Path) -> list[Path]:
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if not folder.is_dir():
+        raise InputError(f"There is no directory {str(folder)!r}; give one that holds a model.")
+    names = sorted(os.listdir(folder))
+    if "adapter_config.json" in names:
+        raise InputError(
+            f"{str(folder)!r} holds an adapter, not a whole model; merge it into its base with "
+            "PEFT's merge_and_unload and save that."
+        )
+    if any(name.endswith((".bin", ".pt", ".pth")) for name in names):
+        raise InputError(
+            f"{str(folder)!r} holds its weights as a pickle, which may run code when it is read; "
+            "convert it to safetensors first (load it where you trust it, then "
+            "save_pretrained(..., safe_serialization=True))."
+        )
+    others = [name for name in names if name.endswith(".safetensors")]
+    if len(others) == 1:
+        return [folder / others[0]]
+    raise InputError(
+        f"{str(folder)!r} holds no {SINGLE} and no {INDEX}; give a directory that "
+        "`save_pretrained` wrote."
+    )
+
+
+def _read_index(index: Path) -> dict[str, str]:
+    try:
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        if not named or any(Path(name).name != name for name in named.values()):
+            raise ValueError("its weight_map names no files beside it")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{str(index)!r} cannot be read ({type(error).__name__}: {error}); fetch it again."
+        ) from None
+    return dict(named)
+
+
+def _read_header(path: Path) -> tuple[dict[str, StoredTensor], bytes]:
+    try:
+        with safe_open(path, framework="np"):  # the library checks header, offsets and length
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(length)
+        described = json.loads(header)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"{str(path)!r} is damaged or no safetensors file ({error}); fetch it again."
+        ) from None
+    described.pop("__metadata__", None)
+    return {
+        name: StoredTensor(
+            name,
+            tuple(entry["shape"]),
+            entry["dtype"],
+            str(path),
+            8 + length + entry["data_offsets"][0],
+        )
+        for name, entry in described.items()
+    }, header
+
+
+def _file_identity(path: Path) -> str:
+    real = path.resolve()
+    size = real.stat().st_size
+    if real.parent.name == "blobs":  # the Hub's cache names a file by its content
+        return f"blob {real.name} {size}"
+    return f"file {real} {size} {real.stat().st_mtime_ns}"
+
+
+def _select(
+    folder: Path, stored: Mapping[str, StoredTensor]
+) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    kept: dict[str, StoredTensor] = {}
+    left_out: dict[str, str] = {}
+    for name in sorted(stored):
+        tensor = stored[name]
+        if _BUFFER.search(name) or (_MASK.search(name) and len(tensor.shape) > 2):
+            left_out[name] = "buffer"
+        elif tensor.dtype in _FLOATS:
+            kept[name] = tensor
+        elif name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[:2] == "F8":
+            raise InputError(
+                f"{str(folder)!r} stores {name!r} as {tensor.dtype}, so it is quantised; weight "
+                "distances need checkpoints stored as float32, float16 or bfloat16."
+            )
+        else:
+            left_out[name] = "integer"
+    for name in [name for name in kept if _HEAD.search(name)]:
+        for other in [name for name in kept if _EMBEDDING.search(name)]:
+            if _equal(kept[name], kept[other]):
+                left_out[name] = f"tied with {other}"
+                del kept[name]
+                break
+    if not kept:
+        raise InputError(f"{str(folder)!r} holds no floating-point parameters.")
+    return kept, left_out
+
+
+def _equal(a: StoredTensor, b: StoredTensor) -> bool:
+    """Whether two tensors hold the same bytes; stops at the first difference."""
+    if (a.shape, a.dtype) != (b.shape, b.dtype):
+        return False
+    left = a.elements * a.itemsize
+    with open(a.file, "rb") as one, open(b.file, "rb") as two:
+        one.seek(a.offset)
+        two.seek(b.offset)
+        while left:
+            size = min(left, _COMPARED)
+            if one.read(size) != two.read(size):
+                return False
+            left -= size
+    return True
