@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow_modelmap.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Alignment:
     """Mean pairwise cosine similarity of difference vectors.
 
@@ -21,11 +21,14 @@ class Alignment:
         One row a model type with two or more models: `model_type`, `models`, `mean`, `low` and
         `high` (smallest and largest of the pairs), and against random groups of the same size
         `random_mean`, `random_low`, `random_high` (2.5 and 97.5 percent of the trials).
+    cosines
+        Of all models with all, shape (M, M).
     trials
         Random groups drawn for each type.
     """
 
     by_type: pd.DataFrame
+    cosines: np.ndarray
     trials: int
 
 
@@ -98,7 +101,7 @@ def alignment(
         )
     columns = ["model_type", "models", "mean", "low", "high"]
     columns += ["random_mean", "random_low", "random_high"]
-    return Alignment(pd.DataFrame(rows, columns=columns), trials)
+    return Alignment(pd.DataFrame(rows, columns=columns), cosines, trials)
 
 
 def _pairs(cosines: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -35,6 +35,8 @@ KIND_MAP = "map"
 KIND_TRAJECTORY = "trajectory"
 KIND_WEIGHTS = "weights"
 KIND_SCALE = "scale"
+KIND_QUANTIZATION = "quantization"
+KIND_LAYERS = "layers"
 KIND_LINEAGE = "lineage"
 
 ARTIFACT_FOLDER = "modelmap"

@@ -1,0 +1,117 @@
+"""Figures: models across their layers - KL profiles and trajectories (Figures 2c, 16 to 18)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
+
+from mlflow_modelmap.figures import style
+
+CLIPPED_SHARE = 0.05
+"""Share of the lowest mean log-likelihoods that share one colour (Figure 16)."""
+
+Colouring = Literal["depth", "mean_log_likelihood"]
+
+
+def layer_profiles(profiles: pd.DataFrame) -> Figure:
+    """KL between adjacent layers, a line a model with its SE band, a panel a type (Figure 17).
+
+    Parameters
+    ----------
+    profiles
+        Columns ``model``, ``model_type``, ``layer`` (the deeper of the two), ``kl``, ``se``.
+    """
+    types = style.groups(profiles["model_type"].fillna("others"))
+    columns = min(len(types), 3)
+    rows = -(-len(types) // columns)
+    figure = style.figure(4.2 * columns + 2.2, 3.4 * rows)
+    by_type = profiles.assign(model_type=profiles["model_type"].fillna("others"))
+    models = list(dict.fromkeys(profiles["model"]))
+    colours = style.colours(models)
+    for position, kind in enumerate(types):
+        axes = style.panel(figure, rows, columns, position + 1, title=kind)
+        for model, line in by_type[by_type["model_type"] == kind].groupby("model"):
+            line = line.sort_values("layer")
+            colour = style.colour_of(model, colours)
+            axes.plot(line["layer"], line["kl"], color=colour, lw=1.4, marker="o", ms=3)
+            axes.fill_between(
+                line["layer"],
+                np.maximum(line["kl"] - line["se"], 0),
+                line["kl"] + line["se"],
+                color=colour,
+                alpha=0.22,
+                lw=0,
+            )
+        style.symlog(axes)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("layer (from the one before)")
+        axes.set_ylabel(style.KL_LABEL)
+    style.legend(figure, colours, title="model (band: 1 SE)", lines=True)
+    return figure
+
+
+def layer_trajectories(points: pd.DataFrame, coordinates: np.ndarray, by: Colouring) -> Figure:
+    """Models as lines through their layers in 2D or 3D; a white square is the last layer.
+
+    Parameters
+    ----------
+    points
+        One row a point: ``model``, ``model_type``, ``layer``, ``mean_log_likelihood`` (nats).
+    coordinates
+        Shape (K, 2) or (K, 3).
+    by
+        Colour by ``depth`` (deeper is lighter, in the colour of the model's type) or by
+        ``mean_log_likelihood``, the lowest 5 percent of which share one colour.
+    """
+    dimensions = coordinates.shape[1]
+    figure = style.figure(7.6, 5.6)
+    solid: dict[str, Any] = {"projection": "3d"} if dimensions == 3 else {}
+    axes = style.panel(figure, **solid)
+    points = points.reset_index(drop=True)
+    labels = points["model_type"].fillna("others")
+    colours = style.colours(labels)
+    values = points["mean_log_likelihood"].to_numpy(dtype=float)
+    norm = Normalize(np.quantile(values, CLIPPED_SHARE), values.max())
+    shade = ScalarMappable(norm, style.SEQUENTIAL)
+    for _, rows in points.groupby("model", sort=False):
+        order = rows.sort_values("layer").index.to_numpy()
+        path = coordinates[order]
+        if by == "depth":
+            depth = np.linspace(0, 1, len(order))
+            found = style.fade(style.colour_of(labels[order[0]], colours), 1 - 0.85 * depth)
+        else:
+            found = [tuple(colour) for colour in shade.to_rgba(values[order])]
+        _path(axes, path, found)
+        axes.scatter(
+            *path[-1], marker="s", s=34, facecolor="white", edgecolor=style.INK, lw=1.1, zorder=5
+        )
+    axes.autoscale_view()
+    names = ("t-SNE 1", "t-SNE 2", "t-SNE 3")
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    if dimensions == 3:
+        axes.set_zlabel(names[2])  # type: ignore[attr-defined]
+        axes.set_box_aspect(None, zoom=0.88)  # type: ignore[call-arg]
+    if by == "depth":
+        style.legend(figure, colours, title="model type\n(deeper is lighter)", lines=True)
+    else:
+        bar = figure.colorbar(shade, ax=axes, shrink=0.8, pad=0.1 if dimensions == 3 else 0.02)
+        bar.set_label("mean log-likelihood (nats a text)", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def _path(axes: Any, path: np.ndarray, colours: list[Any]) -> None:
+    """A polyline whose segments take the colour of the point they lead to."""
+    segments = np.stack([path[:-1], path[1:]], axis=1)
+    collection = LineCollection if path.shape[1] == 2 else Line3DCollection
+    axes.add_collection(collection(list(segments), colors=colours[1:], linewidths=1.2))
+    axes.scatter(*path.T, s=12, c=colours, linewidths=0, zorder=3)
