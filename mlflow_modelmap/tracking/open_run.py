@@ -117,6 +117,12 @@ class OpenRun:
             self.store.log_batch(self.run_id, [], params[:100], tags[:100])
             params, tags = params[100:], tags[100:]
 
+    def rename(self, name: str) -> None:
+        """Name the run in the UI."""
+        if name != self.name:
+            self.store.update_run(self.run_id, name=name)
+            self.name = name
+
     def log_folder(self, folder: str | os.PathLike[str]) -> None:
         """Log every file of a folder under ``modelmap/`` among the run's artifacts."""
         self.store.log_artifacts(self.run_id, os.fspath(folder), schema.ARTIFACT_FOLDER)
@@ -222,6 +228,24 @@ def fail_run(run: OpenRun, error: BaseException) -> None:
 def inherited_run_id() -> str | None:
     """The run that `mlflow run` made for this process, if any and nobody has taken it yet."""
     return os.environ.get("MLFLOW_RUN_ID") or None
+
+
+def joins(store: MlflowClient, run_id: str | None = None) -> bool:
+    """Whether `open_run` would log into a run that is there already, rather than make one."""
+    if run_id or mlflow.active_run() is not None or not inherited_run_id():
+        return bool(run_id)
+    return schema.TAG_KIND not in _get(store, inherited_run_id() or "").data.tags
+
+
+def target_experiment(store: MlflowClient, experiment: str | None = None) -> str:
+    """The id of the experiment in which `open_run` would make a run."""
+    active = mlflow.active_run()
+    if not experiment and active is not None:
+        return active.info.experiment_id
+    inherited = inherited_run_id()
+    if not experiment and inherited:
+        return _get(store, inherited).info.experiment_id
+    return experiment_id(experiment, store)
 
 
 def _find_or_make(

@@ -1,0 +1,243 @@
+"""Surface: the options that commands share, and what makes all of them take '' for "not given"."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeVar
+
+import click
+
+from mlflow_modelmap.scoring.settings import (
+    BOS_POLICIES,
+    MATMUL_PRECISIONS,
+    OVERLONG_POLICIES,
+    PRECISIONS,
+    ScoringSettings,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+OUTPUT = "Output"
+CHOICES = {
+    "precision": PRECISIONS,
+    "bos": BOS_POLICIES,
+    "overlong": OVERLONG_POLICIES,
+    "matmul": MATMUL_PRECISIONS,
+}
+
+
+class Option(click.Option):
+    """An option for which the empty string means "not given", as an MLproject passes it.
+
+    Parameters
+    ----------
+    group
+        Heading under which the help lists it.
+    """
+
+    def __init__(self, *arguments: Any, group: str = "Options", **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.group = group
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        given = opts.get(self.name or "")
+        if isinstance(given, str) and not given.strip():
+            opts = {name: value for name, value in opts.items() if name != self.name}
+        elif isinstance(given, list):
+            kept = [value for value in given if value != ""]
+            opts = {**opts, self.name or "": kept}
+            if not kept:
+                opts.pop(self.name or "")
+        return super().handle_parse_result(ctx, opts, args)
+
+
+class Command(click.Command):
+    """A command whose help lists its options by group."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and not isinstance(parameter, click.Argument):
+                group = getattr(parameter, "group", OUTPUT)
+                groups.setdefault(group, []).append(record)
+        last = groups.pop(OUTPUT, None)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+        if last:
+            with formatter.section(OUTPUT):
+                formatter.write_dl(last)
+
+
+def option(*declarations: str, group: str = "Options", **keywords: Any) -> Callable[..., Any]:
+    """`click.option` with '' for "not given" and a heading in the help.
+
+    A flag gets a hidden twin ``--NAME-if true|false``, for an MLproject to pass.
+    """
+    plain = click.option(*declarations, cls=Option, group=group, **keywords)
+    if not keywords.get("is_flag"):
+        return plain
+    flag = next(name for name in declarations if name.startswith("--"))
+    name = next(
+        (d for d in declarations if not d.startswith("-")), flag.strip("-").replace("-", "_")
+    )
+    twin = click.option(f"{flag}-if", name, cls=Option, type=bool, hidden=True, group=group)
+    return lambda function: plain(twin(function))
+
+
+def settings_options(function: Function) -> Function:
+    """One option for every field of `ScoringSettings`, with its docstring as help."""
+    texts = _parameter_help(ScoringSettings.__doc__ or "")
+    for field in reversed(fields(ScoringSettings)):
+        default = None if field.default is MISSING else field.default
+        flag = f"--{field.name.replace('_', '-')}"
+        keywords: dict[str, Any] = {"help": texts[field.name], "group": "Scoring"}
+        if isinstance(default, bool):
+            keywords |= {"is_flag": True, "default": False}
+        else:
+            keywords |= {"default": default, "show_default": default is not None}
+            keywords["type"] = str if default is None else type(default)
+            if field.name in CHOICES:
+                keywords["metavar"] = "|".join(CHOICES[field.name])
+        function = option(flag, field.name, **keywords)(function)
+    return function
+
+
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's values that are fields of `ScoringSettings`."""
+    return {f.name: values[f.name] for f in fields(ScoringSettings) if f.name in values}
+
+
+def _parameter_help(docstring: str) -> dict[str, str]:
+    """Names and descriptions in the Parameters section of a numpydoc docstring."""
+    section = docstring.partition("----------\n")[2].partition("Raises\n")[0]
+    found = re.findall(r"^ {4}(\w+)\n((?: {8}.*\n)+)", section, re.MULTILINE)
+    return {name: " ".join(text.split()).replace("``", "") for name, text in found}
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a command answers.
+
+    Attributes
+    ----------
+    quiet
+        Nothing but ids on stdout, nothing but errors on stderr.
+    json
+        One JSON object on stdout, nothing else there.
+    """
+
+    quiet: bool = False
+    json: bool = False
+
+    @property
+    def progress(self) -> bool:
+        """Whether progress bars are shown (on stderr)."""
+        return not self.quiet
+
+    def tell(self, result: Mapping[str, Any], text: Iterable[str], ids: Sequence[str] = ()) -> None:
+        """Answer on stdout: the result as JSON, or lines of text, or with --quiet only ids."""
+        if self.json:
+            click.echo(json.dumps(_finite(result), indent=2, ensure_ascii=False))
+        else:
+            for line in ids if self.quiet else text:
+                click.echo(line)
+
+    def notice(self, text: str) -> None:
+        """A remark on stderr, unless --quiet."""
+        if not self.quiet:
+            click.echo(f"Note: {text}", err=True)
+
+
+def output_options(function: Function) -> Function:
+    """``--quiet``, ``--json`` and ``--tracking-uri``; the command receives ``output``.
+
+    The tracking URI is set before the command runs, and SIGTERM stops it as Ctrl-C does, so that
+    its run ends as KILLED.
+    """
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **values: Any) -> Any:
+        output = Output(bool(values.pop("quiet")), bool(values.pop("json_")))
+        uri = values.pop("tracking_uri")
+        if uri:
+            import mlflow
+
+            mlflow.set_tracking_uri(uri)
+        with _stopped_by_sigterm():
+            return function(*arguments, output=output, **values)
+
+    command = option(
+        "--json", "json_", is_flag=True, group=OUTPUT, help="Print one JSON object on stdout."
+    )(command)
+    command = option(
+        "--quiet", is_flag=True, group=OUTPUT, help="Print ids and errors only; no progress bar."
+    )(command)
+    return option(
+        "--tracking-uri",
+        group=OUTPUT,
+        help="MLflow tracking store; by default MLFLOW_TRACKING_URI, else ./mlflow.db.",
+    )(command)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with what JSON cannot say (NaN, infinities, numpy) turned into what it can."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> Iterator[str]:
+    """Lines of a plain table: text to the left, numbers to the right, None as a dash."""
+    shown = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *shown, strict=True)]
+    numeric = [
+        bool(rows) and all(c is None or isinstance(c, (int, float)) or _number(c) for c in column)
+        for column in zip(*rows, strict=True)
+    ] or [False] * len(headings)
+    for row in (headings, *shown):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _number(cell: Any) -> bool:
+    try:
+        float(str(cell).replace(",", ""))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,70 @@
+"""Surface: `modelmap score`, one model as one MLflow run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    option,
+    output_options,
+    settings_of,
+    settings_options,
+)
+
+POINT = "What the run says of the model"
+RUN = "Where it is logged"
+
+
+@click.command(cls=Command, short_help="Score one model as an MLflow run.")
+@click.argument("model")
+@option(
+    "--texts",
+    required=True,
+    group="Texts",
+    help="Text set: a JSON, JSONL, Parquet or CSV file, a folder, or python-docs.",
+)
+@option("--revision", group="Model", help="Branch, tag or commit on the Hugging Face Hub.")
+@settings_options
+@option("--trajectory", group=POINT, help="The training that the model is a checkpoint of.")
+@option("--step", type=int, group=POINT, help="Its training step.")
+@option("--model-type", group=POINT, help="Its family; by default what its configuration says.")
+@option("--base-model", group=POINT, help="What it was made from.")
+@option("--name", group=POINT, help="The run's name; by default made from the model's.")
+@option("--experiment", group=RUN, help="Experiment; by default the current one.")
+@option("--run-id", group=RUN, help="An open run to log into, instead of a new one.")
+@option("--again", is_flag=True, group=RUN, help="Score even if the same score is there already.")
+@output_options
+def score(model: str, texts: str, output: Output, **values: Any) -> None:
+    """Score MODEL on a text set and log its log-likelihood vector as an MLflow run.
+
+    MODEL is org/name, org/name@revision, a local directory, models:/name/1, models:/name@alias
+    or runs:/RUN_ID/path. A score that is there already is found and not made again.
+    """
+    from mlflow_modelmap.drivers.one_score import as_result
+    from mlflow_modelmap.drivers.score import score as score_model
+
+    point = ("revision", "trajectory", "step", "model_type", "base_model", "name")
+    scored = score_model(
+        model,
+        texts,
+        **settings_of(values),
+        **{key: values[key] for key in point},
+        experiment=values["experiment"],
+        run_id=values["run_id"],
+        again=values["again"],
+        progress=output.progress,
+    )
+    lines = [
+        f"{scored.name}: {scored.bits_per_byte:.4f} bits per byte on "
+        f"{len(scored.log_likelihoods):,} texts",
+    ]
+    if scored.skipped:
+        lines.append(f"Run {scored.run_id} holds this score already (--again scores it anew).")
+    else:
+        speed = f", {scored.tokens_per_second:,.0f} tokens/s" if scored.tokens_per_second else ""
+        lines.append(f"Run {scored.run_id}{speed}")
+    output.tell(as_result(scored), lines, ids=[scored.run_id])
