@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -91,10 +92,16 @@ def is_group(label: Any) -> bool:
 def colours(labels: Iterable[Any]) -> dict[str, str]:
     """A colour for each distinct label, the same for the same set of labels; see `colour_of`.
 
-    The first ten are safe for colour-blind readers; from the eleventh on colours come again, with
-    another marker (`markers`).
+    The first ten are safe for colour-blind readers; from the eleventh on they come again darker,
+    then lighter, each time with another marker (`markers`).
     """
-    return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(groups(labels))}
+    return {name: _cycled(k) for k, name in enumerate(groups(labels))}
+
+
+def _cycled(index: int) -> str:
+    colour = np.array(to_rgb(PALETTE[index % len(PALETTE)]))
+    turn = (index // len(PALETTE)) % 3
+    return to_hex(colour if turn == 0 else 0.55 * colour if turn == 1 else 0.5 + 0.5 * colour)  # type: ignore[arg-type]
 
 
 def markers(labels: Iterable[Any]) -> dict[str, str]:
@@ -237,8 +244,6 @@ def _missing(value: Any) -> bool:
 
 def _natural(name: Hashable) -> tuple[Any, ...]:
     """Sort key that reads digits as numbers: step2 before step10."""
-    import re
-
     return tuple(
         (0, float(part), "") if part.isdigit() else (1, 0.0, part)
         for part in re.split(r"(\d+)", str(name).lower())

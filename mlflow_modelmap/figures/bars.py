@@ -1,0 +1,107 @@
+"""Figures: bits per byte of every point, with its standard error, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlflow_modelmap.figures import style
+
+_NUMBERED = 60
+_TALLEST = 14.0
+_LABEL_SIZE = 7.0
+
+
+def bars_figure(
+    names: Sequence[str],
+    bits_per_byte: np.ndarray,
+    standard_error: np.ndarray | None = None,
+    *,
+    groups: Sequence[Any] | None = None,
+    groups_title: str | None = None,
+    shades: np.ndarray | None = None,
+    title: str = "How well each point predicts the text set (lower is better)",
+) -> Figure:
+    """Horizontal bars from zero, lowest bits per byte on top.
+
+    Parameters
+    ----------
+    names
+        K names; where there is no room for all, every so-manieth is written.
+    bits_per_byte, standard_error
+        Shape (K,); the error bars are 1.96 standard errors.
+    groups, groups_title
+        K labels that give the colours, and what they are.
+    shades
+        Shape (K,), 0 (early, pale) to 1.
+    title
+        Above.
+
+    Returns
+    -------
+    Figure
+    """
+    value = np.asarray(bits_per_byte, dtype=float)
+    points = len(value)
+    order = np.argsort(value, kind="stable")
+    colours = style.colours(groups) if groups is not None else {}
+    with_legend = len(colours) > 1
+    height = float(np.clip(1.1 + 0.165 * points, 2.4, _TALLEST))
+    figure = style.figure(7.0 + (2.0 if with_legend else 0.0), height)
+    axes = style.panel(figure, title=title)
+    rows = np.arange(points)
+    labels = [groups[k] for k in order] if groups is not None else [None] * points
+    share = np.ones(points) if shades is None else np.asarray(shades)[order]
+    plain = style.PALETTE[0] if not colours else None
+    axes.barh(
+        rows,
+        value[order],
+        height=0.78 if points <= 150 else 1.0,
+        color=[
+            style.fade(plain or style.colour_of(label, colours), float(s))
+            for label, s in zip(labels, share, strict=True)
+        ],
+    )
+    if standard_error is not None:
+        axes.errorbar(
+            value[order],
+            rows,
+            xerr=1.96 * np.asarray(standard_error, dtype=float)[order],
+            fmt="none",
+            ecolor=style.INK,
+            elinewidth=0.8 if points <= 150 else 0.3,
+            capsize=1.6 if points <= 60 else 0,
+        )
+    room = max(1, int((height - 0.9) * 72.0 / (_LABEL_SIZE * 1.25)))
+    every = -(-points // room)
+    named = rows[::every]
+    axes.set_yticks(named, [style.plain(names[order[k]], 40) for k in named], fontsize=_LABEL_SIZE)
+    if every > 1:
+        axes.set_ylabel(
+            f"every {every}th of {points:,} points is named", fontsize=8, color=style.QUIET_INK
+        )
+    axes.tick_params(axis="y", length=0 if every == 1 else 2)
+    axes.grid(False, axis="y")
+    axes.set_ylim(points - 0.4, -0.6)
+    axes.set_xlim(0.0, float(value.max()) * 1.12)
+    axes.set_xlabel(
+        style.BITS_PER_BYTE_LABEL + ("" if standard_error is None else ", with 95 % intervals")
+    )
+    if points <= _NUMBERED:
+        error = np.zeros(points) if standard_error is None else np.asarray(standard_error)[order]
+        for row, amount, more in zip(rows, value[order], error, strict=True):
+            axes.annotate(
+                f"{amount:.3f}",
+                (amount + 1.96 * more, row),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=6.5,
+                color=style.QUIET_INK,
+            )
+    if with_legend:
+        style.legend(axes, colours, title=groups_title)
+    return figure

@@ -1,0 +1,289 @@
+"""Figures: the model map in two dimensions - points by group, trajectories as fading lines."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from mlflow_modelmap.figures import style
+
+Embedding = Literal["tsne", "pca"]
+ColourBy = Literal["auto", "model_type", "trajectory", "precision"]
+
+COORDINATES: dict[tuple[str, int], tuple[str, ...]] = {
+    ("pca", 2): ("pca_1", "pca_2"),
+    ("pca", 3): ("pca_1", "pca_2", "pca_3"),
+    ("tsne", 2): ("tsne2_1", "tsne2_2"),
+    ("tsne", 3): ("tsne3_1", "tsne3_2", "tsne3_3"),
+}
+"""The columns of the points table that hold each embedding."""
+WORDS = {"model_type": "model type", "trajectory": "trajectory", "precision": "precision"}
+
+_LABELLED = 30
+_LEGEND_WIDTH = 2.3
+
+
+def paths(points: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The lines of a map: for each trajectory of two or more points, their rows by step.
+
+    A model's layers are a path too. Copies of a trajectory in another precision are a path of
+    their own, so that no line runs to and fro between them.
+
+    Parameters
+    ----------
+    points
+        Columns point, trajectory, step, precision, layer, run_id, as in ``points.parquet``.
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        Row positions in order, by the path's name.
+    """
+    keys: list[tuple[str, str] | None] = []
+    orders: list[float] = []
+    for row in points.itertuples(index=False):
+        layer, step = getattr(row, "layer", None), getattr(row, "step", None)
+        if not _missing(layer):
+            name = str(row.point).removesuffix(f" layer {layer}")
+            keys.append((name, str(row.run_id)))
+            orders.append(float(layer))  # type: ignore[arg-type]
+        elif style.is_group(row.trajectory) and not _missing(step):
+            keys.append((str(row.trajectory), str(getattr(row, "precision", ""))))
+            orders.append(float(step))  # type: ignore[arg-type]
+        else:
+            keys.append(None)
+            orders.append(np.nan)
+    rows: dict[tuple[str, str], list[int]] = {}
+    for index, key in enumerate(keys):
+        if key is not None:
+            rows.setdefault(key, []).append(index)
+    rows = {key: members for key, members in rows.items() if len(members) > 1}
+    alone = pd.Series([name for name, _ in rows]).value_counts()
+    return {
+        name if alone[name] == 1 else f"{name} ({other})": np.array(
+            sorted(members, key=lambda index: orders[index])
+        )
+        for (name, other), members in rows.items()
+    }
+
+
+def shades(points: pd.DataFrame, lines: dict[str, np.ndarray]) -> np.ndarray:
+    """How far along its path each point is, 0 (first) to 1; 1 for points on no path."""
+    share = np.ones(len(points))
+    for members in lines.values():
+        share[members] = np.linspace(0.0, 1.0, len(members))
+    return share
+
+
+def colour_column(points: pd.DataFrame, colour_by: ColourBy = "auto") -> str | None:
+    """Which column colours the points; ``auto``: the first that tells some apart."""
+    if colour_by != "auto":
+        return colour_by
+    for column in ("trajectory", "model_type", "precision"):
+        if len(style.groups(points[column])) > 1:
+            return column
+    for column in ("trajectory", "model_type"):
+        if style.groups(points[column]):
+            return column
+    return None
+
+
+def map_figure(
+    points: pd.DataFrame,
+    embedding: Embedding = "tsne",
+    *,
+    colour_by: ColourBy = "auto",
+    title: str = "Model map",
+    explained: tuple[float, ...] = (),
+    kl: np.ndarray | None = None,
+) -> Figure:
+    """Points of a model map in two dimensions (Figures 1 and 2).
+
+    Parameters
+    ----------
+    points
+        As in ``points.parquet``: names, trajectories, steps, model types and the columns of
+        `COORDINATES`.
+    embedding
+        ``tsne`` or ``pca``.
+    colour_by
+        Column whose groups have colours.
+    title
+        Above the axes, at the left.
+    explained
+        Each principal component's share of the variance.
+    kl
+        KL divergence in bits/byte, shape (K, K): lines are the thicker the larger it is between
+        the points they join.
+
+    Returns
+    -------
+    Figure
+    """
+    column = colour_column(points, colour_by)
+    labels = points[column] if column else pd.Series([None] * len(points))
+    colours, markers = style.colours(labels), style.markers(labels)
+    has_legend = len(colours) > 1 or (bool(colours) and labels.isna().any())
+    figure = style.figure(6.4 + (_LEGEND_WIDTH if has_legend else 0.0), 5.6)
+    axes = style.panel(figure, title=title)
+    x, y = (points[name].to_numpy(dtype=float) for name in COORDINATES[embedding, 2])
+    lines = paths(points)
+    shade = shades(points, lines)
+    colour = [style.colour_of(label, colours) for label in labels]
+    _draw_lines(axes, x, y, lines, shade, colour, kl)
+    ends = np.array([members[-1] for members in lines.values()], dtype=int)
+    size = np.full(len(points), _dot(len(points)))
+    size[ends] *= 2.0
+    edge = np.zeros(len(points), dtype=bool)
+    edge[ends] = True
+    marker = np.array(
+        [markers.get(str(label), "o") if style.is_group(label) else "o" for label in labels]
+    )
+    faded = np.array([style.fade(c, s) for c, s in zip(colour, shade, strict=True)])
+    for shape in np.unique(marker):
+        chosen = np.flatnonzero(marker == shape)
+        axes.scatter(
+            x[chosen],
+            y[chosen],
+            s=size[chosen],
+            c=faded[chosen],
+            marker=shape,
+            edgecolors=[style.INK if e else "white" for e in edge[chosen]],
+            linewidths=[0.9 if e else 0.4 for e in edge[chosen]],
+            zorder=3,
+        )
+    _name_axes(axes, embedding, explained)
+    _say_reading(axes, bool(lines), kl is not None)
+    if has_legend:
+        style.legend(
+            axes, colours, markers=markers, title=WORDS.get(column or "", column), lines=bool(lines)
+        )
+    axes.margins(0.08)
+    if len(points) <= _LABELLED and not lines:
+        label_points(axes, x, y, points["point"])
+    return figure
+
+
+def _draw_lines(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    lines: dict[str, np.ndarray],
+    shade: np.ndarray,
+    colour: list[str],
+    kl: np.ndarray | None,
+) -> None:
+    if not lines:
+        return
+    start = np.concatenate([members[:-1] for members in lines.values()])
+    end = np.concatenate([members[1:] for members in lines.values()])
+    width = np.full(len(start), 1.0)
+    if kl is not None:
+        size = np.sqrt(np.asarray(kl)[start, end])
+        width = 0.6 + 3.4 * np.minimum(size / max(float(size.max()), 1e-300), 1.0)
+    axes.add_collection(
+        LineCollection(
+            list(np.stack([np.stack([x[start], y[start]], 1), np.stack([x[end], y[end]], 1)], 1)),
+            colors=[style.fade(colour[k], shade[k]) for k in end],
+            linewidths=width,
+            capstyle="round",
+            zorder=2,
+        )
+    )
+
+
+def _name_axes(axes: Axes, embedding: Embedding, explained: tuple[float, ...]) -> None:
+    if embedding == "pca":
+        for axis, component in (("x", 0), ("y", 1)):
+            share = f", {explained[component]:.0%}" if len(explained) > component else ""
+            axes.set(
+                **{f"{axis}label": rf"PC {component + 1}{share}  ($\sqrt{{\mathrm{{bits/byte}}}}$)"}
+            )
+        axes.set_aspect("equal", adjustable="datalim")
+    else:
+        # Lengths on a t-SNE map have no unit and no meaning across the map.
+        axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2")
+        axes.tick_params(labelbottom=False, labelleft=False, length=0)
+
+
+def _say_reading(axes: Axes, lines: bool, widths: bool) -> None:
+    if not lines:
+        return
+    said = "paler: earlier; outlined: last"
+    if widths:
+        said += "; thicker line: larger KL"
+    axes.annotate(
+        said,
+        (1.0, 1.0),
+        xytext=(0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=7.5,
+        color=style.QUIET_INK,
+    )
+
+
+def _dot(points: int) -> float:
+    return float(np.clip(2200.0 / max(points, 1), 7.0, 46.0))
+
+
+def label_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Any, size: float = 7.5) -> None:
+    """Write names beside points where they cover neither a point nor another name."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    unit = figure.dpi / 72.0
+    dots = axes.transData.transform(np.column_stack([x, y])) / unit
+    box = axes.get_window_extent()
+    left, low, right, high = (v / unit for v in (box.x0, box.y0, box.x1, box.y1))
+    taken = [(px - 3.0, py - 3.0, px + 3.0, py + 3.0) for px, py in dots]
+    for (px, py), name in zip(dots, names, strict=True):
+        text = style.plain(name, 32)
+        width, height = 0.60 * size * len(text), 1.1 * size
+        for dx, dy, across in (
+            (6, -height / 2, "left"),
+            (-6, -height / 2, "right"),
+            (0, 5, "center"),
+            (0, -5 - height, "center"),
+            (5, 4, "left"),
+            (5, -4 - height, "left"),
+            (-5, 4, "right"),
+            (-5, -4 - height, "right"),
+        ):
+            x0 = px + dx - {"left": 0.0, "center": width / 2, "right": width}[across]
+            here = (x0, py + dy, x0 + width, py + dy + height)
+            inside = left <= here[0] and here[2] <= right and low <= here[1] and here[3] <= high
+            if inside and not any(_overlap(here, other) for other in taken):
+                taken.append(here)
+                note = axes.annotate(
+                    text,
+                    (px * unit, py * unit),
+                    xycoords="figure pixels",
+                    xytext=(dx, dy),
+                    textcoords="offset points",
+                    ha=across,
+                    va="bottom",
+                    fontsize=size,
+                    color=style.INK,
+                    zorder=4,
+                )
+                note.set_in_layout(False)
+                # The picture may be saved at another resolution than it was laid out at.
+                note.xy = tuple(axes.transData.inverted().transform((px * unit, py * unit)))
+                note.xycoords = "data"
+                break
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _missing(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))
