@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
@@ -51,7 +52,7 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
             )
         style.symlog(axes)
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer (from the one before)")
         axes.set_ylabel(style.KL_LABEL)
     style.legend(figure, colours, title="model (band: 1 SE)", lines=True)
@@ -98,8 +99,8 @@ def layer_trajectories(points: pd.DataFrame, coordinates: np.ndarray, by: Colour
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     if dimensions == 3:
-        axes.set_zlabel(names[2])  # type: ignore[attr-defined]
-        axes.set_box_aspect(None, zoom=0.88)  # type: ignore[call-arg]
+        axes.set_zlabel(names[2])
+        axes.set_box_aspect(None, zoom=0.88)
     if by == "depth":
         style.legend(figure, colours, title="model type\n(deeper is lighter)", lines=True)
     else:

@@ -20,6 +20,9 @@ _COMMANDS = {
     "compare": "KL divergence between two scored models, in words.",
     "weights": "Distances between checkpoints in weight space.",
     "trajectory": "KL, diffusion and anomalies along training.",
+    "quantization": "What quantisation did to each model.",
+    "layers": "KL between adjacent layers, by the logit lens.",
+    "scale": "KL divergence by setting, beside the paper's scale.",
 }
 
 

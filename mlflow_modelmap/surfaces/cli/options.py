@@ -113,6 +113,51 @@ def settings_options(function: Function) -> Function:
     return function
 
 
+SELECTION = "Which runs"
+DESTINATION = "Where it is logged"
+
+
+def selection_options(function: Function) -> Function:
+    """``--experiment``, ``--filter`` and ``--run-id``: values ``experiments``, ``filter`` and
+    ``run_ids``."""
+    ids = option(
+        "--run-id",
+        "run_ids",
+        multiple=True,
+        callback=_split,
+        group=SELECTION,
+        help="A score run, or a sweep. Repeatable, or separated by commas.",
+    )(function)
+    found = option(
+        "--filter",
+        group=SELECTION,
+        help="MLflow filter, such as \"tags.`modelmap.trajectory` = 'pythia-1b'\".",
+    )(ids)
+    return option(
+        "--experiment",
+        "experiments",
+        multiple=True,
+        callback=_split,
+        group=SELECTION,
+        help="Experiment whose score runs are taken. Repeatable, or separated by commas.",
+    )(found)
+
+
+def where_options(function: Function) -> Function:
+    """``--name`` and ``--output-experiment`` of the run that a command makes."""
+    where = option(
+        "--output-experiment",
+        group=DESTINATION,
+        help="Experiment to log into; by default that of the runs.",
+    )(function)
+    return option("--name", group=DESTINATION, help="Name of the run that is made.")(where)
+
+
+def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    parts = [part.strip() for value in values for part in value.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a command's values that are fields of `ScoringSettings`."""
     return {f.name: values[f.name] for f in fields(ScoringSettings) if f.name in values}

@@ -1,0 +1,50 @@
+"""Surface: `modelmap quantization`, models beside their quantised copies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    option,
+    output_options,
+    selection_options,
+    table,
+    where_options,
+)
+
+
+@click.command(cls=Command, short_help="What quantisation did to each model.")
+@selection_options
+@option("--perplexity", type=float, default=30.0, show_default=True, help="Of the t-SNE.")
+@option("--trials", type=int, default=100, show_default=True, help="Random groups to compare with.")
+@option("--seed", type=int, default=0, show_default=True, help="Of the t-SNE and those groups.")
+@where_options
+@output_options
+def quantization(output: Output, **values: Any) -> None:
+    """Compare models with their quantised copies: how far they moved, and whether the same way.
+
+    Score each model in full precision and in int8, nf4 or fp4 first.
+    """
+    from mlflow_modelmap.drivers.quantization import study_quantization
+
+    found = study_quantization(**values)
+    for notice in found.notices:
+        output.notice(notice)
+    rows = [(r.model, r.precision, f"{r.kl:.4g}", f"{r.se:.2g}") for r in found.pairs.itertuples()]
+    lines = [*table(rows, ("model", "precision", "KL (bits/byte)", "SE"))]
+    for row in found.alignment.itertuples():
+        lines.append(
+            f"{row.precision}, {row.model_type}: the changes of {row.models} models have a mean "
+            f"cosine similarity of {row.mean:.2f} (random groups: {row.random_mean:.2f})."
+        )
+    lines.append(f"Run {found.run_id} holds the figures and every pair.")
+    result = {
+        "run_id": found.run_id,
+        "pairs": found.pairs.to_dict("records"),
+        "alignment": found.alignment.to_dict("records"),
+    }
+    output.tell(result, lines, ids=[found.run_id])

@@ -1,0 +1,54 @@
+"""Surface: `modelmap scale`, KL divergence by setting beside the paper's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    option,
+    output_options,
+    selection_options,
+    table,
+    where_options,
+)
+
+
+@click.command(cls=Command, short_help="KL divergence by setting, beside the paper's scale.")
+@selection_options
+@option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="TAG",
+    help="A tag of the runs: pairs that share its value make a group of that name. Repeatable.",
+)
+@option("--most-random", type=int, default=2000, show_default=True, help="Most random pairs drawn.")
+@option("--seed", type=int, default=0, show_default=True, help="Of that draw.")
+@where_options
+@output_options
+def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
+    """Measure each setting of the paper's scale that the scored runs hold.
+
+    Later and early checkpoints, seeds, sizes, 8-bit, 4-bit, fine-tunes, within a type, at random,
+    adjacent layers: whichever have pairs among the runs.
+    """
+    from mlflow_modelmap.drivers.scale import build_scale
+
+    found = build_scale(groups=groups, **values)
+    for notice in found.notices:
+        output.notice(notice)
+    rows = [
+        (r.group, f"{r.median:.4g}", f"{r.mean:.4g}", f"{r.sd:.3g}", r.n, f"{r.paper_median:.3g}")
+        for r in found.table.itertuples()
+    ]
+    rows = [tuple(None if cell == "nan" else cell for cell in row) for row in rows]
+    lines = [
+        *table(rows, ("setting", "median", "mean", "SD", "pairs", "paper's median")),
+        f"KL divergence in bits/byte. Run {found.run_id} holds the figure and every pair.",
+    ]
+    result = {"run_id": found.run_id, "scale": found.table.to_dict("records")}
+    output.tell(result, lines, ids=[found.run_id])
