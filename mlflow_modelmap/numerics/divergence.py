@@ -138,7 +138,7 @@ def kl_between(
         variance, which is the paper's KL. It is biased by a relative O(1/N). ``"unbiased"`` is
         the mean over pairs of texts s < t of w_s w_t (d_s - d_t)^2 / 2, without weights the sample
         variance. It needs weights whose expectation over the sampling is 1, as the ratio of two
-        known probabilities has, and pays for it with a larger error where weights vary.
+        known probabilities has; which of the two has the smaller error depends on them.
 
     Returns
     -------
@@ -325,10 +325,8 @@ def _block_products(
         a2 *= a
         np.matmul(a2, b.T, out=product)
         product *= -4.0
-        fourth += product
-        if same:
-            fourth += product.T
-        else:
+        fourth += product + product.T if same else product
+        if not same:
             b2 *= b
             np.matmul(a, b2.T, out=product)
             product *= -4.0

@@ -111,8 +111,8 @@ def in_words(kl: float, se: float | None = None) -> str:
     Examples
     --------
     >>> in_words(0.1)
-    "about the difference between two random seeds of Pythia; a quarter of the effect of 8-bit \
-quantisation"
+    'about the difference between two random seeds of Pythia; a quarter of the effect of 8-bit \
+quantisation'
     """
     if not np.isfinite(kl) or kl < 0:
         raise InputError(
@@ -132,7 +132,8 @@ def _plain(kl: float, about: str) -> str:
     nearest = min(PAPER_SCALE, key=lambda row: abs(np.log(kl / row.median)))
     if not 1 / _SAME <= kl / nearest.median <= _SAME:
         nearest = min((_BY_GROUP[g] for g in _FIRST), key=lambda r: abs(np.log(kl / r.median)))
-    multiple = _times(kl / nearest.median)
+    ratio = kl / nearest.median
+    multiple = "" if 1 / _SAME <= ratio <= _SAME else _times(ratio)
     first = f"{multiple}{nearest.phrase}"
     if not multiple.startswith(("less", "more")):
         first = f"{about} {first}"
