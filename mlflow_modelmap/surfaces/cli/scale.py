@@ -42,13 +42,17 @@ def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
     for notice in found.notices:
         output.notice(notice)
     rows = [
-        (r.group, f"{r.median:.4g}", f"{r.mean:.4g}", f"{r.sd:.3g}", r.n, f"{r.paper_median:.3g}")
+        [None if cell == "nan" else cell for cell in (r.group, *map(_short, r[2:5]), r.n, paper)]
         for r in found.table.itertuples()
+        for paper in [_short(r.paper_median)]
     ]
-    rows = [tuple(None if cell == "nan" else cell for cell in row) for row in rows]
     lines = [
         *table(rows, ("setting", "median", "mean", "SD", "pairs", "paper's median")),
         f"KL divergence in bits/byte. Run {found.run_id} holds the figure and every pair.",
     ]
     result = {"run_id": found.run_id, "scale": found.table.to_dict("records")}
     output.tell(result, lines, ids=[found.run_id])
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
