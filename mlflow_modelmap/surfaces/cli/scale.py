@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -42,9 +43,8 @@ def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
     for notice in found.notices:
         output.notice(notice)
     rows = [
-        [None if cell == "nan" else cell for cell in (r.group, *map(_short, r[2:5]), r.n, paper)]
+        (r.group, *map(_short, (r.median, r.mean, r.sd)), r.n, _short(r.paper_median))
         for r in found.table.itertuples()
-        for paper in [_short(r.paper_median)]
     ]
     lines = [
         *table(rows, ("setting", "median", "mean", "SD", "pairs", "paper's median")),
@@ -54,5 +54,5 @@ def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
     output.tell(result, lines, ids=[found.run_id])
 
 
-def _short(value: float) -> str:
-    return f"{value:.3g}"
+def _short(value: float) -> str | None:
+    return None if math.isnan(value) else f"{value:.3g}"
