@@ -67,7 +67,7 @@ class ScoreRequest:
         elif self.step is not None and not self.trajectory:
             base = f"{base} step {self.step}"
         asked = self.settings.precision
-        return base if asked == "auto" else f"{base} {asked}"
+        return base if asked == "auto" or asked in base else f"{base} {asked}"
 
     def labels(self) -> dict[str, str]:
         """What the score is called; part of its identity."""

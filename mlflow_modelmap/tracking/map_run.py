@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,9 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.artifacts import read_artifact
 from mlflow_modelmap.tracking.open_run import open_run
 from mlflow_modelmap.tracking.read_runs import ScoreRun
-from mlflow_modelmap.tracking.read_vectors import local_path
 from mlflow_modelmap.tracking.redact import redact
 from mlflow_modelmap.tracking.store import check_reachable, client, quiet
 
@@ -238,11 +237,11 @@ def load_map_run(
         raise InputError(f"Run {run_id} is {run.info.status.lower()}, not finished; make it again.")
     root = run.info.artifact_uri
     with quiet():
-        read = {f"{n}.parquet": _fetch(run_id, root, f"{n}.parquet", store) for n in tables}
-        read |= {f"{n}.npy": _fetch(run_id, root, f"{n}.npy", store) for n in arrays}
+        read = {f"{n}.parquet": read_artifact(run_id, root, f"{n}.parquet", store) for n in tables}
+        read |= {f"{n}.npy": read_artifact(run_id, root, f"{n}.npy", store) for n in arrays}
         for name in optional:
             try:
-                read[f"{name}.parquet"] = _fetch(run_id, root, f"{name}.parquet", store)
+                read[f"{name}.parquet"] = read_artifact(run_id, root, f"{name}.parquet", store)
             except TrackingError:
                 continue
     return MapRun(
@@ -256,28 +255,3 @@ def load_map_run(
         params=dict(run.data.params),
         tags=dict(run.data.tags),
     )
-
-
-def _fetch(run_id: str, root: str, name: str, store: MlflowClient) -> Any:
-    path = f"{schema.ARTIFACT_FOLDER}/{name}"
-    try:
-        local = local_path(root)
-        if local is not None:
-            data = (local / path).read_bytes()
-        else:
-            with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
-                fetched = mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"{root.rstrip('/')}/{path}",
-                    dst_path=folder,
-                    tracking_uri=store.tracking_uri,
-                )
-                data = Path(fetched).read_bytes()
-        if name.endswith(".npy"):
-            return np.load(io.BytesIO(data), allow_pickle=False)
-        return pd.read_parquet(io.BytesIO(data))
-    except Exception as error:
-        reason = redact(" ".join(str(error).split()))[:300]
-        raise TrackingError(
-            f"Run {run_id} is damaged: its artifact {path} cannot be read ({reason}); make it "
-            "again."
-        ) from error

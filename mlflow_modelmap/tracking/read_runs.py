@@ -13,12 +13,15 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.artifacts import read_artifact
 from mlflow_modelmap.tracking.read_vectors import read_matrix as read_matrix
 from mlflow_modelmap.tracking.redact import redact
 from mlflow_modelmap.tracking.store import client, find_experiments
 
 PAGE = 5000
 HTTP_THREADS = 12
+SWEEP_TABLE = "runs.parquet"
+"""Among a sweep's artifacts: what became of each of its models (point, run_id, state, ...)."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ def _named(run_ids: tuple[str, ...], kind: str, store: MlflowClient) -> list[Run
                 f"tags.mlflow.parentRunId = '{run.info.run_id}' AND tags.`{schema.TAG_KIND}` = "
                 f"'{schema.KIND_SCORE}'",
             )
-            same = run.data.tags.get(schema.TAG_SAME_AS, "").split()
+            listed = read_artifact(run.info.run_id, run.info.artifact_uri, SWEEP_TABLE, store)
+            same = listed.loc[listed["state"] == "skipped", "run_id"].tolist()
             runs += [child for child in children if _complete(child)]
             runs += _named(tuple(same), kind, store)
         elif of != kind:

@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import mlflow
 import numpy as np
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, bits_per_byte
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.artifacts import local_path as local_path
 from mlflow_modelmap.tracking.redact import redact
 from mlflow_modelmap.tracking.store import quiet
 
@@ -157,16 +156,6 @@ def _read_all(runs: Sequence[ScoreRun]) -> list[Vectors]:
             else _read_remote(run, Path(folder) / run.run_id, uri)
         )
         return list(pool.map(read, runs))
-
-
-def local_path(uri: str) -> Path | None:
-    """The path of a file URI or plain path, or None where a store holds the artifacts."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
-    if not parts.scheme or len(parts.scheme) == 1:
-        return Path(uri)
-    return None
 
 
 def _read_local(run: ScoreRun) -> Vectors:

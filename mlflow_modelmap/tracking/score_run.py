@@ -19,9 +19,10 @@ from mlflow_modelmap import __version__
 from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, bits_per_byte
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.artifacts import local_path
 from mlflow_modelmap.tracking.open_run import OpenRun
 from mlflow_modelmap.tracking.read_runs import ScoreRun, search_score_runs
-from mlflow_modelmap.tracking.read_vectors import Vectors, local_path
+from mlflow_modelmap.tracking.read_vectors import Vectors
 from mlflow_modelmap.tracking.text_dataset import CONTEXT, TextSetDataset
 
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")

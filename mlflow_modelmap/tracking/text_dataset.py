@@ -1,7 +1,6 @@
 """Tracking: a text set as an MLflow dataset, so that the UI shows it and filters find it."""
 
-from __future__ import annotations
-
+# No postponed annotations here: MLflow reads the constructor's return annotation as a class.
 import json
 from typing import Any
 
@@ -50,14 +49,14 @@ class TextSetSource(DatasetSource):
         return isinstance(raw_source, TextSet)
 
     @classmethod
-    def _resolve(cls, raw_source: Any) -> TextSetSource:
+    def _resolve(cls, raw_source: Any) -> "TextSetSource":
         return cls()
 
     def to_dict(self) -> dict[str, Any]:
         return {"uri": self.uri}
 
     @classmethod
-    def from_dict(cls, source_dict: dict[Any, Any]) -> TextSetSource:
+    def from_dict(cls, source_dict: dict[Any, Any]) -> "TextSetSource":
         return cls(source_dict.get("uri"))
 
 

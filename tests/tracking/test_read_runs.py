@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mlflow
+import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError
@@ -93,13 +94,18 @@ def test_names_become_unique_by_what_differs(write_run):
     assert "point" not in names
 
 
-def test_a_sweep_stands_for_its_runs_and_a_skipped_run_for_the_one_it_found(write_run, store):
+def test_a_sweep_stands_for_its_runs_and_a_skipped_run_for_the_one_it_found(
+    write_run, store, tmp_path
+):
     sweep = write_run("sweep", kind="sweep", artifact=False)
     child = write_run("child")
     other = write_run("other")
     client = mlflow.MlflowClient(store)
     client.set_tag(child, "mlflow.parentRunId", sweep)
-    client.set_tag(sweep, "modelmap.same_as", other)
+    pd.DataFrame({"run_id": [child, other], "state": ["scored", "skipped"]}).to_parquet(
+        tmp_path / "runs.parquet"
+    )
+    client.log_artifact(sweep, str(tmp_path / "runs.parquet"), "modelmap")
     assert [run.run_id for run in select_runs(run_ids=[sweep])] == [child, other]
     skipped = write_run("skipped", kind="skipped", artifact=False, same_as=child)
     assert [run.run_id for run in select_runs(run_ids=[skipped])] == [child]
