@@ -1,0 +1,146 @@
+"""Surface: `modelmap texts build` and `modelmap texts describe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.texts.describe import Description
+
+READ = "How sources are read"
+KEEP = "What is kept"
+DATASET = "A Hugging Face dataset (needs mlflow-modelmap[datasets])"
+
+
+@click.group(short_help="Build and describe text sets.")
+def texts() -> None:
+    """Build and describe text sets: the texts on which models are compared."""
+
+
+def _reading_options(function: Any) -> Any:
+    for name, help_text, default in (
+        ("--domain-column", "Column or field of the domain; by default domain, if there.", None),
+        ("--column", "Column or field of the text; dots lead into nested fields.", "text"),
+    ):
+        function = option(
+            name, default=default, show_default=default is not None, group=READ, help=help_text
+        )(function)
+    return function
+
+
+@texts.command(cls=Command, short_help="Build a text set from files, folders or a dataset.")
+@click.argument("sources", nargs=-1)
+@option("-o", "--out", required=True, help="File to write: .jsonl, or .json for a bare list.")
+@_reading_options
+@option(
+    "--chunk-bytes",
+    type=int,
+    group=READ,
+    help="Cut every text at so many bytes; by default raw text at 1,024, records not at all.",
+)
+@option("--dataset", group=DATASET, help="Its name on the Hub, or a local folder.")
+@option("--dataset-config", group=DATASET, help="Its configuration (subset).")
+@option("--split", default="train", show_default=True, group=DATASET, help="Its split.")
+@option("--dataset-revision", group=DATASET, help="Branch, tag or commit of the dataset.")
+@option("--rows", type=int, group=DATASET, help="Read only so many rows; by default all.")
+@option("--size", type=int, group=KEEP, help="Keep a sample of so many texts; by default all.")
+@option("--seed", type=int, default=0, show_default=True, group=KEEP, help="Of the sample.")
+@option(
+    "--min-bytes", type=int, default=1, group=KEEP, help="Leave out texts shorter than so many."
+)
+@option(
+    "--duplicates",
+    type=click.Choice(("error", "drop", "keep")),
+    default="error",
+    show_default=True,
+    group=KEEP,
+    help="What to do with a text that occurs again.",
+)
+@option("--drop-empty", is_flag=True, group=KEEP, help="Leave out empty texts.")
+@output_options
+def build(sources: tuple[str, ...], out: str, output: Output, **values: Any) -> None:
+    """Build a text set from SOURCES, in their order, and write it to a file.
+
+    A source is a JSON list of strings, JSONL with a text a line, a Parquet, CSV or TSV file, a
+    plain text file or a folder of them, or python-docs, the documentation that ships with Python.
+    """
+    from mlflow_modelmap.texts.build import build_texts
+    from mlflow_modelmap.texts.describe import describe as described
+    from mlflow_modelmap.texts.hub_dataset import read_dataset
+    from mlflow_modelmap.texts.write import check_output, write_texts
+
+    path = check_output(out)
+    dataset = values.pop("dataset")
+    about = {name: values.pop(name) for name in ("dataset_config", "dataset_revision", "split")}
+    rows = values.pop("rows")
+    if not sources and not dataset:
+        raise InputError("No sources were given; name files, folders, python-docs, or a --dataset.")
+    if rows is not None and rows < 1:
+        raise InputError(f"--rows is {rows}; give 1 or more.")
+    records = (
+        read_dataset(
+            dataset,
+            config=about["dataset_config"],
+            split=about["split"],
+            revision=about["dataset_revision"],
+            rows=rows,
+            column=values["column"],
+            domain_column=values["domain_column"],
+        )
+        if dataset
+        else ()
+    )
+    built = build_texts(sources, name=path.stem, rows=records, **values)
+    write_texts(built.text_set, path)
+    description = described(built.text_set)
+    left_out = {"found": built.found, "left_out": built.left_out, "dropped": built.duplicates}
+    if built.left_out or built.duplicates:
+        output.notice(
+            f"of {built.found:,} texts, {built.left_out:,} empty or short ones and "
+            f"{built.duplicates:,} duplicates were left out."
+        )
+    output.tell(
+        {"file": str(path), **asdict(description), **left_out},
+        [f"Wrote {path}", *_lines(description)],
+        ids=[description.digest],
+    )
+
+
+@texts.command(cls=Command, short_help="Say how many texts, bytes and domains a text set has.")
+@click.argument("source")
+@_reading_options
+@option("--allow-duplicates", is_flag=True, group=READ, help="A text may occur twice.")
+@output_options
+def describe(source: str, output: Output, **values: Any) -> None:
+    """Say how many texts, bytes and domains a text set has, and its digest.
+
+    SOURCE is what `modelmap score --texts` takes.
+    """
+    from mlflow_modelmap.texts.describe import describe as described
+    from mlflow_modelmap.texts.read import read_texts
+
+    description = described(read_texts(source, **values))
+    output.tell(asdict(description), _lines(description), ids=[description.digest])
+
+
+def _lines(description: Description) -> Iterator[str]:
+    yield f"name        {description.name}"
+    yield f"texts       {description.texts:,}"
+    yield (
+        f"bytes       {description.bytes:,} (mean {description.mean_bytes:,.1f}, "
+        f"from {description.shortest:,} to {description.longest:,})"
+    )
+    if description.duplicates:
+        yield f"duplicates  {description.duplicates:,}"
+    if description.weighted:
+        yield "weights     yes"
+    yield f"digest      {description.digest}"
+    for number, (domain, count) in enumerate(description.domains.items()):
+        yield f"{'domains' if number == 0 else '':<12}{domain}: {count:,}"

@@ -1,0 +1,117 @@
+"""Texts: read a text set from what the user names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.chunk import DEFAULT_BYTES
+from mlflow_modelmap.texts.files import is_plain_text, read_file
+from mlflow_modelmap.texts.python_docs import parse_python_docs
+from mlflow_modelmap.texts.record import (
+    Record,
+    check_encodable,
+    check_not_empty,
+    chunked,
+    refuse_duplicates,
+    text_set_of,
+)
+from mlflow_modelmap.texts.text_set import TextSet
+
+
+def read_records(
+    source: str | os.PathLike[str],
+    column: str = "text",
+    domain_column: str | None = None,
+    chunk_bytes: int | None = None,
+) -> Iterator[Record]:
+    """The texts of a source, each with where it stood.
+
+    Raw text (a folder, a plain text file) is cut at `chunk_bytes` (1,024 if None); texts from
+    files of records are cut only if `chunk_bytes` is given.
+
+    Raises
+    ------
+    InputError
+        That names the file, and the line or row, if it is missing or malformed.
+    """
+    written = os.fspath(source)
+    if not written.strip():
+        raise InputError(
+            "No texts were given; name a text file, a folder of text files, or python-docs."
+        )
+    built_in = parse_python_docs(written)
+    if built_in is not None:
+        assert built_in.domains is not None
+        records: Iterator[Record] = (
+            Record(text, f"{written}, text {index}", domain)
+            for index, (text, domain) in enumerate(
+                zip(built_in.texts, built_in.domains, strict=True)
+            )
+        )
+    else:
+        path = Path(written).expanduser()
+        records = read_file(path, column, domain_column)
+        if chunk_bytes is None and is_plain_text(path):
+            chunk_bytes = DEFAULT_BYTES
+    for record in records:
+        if chunk_bytes is None or not record.text.strip():
+            yield record
+        else:
+            yield from chunked(record, chunk_bytes)
+
+
+def read_texts(
+    source: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    column: str = "text",
+    domain_column: str | None = None,
+    allow_duplicates: bool = False,
+) -> TextSet:
+    """Read a text set.
+
+    Parameters
+    ----------
+    source
+        A JSON list of strings; JSONL (also gzipped) with ``text`` and optionally ``domain`` (or
+        ``meta.pile_set_name``) and ``weight``; a column of a Parquet, CSV or TSV file; a plain text
+        file or a folder of them, cut at 1,024 bytes; or ``python-docs`` or ``python-docs:SIZE``,
+        the documentation that ships with Python.
+    name
+        What to call it; the file's name without its ending if None.
+    column, domain_column
+        Where text and domain stand in rows with names; dots lead into nested fields.
+    allow_duplicates
+        Whether the same text may occur twice.
+
+    Raises
+    ------
+    InputError
+        That names the file, and the line or row, if it is missing or malformed, or a text is
+        empty, occurs twice or cannot be encoded.
+    """
+    records = []
+    for record in read_records(source, column, domain_column):
+        check_not_empty(record)
+        check_encodable(record)
+        records.append(record)
+    if not records:
+        raise InputError(f"{os.fspath(source)!r} holds no texts; at least one is needed.")
+    if not allow_duplicates:
+        refuse_duplicates(records)
+    return text_set_of(name or name_of(source), records, allow_duplicates)
+
+
+def name_of(source: str | os.PathLike[str]) -> str:
+    """What a text set is called if nobody says: the file's name without its ending."""
+    built_in = parse_python_docs(os.fspath(source))
+    if built_in is not None:
+        return built_in.name
+    path = Path(source).expanduser()
+    stem = path.resolve().name
+    for ending in (".gz", path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix):
+        stem = stem.removesuffix(ending) if path.is_file() else stem
+    return stem or "texts"

@@ -1,0 +1,147 @@
+"""Texts: one text as a source gives it, with where it stood, so that errors can say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.chunk import chunk
+from mlflow_modelmap.texts.text_set import TextSet
+
+# Where the domain stands if no column is named: our own files, then the Pile's.
+DOMAIN_COLUMNS = ("domain", "meta.pile_set_name")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text, and where it was found (``texts.jsonl, line 3``)."""
+
+    text: str
+    where: str
+    domain: str | None = None
+    weight: float | None = None
+
+
+def _found(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
+    """Whether a row has a column, whose name may lead into nested fields by dots, and its value."""
+    if column in row:
+        return True, row[column]
+    value: Any = row
+    for part in column.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False, None
+        value = value[part]
+    return True, value
+
+
+def record_of(
+    row: Mapping[str, Any], where: str, column: str = "text", domain_column: str | None = None
+) -> Record:
+    """The record of a row with named fields; its weight, if any, stands in ``weight``.
+
+    Raises
+    ------
+    InputError
+        If the text is missing or no string, the named domain is missing, or the weight is not a
+        positive number.
+    """
+    there, text = _found(row, column)
+    if not there:
+        raise InputError(
+            f"{where}: there is no {column!r}, only {', '.join(map(repr, row)) or 'nothing'}; "
+            "name the one that holds the text with --column."
+        )
+    if not isinstance(text, str):
+        raise InputError(f"{where}: {column!r} is {_said(text)}, not a string.")
+    domain = None
+    for name in (domain_column,) if domain_column else DOMAIN_COLUMNS:
+        there, domain = _found(row, name)
+        if there and domain is not None:
+            domain = str(domain)
+            break
+        if domain_column:
+            raise InputError(
+                f"{where}: there is no domain in {domain_column!r}, only in "
+                f"{', '.join(map(repr, row))}."
+            )
+    return Record(text, where, domain, _weight(row.get("weight"), where))
+
+
+def _weight(value: Any, where: str) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if isinstance(value, bool) or not math.isfinite(weight) or weight <= 0:
+        raise InputError(f"{where}: the weight {value!r} is not a positive finite number.")
+    return weight
+
+
+def _said(value: Any) -> str:
+    return "null" if value is None else f"of type {type(value).__name__}"
+
+
+def check_encodable(record: Record) -> None:
+    """Raise an InputError that names where a text with a lone surrogate stood."""
+    try:
+        record.text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{record.where}: the text holds a lone surrogate "
+            f"(U+{ord(record.text[error.start]):04X} at character {error.start}), which UTF-8 "
+            "cannot encode; repair or leave out that text."
+        ) from None
+
+
+def check_not_empty(record: Record) -> None:
+    """Raise an InputError that names where an empty text stood."""
+    if not record.text.strip():
+        raise InputError(
+            f"{record.where}: the text is empty or only white space; leave it out (`modelmap texts "
+            "build --drop-empty`)."
+        )
+
+
+def chunked(record: Record, size: int) -> list[Record]:
+    """A record cut at `size` bytes; pieces of only white space are left out."""
+    check_encodable(record)
+    pieces = chunk(record.text, size)
+    return [
+        replace(
+            record,
+            text=piece,
+            where=record.where if len(pieces) == 1 else f"{record.where}, chunk {number}",
+        )
+        for number, piece in enumerate(pieces)
+        if piece.strip()
+    ]
+
+
+def refuse_duplicates(records: Iterable[Record]) -> None:
+    """Raise an InputError that names both places of the first text that occurs twice."""
+    first: dict[str, str] = {}
+    for record in records:
+        if record.text in first:
+            raise InputError(
+                f"{record.where}: the text is the same as that of {first[record.text]}; drop one "
+                "(`modelmap texts build --duplicates drop`) or allow it (`--allow-duplicates`)."
+            )
+        first[record.text] = record.where
+
+
+def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = False) -> TextSet:
+    """The text set of some records, in their order.
+
+    A weight that is missing counts 1 where others have one, and a missing domain is ``other``.
+    """
+    domains = weights = None
+    if any(record.domain is not None for record in records):
+        domains = tuple("other" if r.domain is None else r.domain for r in records)
+    if any(record.weight is not None for record in records):
+        weights = tuple(1.0 if r.weight is None else r.weight for r in records)
+    return TextSet(name, tuple(r.text for r in records), domains, weights, allow_duplicates)
