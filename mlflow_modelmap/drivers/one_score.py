@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlflow_modelmap.drivers import spool
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.scoring.identity import identity
-from mlflow_modelmap.scoring.model_config import model_type, read_config
+from mlflow_modelmap.scoring.model_config import model_type, position_limit, read_config
 from mlflow_modelmap.scoring.precision import resolve
 from mlflow_modelmap.scoring.reference import HUB, LOCAL, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -24,6 +27,22 @@ from mlflow_modelmap.tracking.read_vectors import read_matrix
 from mlflow_modelmap.tracking.redact import redact
 from mlflow_modelmap.tracking.score_run import bits_per_byte_of, log_score
 from mlflow_modelmap.tracking.text_dataset import TextSetDataset, TextSetSource
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.tokenize import TokenizedTexts
+
+# Beside a tokenizer may lie weights, and files that say nothing of it but differ by checkpoint.
+_WEIGHTS = frozenset((".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx"))
+_NOT_TOKENIZER = frozenset(
+    (
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+        "trainer_state.json",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -178,6 +197,56 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     return Prepared(request, files, model_type(config), precision, device, key)
 
 
+class TokenCache:
+    """Tokens of one text set, made once for each tokenizer, whatever folders it lies in."""
+
+    def __init__(self, keep: int = 4) -> None:
+        self.keep = keep
+        self.made: OrderedDict[tuple[Any, ...], TokenizedTexts] = OrderedDict()
+
+    def tokens_for(
+        self, prepared: Prepared, texts: TextSet, *, again: bool = False
+    ) -> TokenizedTexts | None:
+        """The tokens for a model, fitted to its positions; None if its vector waits in the spool.
+
+        Raises
+        ------
+        InputError
+            If a text is too long for the model, or gives nothing to score.
+        """
+        if not again and spool.waiting(prepared.identity, len(texts)) is not None:
+            return None
+        from mlflow_modelmap.scoring.tokenize import tokenize
+
+        settings = prepared.request.settings
+        files, config = prepared.files, read_config(prepared.files.model_path)
+        key = (
+            _tokenizer_digest(files.tokenizer_path),
+            model_type(config),
+            texts.digest,
+            settings.bos,
+            settings.split_special_tokens,
+            settings.trust_remote_code,
+        )
+        if key not in self.made:
+            self.made[key] = tokenize(files.tokenizer_path, texts, settings)
+            while len(self.made) > self.keep:
+                self.made.popitem(last=False)
+        self.made.move_to_end(key)
+        return self.made[key].within(position_limit(config), settings.overlong)
+
+
+def _tokenizer_digest(folder: str) -> str:
+    """A digest of all small files beside the weights: among them is what makes the tokenizer."""
+    sha = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.name in _NOT_TOKENIZER or path.suffix in _WEIGHTS or not path.is_file():
+            continue
+        sha.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
 def score_into(
     run: OpenRun,
     prepared: Prepared,
@@ -185,7 +254,7 @@ def score_into(
     source: str | None,
     *,
     again: bool = False,
-    tokens: Any = None,
+    tokens: TokenizedTexts | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoredModel:
     """Score a prepared model and log it into an open run.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 
@@ -11,6 +13,7 @@ from mlflow_modelmap.drivers.one_score import (
     Prepared,
     ScoredModel,
     ScoreRequest,
+    TokenCache,
     already_scored,
     mark_skipped,
     prepare,
@@ -25,6 +28,11 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.open_run import OpenRun, joins, open_run, target_experiment
 from mlflow_modelmap.tracking.score_run import find_scored
 from mlflow_modelmap.tracking.store import check_reachable, quiet
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.tokenize import TokenizedTexts
+
+_AUTOMATIC_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # what MLflow calls a run that has no name
 
 
 def score(
@@ -126,6 +134,8 @@ layers, double_quantization, int8_threshold, trust_remote_code
             with open_run(
                 schema.KIND_SCORE, store=store, name=name, experiment=experiment, run_id=run_id
             ) as run:
+                if not run_id and _AUTOMATIC_NAME.fullmatch(run.name):
+                    run.rename(name or request().point_name)
                 return _score_joined(run, request, texts, store, again, progress)
         asked = request()
         text_set, source = load_texts(texts)
@@ -135,6 +145,7 @@ layers, double_quantization, int8_threshold, trust_remote_code
             found = find_scored(prepared.identity, where, store)
             if found is not None:
                 return already_scored(found)
+        tokens = TokenCache().tokens_for(prepared, text_set, again=again)
         with open_run(
             schema.KIND_SCORE,
             store=store,
@@ -142,7 +153,7 @@ layers, double_quantization, int8_threshold, trust_remote_code
             experiment=experiment,
             tags=prepared.tags(text_set),
         ) as run:
-            return _scored(run, prepared, text_set, source, again, progress)
+            return _scored(run, prepared, text_set, source, tokens, again, progress)
 
 
 def _score_joined(
@@ -161,9 +172,9 @@ def _score_joined(
     if found is not None:
         mark_skipped(run, found)
         return already_scored(found)
-    run.rename(asked.point_name)
     run.log(tags=prepared.tags(text_set))
-    return _scored(run, prepared, text_set, source, again, progress)
+    tokens = TokenCache().tokens_for(prepared, text_set, again=again)
+    return _scored(run, prepared, text_set, source, tokens, again, progress)
 
 
 def _scored(
@@ -171,11 +182,12 @@ def _scored(
     prepared: Prepared,
     texts: TextSet,
     source: str | None,
+    tokens: TokenizedTexts | None,
     again: bool,
     progress: bool,
 ) -> ScoredModel:
     with token_bar(prepared.request.point_name, progress) as bar:
-        return score_into(run, prepared, texts, source, again=again, progress=bar)
+        return score_into(run, prepared, texts, source, again=again, tokens=tokens, progress=bar)
 
 
 def load_texts(texts: TextSet | str | os.PathLike[str]) -> tuple[TextSet, str | None]:

@@ -191,8 +191,13 @@ def _named(run_ids: tuple[str, ...], kind: str, store: MlflowClient) -> list[Run
                 f"tags.mlflow.parentRunId = '{run.info.run_id}' AND tags.`{schema.TAG_KIND}` = "
                 f"'{schema.KIND_SCORE}'",
             )
-            listed = read_artifact(run.info.run_id, run.info.artifact_uri, SWEEP_TABLE, store)
-            same = listed.loc[listed["state"] == "skipped", "run_id"].tolist()
+            same: list[str] = []
+            try:
+                listed = read_artifact(run.info.run_id, run.info.artifact_uri, SWEEP_TABLE, store)
+                same = listed.loc[listed["state"] == "skipped", "run_id"].tolist()
+            except TrackingError:
+                if _complete(run):  # one that was stopped has listed nothing
+                    raise
             runs += [child for child in children if _complete(child)]
             runs += _named(tuple(same), kind, store)
         elif of != kind:

@@ -1,0 +1,45 @@
+"""Scoring (no torch here): the identity of a score, a hash of everything that goes into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from mlflow_modelmap.scoring.settings import ScoringSettings
+
+
+def identity(
+    commit: str,
+    text_digest: str,
+    precision: str,
+    device_type: str,
+    settings: ScoringSettings,
+    labels: Mapping[str, str],
+) -> str:
+    """SHA-256 (hex) of what a score is made from; the same one is not made twice.
+
+    Parameters
+    ----------
+    commit
+        Resolved commit, or content digest, of the model.
+    text_digest
+        Of the text set.
+    precision, device_type
+        As resolved (``float32``, ``cpu``): what ``auto`` came to, not that it was ``auto``.
+    settings
+        Everything else that could change a number.
+    labels
+        What the score is called (model, revision, trajectory, step, name): the same numbers under
+        another name are another point of a map.
+    """
+    chosen = asdict(settings)
+    chosen.update(precision=precision, device=device_type)
+    content = {
+        "commit": commit,
+        "labels": dict(labels),
+        "settings": chosen,
+        "texts": text_digest,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
