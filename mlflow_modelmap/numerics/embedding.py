@@ -15,6 +15,7 @@ from mlflow_modelmap.numerics.divergence import kl_matrix
 
 _FEWEST_POINTS = 4
 _DENSE = 1500
+_EXACT = 100
 
 
 class Principal(NamedTuple):
@@ -129,7 +130,10 @@ def tsne(
         metric="precomputed",
         # sklearn's own scale of a start from principal components.
         init=(1e-4 * (start / spread + 0.01 * noise)).astype(np.float32),
-        learning_rate="auto",
+        # sklearn's "auto" is 50 at least, at which a map of few points flies apart in 3D, and its
+        # tree method may not leave the start.
+        learning_rate=min(max(points / 48.0, 50.0), points / 10.0),
+        method="exact" if points <= _EXACT else "barnes_hut",
         random_state=seed,
     )
     return Embedding(model.fit_transform(distances).astype(np.float64), perplexity, notice)

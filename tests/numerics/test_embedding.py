@@ -81,7 +81,7 @@ def test_few_points_lower_the_perplexity_and_say_so(points):
     found = tsne(clusters(4, 3)[0][:points], 3)
     assert found.perplexity == pytest.approx((points - 1) / 3)
     assert f"because there are only {points}" in found.notice
-    assert np.isfinite(found.coordinates).all()
+    assert np.abs(found.coordinates).max() < 100, "the map flew apart"
 
 
 @pytest.mark.parametrize("points", [1, 2, 3])
