@@ -31,8 +31,8 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	fi; \
 	echo "Making .venv with $$("$$python" --version); the first time this takes some minutes."; \
 	"$$python" -m venv .venv; \
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch; \
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'; \
+	$(PY) -m pip install -qq -c constraints.txt torch; \
+	$(PY) -m pip install -qq -c constraints.txt -e '.[test,lint]'; \
 	touch $@
 
 quickstart: venv ## train a tiny family, score it, map it (about 4 minutes on 2 cores)
