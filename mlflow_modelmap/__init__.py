@@ -24,10 +24,12 @@ _PUBLIC = {
     "compare": "mlflow_modelmap.drivers.compare",
     "load_map": "mlflow_modelmap.drivers.map",
     "load_trajectory": "mlflow_modelmap.drivers.trajectory",
+    "load_weight_distances": "mlflow_modelmap.drivers.weights",
     "read_texts": "mlflow_modelmap.texts.read",
     "score": "mlflow_modelmap.drivers.score",
     "sweep": "mlflow_modelmap.drivers.sweep",
     "trajectory": "mlflow_modelmap.drivers.trajectory",
+    "weight_distances": "mlflow_modelmap.drivers.weights",
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.sweep import sweep as sweep
     from mlflow_modelmap.drivers.trajectory import load_trajectory as load_trajectory
     from mlflow_modelmap.drivers.trajectory import trajectory as trajectory
+    from mlflow_modelmap.drivers.weights import load_weight_distances as load_weight_distances
+    from mlflow_modelmap.drivers.weights import weight_distances as weight_distances
     from mlflow_modelmap.errors import InputError as InputError
     from mlflow_modelmap.errors import ModelMapError as ModelMapError
     from mlflow_modelmap.errors import ScoringError as ScoringError

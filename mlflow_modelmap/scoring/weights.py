@@ -67,7 +67,7 @@ class _Piece:
     stop: int
 
 
-def reach_of(steps: Sequence[int], window: int | None) -> np.ndarray:
+def reach_of(steps: Sequence[int] | np.ndarray, window: int | None) -> np.ndarray:
     """For each checkpoint, the last one that it is compared with, shape (K,).
 
     Parameters
