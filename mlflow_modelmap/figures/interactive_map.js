@@ -188,11 +188,11 @@
     return {title: {text: `PC ${k + 1}${share} (√(bits/byte))`}, zeroline: false, gridcolor: GRID};
   }
 
-  // Equal units on all axes, the longest just filling the view.
+  // Equal units on all axes, but none so thin that nothing could be told apart on it.
   function proportions(at) {
     const extent = at.map((values) => Math.max(...values) - Math.min(...values));
     const longest = Math.max(...extent) || 1;
-    const [x, y, z] = extent.map((value) => 1.25 * Math.max(value / longest, 0.06));
+    const [x, y, z] = extent.map((value) => 1.25 * Math.max(value / longest, 0.35));
     return {x, y, z};
   }
 
@@ -258,6 +258,10 @@
   });
   byId("colour").value = String(data.colouring);
   byId("lines-field").hidden = data.paths.length === 0;
+  if (!data.tsne) {
+    byId("tsne").disabled = true;
+    byId("pca").checked = true;
+  }
   if (!hasWebGL) {
     byId("three").disabled = true;
     document.querySelector("label[for=three]").title = "This browser has no WebGL, which 3D needs.";

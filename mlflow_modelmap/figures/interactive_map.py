@@ -46,6 +46,7 @@ def interactive_map(
     subtitle: str = "",
     explained: Sequence[float] = (),
     colour_by: ColourBy = "auto",
+    with_tsne: bool = True,
     notices: Sequence[str] = (),
 ) -> str:
     """A page with the map in 2D and 3D, by t-SNE and PCA, that tells of each point on hover.
@@ -62,6 +63,8 @@ def interactive_map(
         Each principal component's share of the variance.
     colour_by
         What the colours say at first.
+    with_tsne
+        Whether there is a t-SNE to switch to.
     notices
         Sentences shown above the map.
 
@@ -74,7 +77,13 @@ def interactive_map(
     from plotly.offline import get_plotlyjs
 
     folder = files("mlflow_modelmap.figures")
-    data = _data(points, nearest, title, subtitle, explained, colour_by, notices)
+    data = _data(points, nearest, explained, colour_by)
+    data |= {
+        "title": _clean(title),
+        "subtitle": _clean(subtitle),
+        "notices": [_clean(notice) for notice in notices],
+        "tsne": with_tsne,
+    }
     parts = {
         "title": html.escape(_clean(title)),
         "style": folder.joinpath("interactive_map.css").read_text(encoding="utf-8"),
@@ -90,11 +99,8 @@ def interactive_map(
 def _data(
     points: pd.DataFrame,
     nearest: pd.DataFrame,
-    title: str,
-    subtitle: str,
     explained: Sequence[float],
     colour_by: ColourBy,
-    notices: Sequence[str],
 ) -> dict[str, Any]:
     lines = paths(points)
     row = {name: k for k, name in enumerate(points["point"])}
@@ -106,9 +112,6 @@ def _data(
     colourings = _colourings(points)
     first = colour_column(points, colour_by)
     return {
-        "title": _clean(title),
-        "subtitle": _clean(subtitle),
-        "notices": [_clean(notice) for notice in notices],
         "names": [_clean(name) for name in points["point"]],
         "run_id": [_clean(run) for run in points["run_id"]],
         **{name: _labels(points[name]) for name in ("trajectory", "model_type", "precision")},

@@ -87,6 +87,19 @@ def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
     return -matrix.values.mean(axis=1) / (matrix.mean_bytes * np.log(2.0))
 
 
+def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Standard error of each point's bits per byte, shape (K,), over the choice of texts.
+
+    Bits per byte are a ratio of two sums over texts, bits and bytes; this is the error of their
+    linear part, so that texts of unequal length do not count as noise.
+    """
+    texts = len(matrix.text_bytes)
+    ratio = bits_per_byte(matrix)
+    residual = matrix.values / np.log(2.0)
+    residual += ratio[:, None] * matrix.text_bytes
+    return np.sqrt(np.einsum("ij,ij->i", residual, residual)) / (texts * matrix.mean_bytes)
+
+
 def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
     """Upper bound on the text set's entropy in bits/byte: the best point's (Appendix C)."""
     return float(bits_per_byte(matrix).min())

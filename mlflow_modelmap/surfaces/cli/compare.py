@@ -1,0 +1,44 @@
+"""Surface: `modelmap compare`, the KL divergence between two scored models, in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from mlflow_modelmap.surfaces.cli.answers import with_error
+from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+
+
+@click.command(cls=Command, short_help="KL divergence between two scored models, in words.")
+@click.argument("a")
+@click.argument("b")
+@option(
+    "--experiment",
+    multiple=True,
+    help="Where to look names up; by default the current experiment, then all. May be given again.",
+)
+@output_options
+def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None:
+    """Print the KL divergence between A and B, two models that are scored already.
+
+    Each is a run id, the name of a run or of a point on a map, or a model reference such as
+    org/name or org/name@revision.
+    """
+    from mlflow_modelmap.drivers.compare import compare as measure
+
+    found = measure(a, b, experiments=experiment)
+    width = max(len(found.a.name), len(found.b.name))
+    name = f" ({found.text_set_name})" if found.text_set_name else ""
+    lines = [
+        f"KL divergence {with_error(found.kl, found.se)} bits/byte, "
+        f"95 % interval {found.low:.3g} to {found.high:.3g}",
+        f"That is {found.words}.",
+        "",
+        *(
+            f"{one.name:<{width}}  {one.bits_per_byte:.4f} bits per byte  run {one.run_id}"
+            for one in (found.a, found.b)
+        ),
+        f"on {found.texts:,} texts{name}",
+    ]
+    output.tell(asdict(found), lines, ids=[f"{found.kl!r}"])

@@ -1,0 +1,118 @@
+"""Surface: `modelmap map`, scored runs gathered into a model map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options, table
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.map import ModelMap
+
+RUNS = "Which scored runs"
+MAP = "The map"
+RUN = "Where it is logged"
+
+
+@click.command(cls=Command, short_help="Gather scored runs into a model map.")
+@option("--experiment", multiple=True, group=RUNS, help="Experiment; may be given again.")
+@option("--experiments", group=RUNS, help="Experiments, separated by commas.")
+@option("--filter", group=RUNS, help="MLflow filter, such as \"tags.modelmap.model_type = 'x'\".")
+@option("--run-id", "run_id", multiple=True, group=RUNS, help="A run; may be given again.")
+@option("--run-ids", group=RUNS, help="Runs, separated by commas.")
+@option("--layers", is_flag=True, group=RUNS, help="One point for every layer scored.")
+@option(
+    "--clip",
+    type=float,
+    group=MAP,
+    help="Raise log-likelihoods below this quantile to it (0.02 in the paper's pretraining study).",
+)
+@option("--perplexity", type=float, default=30.0, show_default=True, group=MAP, help="Of t-SNE.")
+@option("--seed", type=int, default=0, show_default=True, group=MAP, help="Of t-SNE.")
+@option(
+    "--colour-by",
+    type=click.Choice(["auto", "model_type", "trajectory", "precision"]),
+    default="auto",
+    show_default=True,
+    group=MAP,
+    help="What the colours say.",
+)
+@option("--name", group=RUN, help="The run's name; by default map.")
+@option("--output-experiment", group=RUN, help="Experiment; by default that of the scored runs.")
+@output_options
+def map(
+    experiment: tuple[str, ...],
+    experiments: str | None,
+    run_id: tuple[str, ...],
+    run_ids: str | None,
+    output: Output,
+    **values: Any,
+) -> None:
+    """Gather scored runs into a model map: KL divergences, neighbours, pictures.
+
+    Without an experiment, a filter or runs, the current experiment's scores are taken.
+    """
+    from mlflow_modelmap.drivers.map import build_map
+
+    made = build_map(
+        (*experiment, *_split(experiments)),
+        run_ids=(*run_id, *_split(run_ids)),
+        **values,
+    )
+    for notice in made.notices:
+        output.notice(notice)
+    output.tell(_result(made), _lines(made), ids=[made.run_id])
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _result(made: ModelMap) -> dict[str, Any]:
+    return {
+        "run_id": made.run_id,
+        "experiment_id": made.experiment_id,
+        "name": made.name,
+        "points": len(made.points),
+        "texts": made.texts,
+        "text_set": made.text_set,
+        "entropy_bound": made.entropy_bound,
+        "perplexity": made.perplexity,
+        "closest_pairs": made.closest_pairs().to_dict("records"),
+        "bits_per_byte": dict(zip(made.points["point"], made.points["bits_per_byte"], strict=True)),
+        "notices": list(made.notices),
+    }
+
+
+def _lines(made: ModelMap) -> list[str]:
+    from mlflow_modelmap.surfaces.cli.answers import with_error
+    from mlflow_modelmap.tracking.store import tracking_uri
+
+    name = f" ({made.text_set_name})" if made.text_set_name else ""
+    best = made.points.loc[made.points["bits_per_byte"].idxmin(), "point"]
+    rows = [
+        [row.point, row.other, with_error(row.kl, row.se)]
+        for row in made.closest_pairs().itertuples()
+    ]
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        where = (
+            f"Look at {uri.rstrip('/')}/#/experiments/{made.experiment_id}/runs/{made.run_id}"
+            "/artifacts/modelmap/map.html"
+        )
+    else:
+        where = (
+            f"Look: mlflow server --backend-store-uri {uri}  then run {made.name!r}, Artifacts, "
+            "modelmap/map.html"
+        )
+    return [
+        f"Model map of {len(made.points):,} points on {made.texts:,} texts{name}",
+        f"The texts' entropy is at most {made.entropy_bound:.4f} bits/byte, by {best}",
+        "",
+        *table(rows, ["closest pairs", "", "KL ± standard error (bits/byte)"]),
+        "",
+        f"Run {made.run_id} in experiment {made.experiment_id}",
+        where,
+    ]
