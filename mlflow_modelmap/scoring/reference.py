@@ -10,6 +10,14 @@ from mlflow_modelmap.errors import InputError
 
 HUB, LOCAL, REGISTRY, RUN = "hub", "local", "registry", "run"
 
+_MLFLOW_FORMS = {
+    "models:/": (
+        REGISTRY,
+        re.compile(r"[^/@]+/[^/@]+|[^/@]+@[^/@]+|m-[0-9a-f]+"),
+        "models:/name/1, models:/name@alias or models:/m-ID",
+    ),
+    "runs:/": (RUN, re.compile(r"[^/]+/.+"), "runs:/RUN_ID/path"),
+}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -50,17 +58,21 @@ class ModelReference:
             raise InputError(
                 "No model was given; write org/name, a local directory or models:/name/1."
             )
-        for scheme, kind in (("models:/", REGISTRY), ("runs:/", RUN)):
+        for scheme, (kind, form, forms) in _MLFLOW_FORMS.items():
             if text.startswith(scheme):
+                if not form.fullmatch(text.removeprefix(scheme)):
+                    raise InputError(f"{text!r} is no MLflow URI of a model; write {forms}.")
                 return cls(kind, text)._without_revision(revision)
         expanded = os.path.expanduser(text)
         if os.path.isdir(expanded):
             return cls(LOCAL, os.path.realpath(expanded))._without_revision(revision)
-        if text.startswith((".", "/", "~")) or os.sep in text.rstrip(os.sep).replace("/", "", 1):
+        if os.path.exists(expanded):
+            raise InputError(f"{text!r} is a file; give the directory that holds the model.")
+        name, at, inline = text.partition("@")
+        if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
             raise InputError(
                 f"There is no directory {text!r}; give a directory that holds a model."
             )
-        name, at, inline = text.partition("@")
         if at and not inline:
             raise InputError(f"The reference {text!r} ends in @; write org/name@revision.")
         if inline and revision and inline != revision:
