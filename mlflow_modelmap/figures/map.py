@@ -217,13 +217,14 @@ def _say_reading(axes: Axes, lines: bool, widths: bool) -> None:
     said = "paler: earlier; outlined: last"
     if widths:
         said += "; thicker line: larger KL"
+    axes.set_title(axes.get_title(loc="left"), loc="left", fontsize=11, color=style.INK, pad=17)
     axes.annotate(
         said,
-        (1.0, 1.0),
-        xytext=(0, 3),
+        (0.0, 1.0),
+        xytext=(0, 5),
         xycoords="axes fraction",
         textcoords="offset points",
-        ha="right",
+        ha="left",
         va="bottom",
         fontsize=7.5,
         color=style.QUIET_INK,
