@@ -33,7 +33,7 @@ from mlflow_modelmap.tracking.map_run import (
 )
 from mlflow_modelmap.tracking.open_run import NOTE
 from mlflow_modelmap.tracking.read_runs import ScoreRun, read_matrix, select_runs
-from mlflow_modelmap.tracking.store import check_reachable, experiment_id
+from mlflow_modelmap.tracking.store import check_reachable
 
 NEAREST = 3
 
@@ -183,8 +183,6 @@ def build_map(
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
     store = check_reachable()
-    if not experiments and not run_ids and not filter:
-        experiments = (store.get_experiment(experiment_id(None, store)).name,)
     notices: list[str] = []
     runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
     matrix, members = read_matrix(runs, layers=layers)

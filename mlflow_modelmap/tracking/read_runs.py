@@ -16,7 +16,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.artifacts import read_artifact
 from mlflow_modelmap.tracking.read_vectors import read_matrix as read_matrix
 from mlflow_modelmap.tracking.redact import redact
-from mlflow_modelmap.tracking.store import client, find_experiments
+from mlflow_modelmap.tracking.store import client, experiment_id, find_experiments
 
 PAGE = 5000
 HTTP_THREADS = 12
@@ -89,7 +89,8 @@ def select_runs(
     Parameters
     ----------
     experiments
-        Experiment names. With none, but a filter, all experiments are searched.
+        Experiment names. With none, but a filter, all experiments are searched; without any
+        choice, the current experiment.
     filter
         MLflow filter string (`tags.x = 'y' AND params.z LIKE '...'`; MLflow knows no OR).
     run_ids
@@ -103,13 +104,13 @@ def select_runs(
     Raises
     ------
     InputError
-        If nothing is asked for, nothing is found, an experiment or run is not there, a run that
+        If nothing is found, an experiment or run is not there, a run that
         was named is not finished or of another kind, or the filter is malformed.
     """
     experiments, run_ids = tuple(experiments), tuple(dict.fromkeys(run_ids))
-    if not experiments and not run_ids and not filter:
-        raise InputError("No runs were asked for; name experiments, a filter or run ids.")
     store = store or client()
+    if not experiments and not run_ids and not filter:
+        experiments = (store.get_experiment(experiment_id(None, store)).name,)
     said = notices if notices is not None else []
     named = _named(run_ids, kind, store)
     found: list[Run] = []

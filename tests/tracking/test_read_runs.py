@@ -114,7 +114,6 @@ def test_a_sweep_stands_for_its_runs_and_a_skipped_run_for_the_one_it_found(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({}, "No runs were asked for"),
         ({"experiments": ["tset"]}, "no experiment 'tset'.*'test'"),
         ({"experiments": ["test"]}, "No finished run of kind 'score'.*1 failed"),
         ({"run_ids": ["0" * 32]}, "There is no run '0000"),

@@ -6,23 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options, table
+from mlflow_modelmap.surfaces.cli.options import (
+    SELECTION,
+    Command,
+    Output,
+    option,
+    output_options,
+    selection_options,
+    table,
+    where_options,
+)
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.map import ModelMap
 
-RUNS = "Which scored runs"
 MAP = "The map"
-RUN = "Where it is logged"
 
 
 @click.command(cls=Command, short_help="Gather scored runs into a model map.")
-@option("--experiment", multiple=True, group=RUNS, help="Experiment; may be given again.")
-@option("--experiments", group=RUNS, help="Experiments, separated by commas.")
-@option("--filter", group=RUNS, help="MLflow filter, such as \"tags.modelmap.model_type = 'x'\".")
-@option("--run-id", "run_id", multiple=True, group=RUNS, help="A run; may be given again.")
-@option("--run-ids", group=RUNS, help="Runs, separated by commas.")
-@option("--layers", is_flag=True, group=RUNS, help="One point for every layer scored.")
+@selection_options
+@option("--layers", is_flag=True, group=SELECTION, help="One point for every layer scored.")
 @option(
     "--clip",
     type=float,
@@ -39,35 +42,19 @@ RUN = "Where it is logged"
     group=MAP,
     help="What the colours say.",
 )
-@option("--name", group=RUN, help="The run's name; by default map.")
-@option("--output-experiment", group=RUN, help="Experiment; by default that of the scored runs.")
+@where_options
 @output_options
-def map(
-    experiment: tuple[str, ...],
-    experiments: str | None,
-    run_id: tuple[str, ...],
-    run_ids: str | None,
-    output: Output,
-    **values: Any,
-) -> None:
+def map(output: Output, **values: Any) -> None:
     """Gather scored runs into a model map: KL divergences, neighbours, pictures.
 
     Without an experiment, a filter or runs, the current experiment's scores are taken.
     """
     from mlflow_modelmap.drivers.map import build_map
 
-    made = build_map(
-        (*experiment, *_split(experiments)),
-        run_ids=(*run_id, *_split(run_ids)),
-        **values,
-    )
+    made = build_map(**values)
     for notice in made.notices:
         output.notice(notice)
     output.tell(_result(made), _lines(made), ids=[made.run_id])
-
-
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _result(made: ModelMap) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def selection_options(function: Function) -> Function:
         "--run-id",
         "run_ids",
         multiple=True,
-        callback=_split,
+        callback=comma_separated,
         group=SELECTION,
         help="A score run, or a sweep. Repeatable, or separated by commas.",
     )(function)
@@ -137,9 +137,10 @@ def selection_options(function: Function) -> Function:
         "--experiment",
         "experiments",
         multiple=True,
-        callback=_split,
+        callback=comma_separated,
         group=SELECTION,
-        help="Experiment whose score runs are taken. Repeatable, or separated by commas.",
+        help="Experiment whose score runs are taken; without any choice, the current one. "
+        "Repeatable, or separated by commas.",
     )(found)
 
 
@@ -153,7 +154,10 @@ def where_options(function: Function) -> Function:
     return option("--name", group=DESTINATION, help="Name of the run that is made.")(where)
 
 
-def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+def comma_separated(
+    _: click.Context, __: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...]:
+    """Callback of a repeatable option whose values may also be separated by commas."""
     parts = [part.strip() for value in values for part in value.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
 

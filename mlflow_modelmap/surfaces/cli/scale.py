@@ -10,6 +10,7 @@ import click
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
+    comma_separated,
     option,
     output_options,
     selection_options,
@@ -24,8 +25,9 @@ from mlflow_modelmap.surfaces.cli.options import (
     "--group",
     "groups",
     multiple=True,
+    callback=comma_separated,
     metavar="TAG",
-    help="A tag of the runs: pairs that share its value make a group of that name. Repeatable.",
+    help="Tag whose values make groups: pairs that share one. Repeatable, or separated by commas.",
 )
 @option("--most-random", type=int, default=2000, show_default=True, help="Most random pairs drawn.")
 @option("--seed", type=int, default=0, show_default=True, help="Of that draw.")
