@@ -22,6 +22,10 @@ def token_bar(label: str, shown: bool = True) -> Iterator[Callable[[int, int], N
     ) as bar:
 
         def move(done: int, total: int) -> None:
+            if bar.n == 0 and done < total:  # loading the model is no part of the tokens/s
+                bar.reset(total)
+                bar.initial = bar.n = done
+                bar.refresh()
             bar.total = total
             bar.update(done - bar.n)
 

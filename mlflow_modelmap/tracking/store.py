@@ -63,7 +63,7 @@ def check_reachable(store: MlflowClient | None = None) -> MlflowClient:
     store = store or client()
     limits = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(4 * REACH_SECONDS),
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(4 * REACH_SECONDS))),
     }
     with _environment(limits):
         try:
@@ -126,13 +126,21 @@ def _check_sqlite(address: str) -> None:
 
 
 def _unreachable(address: str, error: BaseException) -> TrackingError:
-    reason = redact(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
-    if len(reason) > 300:
-        reason = reason[:300] + " ..."
     return TrackingError(
-        f"The MLflow tracking store {redact(address)!r} cannot be used ({reason}); start it, or "
-        "set --tracking-uri or MLFLOW_TRACKING_URI to one that answers."
+        f"The MLflow tracking store {redact(address)!r} cannot be used ({_reason(error)}); start "
+        "it, or set --tracking-uri or MLFLOW_TRACKING_URI to one that answers."
     )
+
+
+def _reason(error: BaseException) -> str:
+    """What an error comes down to, short and without passwords."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "timeout" in type(cause).__name__.lower():
+            return "it did not answer in time"
+        cause = cause.__cause__ or cause.__context__
+    reason = redact(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+    return reason if len(reason) <= 300 else f"{reason[:300]} ..."
 
 
 def experiment_id(name: str | None = None, store: MlflowClient | None = None) -> str:
