@@ -1,0 +1,151 @@
+"""Numerics: the lineage graph - who was made from whom, generations, and claims that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mlflow_modelmap.errors import InputError
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What claims of parentage amount to.
+
+    Attributes
+    ----------
+    parents
+        Parents of every model, in the claims' order; none of a model itself.
+    generation
+        Depth from the root model (Section 3.3): 0 for a model without parents, else one more than
+        its deepest parent; None on a cycle and below one.
+    root
+        The first model of each model's line, through first parents; None for merges, what descends
+        from them, and cycles.
+    missing
+        Parents that are claimed but are not among the models.
+    self_parents
+        Models that name themselves; such a claim is dropped.
+    cycles
+        Models of each cycle, in order from parent to child, each cycle once.
+    """
+
+    parents: Mapping[str, tuple[str, ...]]
+    generation: Mapping[str, int | None]
+    root: Mapping[str, str | None]
+    missing: tuple[str, ...]
+    self_parents: tuple[str, ...]
+    cycles: tuple[tuple[str, ...], ...]
+
+    @property
+    def merges(self) -> tuple[str, ...]:
+        """Models with several parents; shown, but no parent-child statistics (Appendix G)."""
+        return tuple(model for model, parents in self.parents.items() if len(parents) > 1)
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """(parent, child) of every claim, merges and cycles included."""
+        return [(parent, child) for child, parents in self.parents.items() for parent in parents]
+
+    def descendants(self, model: str) -> set[str]:
+        """All that was made from a model, at any distance; the model itself only on a cycle."""
+        below: set[str] = set()
+        wanted = [model]
+        children: dict[str, list[str]] = {}
+        for parent, child in self.edges:
+            children.setdefault(parent, []).append(child)
+        while wanted:
+            new = [c for c in children.get(wanted.pop(), ()) if c not in below]
+            below.update(new)
+            wanted += new
+        return below
+
+
+def lineage(models: Iterable[str], claims: Mapping[str, Sequence[str]]) -> Lineage:
+    """Order models into generations by who is claimed to be whose parent (Section 3.3).
+
+    Parameters
+    ----------
+    models
+        Names of the models at hand.
+    claims
+        Parents of a child, by its name; a name twice counts once.
+
+    Raises
+    ------
+    InputError
+        If a claim is about a child that is not among the models.
+
+    Notes
+    -----
+    A missing parent is a node of its own: generation 0, unless it is a root's own name.
+    """
+    there = list(dict.fromkeys(models))
+    unknown = [child for child in claims if child not in set(there)]
+    if unknown:
+        raise InputError(f"A parent is claimed for {unknown[0]!r}, which is not among the models.")
+    named = {model: tuple(dict.fromkeys(claims.get(model, ()))) for model in there}
+    selfish = tuple(model for model in there if model in named[model])
+    parents = {m: tuple(p for p in ps if p != m) for m, ps in named.items()}
+    missing = tuple(dict.fromkeys(p for ps in parents.values() for p in ps if p not in parents))
+    parents.update(dict.fromkeys(missing, ()))
+    generation: dict[str, int | None] = dict.fromkeys(parents)
+    waiting = {model: len(ps) for model, ps in parents.items()}
+    children: dict[str, list[str]] = {}
+    for child, ps in parents.items():
+        for parent in ps:
+            children.setdefault(parent, []).append(child)
+    ready = [model for model, count in waiting.items() if not count]
+    for model in ready:  # grows while it is gone through: a child follows its last parent
+        depths = [generation[parent] for parent in parents[model]]
+        generation[model] = 1 + max(d for d in depths if d is not None) if depths else 0
+        for child in children.get(model, ()):
+            waiting[child] -= 1
+            if not waiting[child]:
+                ready.append(child)
+    root: dict[str, str | None] = dict.fromkeys(parents)
+    for model in ready:
+        ps = parents[model]
+        if len(ps) < 2:
+            root[model] = root[ps[0]] if ps else model
+    return Lineage(
+        parents, generation, root, missing, selfish, _cycles(parents, {*waiting} - {*ready})
+    )
+
+
+def _cycles(
+    parents: Mapping[str, tuple[str, ...]], unordered: set[str]
+) -> tuple[tuple[str, ...], ...]:
+    """The cycle that each model runs into when it follows first parents that have no order."""
+    found: dict[frozenset[str], tuple[str, ...]] = {}
+    for start in parents:
+        path: list[str] = []
+        model: str | None = start if start in unordered else None
+        while model is not None and model not in path:
+            path.append(model)
+            model = next((p for p in parents[model] if p in unordered), None)
+        if model is not None:
+            cycle = path[path.index(model) :][::-1]
+            found.setdefault(frozenset(cycle), tuple(cycle))
+    return tuple(found.values())
+
+
+def nearest_candidates(graph: Lineage, kl: pd.DataFrame) -> dict[str, str]:
+    """For each measured model, the nearest other one that does not descend from it.
+
+    KL is symmetric, so a model's child may be as near as its parent; claimed descendants are
+    therefore no candidates.
+
+    Parameters
+    ----------
+    kl
+        Bits per byte, square, named by model on both sides.
+    """
+    found = {}
+    for model in kl.index:
+        row = kl.loc[model].drop([model, *(graph.descendants(model) & {*kl.columns} - {model})])
+        if not row.empty:
+            found[model] = str(row.idxmin())
+    return found
