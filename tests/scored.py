@@ -64,7 +64,9 @@ def write_score(
     return run_id
 
 
-def write_family(store: str, steps: tuple[int, ...] = (0, 1, 2, 4, 512), **options: Any) -> list[str]:
+def write_family(
+    store: str, steps: tuple[int, ...] = (0, 1, 2, 4, 512), **options: Any
+) -> list[str]:
     """Two trajectories of one training each, as runs."""
     ids = []
     for seed in (0, 1):

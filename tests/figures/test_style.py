@@ -1,0 +1,95 @@
+"""Colours, numbers and names as every figure shows them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from mlflow_modelmap.figures import style
+
+
+def test_ten_groups_have_ten_colours_whatever_their_order():
+    names = [f"group {k}" for k in range(10)]
+    colours = style.colours(names)
+    assert len(set(colours.values())) == 10
+    assert style.colours(reversed(names)) == colours
+
+
+def test_thirty_groups_differ_in_colour_and_every_ten_in_marker():
+    names = [f"group {k}" for k in range(30)]
+    assert len(set(style.colours(names).values())) == 30
+    markers = style.markers(names)
+    assert markers["group 0"] == markers["group 9"] != markers["group 10"] != markers["group 20"]
+
+
+def test_missing_labels_are_no_group():
+    labels = ["b", None, float("nan"), "", "a", "None"]
+    assert style.groups(labels) == ["a", "b"]
+    assert style.colour_of(None, style.colours(labels)) == style.OTHERS
+
+
+def test_numbers_in_names_are_sorted_as_numbers():
+    assert style.groups(["pythia-1000m", "pythia-70m", "pythia-160m"]) == [
+        "pythia-70m",
+        "pythia-160m",
+        "pythia-1000m",
+    ]
+
+
+def test_fading_goes_from_pale_to_the_full_colour():
+    shades = [sum(to_rgb(c)) for c in style.fade("#0072b2", [0.0, 0.3, 0.7, 1.0])]
+    assert shades == sorted(shades, reverse=True)
+    assert style.fade("#0072b2", 1.0) == "#0072b2"
+    assert style.fade("#0072b2", 0.0) != "#ffffff"
+
+
+def test_progress_is_by_rank_of_the_step():
+    assert style.progress([512, 0, 1]).tolist() == [1.0, 0.0, 0.5]
+    assert style.progress([None, 0, 4]).tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (0.1, "0.1"), (1.0, "1"), (0.0123, "0.012"), (3.5e-7, "3.5e-7"), (1234, "1,234")],
+)
+def test_numbers_are_written_for_people(value, shown):
+    assert style.number(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(512, "512"), (1000, "1k"), (143000, "143k")])
+def test_steps_are_written_for_people(value, shown):
+    assert style.step(value) == shown
+
+
+@pytest.mark.parametrize(
+    "name", ["$x_1$", r"a\$b", "$", "$$$", "line\nbreak", "$\\frac$", "\x07bell"]
+)
+def test_any_name_can_be_drawn_as_it_is(name):
+    figure = style.figure()
+    axes = style.panel(figure, title=name)
+    text = axes.text(0, 0, style.plain(name))
+    figure.draw_without_rendering()
+    drawn, is_math = text._preprocess_math(text.get_text())
+    assert not is_math
+    assert drawn == name.replace("\n", " ").replace("\x07", "?")
+
+
+def test_long_names_keep_their_ends():
+    short = style.plain("organisation/a-model-with-a-very-long-name-v0.1", 20)
+    assert len(short) == 20
+    assert short.startswith("organis")
+    assert short.endswith("v0.1")
+
+
+def test_symlog_is_linear_to_a_tenth_and_labelled_plainly():
+    figure = style.figure()
+    axes = style.panel(figure)
+    axes.plot([0, 1], [0.0, 30.0])
+    style.symlog(axes)
+    figure.draw_without_rendering()
+    transform = axes.yaxis.get_transform().transform
+    low = transform(np.array([0.0, 0.05, 0.1, 1.0, 10.0]))
+    assert low[1] - low[0] == pytest.approx(low[2] - low[1])
+    assert low[3] - low[2] == pytest.approx(low[4] - low[3])
+    assert {"0", "0.1", "1", "10"} <= {label.get_text() for label in axes.get_yticklabels()}
