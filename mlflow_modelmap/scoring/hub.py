@@ -196,7 +196,7 @@ def _final(error: Exception) -> bool:
     from huggingface_hub import errors
 
     kinds = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError)
-    return _first_of(error, *kinds) is not None or _status(error) in (400, 401, 403, 404)
+    return _first_of(error, *kinds) is not None
 
 
 def _told(reference: ModelReference, error: Exception, incomplete: bool = False) -> str:

@@ -167,7 +167,7 @@ def _csv(path: Path, column: str, domain_column: str | None) -> Iterator[Record]
             f"{path}: not UTF-8 text (byte {error.start}); convert it to UTF-8."
         ) from None
     except csv.Error as error:
-        raise InputError(f"{path}, line {rows.line_num}: malformed CSV ({error}).") from None
+        raise InputError(f"{path}, line {rows.reader.line_num}: malformed CSV ({error}).") from None
     finally:
         csv.field_size_limit(limit)
 

@@ -151,6 +151,14 @@ def test_a_refused_token(hub):
     assert "hf auth login" in failure("org/model")
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_something_else_that_answers_in_the_hubs_place(hub, status):
+    files = fetch("org/model")
+    hub.status = status
+    assert fetch("org/model") == files
+    assert f"refuses access to 'org/other' ({status})" in failure("org/other")
+
+
 @pytest.mark.parametrize("name", ["a--b", "x" * 120, "org/name.git"])
 def test_a_name_that_cannot_be(hub, name):
     assert name in failure(name)
