@@ -17,7 +17,7 @@ from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.model_config import model_type, position_limit, read_config
 from mlflow_modelmap.scoring.precision import resolve
-from mlflow_modelmap.scoring.reference import HUB, LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.reference import HUB, LOCAL, ModelFiles, ModelReference, tag_name
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -122,7 +122,7 @@ class Prepared:
             schema.TAG_TRAJECTORY: request.trajectory,
             schema.TAG_STEP: request.step,
             schema.TAG_MODEL_TYPE: request.model_type or self.model_type,
-            schema.TAG_BASE_MODEL: request.base_model,
+            schema.TAG_BASE_MODEL: tag_name(request.base_model),
             schema.TAG_PRECISION: self.precision,
             schema.TAG_TEXT_SET: texts.digest,
             schema.TAG_TEXT_SET_NAME: texts.name,

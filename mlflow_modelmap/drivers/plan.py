@@ -287,9 +287,12 @@ def _request(
         text = text.replace("{precision}", precision).replace("{revision}", revision or "main")
         return text if step is None else text.replace(STEP, str(step))
 
-    model = filled(entry.model) or ""
-    beside = folder / os.path.expanduser(model)
-    reference = ModelReference.parse(beside if beside.is_dir() else model, filled(revision))
+    def found(model: str) -> str:
+        beside = folder / os.path.expanduser(model)
+        return os.fspath(beside) if beside.is_dir() else model
+
+    reference = ModelReference.parse(found(filled(entry.model) or ""), filled(revision))
+    base_model = filled(values.get("base_model"))
     trajectory = values.get("trajectory")
     if trajectory is None and step is not None and reference.kind == HUB:
         trajectory = reference.name
@@ -304,6 +307,6 @@ def _request(
         trajectory=filled(trajectory),
         step=step,
         model_type=values.get("model_type"),
-        base_model=values.get("base_model"),
+        base_model=found(base_model) if base_model else None,
         name=filled(entry.name),
     )

@@ -99,6 +99,12 @@ class ModelReference:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
+def tag_name(written: str | None) -> str | None:
+    """A model as tags name it: a directory by its real path, anything else as it was written."""
+    expanded = os.path.expanduser(written or "")
+    return os.path.realpath(expanded) if os.path.isdir(expanded) else written
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """Where a model's files lie on this machine, once its reference has been resolved.

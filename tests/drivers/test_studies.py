@@ -12,6 +12,7 @@ from mlflow_modelmap.drivers.layers import load_layers, study_layers
 from mlflow_modelmap.drivers.quantization import load_quantization, study_quantization
 from mlflow_modelmap.drivers.scale import build_scale, load_scale
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.reference import tag_name
 from mlflow_modelmap.surfaces.cli import cli
 from tests.tracking.conftest import write_run  # noqa: F401 - a fixture
 
@@ -108,3 +109,16 @@ def test_the_scale_of_ones_own_groups_by_tag_and_as_json(write_run):  # noqa: F8
     assert rows["modelmap.wave"]["n"] == 1
     with pytest.raises(InputError, match="No selected run has the tag 'colour'"):
         build_scale(["test"], groups=["colour"])
+
+
+def test_a_base_model_that_is_a_directory_is_found_whatever_way_it_was_written(tmp_path):
+    from mlflow_modelmap.drivers.plan import parse_plan, requests
+
+    for name in ("base", "child"):
+        (tmp_path / name).mkdir()
+    plan = parse_plan({"models": ["base", {"model": "child", "base_model": "./base"}]})
+    base, child = requests(plan, tmp_path)
+    assert child.base_model is not None
+    assert tag_name(child.base_model) == base.reference.name
+    assert tag_name("org/name") == "org/name"
+    assert tag_name(None) is None
