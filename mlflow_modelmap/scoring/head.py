@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-CPU_ROWS, CPU_TILE = 2048, 1024
+CPU_ROWS, CPU_TILE = 2048, 512
 GPU_ROWS, GPU_TILE = 4096, 16384
 # Sums of exponentials outside this range have over- or underflowed, or nearly.
 SMALLEST_SUM, LARGEST_SUM = 1e-25, 1e30
@@ -38,6 +38,11 @@ class TiledHead:
     _buffers: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     @property
+    def _wide(self) -> torch.dtype:
+        """What sums are kept in: float64, which Apple's accelerator does not have."""
+        return torch.float32 if self.weight.device.type == "mps" else torch.float64
+
+    @property
     def on_cpu(self) -> bool:
         """Whether the head lies in the processor's memory."""
         return self.weight.device.type == "cpu"
@@ -55,7 +60,7 @@ class TiledHead:
         Returns
         -------
         torch.Tensor
-            float64, shape (R,), on the head's device.
+            float64 (float32 on mps), shape (R,), on the head's device.
         """
         rows = CPU_ROWS if self.on_cpu else GPU_ROWS
         hidden = hidden.to(self.weight.device)
@@ -85,7 +90,7 @@ class TiledHead:
             # Where many rows need their largest logit taken off, all get that from now on.
             self._shifted = count > len(hidden) // 8
         else:
-            total = torch.ones(len(hidden), dtype=torch.float64, device=hidden.device)
+            total = torch.ones(len(hidden), dtype=self._wide, device=hidden.device)
             poor = torch.ones(len(hidden), dtype=torch.bool, device=hidden.device)
         normaliser = total.log()
         normaliser[poor] = self._log_sums(hidden[poor])
@@ -96,11 +101,11 @@ class TiledHead:
         out = torch.linalg.vecdot(hidden.float(), rows.float())
         if self.bias is not None:
             out = out + self.bias.index_select(0, targets).float()
-        return self._finish(out).double()
+        return self._finish(out).to(self._wide)
 
     def _sums(self, hidden: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
         """Sum over the vocabulary of exp(logit - shift), float64, shape (R,)."""
-        total = torch.zeros(len(hidden), dtype=torch.float64, device=hidden.device)
+        total = torch.zeros(len(hidden), dtype=self._wide, device=hidden.device)
         hidden = self._operand(hidden)
         for start in range(0, len(self.weight), self._tile):
             logits = self._tile_logits(hidden, start)
@@ -115,7 +120,7 @@ class TiledHead:
         operand = self._operand(hidden)
         for start in range(0, len(self.weight), self._tile):
             largest = torch.maximum(largest, self._tile_logits(operand, start).amax(dim=1))
-        return self._sums(hidden, largest.unsqueeze(1)).log() + largest.double()
+        return self._sums(hidden, largest.unsqueeze(1)).log() + largest.to(self._wide)
 
     @property
     def _tile(self) -> int:
@@ -169,4 +174,4 @@ def _mm_float32(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def softmax_log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Log-likelihood of each row's target from full logits (R, V); float64, shape (R,)."""
     scores = torch.log_softmax(logits.float(), dim=-1)
-    return scores.gather(1, targets.to(logits.device).unsqueeze(1)).squeeze(1).double()
+    return scores.gather(1, targets.to(logits.device).unsqueeze(1)).squeeze(1).cpu().double()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -20,18 +21,22 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without transformers' loading bars and advice; as it was afterwards."""
-    from transformers.utils import logging
+    """Without transformers' loading bars and advice, nor bitsandbytes' line per product."""
+    from transformers.utils import logging as transformers_logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    bars = transformers_logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("transformers", "bitsandbytes", "accelerate")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
         if bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def compute_dtype(precision: str, device: str) -> torch.dtype:
@@ -63,7 +68,8 @@ def load_model(
     _check_weights(path)
     options: dict[str, Any] = {}
     if precision in QUANTISED:
-        quantization.check_bitsandbytes()
+        with quiet_transformers():
+            quantization.check_bitsandbytes()
         options["quantization_config"] = quantization.quantization_config(
             precision, settings, compute_dtype(precision, device)
         )

@@ -61,18 +61,25 @@ def head_path(tail: Tail, ids: torch.Tensor) -> HeadPath:
             f"of shape {tuple(ids.shape)}; it has no next-token distribution."
         )
     flat = own.reshape(-1, own.shape[-1])
+    finite = torch.isfinite(flat).all(dim=1)
     tiled = _tiled(tail, ids)
-    if tiled is not None:
+    if tiled is not None and finite.any():
         hidden = tail.head_input(ids)
-        if _close(tiled.logits(hidden.reshape(-1, hidden.shape[-1])), flat, _tolerance(tail)):
+        rows = tiled.logits(hidden.reshape(-1, hidden.shape[-1]))
+        if _close(rows[finite], flat[finite], _tolerance(tail)):
             return HeadPath(TILED, tiled)
-    if replays(tail, ids, flat):
+    if finite.any() and replays(tail, ids):
         return HeadPath(REPLAYED, None)
     return HeadPath(WHOLE, None)
 
 
-def replays(tail: Tail, ids: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether the tail, replayed on the last layer's raw output, gives the logits `own` (R, V)."""
+def replays(tail: Tail, ids: torch.Tensor) -> bool:
+    """Whether the tail, replayed on the last layer's raw output, gives the model's own logits."""
+    own = tail.forward(ids).float()
+    own = own.reshape(-1, own.shape[-1])
+    finite = torch.isfinite(own).all(dim=1)
+    if not finite.any():
+        return True  # Nothing to compare with: what overflows is scored again in float32.
     rows = torch.arange(ids.numel(), device=ids.device)
     try:
         again = tail.replay(tail.layer_outputs(ids, rows, last_only=True)[-1])
@@ -82,7 +89,9 @@ def replays(tail: Tail, ids: torch.Tensor, own: torch.Tensor) -> bool:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         return False  # A tail that needs more than the last layer's output.
-    return again.shape == own.shape and _close(again.float(), own, _tolerance(tail))
+    if again.shape != own.shape:
+        return False
+    return _close(again.float()[finite], own[finite], _tolerance(tail))
 
 
 def _tiled(tail: Tail, ids: torch.Tensor) -> TiledHead | None:

@@ -107,15 +107,15 @@ def score_model(
             f"The tokenizer gives the token {largest}, but the model knows only {vocabulary}; they "
             "do not belong together."
         )
-    with _evaluating(model), torch.inference_mode(), quiet_transformers():
+    with _evaluating(model), torch.no_grad(), quiet_transformers():
         scorer = _Scorer(model, tokens, settings, precision, progress)
         with matmul_precision(settings.matmul, scorer.tail.device.type):
             scorer.score(range(len(tokens)))
             retried = scorer.non_finite()
-            if retried and precision in HALF_PRECISIONS and own:
+            if retried:
+                if not own or precision not in HALF_PRECISIONS:
+                    raise scorer.failed(retried, f"in {precision}")
                 scorer.retry_in_float32(retried)
-            elif retried:
-                raise scorer.failed(retried)
     return scorer.result(len(retried))
 
 
@@ -132,6 +132,7 @@ class _Scorer:
     ) -> None:
         self.model, self.tokens, self.settings = model, tokens, settings
         self.precision, self.progress = precision, progress
+        self.dtype = str(model.dtype).removeprefix("torch.")
         self.tail = Tail(model)
         self.outliers = precision == "int8" and settings.int8_threshold > 0
         self.budget = 1 if self.outliers else settings.batch_tokens
@@ -226,19 +227,20 @@ class _Scorer:
             self.path, _ = self._prepare()
             self.score(indices)
         except torch.OutOfMemoryError:
-            raise self.failed(indices) from None
+            raise self.failed(
+                indices, f"in {self.precision}, and float32 does not fit into memory"
+            ) from None
         still = self.non_finite()
         if still:
-            raise self.failed(still)
+            raise self.failed(still, f"in {self.precision}, nor in float32")
 
-    def failed(self, indices: list[int]) -> ScoringError:
+    def failed(self, indices: list[int], tried: str) -> ScoringError:
         """The error that names the texts without a finite value."""
         shown = ", ".join(map(str, indices[:8]))
         more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
         return ScoringError(
-            f"The log-likelihood of text {shown}{more} is not finite in {self.precision}"
-            f"{', nor in float32' if self.precision in HALF_PRECISIONS else ''}; the model's "
-            "weights or activations overflow."
+            f"The log-likelihood of text {shown}{more} is not finite {tried}; the model's weights "
+            "or activations overflow."
         )
 
     def result(self, retried: int) -> ScoreResult:
@@ -260,7 +262,7 @@ class _Scorer:
             "precision": self.precision,
             "device": str(device),
             "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "dtype": str(model.dtype).removeprefix("torch."),
+            "dtype": self.dtype,
             "device_map": settings.device_map or "",
             "matmul": settings.matmul if device.type == "cpu" else "native",
             "batch_tokens": settings.batch_tokens,
