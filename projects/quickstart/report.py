@@ -1,0 +1,55 @@
+"""What the quickstart prints: how good the models are, how far apart, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlflow
+from family import Member
+
+from mlflow_modelmap import ModelMap
+from mlflow_modelmap.numerics.paper_scale import in_words
+
+
+def pairs(members: Sequence[Member]) -> list[tuple[str, str, str]]:
+    """What to compare: a description and two points, roughly from the farthest to the closest."""
+    large, other_large, small, other_small, child = members
+    first, before, last = (f"step {large.steps[i]}" for i in (0, -2, -1))
+    steps = large.steps[-1] - large.steps[-2]
+    return [
+        ("first and last step", f"{large.name} {first}", f"{large.name} {last}"),
+        ("fine-tuned on code", f"{large.name} {last}", child.name),
+        ("two sizes, seed 1", f"{large.name} {last}", f"{small.name} {last}"),
+        ("two sizes, seed 2", f"{other_large.name} {last}", f"{other_small.name} {last}"),
+        ("two seeds, width 64", f"{small.name} {last}", f"{other_small.name} {last}"),
+        ("two seeds, width 128", f"{large.name} {last}", f"{other_large.name} {last}"),
+        (f"last {steps} steps, width 64", f"{small.name} {before}", f"{small.name} {last}"),
+        (f"last {steps} steps, width 128", f"{large.name} {before}", f"{large.name} {last}"),
+        ("4-bit copy, width 128", f"{large.name} {last}", f"{large.name} nf4"),
+        ("8-bit copy, width 128", f"{large.name} {last}", f"{large.name} int8"),
+    ]
+
+
+def report(model_map: ModelMap, members: Sequence[Member]) -> str:
+    """The whole report as plain text."""
+    points = model_map.points.set_index("point")
+    lines = [f"{'at the last step':28} bits/byte"]
+    for member in members[:4]:
+        row = points.loc[f"{member.name} step {member.last_step}"]
+        lines.append(f"  {member.name:26} {row.bits_per_byte:.4f} ± {row.bits_per_byte_se:.4f}")
+    lines += ["", f"{'KL divergence':28} bits/byte         on the paper's scale"]
+    for description, a, b in pairs(members):
+        kl, se = model_map.between(a, b)
+        words = in_words(kl, se).partition(";")[0]
+        lines.append(f"  {description:26} {kl:.4f} ± {se:.4f}   {words}")
+    return "\n".join(lines)
+
+
+def where(model_map: ModelMap) -> str:
+    """How to open the map in the MLflow UI."""
+    uri = mlflow.get_tracking_uri()
+    run = f"#/experiments/{model_map.experiment_id}/runs/{model_map.run_id}"
+    page = f"{run}/artifacts/modelmap/map.html"
+    if uri.startswith("http"):
+        return f"{uri.rstrip('/')}/{page}"
+    return f"`make ui`, then http://127.0.0.1:5000/{page}"
