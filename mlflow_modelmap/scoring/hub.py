@@ -27,8 +27,8 @@ Result = TypeVar("Result")
 
 # Seconds for one answer of the Hub, and for all that its first answer may take: name resolution
 # and a dead network's every address have no time limit of their own.
-ANSWER_SECONDS = 6.0
-DEADLINE_SECONDS = 12.0
+ANSWER_SECONDS = 4.0
+DEADLINE_SECONDS = 8.0
 
 
 def snapshot(reference: ModelReference, *, progress: bool = True) -> ModelFiles:

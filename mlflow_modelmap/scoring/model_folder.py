@@ -161,7 +161,7 @@ def content_digest(model_path: str, tokenizer_path: str) -> str:
             path = os.path.join(folder, name)
             if os.path.isfile(path):
                 found[name if label == "model" else f"{label}/{name}"] = path
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         digests = dict(zip(found, pool.map(file_digest, found.values()), strict=True))
     sha = hashlib.sha256()
     for name in sorted(digests):
