@@ -247,7 +247,7 @@ def label_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Any, size: flo
     taken = [(px - 3.0, py - 3.0, px + 3.0, py + 3.0) for px, py in dots]
     for (px, py), name in zip(dots, names, strict=True):
         text = style.plain(name, 32)
-        width, height = 0.62 * size * len(text), 1.45 * size
+        width, height = 0.58 * size * len(text), 1.2 * size
         for dx, dy, across in (
             (6, -height / 2, "left"),
             (-6, -height / 2, "right"),
