@@ -8,20 +8,35 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from mlflow_modelmap.drivers import stopping
+
 
 @contextmanager
-def token_bar(label: str, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
-    """A function (tokens done, tokens in all) that moves the bar; None where none is shown."""
+def token_bar(
+    label: str, shown: bool = True, *, stays: bool = True
+) -> Iterator[Callable[[int, int], None]]:
+    """A function (tokens done, tokens in all) that moves the bar, where one is shown.
+
+    A bar that does not stay makes room for the next one: many models take one line.
+    """
     if not shown:
-        yield None
+        yield lambda done, total: stopping.check()
         return
     # A log file gets a line now and then, a terminal a moving bar.
-    interval = 0.2 if sys.stderr.isatty() else 15.0
+    terminal = sys.stderr.isatty()
     with tqdm(
-        desc=label, unit="tok", unit_scale=True, file=sys.stderr, mininterval=interval, total=0
+        desc=label,
+        unit="tok",
+        unit_scale=True,
+        file=sys.stderr,
+        mininterval=0.2 if terminal else 15.0,
+        delay=0 if terminal else 15.0,
+        leave=stays,
+        total=0,
     ) as bar:
 
         def move(done: int, total: int) -> None:
+            stopping.check()
             if bar.n == 0 and done < total:  # loading the model is no part of the tokens/s
                 bar.reset(total)
                 bar.initial = bar.n = done

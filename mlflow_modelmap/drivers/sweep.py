@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers import stopping
 from mlflow_modelmap.drivers.one_score import ScoreRequest, TokenCache, prepare, score_into
 from mlflow_modelmap.drivers.plan import parse_plan, read_plan, requests
 from mlflow_modelmap.drivers.progress import token_bar
@@ -197,7 +198,9 @@ class _Work:
         """Every model in turn; at the end the parent says what became of them."""
         rows: list[SweepRow] = []
         with suppress(_SomeFailed), self.stack:
+            self.stack.callback(gc.unfreeze)
             for number, request in enumerate(asked, start=1):
+                stopping.check()
                 rows.append(self.one(request, f"[{number}/{len(asked)}] {request.point_name}"))
             if self.run is not None:
                 _report(self.run, rows, plan)
@@ -227,7 +230,7 @@ class _Work:
                     parent_run_id=self.parent().run_id,
                     tags=prepared.tags(self.texts),
                 ) as run,
-                token_bar(label, self.progress) as bar,
+                token_bar(label, self.progress, stays=False) as bar,
             ):
                 made = score_into(
                     run,
@@ -284,6 +287,8 @@ def _report(run: OpenRun, rows: list[SweepRow], plan: str) -> None:
 def _free_memory() -> None:
     """Give a model's memory back before the next one is loaded."""
     gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()  # all the libraries' objects need not be looked through after every model
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

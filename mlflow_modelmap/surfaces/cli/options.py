@@ -6,15 +6,13 @@ import functools
 import json
 import math
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
 import click
 
+from mlflow_modelmap.drivers.stopping import stoppable
 from mlflow_modelmap.scoring.settings import (
     BOS_POLICIES,
     MATMUL_PRECISIONS,
@@ -223,7 +221,7 @@ def output_options(function: Function) -> Function:
             import mlflow
 
             mlflow.set_tracking_uri(uri)
-        with _stopped_by_sigterm():
+        with stoppable():
             return function(*arguments, output=output, **values)
 
     command = option(
@@ -237,22 +235,6 @@ def output_options(function: Function) -> Function:
         group=OUTPUT,
         help="MLflow tracking store; by default MLFLOW_TRACKING_URI, else ./mlflow.db.",
     )(command)
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _finite(value: Any) -> Any:
