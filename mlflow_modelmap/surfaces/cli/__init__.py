@@ -20,6 +20,7 @@ _COMMANDS = {
     "compare": "KL divergence between two scored models, in words.",
     "weights": "Distances between checkpoints in weight space.",
     "trajectory": "KL, diffusion and anomalies along training.",
+    "lineage": "What each model did to its parent, and whether that is its parent.",
     "quantization": "What quantisation did to each model.",
     "layers": "KL between adjacent layers, by the logit lens.",
     "scale": "KL divergence by setting, beside the paper's scale.",

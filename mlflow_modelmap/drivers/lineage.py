@@ -1,0 +1,444 @@
+"""Driver: the lineage of models - what each did to its parent, and whether the claims hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+
+from mlflow_modelmap.drivers.family import (
+    Family,
+    add_parents,
+    claim_parents,
+    gather,
+    relation_of,
+    score_missing,
+)
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.lineage import lineage_map, lineage_tree, measured_tree_figure
+from mlflow_modelmap.numerics.divergence import kl_with_standard_error
+from mlflow_modelmap.numerics.embedding import tsne
+from mlflow_modelmap.numerics.lineage import Lineage, nearest_candidates
+from mlflow_modelmap.numerics.lineage import lineage as order
+from mlflow_modelmap.numerics.matrix import coordinates
+from mlflow_modelmap.numerics.measured_tree import (
+    Agreement,
+    compare_trees,
+    minimum_spanning_tree,
+    neighbour_joining,
+    single_claims,
+)
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.lineage import (
+    TAG_GENERATION,
+    TAG_KL_TO_PARENT,
+    TAG_KL_TO_PARENT_SE,
+    TAG_LINEAGE_RUN,
+    TAG_PARENT,
+    RegisteredVersion,
+    registered_versions,
+    write_back,
+)
+from mlflow_modelmap.tracking.map_run import (
+    load_map_run,
+    points_table,
+    square_table,
+    write_map_run,
+)
+from mlflow_modelmap.tracking.read_runs import ScoreRun, read_matrix, select_runs
+from mlflow_modelmap.tracking.store import check_reachable, experiment_id
+
+PERPLEXITY = 20.0
+"""Of Figure 2b."""
+AGREES, NEARER, CLOSE, UNMEASURED = (
+    "nearest is the parent",
+    "another is nearer",
+    "too close to tell",
+    "not measured",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LineageResult:
+    """A lineage that has been measured.
+
+    Attributes
+    ----------
+    run_id
+        The run of kind ``lineage``.
+    table
+        One row a child and parent (a root has one row without a parent): ``child``, ``parent``,
+        ``generation``, ``kl``, ``se``, ``nearest``, ``nearest_kl``, ``source``, ``relation``,
+        ``verdict``, ``root``, ``kl_to_root``, ``se_to_root``; bits per byte, missing where not
+        measured.
+    agreement
+        How far the claims agree with trees made without them.
+    notices
+        What was left out, contradictory or not to be found, a sentence each.
+    """
+
+    run_id: str
+    table: pd.DataFrame
+    agreement: Agreement
+    notices: tuple[str, ...] = ()
+
+
+def lineage(
+    experiments: Iterable[str] = (),
+    filter: str | None = None,
+    run_ids: Iterable[str] = (),
+    *,
+    registered_models: str | None = None,
+    texts: TextSet | str | os.PathLike[str] | None = None,
+    score: bool = True,
+    hub: bool = True,
+    write_tags: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    output_experiment: str | None = None,
+    run_id: str | None = None,
+    progress: bool = True,
+) -> LineageResult:
+    """Measure what each model did to its parent, and compare claimed with measured lineage.
+
+    Parents are those that, in this order, the user's tags name (``base_model`` or
+    ``modelmap.base_model`` on a model version, registered model or run), MLflow's own links, and
+    the Hub's metadata. Merges are shown and left out of parent-child statistics (Appendix G).
+
+    Parameters
+    ----------
+    experiments, filter, run_ids
+        Score runs that take part, as for a map.
+    registered_models
+        MLflow filter of registered models, such as ``name LIKE 'team-%'``; all their versions
+        take part.
+    texts
+        Text set on which versions and parents without a score are scored. With several text sets
+        among the runs, those scored on it are taken.
+    score
+        Whether to score them; if not, they are named.
+    hub
+        Whether the Hub is asked for parents.
+    write_tags
+        Whether model versions are tagged with parent, KL, its standard error, generation and run.
+    settings
+        Keyword arguments of `mlflow_modelmap.score`, such as ``{"precision": "float32"}``.
+    seed
+        Of the t-SNE in the figure.
+    name, output_experiment, run_id
+        Where it is logged; new scores go into the same experiment.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to compare, no text set to score on, or a filter is malformed. Whatever
+        concerns one model is a notice, and the others go on.
+    """
+    store = check_reachable()
+    notices: list[str] = []
+    experiments, run_ids = tuple(experiments), tuple(run_ids)
+    versions = registered_versions(registered_models, store, notices) if registered_models else []
+    where = output_experiment or (experiments[0] if len(experiments) == 1 else None)
+    text_set = None
+    if texts is not None:
+        from mlflow_modelmap.drivers.score import load_texts
+
+        text_set, _ = load_texts(texts)
+    runs = _runs(experiments, filter, run_ids, where, bool(versions), text_set, notices, store)
+    family = gather(versions, runs)
+    claim_parents(family, list(family.members), hub, store, notices)
+    added = add_parents(family, notices)
+    claim_parents(family, added, hub, store, notices)
+    _complete(family, score, text_set, where, settings or {}, progress, notices, store)
+    graph = order(family.members, family.claims())
+    _report_graph(graph, family, notices)
+    return _measure(
+        family,
+        graph,
+        notices,
+        write_tags,
+        {
+            "registered_models": registered_models or "",
+            "experiments": list(experiments),
+            "filter": filter or "",
+            "hub": hub,
+            "seed": seed,
+        },
+        {"name": name or "lineage", "experiment": where, "run_id": run_id},
+        store,
+    )
+
+
+def load_lineage(run_id: str) -> LineageResult:
+    """What `lineage` logged in a run.
+
+    Raises
+    ------
+    InputError, TrackingError
+        If the run is not a finished run of kind ``lineage``, or damaged.
+    """
+    read = load_map_run(run_id, schema.KIND_LINEAGE, tables=("lineage", "agreement"))
+    (row,) = read.tables["agreement"].to_dict("records")
+    return LineageResult(run_id, read.tables["lineage"], Agreement(**row))
+
+
+def _runs(
+    experiments: tuple[str, ...],
+    filter: str | None,
+    run_ids: tuple[str, ...],
+    where: str | None,
+    registry: bool,
+    text_set: TextSet | None,
+    notices: list[str],
+    store: MlflowClient,
+) -> list[ScoreRun]:
+    asked = bool(experiments or filter or run_ids)
+    if not asked and not registry:
+        raise InputError(
+            "No models were asked for; name registered models, or experiments, a filter or run ids "
+            "of score runs."
+        )
+    if not asked:
+        there = store.get_experiment(experiment_id(where, store))
+        experiments = (there.name,)
+    try:
+        runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
+    except InputError:
+        if asked and not registry:
+            raise
+        return []
+    if not asked:  # nobody asked for whatever else lies in the experiment
+        runs = [run for run in runs if run.model.startswith("models:/")]
+    if text_set is not None:
+        same = [run for run in runs if run.text_set == text_set.digest]
+        if len(same) < len(runs):
+            notices.append(
+                f"Left out {len(runs) - len(same)} runs that were scored on other texts than "
+                f"{text_set.name!r}."
+            )
+        return same
+    return runs
+
+
+def _complete(
+    family: Family,
+    score: bool,
+    text_set: TextSet | None,
+    where: str | None,
+    settings: Mapping[str, Any],
+    progress: bool,
+    notices: list[str],
+    store: MlflowClient,
+) -> None:
+    missing = [name for name, member in family.members.items() if member.run is None]
+    if not missing:
+        return
+    listed = ", ".join(map(repr, missing[:10])) + (" ..." if len(missing) > 10 else "")
+    if not score:
+        notices.append(f"{len(missing)} models are not scored: {listed}.")
+        return
+    if text_set is None:
+        raise InputError(
+            f"{len(missing)} models are not scored yet ({listed}); say on which texts to score "
+            "them, or leave them out with --no-score."
+        )
+
+    def score_one(reference: str, label: str | None) -> ScoreRun:
+        from mlflow_modelmap.drivers.score import score as score_model
+
+        made = score_model(
+            reference, text_set, name=label, experiment=where, progress=progress, **settings
+        )
+        return select_runs(run_ids=[made.run_id], store=store)[0]
+
+    score_missing(family, missing, score_one, notices)
+
+
+def _report_graph(graph: Lineage, family: Family, notices: list[str]) -> None:
+    for model in graph.self_parents:
+        notices.append(f"{model!r} is named as its own parent; correct its tag base_model.")
+    for cycle in graph.cycles:
+        chain = " -> ".join(map(repr, (*cycle, cycle[0])))
+        notices.append(f"The parents form a cycle, {chain}; correct one of their tags base_model.")
+    for parent in graph.missing:
+        children = [repr(child) for p, child in graph.edges if p == parent]
+        notices.append(f"The parent {parent!r} of {', '.join(children)} was not measured.")
+    for parent in dict.fromkeys(p for p, _ in graph.edges if p in family.members):
+        if family.members[parent].run is None:
+            children = [repr(child) for p, child in graph.edges if p == parent]
+            notices.append(f"The parent {parent!r} of {', '.join(children)} was not measured.")
+
+
+def _measure(
+    family: Family,
+    graph: Lineage,
+    notices: list[str],
+    write_tags: bool,
+    params: Mapping[str, Any],
+    destination: Mapping[str, Any],
+    store: MlflowClient,
+) -> LineageResult:
+    measured = {name: m.run for name, m in family.members.items() if m.run is not None}
+    if len(measured) < 2:
+        raise InputError(
+            f"{len(measured)} of {len(family.members)} models could be measured; a lineage needs "
+            f"two ({' '.join(notices)})."
+        )
+    matrix, points = read_matrix(list(measured.values()))
+    names = list(measured)
+    q = coordinates(matrix)
+    values, errors = kl_with_standard_error(q)
+    kl = pd.DataFrame(values, index=names, columns=names)
+    se = pd.DataFrame(errors, index=names, columns=names)
+    nearest = nearest_candidates(graph, kl)
+    spanning, joined = minimum_spanning_tree(values), neighbour_joining(values)
+    agreement = compare_trees(graph, names, nearest, spanning, joined)
+    table = lineage_table(family, graph, kl, se, nearest)
+    placed = tsne(q, 2, PERPLEXITY, int(params["seed"]), kl=values)
+    table_points = points_table(points).assign(
+        point=names,
+        generation=pd.array([graph.generation[n] for n in names], dtype="Int64"),
+        root=pd.array([graph.root[n] for n in names], dtype="string"),
+        tsne2_1=placed.coordinates[:, 0],
+        tsne2_2=placed.coordinates[:, 1],
+    )
+    ends = [names[k] if k < len(names) else f"branching {k}" for k in range(2 * len(names))]
+    trees = pd.DataFrame(
+        [
+            (label, ends[a], ends[b], length)
+            for label, tree in (("minimum spanning", spanning), ("neighbour joining", joined))
+            for (a, b), length in zip(tree.edges.tolist(), tree.lengths.tolist(), strict=True)
+        ],
+        columns=["tree", "node", "other", "length"],
+    )
+    made = write_map_run(
+        schema.KIND_LINEAGE,
+        tables={
+            "lineage": table,
+            "points": table_points,
+            "kl": square_table(names, values),
+            "kl_standard_error": square_table(names, errors),
+            "measured_trees": trees,
+            "agreement": pd.DataFrame([asdict(agreement)]),
+        },
+        arrays={"coordinates": q},
+        figures={
+            "lineage_map": lineage_map(table_points, table),
+            "lineage_tree": lineage_tree(table),
+            "measured_tree": measured_tree_figure(joined, names, dict(graph.root)),
+        },
+        texts={
+            "neighbour_joining.nwk": joined.newick(names),
+            **({"notices.txt": "\n".join(notices)} if notices else {}),
+        },
+        metrics=_metrics(table, graph, agreement),
+        series=_drift(table),
+        params=params,
+        members=points,
+        store=store,
+        **destination,
+    )
+    if write_tags:
+        written = {n: m.version for n, m in family.members.items() if m.version is not None}
+        notices += _tag_versions(written, table, made, store)
+    return LineageResult(made, table, agreement, tuple(notices))
+
+
+def lineage_table(
+    family: Family,
+    graph: Lineage,
+    kl: pd.DataFrame,
+    se: pd.DataFrame,
+    nearest: Mapping[str, str],
+) -> pd.DataFrame:
+    """``lineage.parquet``: see `LineageResult.table`."""
+    rows = []
+    for child, parents in graph.parents.items():
+        member = family.members.get(child)
+        near = nearest.get(child)
+        for parent in parents or (None,):
+            there = parent is not None and {parent, child} <= {*kl.index}
+            root = graph.root[child]
+            from_root = {root, child} <= {*kl.index}
+            rows.append(
+                {
+                    "child": child,
+                    "parent": parent,
+                    "generation": graph.generation[child],
+                    "kl": kl.at[child, parent] if there else np.nan,
+                    "se": se.at[child, parent] if there else np.nan,
+                    "nearest": near,
+                    "nearest_kl": kl.at[child, near] if near else np.nan,
+                    "source": member.claims[0].source if parent and member else None,
+                    "relation": relation_of(member, graph.parents) if parent and member else None,
+                    "verdict": _verdict(child, parent, near, kl, se) if parent else None,
+                    "root": root,
+                    "kl_to_root": kl.at[child, root] if from_root else np.nan,
+                    "se_to_root": se.at[child, root] if from_root else np.nan,
+                }
+            )
+    text = ["child", "parent", "nearest", "source", "relation", "verdict", "root"]
+    return pd.DataFrame(rows).astype({"generation": "Int64", **dict.fromkeys(text, "string")})
+
+
+def _verdict(child: str, parent: str, near: str | None, kl: pd.DataFrame, se: pd.DataFrame) -> str:
+    if near is None or not {parent, child} <= {*kl.index}:
+        return UNMEASURED
+    if near == parent:
+        return AGREES
+    gap = kl.at[child, parent] - kl.at[child, near]
+    # The two share their texts, so this is more cautious than two standard errors of the gap.
+    return NEARER if gap > 2 * np.hypot(se.at[child, parent], se.at[child, near]) else CLOSE
+
+
+def _metrics(table: pd.DataFrame, graph: Lineage, agreement: Agreement) -> dict[str, float]:
+    pairs = single_claims(graph, graph.parents)
+    alone = table[table["child"].isin([child for _, child in pairs])].dropna(subset=["kl"])
+    alone = alone[~alone["relation"].isin(["copy", "quantized"])]
+    depth = table["generation"].max()
+    found = {
+        "models": float(table["child"].nunique()),
+        "parent_child_pairs": float(len(alone)),
+        "generations": float("nan") if pd.isna(depth) else float(depth),
+        "kl_to_parent_median": alone["kl"].median(),
+        "kl_to_parent_mean": alone["kl"].mean(),
+        "claims": float(agreement.claimed),
+        "claims_nearest": float(agreement.nearest),
+        "claims_in_spanning_tree": float(agreement.spanning),
+        "families": float(agreement.families),
+        "families_joined": float(agreement.joined),
+    }
+    return {key: float(value) for key, value in found.items() if np.isfinite(value)}
+
+
+def _drift(table: pd.DataFrame) -> list[tuple[str, int, float]]:
+    """Median KL from the root by generation, as a curve."""
+    below = table[table["generation"].fillna(0) > 0].drop_duplicates("child")
+    medians = below.groupby("generation")["kl_to_root"].median().dropna()
+    return [("kl_to_root_median", int(str(g)), float(value)) for g, value in medians.items()]
+
+
+def _tag_versions(
+    versions: Mapping[str, RegisteredVersion], table: pd.DataFrame, run: str, store: MlflowClient
+) -> list[str]:
+    said = []
+    for child, rows in table[table["child"].isin(versions)].groupby("child", sort=False):
+        parents = rows.dropna(subset=["kl"])
+        tags: dict[str, object] = {TAG_LINEAGE_RUN: run}
+        if rows["generation"].notna().all():
+            tags[TAG_GENERATION] = int(rows["generation"].iloc[0])
+        if len(parents):
+            tags[TAG_PARENT] = ", ".join(parents["parent"])
+            tags[TAG_KL_TO_PARENT] = ", ".join(f"{value:.6g}" for value in parents["kl"])
+            tags[TAG_KL_TO_PARENT_SE] = ", ".join(f"{value:.3g}" for value in parents["se"])
+        refused = write_back(versions[str(child)], tags, store)
+        if refused:
+            said.append(refused)
+    return said

@@ -1,0 +1,98 @@
+"""Surface: `modelmap lineage`, parents and children among registered and scored models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+import click
+
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    option,
+    output_options,
+    selection_options,
+    settings_of,
+    settings_options,
+    table,
+    where_options,
+)
+
+REGISTRY = "Which registered models"
+DOES = "What is done"
+
+
+@click.command(
+    cls=Command, short_help="What each model did to its parent, and whether that is its parent."
+)
+@option(
+    "--registered-models",
+    group=REGISTRY,
+    metavar="FILTER",
+    help="Such as \"name LIKE 'team-%'\"; all versions take part.",
+)
+@selection_options
+@option("--texts", group=DOES, help="Text set on which models without a score are scored.")
+@option("--no-score", is_flag=True, group=DOES, help="Only name the models without a score.")
+@option("--no-hub", is_flag=True, group=DOES, help="Do not ask the Hub for parents.")
+@option("--no-tags", is_flag=True, group=DOES, help="Write no tags on model versions.")
+@option("--seed", type=int, default=0, show_default=True, group=DOES, help="Of the t-SNE.")
+@where_options
+@settings_options
+@output_options
+def lineage(
+    output: Output,
+    no_score: bool,
+    no_hub: bool,
+    no_tags: bool,
+    **values: object,
+) -> None:
+    """Measure KL divergence from each model to its parent, and compare claims with measurements.
+
+    Parents are those named by the tag base_model of a model version, registered model or run,
+    else those that MLflow's own links or the Hub's metadata show. Each model version is tagged
+    with its KL to the parent.
+    """
+    from mlflow_modelmap.drivers.lineage import lineage as measure
+
+    settings = settings_of(values)
+    found = measure(
+        score=not no_score,
+        hub=not no_hub,
+        write_tags=not no_tags,
+        settings=settings,
+        progress=output.progress,
+        **{name: value for name, value in values.items() if name not in settings},  # type: ignore[arg-type]
+    )
+    for notice in found.notices:
+        output.notice(notice)
+    rows = [
+        (
+            row.child,
+            None if row.generation is None else str(row.generation),
+            row.parent,
+            None if row.kl is None else f"{row.kl:.4g} ± {row.se:.2g}",
+            row.nearest,
+            row.verdict,
+        )
+        for row in found.table.astype(object).where(found.table.notna(), None).itertuples()
+    ]
+    lines = list(table(rows, ("model", "generation", "parent", "KL", "nearest", "verdict")))
+    said = found.agreement
+    if said.claimed:
+        lines.append(
+            f"Of {said.claimed} claimed parents {said.nearest} are the nearest candidate and "
+            f"{said.spanning} are neighbours in the minimum spanning tree"
+            + ("" if math.isnan(said.steps) else f" ({said.steps:.2f} steps apart on average)")
+            + f"; {said.joined} of {said.families} families are a branch of the tree by neighbour "
+            "joining."
+        )
+    lines.append(f"KL divergence in bits/byte. Run {found.run_id} holds the figures.")
+    result = {
+        "run_id": found.run_id,
+        "lineage": found.table.astype(object).where(found.table.notna(), None).to_dict("records"),
+        "agreement": asdict(said),
+        "notices": list(found.notices),
+    }
+    output.tell(result, lines, ids=[found.run_id])
