@@ -27,6 +27,8 @@ TAG_NOT_FINITE = "modelmap.not_finite"
 """Names of metrics that were left out because they are not finite."""
 TAG_MEMBERS = "modelmap.members"
 """On a map-like run: how many score runs it gathers (their ids are in points.parquet)."""
+TAG_ANOMALY = "modelmap.anomaly"
+"""On a score run: why a trajectory run found that it breaks continuity."""
 
 KIND_SCORE = "score"
 KIND_SKIPPED = "skipped"

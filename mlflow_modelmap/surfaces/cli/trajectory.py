@@ -1,0 +1,206 @@
+"""Surface: `modelmap trajectory`, KL, diffusion and anomalies along training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    option,
+    output_options,
+    selection_options,
+    table,
+    where_options,
+)
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.trajectory_study import TrajectoryStudy
+
+BESIDE = "Beside them"
+PREPROCESSING = "Preprocessing"
+DIFFUSION = "Diffusion"
+PICTURES = "Pictures and checks"
+
+
+@click.command(cls=Command, short_help="KL, diffusion and anomalies along training.")
+@selection_options
+@option("--weights-run", group=BESIDE, help="Run of `modelmap weights` over the same trajectories.")
+@option("--texts", group=BESIDE, help="The text set, to read the worst texts and for domains.")
+@option(
+    "--other-filter",
+    group=BESIDE,
+    help="MLflow filter of the same checkpoints on another text set, to correlate their KL.",
+)
+@option(
+    "--leave-out",
+    "leave_out",
+    multiple=True,
+    group=PREPROCESSING,
+    callback=lambda _context, _parameter, values: _names(values),
+    help="Name of a checkpoint's run, or a trajectory. Repeatable, or separated by commas.",
+)
+@option(
+    "--leave-out-anomalies",
+    is_flag=True,
+    group=PREPROCESSING,
+    help="Leave out damaged checkpoints, spikes and outlying trainings, as found.",
+)
+@option(
+    "--clip",
+    type=float,
+    default=0.02,
+    show_default=True,
+    group=PREPROCESSING,
+    help="Raise log-likelihoods below this quantile to it; 0 for none.",
+)
+@option(
+    "--drop-texts",
+    type=float,
+    default=0.03,
+    show_default=True,
+    group=PREPROCESSING,
+    help="Drop this share of the texts, those with the largest changes; 0 for none.",
+)
+@option(
+    "--warm-up",
+    type=int,
+    group=PREPROCESSING,
+    help="First step after warm-up; by default 2/143 of training, once checkpoints are regular.",
+)
+@option("--window", type=int, group=DIFFUSION, help="In steps; by default ten usual spacings.")
+@option("--start", type=int, group=DIFFUSION, help="t0 of the summary; by default the last.")
+@option(
+    "--perplexity", type=float, default=30.0, show_default=True, group=PICTURES, help="Of t-SNE."
+)
+@option(
+    "--perplexities",
+    default="20,30,40,50",
+    show_default=True,
+    group=PICTURES,
+    help="Of the 3D t-SNEs whose oscillation is measured.",
+)
+@option(
+    "--splits",
+    type=int,
+    default=10,
+    show_default=True,
+    group=PICTURES,
+    help="Random halves of the texts that are compared.",
+)
+@option(
+    "--seed", type=int, default=0, show_default=True, group=PICTURES, help="Of t-SNE and halves."
+)
+@option(
+    "--no-tags", is_flag=True, group=PICTURES, help="Do not tag flagged runs (modelmap.anomaly)."
+)
+@where_options
+@output_options
+def trajectory(
+    output: Output,
+    perplexities: str,
+    clip: float,
+    drop_texts: float,
+    no_tags: bool,
+    **values: Any,
+) -> None:
+    """Measure one or more trainings from their scored checkpoints.
+
+    KL between checkpoints with standard errors, diffusion exponents with intervals, damaged
+    checkpoints and outlying seeds, dependence on the texts: one run of kind trajectory. Without an
+    experiment, a filter or runs, the current experiment's scores are taken.
+    """
+    from mlflow_modelmap.drivers.trajectory import trajectory as study
+
+    found = study(
+        perplexities=_numbers(perplexities),
+        clip=clip or None,
+        drop_texts=drop_texts or None,
+        tag_runs=not no_tags,
+        **values,
+    )
+    for notice in found.notices:
+        output.notice(notice)
+    output.tell(_result(found), _lines(found), ids=[found.run_id])
+
+
+def _names(values: Sequence[str]) -> tuple[str, ...]:
+    parts = [part.strip() for value in values for part in value.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _numbers(written: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in written.split(",") if part.strip())
+    except ValueError:
+        raise InputError(
+            f"{written!r} is no list of perplexities; write numbers with commas: 20,30."
+        ) from None
+
+
+def _result(found: TrajectoryStudy) -> dict[str, Any]:
+    return {
+        "run_id": found.run_id,
+        "experiment_id": found.experiment_id,
+        "name": found.name,
+        "checkpoints": len(found.points),
+        "settings": found.settings,
+        "summary": found.summary.to_dict("records"),
+        "anomalies": found.anomalies.to_dict("records"),
+        "siblings": found.siblings.to_dict("records"),
+        "notices": list(found.notices),
+    }
+
+
+def _lines(found: TrajectoryStudy) -> list[str]:
+    lines = []
+    if len(found.summary):
+        rows = [
+            [
+                r["trajectory"],
+                r["t0"],
+                _interval(r["c_q"], r["c_q_low"], r["c_q_high"]),
+                _interval(r["c_w"], r["c_w_low"], r["c_w_high"]),
+                _interval(r["alpha"], r["alpha_low"], r["alpha_high"]),
+                _short(r["dimension_q"], 1),
+                _short(r["r2_q_mean"], 3),
+            ]
+            for r in found.summary.to_dict("records")
+        ]
+        headings = ["trajectory", "t0", "c_q (95 %)", "c_w (95 %)", "c_q / c_w", "D_q", "mean R2"]
+        lines += [*table(rows, headings), ""]
+    rows = [
+        [r.trajectory, "KL" if r.space == "q" else "weights", r.kind, r.step, _short(r.score, 1)]
+        for r in found.anomalies.itertuples()
+    ]
+    rows += [
+        [r.trajectory, "KL", "outlying training", r.step, _short(r.score, 1)]
+        for r in found.siblings[found.siblings["outlier"].astype(bool)].itertuples()
+    ]
+    if rows:
+        lines += [*table(rows, ["anomalies", "in", "kind", "step", "score"]), ""]
+    else:
+        lines += ["No anomalies.", ""]
+    median = float(found.kl_previous["kl"].median())
+    lines.append(
+        f"{len(found.points)} checkpoints; median KL from one to the next {median:.3g} bits/byte."
+    )
+    lines.append(f"Run {found.run_id} in experiment {found.experiment_id}")
+    return lines
+
+
+def _interval(value: float, low: float, high: float) -> str | None:
+    if not math.isfinite(value):
+        return None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{value:.2f}"
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _short(value: float, places: int) -> str | None:
+    return f"{value:.{places}f}" if math.isfinite(value) else None
