@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import re
 import shutil
@@ -129,7 +128,7 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
                 f"{reference.name!r} is no model: it holds {inside or 'nothing'}, but neither a "
                 "config.json nor an MLmodel file; name the folder that has one."
             )
-        return replace(local_files(str(root)), reference=reference)
+        return local_files(root, reference=reference)
     flavors = (yaml.safe_load(described.read_text(encoding="utf-8")) or {}).get("flavors", {})
     flavor = flavors.get("transformers")
     if flavor is None:
@@ -158,19 +157,4 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
             f"{reference.name!r} was logged without a tokenizer; log the model as "
             "{'model': model, 'tokenizer': tokenizer}."
         )
-    files = local_files(str(model))
-    return ModelFiles(
-        reference=reference,
-        model_path=str(model),
-        tokenizer_path=str(tokenizer),
-        commit=_with_tokenizer(files.commit, tokenizer),
-    )
-
-
-def _with_tokenizer(commit: str, tokenizer: Path) -> str:
-    """A content digest of model and tokenizer, which here lie in two folders."""
-    sha = hashlib.sha256(commit.encode())
-    for path in sorted(p for p in tokenizer.iterdir() if p.is_file()):
-        sha.update(f"\0{path.name}\0".encode())
-        sha.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"sha256:{sha.hexdigest()}"
+    return local_files(model, tokenizer, reference)

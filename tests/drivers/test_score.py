@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import mlflow
 import numpy as np
@@ -306,22 +312,29 @@ def test_a_hub_token_in_the_environment_gets_nowhere(store, tiny_model, texts, m
     assert "abcdefghijklmnop" not in str((run.data.to_dictionary(), run.inputs.to_dictionary()))
 
 
-def test_nothing_but_the_bar_is_printed(store, tiny_model, text_file):
-    code = (
-        "import mlflow_modelmap as mm, sys\n"
-        f"done = mm.score({str(tiny_model)!r}, {str(text_file)!r}, progress=len(sys.argv) > 1,"
-        " experiment=f'e{len(sys.argv)}')\n"
-    )
-    for argument, expected in ((), ""), (("bar",), "100%"):
-        done = subprocess.run(
-            [sys.executable, "-c", code + "\n", *argument],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == ""
-        if expected:
-            assert expected in done.stderr
-            assert "tok/s" in done.stderr
+CODE = """
+import sys
+import mlflow_modelmap as mm
+model, texts, shown = sys.argv[1:]
+mm.score(model, texts, progress=shown == "bar", experiment=shown)
+"""
+
+
+def test_nothing_is_printed_but_a_bar_on_a_terminal(store, tiny_model, text_file):
+    command = [sys.executable, "-c", CODE, str(tiny_model), str(text_file)]
+    for shown in ("bar", "nothing"):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        done = subprocess.run([*command, shown], stdout=subprocess.PIPE, stderr=theirs)
+        os.close(theirs)
+        printed = b""
+        with contextlib.suppress(OSError):  # how a terminal says that its other end is closed
+            while part := os.read(ours, 4096):
+                printed += part
+        os.close(ours)
+        assert (done.returncode, done.stdout) == (0, b""), printed.decode()
+        if shown == "bar":
+            assert b"100%" in printed
+            assert b"tok/s" in printed
         else:
-            assert done.stderr == ""
+            assert printed == b""
