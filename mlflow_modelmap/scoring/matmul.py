@@ -32,3 +32,12 @@ def matmul_precision(precision: str, device: str = "cpu") -> Iterator[None]:
             yield
         finally:
             torch.set_float32_matmul_precision(earlier)
+
+
+def rounds_products() -> bool:
+    """Whether a float32 product on CPU rounds its factors to bfloat16 just now.
+
+    The switch is a permission: a processor without fast bfloat16 products does not use it.
+    """
+    factor = torch.full((256, 256), 1 + 2.0**-12)
+    return bool((factor @ torch.eye(256))[0, 0] == 1)

@@ -16,7 +16,7 @@ from mlflow_modelmap.scoring.batches import Batch, make_batch, plan
 from mlflow_modelmap.scoring.head import softmax_log_likelihoods
 from mlflow_modelmap.scoring.lens import check_lens, read_out
 from mlflow_modelmap.scoring.load import load_model, quiet_transformers
-from mlflow_modelmap.scoring.matmul import matmul_precision
+from mlflow_modelmap.scoring.matmul import matmul_precision, rounds_products
 from mlflow_modelmap.scoring.model_config import position_limit, read_config
 from mlflow_modelmap.scoring.precision import HALF_PRECISIONS, QUANTISED, resolve
 from mlflow_modelmap.scoring.prove import TILED, WHOLE, HeadPath, check_causal, head_path
@@ -110,6 +110,7 @@ def score_model(
     with _evaluating(model), torch.no_grad(), quiet_transformers():
         scorer = _Scorer(model, tokens, settings, precision, progress)
         with matmul_precision(settings.matmul, scorer.tail.device.type):
+            scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
             scorer.score(range(len(tokens)))
             retried = scorer.non_finite()
             if retried:
@@ -140,6 +141,7 @@ class _Scorer:
         self.values = np.full((layers + 1 if settings.layers else 1, len(tokens)), np.nan)
         self.total, self.done = int(tokens.lengths.sum()), 0
         self.shrunk, self.seconds = 0, 0.0
+        self.rounded = False
 
     def _prepare(self) -> tuple[HeadPath, int]:
         """Find the way to this model's logits, on the first tokens of two texts."""
@@ -265,6 +267,7 @@ class _Scorer:
             "dtype": self.dtype,
             "device_map": settings.device_map or "",
             "matmul": settings.matmul if device.type == "cpu" else "native",
+            "matmul_rounded": self.rounded,
             "batch_tokens": settings.batch_tokens,
             "batch_policy": "one text" if self.outliers else "length-sorted tokens",
             "batch_shrunk": self.shrunk,

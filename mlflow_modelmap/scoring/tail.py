@@ -154,7 +154,10 @@ class Tail:
     @property
     def device(self) -> torch.device:
         """Where token ids must lie."""
-        return self.model.get_input_embeddings().weight.device
+        embeddings = self.model.get_input_embeddings()
+        if embeddings.weight.is_meta:  # Offloaded by accelerate, which fetches it when needed.
+            return torch.device(embeddings._hf_hook.execution_device)
+        return embeddings.weight.device
 
     def _call(self, ids: torch.Tensor) -> Any:
         return self.model(input_ids=ids, use_cache=False, return_dict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,9 @@ def test_a_replay_leaves_the_model_whole(tiny_model):
     assert not any(module._forward_pre_hooks for module in model.modules())
     assert len(states) == 3
     assert states[0].shape == (12, 32)
+
+
+def test_the_documentation_names_every_architecture_checked_here():
+    page = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text(encoding="utf-8")
+    table = page.split("## Architectures")[1]
+    assert [name for name in architectures.ARCHITECTURES if f"| {name} |" not in table] == []

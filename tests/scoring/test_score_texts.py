@@ -206,6 +206,9 @@ def test_bfloat16_products_leave_the_process_as_it_was(tiny_model, texts):
     result = score(tiny_model, texts, matmul="bfloat16")
     assert switch.fp32_precision == before
     assert result.provenance["matmul"] == "bfloat16"
+    # Whether it has an effect is up to the processor; what is said of it must be true.
+    noise = np.abs(result.log_likelihoods - base).max()
+    assert result.provenance["matmul_rounded"] is bool(noise > 1e-3)
     np.testing.assert_allclose(result.log_likelihoods, base, atol=1, rtol=0)
     with pytest.raises(InputError):
         score(tiny_model, TextSet("x", ("word " * 400,)), matmul="bfloat16")
@@ -316,3 +319,18 @@ def test_pickled_weights_are_never_read(tiny_model, tmp_path, texts):
     (tmp_path / "model" / "pytorch_model.bin").unlink()
     with pytest.raises(InputError, match="holds no weights"):
         score(tmp_path / "model", texts)
+
+
+@pytest.mark.parametrize("layers", [False, True])
+def test_a_model_whose_weights_lie_elsewhere_is_scored_by_its_own_tail(
+    layers, tiny_model, tmp_path, texts
+):
+    from accelerate import disk_offload
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    disk_offload(model, str(tmp_path), execution_device=torch.device("cpu"))
+    settings = ScoringSettings(layers=layers)
+    result = score_model(model, tokenize(tiny_model, texts, settings), settings)
+    assert result.provenance["head"] == "replayed"
+    base = score(tiny_model, texts).log_likelihoods
+    np.testing.assert_allclose(result.log_likelihoods, base, atol=1e-4, rtol=0)
