@@ -21,12 +21,21 @@ _PUBLIC = {
     "TextSet": "mlflow_modelmap.texts.text_set",
     "TrackingError": "mlflow_modelmap.errors",
     "build_map": "mlflow_modelmap.drivers.map",
+    "build_scale": "mlflow_modelmap.drivers.scale",
     "compare": "mlflow_modelmap.drivers.compare",
+    "lineage": "mlflow_modelmap.drivers.lineage",
+    "lineage_table": "mlflow_modelmap.drivers.lineage",
+    "load_layers": "mlflow_modelmap.drivers.layers",
+    "load_lineage": "mlflow_modelmap.drivers.lineage",
     "load_map": "mlflow_modelmap.drivers.map",
+    "load_quantization": "mlflow_modelmap.drivers.quantization",
+    "load_scale": "mlflow_modelmap.drivers.scale",
     "load_trajectory": "mlflow_modelmap.drivers.trajectory",
     "load_weight_distances": "mlflow_modelmap.drivers.weights",
     "read_texts": "mlflow_modelmap.texts.read",
     "score": "mlflow_modelmap.drivers.score",
+    "study_layers": "mlflow_modelmap.drivers.layers",
+    "study_quantization": "mlflow_modelmap.drivers.quantization",
     "sweep": "mlflow_modelmap.drivers.sweep",
     "trajectory": "mlflow_modelmap.drivers.trajectory",
     "weight_distances": "mlflow_modelmap.drivers.weights",
@@ -49,9 +58,18 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.compare import compare as compare
+    from mlflow_modelmap.drivers.layers import load_layers as load_layers
+    from mlflow_modelmap.drivers.layers import study_layers as study_layers
+    from mlflow_modelmap.drivers.lineage import lineage as lineage
+    from mlflow_modelmap.drivers.lineage import lineage_table as lineage_table
+    from mlflow_modelmap.drivers.lineage import load_lineage as load_lineage
     from mlflow_modelmap.drivers.map import ModelMap as ModelMap
     from mlflow_modelmap.drivers.map import build_map as build_map
     from mlflow_modelmap.drivers.map import load_map as load_map
+    from mlflow_modelmap.drivers.quantization import load_quantization as load_quantization
+    from mlflow_modelmap.drivers.quantization import study_quantization as study_quantization
+    from mlflow_modelmap.drivers.scale import build_scale as build_scale
+    from mlflow_modelmap.drivers.scale import load_scale as load_scale
     from mlflow_modelmap.drivers.score import score as score
     from mlflow_modelmap.drivers.sweep import sweep as sweep
     from mlflow_modelmap.drivers.trajectory import load_trajectory as load_trajectory
