@@ -24,7 +24,6 @@ _PUBLIC = {
     "build_scale": "mlflow_modelmap.drivers.scale",
     "compare": "mlflow_modelmap.drivers.compare",
     "lineage": "mlflow_modelmap.drivers.lineage",
-    "lineage_table": "mlflow_modelmap.drivers.lineage",
     "load_layers": "mlflow_modelmap.drivers.layers",
     "load_lineage": "mlflow_modelmap.drivers.lineage",
     "load_map": "mlflow_modelmap.drivers.map",
@@ -61,7 +60,6 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.layers import load_layers as load_layers
     from mlflow_modelmap.drivers.layers import study_layers as study_layers
     from mlflow_modelmap.drivers.lineage import lineage as lineage
-    from mlflow_modelmap.drivers.lineage import lineage_table as lineage_table
     from mlflow_modelmap.drivers.lineage import load_lineage as load_lineage
     from mlflow_modelmap.drivers.map import ModelMap as ModelMap
     from mlflow_modelmap.drivers.map import build_map as build_map
