@@ -378,7 +378,7 @@ def lineage_table(
                     "nearest_kl": kl.at[child, near] if near else np.nan,
                     "source": member.claims[0].source if parent and member else None,
                     "relation": relation_of(member, graph.parents) if parent and member else None,
-                    "verdict": _verdict(child, parent, near, kl, se) if parent else None,
+                    "verdict": verdict(child, parent, near, kl, se) if parent else None,
                     "root": root,
                     "kl_to_root": kl.at[child, root] if from_root else np.nan,
                     "se_to_root": se.at[child, root] if from_root else np.nan,
@@ -388,7 +388,7 @@ def lineage_table(
     return pd.DataFrame(rows).astype({"generation": "Int64", **dict.fromkeys(text, "string")})
 
 
-def _verdict(child: str, parent: str, near: str | None, kl: pd.DataFrame, se: pd.DataFrame) -> str:
+def verdict(child: str, parent: str, near: str | None, kl: pd.DataFrame, se: pd.DataFrame) -> str:
     if near is None or not {parent, child} <= {*kl.index}:
         return UNMEASURED
     if near == parent:

@@ -134,7 +134,7 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
         x1, y1 = generation[row.child], height[row.child]
         merge = str(row.relation) == "merge"
         axes.plot(
-            [x0, x1 - 0.62, x1 - 0.5, x1],
+            [x0, x1 - 0.42, x1 - 0.34, x1],
             [y0, y0, y1, y1] if x1 - x0 == 1 else [y0, y1, y1, y1],
             color=style.OTHERS,
             linewidth=1.0,
@@ -158,7 +158,7 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
             x, height[model], marker=_marker(x), color=style.colour_of(root, colour), markersize=5
         )
         axes.annotate(
-            style.plain(model, 30),
+            style.plain(model, 26),
             (float(x), height[model]),
             xytext=(5, -1.5),
             textcoords="offset points",
@@ -177,7 +177,13 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
 
 
 def _value(kl: float, se: float) -> str:
-    return f"{style.number(kl)} ± {style.number(se, 1)}" if np.isfinite(kl) else "not measured"
+    """KL to the last digit that its standard error leaves standing."""
+    if not np.isfinite(kl):
+        return "not measured"
+    if not 1e-4 <= se < 1.0:
+        return f"{style.number(kl)} ± {style.number(se, 1)}"
+    decimals = int(np.ceil(-np.log10(se * 1.0000001)))
+    return f"{kl:.{decimals}f} ± {se:.{decimals}f}"
 
 
 def _rows(generation: pd.Series, first: pd.Series) -> dict[str, float]:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from mlflow_modelmap.figures.style import colour_of, colours, figure, legend, panel, steps_axis
+from mlflow_modelmap.figures.style import (
+    colour_of,
+    colours,
+    figure,
+    legend,
+    number,
+    panel,
+    steps_axis,
+)
 
 
 def weight_distances_figure(previous: pd.DataFrame) -> Figure:
@@ -31,6 +40,8 @@ def weight_distances_figure(previous: pd.DataFrame) -> Figure:
         )
     if (previous["squared_distance"] > 0).any():
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axes.yaxis.set_minor_formatter(LogFormatter())
     steps_axis(axes)
     axes.set_ylabel("squared distance")
     if len(colour) > 1:
