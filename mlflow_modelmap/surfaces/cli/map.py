@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,8 +92,8 @@ def _lines(made: ModelMap) -> list[str]:
         )
     else:
         where = (
-            f"Look: mlflow server --backend-store-uri {uri}  then run {made.name!r}, Artifacts, "
-            "modelmap/map.html"
+            f"Look: mlflow server --backend-store-uri {shlex.quote(uri)}, then run {made.name!r}, "
+            "Artifacts, modelmap/map.html"
         )
     return [
         f"Model map of {len(made.points):,} points on {made.texts:,} texts{name}",
