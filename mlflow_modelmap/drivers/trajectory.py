@@ -81,6 +81,7 @@ def trajectory(
     perplexities: Sequence[float] = (20.0, 30.0, 40.0, 50.0),
     splits: int = 10,
     seed: int = 0,
+    figures: bool = True,
     tag_runs: bool = True,
     name: str | None = None,
     output_experiment: str | None = None,
@@ -118,6 +119,8 @@ def trajectory(
         Of t-SNE: for the maps, and for the autocorrelations.
     splits
         Random halves of the texts that are compared.
+    figures
+        Whether the pictures and the embeddings behind them are made; they take most of the time.
     tag_runs
         Whether flagged runs get the tag ``modelmap.anomaly``.
     name, output_experiment, run_id
@@ -174,7 +177,7 @@ def trajectory(
         replace(study, notices=tuple(notices)),
         done,
         weights,
-        (perplexity, tuple(perplexities), seed),
+        (perplexity, tuple(perplexities), seed) if figures else None,
         members=[run for run in runs if run.run_id in {p.run_id for p in kept}],
         flagged=_flagged_runs(found, given, matrix, points) if tag_runs else {},
         params={

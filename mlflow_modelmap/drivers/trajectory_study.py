@@ -102,7 +102,7 @@ def log_study(
     study: TrajectoryStudy,
     done: Preprocessed,
     weights: Weights,
-    embedding: tuple[float, tuple[float, ...], int],
+    embedding: tuple[float, tuple[float, ...], int] | None,
     *,
     members: Sequence[ScoreRun],
     flagged: dict[str, str],
@@ -112,10 +112,10 @@ def log_study(
     run_id: str | None,
     store: MlflowClient,
 ) -> TrajectoryStudy:
-    """Draw the pictures, log the run of kind ``trajectory`` and tag the flagged runs."""
-    from mlflow_modelmap.drivers.trajectory_pictures import pictures
+    """Draw the pictures (with an embedding), log the run, and tag the flagged runs."""
+    from mlflow_modelmap.drivers.trajectory_pictures import Drawn, pictures
 
-    drawn = pictures(study, done, weights, *embedding)
+    drawn = pictures(study, done, weights, *embedding) if embedding else Drawn({}, {}, {}, ())
     study = replace(
         study,
         points=study.points.assign(**drawn.columns),

@@ -149,8 +149,10 @@ def checkpoint_anomalies(
 
         - ``checkpoint``: far from both neighbours, which are near each other: the one at ``step``;
         - ``spike``: the same for the checkpoints from ``step`` to ``step_last`` (at most 5);
-        - ``jump``: a distance at least twice the trend into ``step`` that is not taken back: a
-          change of regime, or a fault of the last checkpoint, which nothing after it can tell;
+        - ``jump``: a distance into ``step`` at least twice the trend, and 1.5 times the distance
+          before it, that is not taken back: a change of regime, or a fault of the last checkpoint,
+          which nothing after it can tell. The first distance after warm-up is none: training may
+          well begin faster than the trend;
         - ``identical``: no distance at all from the checkpoint before.
 
         ``score`` and ``times_trend`` are those of the smaller of the distances ``before`` (from
@@ -198,7 +200,8 @@ def checkpoint_anomalies(
                     _Found(entry + 1, leave, entry, leave + 1, kind, *min(of[entry], of[leave]))
                 )
     for entry in sorted(high - explained):
-        if of[entry][1] >= JUMP_RATIO:
+        rises = of[entry][1] >= LEAST_RATIO * of.get(entry - 1, (nan, nan))[1]
+        if of[entry][1] >= JUMP_RATIO and rises:
             after = min(entry + 2, end)
             found.append(_Found(entry + 1, entry + 1, entry, after, "jump", *of[entry]))
     return pd.DataFrame(

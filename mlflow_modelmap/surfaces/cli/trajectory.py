@@ -96,6 +96,7 @@ PICTURES = "Pictures and checks"
 @option(
     "--seed", type=int, default=0, show_default=True, group=PICTURES, help="Of t-SNE and halves."
 )
+@option("--no-figures", is_flag=True, group=PICTURES, help="No pictures: much quicker.")
 @option(
     "--no-tags", is_flag=True, group=PICTURES, help="Do not tag flagged runs (modelmap.anomaly)."
 )
@@ -106,6 +107,7 @@ def trajectory(
     perplexities: str,
     clip: float,
     drop_texts: float,
+    no_figures: bool,
     no_tags: bool,
     **values: Any,
 ) -> None:
@@ -121,6 +123,7 @@ def trajectory(
         perplexities=_numbers(perplexities),
         clip=clip or None,
         drop_texts=drop_texts or None,
+        figures=not no_figures,
         tag_runs=not no_tags,
         **values,
     )
