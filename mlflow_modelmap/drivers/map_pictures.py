@@ -35,7 +35,7 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
         "groups_title": WORDS[column] if column else None,
     }
     of = f"{len(points):,} points, {made.texts:,} texts"
-    name = f" of {_short(made.text_set_name)}" if made.text_set_name else ""
+    name = f" ({_short(made.text_set_name)})" if made.text_set_name else ""
     figures = {
         "map_pca": map_figure(
             points,
@@ -53,7 +53,7 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
             points["bits_per_byte"].to_numpy(),
             points["bits_per_byte_se"].to_numpy(),
             shades=shades(points, paths(points)),
-            title=f"Bits per byte on {made.texts:,} texts{name} (lower is better)",
+            title=f"Bits per byte on {made.texts:,} texts{name}, lower is better",
             **grouping,
         ),
     }

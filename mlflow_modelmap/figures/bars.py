@@ -86,7 +86,8 @@ def bars_figure(
     axes.tick_params(axis="y", length=0 if every == 1 else 2)
     axes.grid(False, axis="y")
     axes.set_ylim(points - 0.4, -0.6)
-    axes.set_xlim(0.0, float(value.max()) * 1.12)
+    reach = value if standard_error is None else value + 1.96 * np.asarray(standard_error)
+    axes.set_xlim(0.0, float(reach.max()) * 1.1)
     axes.set_xlabel(
         style.BITS_PER_BYTE_LABEL + ("" if standard_error is None else ", with 95 % intervals")
     )
