@@ -115,7 +115,8 @@ def lineage(
     Parameters
     ----------
     experiments, filter, run_ids
-        Score runs that take part, as for a map.
+        Score runs that take part, as for a map. With none of them and no registered models, those
+        of the current experiment.
     registered_models
         MLflow filter of registered models, such as ``name LIKE 'team-%'``; all their versions
         take part.
@@ -199,15 +200,9 @@ def _runs(
     notices: list[str],
     store: MlflowClient,
 ) -> list[ScoreRun]:
-    asked = bool(experiments or filter or run_ids)
-    if not asked and not registry:
-        raise InputError(
-            "No models were asked for; name registered models, or experiments, a filter or run ids "
-            "of score runs."
-        )
-    if not asked:
-        there = store.get_experiment(experiment_id(where, store))
-        experiments = (there.name,)
+    asked = bool(experiments or filter or run_ids) or not registry
+    if not experiments and not filter and not run_ids:
+        experiments = (store.get_experiment(experiment_id(where, store)).name,)
     try:
         runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
     except InputError:
