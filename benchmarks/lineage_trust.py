@@ -139,7 +139,7 @@ def score_all(folder: Path, names: list[str]):
 
 def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None:
     """Print how the claims fare, on all texts and on fewer."""
-    from mlflow_modelmap.drivers.lineage import AGREES, CLOSE, NEARER, verdict
+    from mlflow_modelmap.drivers.lineage_table import AGREES, CLOSE, NEARER, verdict
     from mlflow_modelmap.numerics.divergence import kl_with_standard_error
     from mlflow_modelmap.numerics.lineage import lineage, nearest_candidates
     from mlflow_modelmap.numerics.matrix import coordinates

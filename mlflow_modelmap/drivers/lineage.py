@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 
@@ -16,9 +15,9 @@ from mlflow_modelmap.drivers.family import (
     add_parents,
     claim_parents,
     gather,
-    relation_of,
     score_missing,
 )
+from mlflow_modelmap.drivers.lineage_table import drift, lineage_table, metrics_of
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.lineage import lineage_map, lineage_tree, measured_tree_figure
 from mlflow_modelmap.numerics.divergence import kl_with_standard_error
@@ -31,7 +30,6 @@ from mlflow_modelmap.numerics.measured_tree import (
     compare_trees,
     minimum_spanning_tree,
     neighbour_joining,
-    single_claims,
 )
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -56,12 +54,6 @@ from mlflow_modelmap.tracking.store import check_reachable, experiment_id
 
 PERPLEXITY = 20.0
 """Of Figure 2b."""
-AGREES, NEARER, CLOSE, UNMEASURED = (
-    "nearest is the parent",
-    "another is nearer",
-    "too close to tell",
-    "not measured",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,8 +325,8 @@ def _measure(
             "neighbour_joining.nwk": joined.newick(names),
             **({"notices.txt": "\n".join(notices)} if notices else {}),
         },
-        metrics=_metrics(table, graph, agreement),
-        series=_drift(table),
+        metrics=metrics_of(table, graph, agreement),
+        series=drift(table),
         params=params,
         members=points,
         store=store,
@@ -344,80 +336,6 @@ def _measure(
         written = {n: m.version for n, m in family.members.items() if m.version is not None}
         notices += _tag_versions(written, table, made, store)
     return LineageResult(made, table, agreement, tuple(notices))
-
-
-def lineage_table(
-    family: Family,
-    graph: Lineage,
-    kl: pd.DataFrame,
-    se: pd.DataFrame,
-    nearest: Mapping[str, str],
-) -> pd.DataFrame:
-    """``lineage.parquet``: see `LineageResult.table`."""
-    rows = []
-    for child, parents in graph.parents.items():
-        member = family.members.get(child)
-        near = nearest.get(child)
-        for parent in parents or (None,):
-            there = parent is not None and {parent, child} <= {*kl.index}
-            root = graph.root[child]
-            from_root = {root, child} <= {*kl.index}
-            rows.append(
-                {
-                    "child": child,
-                    "parent": parent,
-                    "generation": graph.generation[child],
-                    "kl": kl.at[child, parent] if there else np.nan,
-                    "se": se.at[child, parent] if there else np.nan,
-                    "nearest": near,
-                    "nearest_kl": kl.at[child, near] if near else np.nan,
-                    "source": member.claims[0].source if parent and member else None,
-                    "relation": relation_of(member, graph.parents) if parent and member else None,
-                    "verdict": verdict(child, parent, near, kl, se) if parent else None,
-                    "root": root,
-                    "kl_to_root": kl.at[child, root] if from_root else np.nan,
-                    "se_to_root": se.at[child, root] if from_root else np.nan,
-                }
-            )
-    text = ["child", "parent", "nearest", "source", "relation", "verdict", "root"]
-    return pd.DataFrame(rows).astype({"generation": "Int64", **dict.fromkeys(text, "string")})
-
-
-def verdict(child: str, parent: str, near: str | None, kl: pd.DataFrame, se: pd.DataFrame) -> str:
-    if near is None or not {parent, child} <= {*kl.index}:
-        return UNMEASURED
-    if near == parent:
-        return AGREES
-    gap = kl.at[child, parent] - kl.at[child, near]
-    # The two share their texts, so this is more cautious than two standard errors of the gap.
-    return NEARER if gap > 2 * np.hypot(se.at[child, parent], se.at[child, near]) else CLOSE
-
-
-def _metrics(table: pd.DataFrame, graph: Lineage, agreement: Agreement) -> dict[str, float]:
-    pairs = single_claims(graph, graph.parents)
-    alone = table[table["child"].isin([child for _, child in pairs])].dropna(subset=["kl"])
-    alone = alone[~alone["relation"].isin(["copy", "quantized"])]
-    depth = table["generation"].max()
-    found = {
-        "models": float(table["child"].nunique()),
-        "parent_child_pairs": float(len(alone)),
-        "generations": float("nan") if pd.isna(depth) else float(depth),
-        "kl_to_parent_median": alone["kl"].median(),
-        "kl_to_parent_mean": alone["kl"].mean(),
-        "claims": float(agreement.claimed),
-        "claims_nearest": float(agreement.nearest),
-        "claims_in_spanning_tree": float(agreement.spanning),
-        "families": float(agreement.families),
-        "families_joined": float(agreement.joined),
-    }
-    return {key: float(value) for key, value in found.items() if np.isfinite(value)}
-
-
-def _drift(table: pd.DataFrame) -> list[tuple[str, int, float]]:
-    """Median KL from the root by generation, as a curve."""
-    below = table[table["generation"].fillna(0) > 0].drop_duplicates("child")
-    medians = below.groupby("generation")["kl_to_root"].median().dropna()
-    return [("kl_to_root_median", int(str(g)), float(value)) for g, value in medians.items()]
 
 
 def _tag_versions(
