@@ -37,7 +37,9 @@ def token_bar(
 
         def move(done: int, total: int) -> None:
             stopping.check()
-            if bar.n == 0 and done < total:  # loading the model is no part of the tokens/s
+            if (
+                terminal and bar.n == 0 and done < total
+            ):  # loading the model is no part of the tokens/s
                 bar.reset(total)
                 bar.initial = bar.n = done
                 bar.refresh()
