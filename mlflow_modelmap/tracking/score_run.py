@@ -55,7 +55,13 @@ def write_vectors(
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(vector_table(result, metadata), partial, compression="zstd")
+        pq.write_table(
+            vector_table(result, metadata),
+            partial,
+            compression="zstd",
+            # All log-likelihoods differ: a dictionary of them is larger than they are.
+            use_dictionary=["layer", "scored_tokens", "bytes"],
+        )
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -32,12 +32,14 @@ def run_project(entry_point, **parameters):
     """`mlflow run . -e ENTRY_POINT`, as a user types it."""
     words = [word for key, value in parameters.items() for word in ("-P", f"{key}={value}")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    environment.pop("MLFLOW_EXPERIMENT_ID", None)  # `mlflow.set_experiment` sets it
     command = f"mlflow run -e {entry_point} --env-manager local --experiment-name test"
     return subprocess.run(
         [sys.executable, "-m", *command.split(), *words, str(ROOT)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        env=environment,
     )
 
 
