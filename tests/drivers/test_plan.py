@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mlflow_modelmap import InputError
@@ -166,3 +169,15 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path, text, said):
 def test_a_plan_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="There is no plan"):
         read_plan(tmp_path / "plan.yaml")
+
+
+def test_the_plan_in_the_documentation_is_one(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "sweep.md"
+    (example,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "plan.yaml").write_text(example, encoding="utf-8")
+    for step in (0, 128, 256):
+        (tmp_path / "checkpoints" / "seed 1" / f"step{step}").mkdir(parents=True)
+    plan, _ = read_plan(tmp_path / "plan.yaml")
+    made = requests(plan, tmp_path)
+    assert len(made) == 1 + (5 + 143) + 4 + 3
+    assert made[-1].point_name == "seed 1 step 256"
