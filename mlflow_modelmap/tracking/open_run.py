@@ -226,7 +226,7 @@ def fail_run(run: OpenRun, error: BaseException) -> None:
 
 
 def inherited_run_id() -> str | None:
-    """The run that `mlflow run` made for this process, if any and nobody has taken it yet."""
+    """The run that `mlflow run` made for this process, if any."""
     return os.environ.get("MLFLOW_RUN_ID") or None
 
 
@@ -266,11 +266,9 @@ def _find_or_make(
     elif active is not None:
         parent = _get(store, active.info.run_id)
     elif inherited_run_id():
-        inherited = _get(store, os.environ.pop("MLFLOW_RUN_ID"))
-        if schema.TAG_KIND not in inherited.data.tags:
-            return _join(inherited, kind, store, name, experiment, tags)
-        os.environ["MLFLOW_RUN_ID"] = inherited.info.run_id
-        parent = inherited
+        parent = _get(store, inherited_run_id() or "")
+        if schema.TAG_KIND not in parent.data.tags:
+            return _join(parent, kind, store, name, experiment, tags)
     own_tags = {**resolve_tags(), schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind}
     if parent is not None:
         own_tags[PARENT] = parent.info.run_id

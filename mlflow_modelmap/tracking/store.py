@@ -191,7 +191,14 @@ def find_experiments(names: tuple[str, ...], store: MlflowClient) -> list[Experi
         If one is not there; it lists those that are.
     """
     if not names:
-        return list(store.search_experiments(view_type=ViewType.ACTIVE_ONLY, max_results=1000))
+        page = store.search_experiments(view_type=ViewType.ACTIVE_ONLY, max_results=1000)
+        every = list(page)
+        while page.token:
+            page = store.search_experiments(
+                view_type=ViewType.ACTIVE_ONLY, max_results=1000, page_token=page.token
+            )
+            every += page
+        return every
     found = []
     for name in names:
         experiment = store.get_experiment_by_name(name)
