@@ -14,6 +14,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures import trajectory_views as views
 from mlflow_modelmap.figures.heatmap import heatmap_figure
 from mlflow_modelmap.figures.map import COORDINATES, map_figure
+from mlflow_modelmap.figures.style import OTHERS
 from mlflow_modelmap.figures.trajectory_anomalies import continuity_figure, siblings_figure
 from mlflow_modelmap.figures.trajectory_diffusion import displacement_figure, exponents_figure
 from mlflow_modelmap.figures.trajectory_kl import (
@@ -68,9 +69,10 @@ def pictures(
 ) -> Drawn:
     """All figures that the study has the data for."""
     names = ordered_names(done.trajectories)
+    colours = line_colours(names)
+    # What was left out is shown in grey beside what was kept.
     every = sorted({*names, *study.continuity["trajectory"]}, key=natural)
-    palette = line_colours(every)
-    colours = {name: palette[name] for name in names}
+    palette = {name: colours.get(name, OTHERS) for name in every}
     shapes = _shapes(study, done, colours, perplexity, perplexities, seed)
     figures = {**_kl_figures(study, done, colours), **_text_figures(study, done, names, seed)}
     figures |= _diffusion_figures(study, weights, colours)
