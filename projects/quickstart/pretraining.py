@@ -88,7 +88,7 @@ def _train_member(member: Member, cache: Path) -> None:
         seed=member.seed,
         width=member.width,
         parent=child_of.last_checkpoint(cache) if child_of else None,
-        peak=1e-3 if child_of else 3e-3,
+        peak=3e-4 if child_of else 3e-3,
         progress=_count,
     )
 

@@ -18,7 +18,7 @@ from family import Member, family
 from mlflow.exceptions import MlflowException
 from report import report, where
 
-from mlflow_modelmap import build_map, load_map, sweep
+from mlflow_modelmap import build_map, load_map, load_trajectory, sweep, trajectory
 from mlflow_modelmap.drivers.scale import build_scale, load_scale
 from mlflow_modelmap.texts.python_docs import python_docs
 from mlflow_modelmap.tracking.store import quiet
@@ -52,13 +52,15 @@ def main(steps: int, texts: int, cache: str, silent: bool) -> None:
             wrong = [f"{row.point}: {row.error}" for row in scored.rows if row.error]
             if wrong:
                 raise click.ClickException("\n".join(wrong))
-            runs = [row.run_id for row in scored.rows if row.run_id]
-            gathered("scale", runs, build_scale, load_scale)
-            model_map = gathered("map", runs, build_map, load_map)
+            runs = {str(row.run_id): row.trajectory for row in scored.rows}
+            along = [run_id for run_id, name in runs.items() if name]
+            gathered("trajectory", along, trajectory, load_trajectory)
+            gathered("scale", [*runs], build_scale, load_scale)
+            model_map = gathered("map", [*runs], build_map, load_map)
             text = report(model_map, members)
             mlflow.log_text(text, "report.txt")
     click.echo(f"\n{text}\n\n{len(runs)} runs, {time.monotonic() - start:.0f} seconds.")
-    click.echo(f"The map: {where(model_map)}")
+    click.echo(where(model_map, ROOT))
 
 
 def choose_store() -> None:
@@ -115,7 +117,7 @@ def plan(members: Sequence[Member], cache: Path) -> dict[str, Any]:
 def gathered(
     kind: str, runs: list[str], build: Callable[..., Any], load: Callable[[str], Any]
 ) -> Any:
-    """The map (or scale) of just these runs: loaded if it was built before."""
+    """The map (or scale, or trajectory) of just these runs: loaded if it was built before."""
     client = mlflow.MlflowClient()
     run = mlflow.active_run()
     assert run is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import mlflow
 from family import Member
 
 from mlflow_modelmap import ModelMap
 from mlflow_modelmap.numerics.paper_scale import in_words
+from mlflow_modelmap.surfaces.cli.answers import with_error
 
 
 def pairs(members: Sequence[Member]) -> list[tuple[str, str, str]]:
@@ -36,20 +38,22 @@ def report(model_map: ModelMap, members: Sequence[Member]) -> str:
     lines = [f"{'at the last step':28} bits/byte"]
     for member in members[:4]:
         row = points.loc[f"{member.name} step {member.last_step}"]
-        lines.append(f"  {member.name:26} {row.bits_per_byte:.4f} ± {row.bits_per_byte_se:.4f}")
+        lines.append(f"  {member.name:26} {with_error(row.bits_per_byte, row.bits_per_byte_se)}")
     lines += ["", f"{'KL divergence':28} bits/byte         on the paper's scale"]
     for description, a, b in pairs(members):
         kl, se = model_map.between(a, b)
         words = in_words(kl, se).partition(";")[0]
-        lines.append(f"  {description:26} {kl:.4f} ± {se:.4f}   {words}")
+        lines.append(f"  {description:26} {with_error(kl, se):22} {words}")
     return "\n".join(lines)
 
 
-def where(model_map: ModelMap) -> str:
+def where(model_map: ModelMap, root: Path) -> str:
     """How to open the map in the MLflow UI."""
     uri = mlflow.get_tracking_uri()
     run = f"#/experiments/{model_map.experiment_id}/runs/{model_map.run_id}"
     page = f"{run}/artifacts/modelmap/map.html"
     if uri.startswith("http"):
-        return f"{uri.rstrip('/')}/{page}"
-    return f"`make ui`, then http://127.0.0.1:5000/{page}"
+        return f"The map: {uri.rstrip('/')}/{page}"
+    own = uri == f"sqlite:///{root / 'mlflow.db'}"
+    command = "make ui" if own else f"mlflow server --backend-store-uri '{uri}'"
+    return f"To look at the map: {command}\nand open http://127.0.0.1:5000/{page}"
