@@ -308,13 +308,14 @@ def _text_tables(
         clipped, kept = without_points(matrix, given, done.left_out)
         if done.clip_value is not None:
             clipped = replace(clipped, values=np.maximum(clipped.values, done.clip_value))
-        counts = sorted({0, *REMOVED, int(done.dropped.size)})
+        # The paper's numbers, of its 10,000 texts.
+        shares = {round(count * done.kept.size / 10_000) for count in REMOVED}
         late = int(10_000 / 143_000 * max(int(t.steps[-1]) for t in kept))
         tables["kl_after_removing"] = kl_after_removing(
             clipped,
             kept,
             done.scores.maximum,
-            removed=[c for c in counts if c <= done.kept.size // 4 or c == done.dropped.size],
+            removed=sorted({0, int(done.dropped.size), *shares}),
             from_step=max(done.warm_up, late),
         )
     split = halves(done, splits, seed, notices)

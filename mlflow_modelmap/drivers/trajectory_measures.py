@@ -115,7 +115,8 @@ def select_checkpoints(
         )
     if without:
         notices.append(
-            f"Left out {len(without)} runs without trajectory or step ({_some(without)})."
+            f"Left out {len(without)} run{'s' if len(without) > 1 else ''} without trajectory or "
+            f"step ({_some(without)})."
         )
     labels = _by_precision([points[k] for k in on])
     count = Counter(labels)

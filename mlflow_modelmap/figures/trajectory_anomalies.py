@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.trajectory_kl import Colours, log_axis
+from mlflow_modelmap.figures.trajectory_kl import Colours, log_axis, short
 
 _MOST_PANELS = 18
 _FLAG = "#c0182b"
@@ -41,7 +41,7 @@ def continuity_figure(
     figure = style.figure(3.5 * columns + 0.3, 2.4 * rows + 0.5)
     label = "KL (bits/byte)" if space == "q" else "squared distance"
     for position, name in enumerate(order, 1):
-        axes = style.panel(figure, rows, columns, position, title=style.plain(name, 30))
+        axes = style.panel(figure, rows, columns, position, title=short(name, 30))
         own = continuity[continuity["trajectory"] == name].sort_values("step")
         axes.plot(own["step"], own["distance"], color=colours[name], lw=1.0, marker="o", ms=2)
         axes.plot(own["step"], own["trend"], color=style.QUIET_INK, lw=0.9, linestyle="--")

@@ -55,10 +55,9 @@ def displacement_figure(
                 label=label,
             )
         _slope_one(axes)
-        axes.set_xscale("log")
+        log_axis(axes, "x")
         log_axis(axes)
         style.steps_axis(axes)
-        axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.set_xlabel(f"steps since {style.step(start)}")
         axes.set_ylabel(style.KL_LABEL if space == Q else "squared weight distance")
         axes.legend(
@@ -84,9 +83,12 @@ def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -
         In steps.
     """
     spaces = [space for space in (Q, W) if (diffusion["space"] == space).any()]
+    if diffusion["t0"].nunique() < 3:
+        return _dots(diffusion, colours, window, spaces)
     figure = style.figure(8.2, 4.2)
     axes = style.panel(figure, title=f"Diffusion exponent over {style.step(window)} steps from t0")
     few = len(colours) * len(spaces) <= 4
+    reach: list[float] = []
     for name in colours:
         for space in spaces:
             line = diffusion[(diffusion["trajectory"] == name) & (diffusion["space"] == space)]
@@ -103,12 +105,14 @@ def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -
             )
             if few:
                 low, high = line["low"].to_numpy(float), line["high"].to_numpy(float)
+                reach += [*low[np.isfinite(low)], *high[np.isfinite(high)]]
                 axes.fill_between(x, low, high, color=colours[name], alpha=0.15, linewidth=0)
     axes.axhline(1.0, color=style.QUIET_INK, linewidth=0.8, linestyle=":")
-    shown = diffusion[diffusion["space"].isin(spaces)]["exponent"]
-    if len(shown):
-        low, high = min(0.0, float(shown.min())), max(1.1, float(shown.max()))
-        axes.set_ylim(low - 0.08 * (high - low), high + 0.12 * (high - low))
+    values = diffusion[diffusion["space"].isin(spaces)]["exponent"]
+    # An interval may reach beyond any exponent that a path can have.
+    reach = [*np.clip(reach, -0.5, 2.5), *values, 0.0, 1.1]
+    low, high = min(reach), max(reach)
+    axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     style.steps_axis(axes)
     axes.set_xlabel("t0 (training step)")
     axes.set_ylabel("diffusion exponent c")
@@ -130,6 +134,33 @@ def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -
         title_fontsize=8.5,
         alignment="left",
     )
+    return figure
+
+
+def _dots(diffusion: pd.DataFrame, colours: Colours, window: float, spaces: list[str]) -> Figure:
+    """Exponents as dots with their intervals, a line a trajectory, where there are few t0."""
+    rows = diffusion[diffusion["space"].isin(spaces)]
+    rows = rows[rows["t0"] == rows["t0"].max()]
+    figure = style.figure(6.4, 0.34 * len(colours) * len(spaces) + 1.5)
+    t0 = style.step(float(rows["t0"].iloc[0]))
+    title = f"Diffusion exponent over {style.step(window)} steps from {t0}, with 95 % interval"
+    axes = style.panel(figure, title=title)
+    labels: list[str] = []
+    for name, colour in colours.items():
+        for space in spaces:
+            own = rows[(rows["trajectory"] == name) & (rows["space"] == space)]
+            for row in own.itertuples():
+                y = -len(labels)
+                axes.plot([row.low, row.high], [y, y], color=colour, alpha=0.4, linewidth=2.5)
+                axes.plot(row.exponent, y, "o" if space == Q else "s", color=colour, markersize=5)
+                labels.append(f"{style.plain(name, 30)}: {'q' if space == Q else 'weights'}")
+    axes.axvline(1.0, color=style.QUIET_INK, linewidth=0.9, linestyle=":")
+    ends = rows[["low", "high"]].to_numpy(dtype=float)
+    reach = [*np.clip(ends[np.isfinite(ends)], -0.5, 2.5), *rows["exponent"], 0.0, 1.1]
+    axes.set_xlim(min(reach) - 0.05, max(reach) + 0.05)
+    axes.set_yticks(-np.arange(len(labels)), labels)
+    axes.set_ylim(-len(labels) + 0.4, 0.6)
+    axes.set_xlabel("diffusion exponent c (dotted: c = 1, Brownian motion)")
     return figure
 
 

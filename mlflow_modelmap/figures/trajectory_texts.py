@@ -10,10 +10,10 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.trajectory_kl import line_colours, log_axis
+from mlflow_modelmap.figures.trajectory_kl import line_colours, log_axis, short
 
 
 def text_scores_figure(texts: pd.DataFrame) -> Figure:
@@ -73,7 +73,9 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
     first = None
     panels = []
     for position, name in enumerate(shown, 1):
-        axes = style.panel(figure, rows, columns, position, title=name, sharex=first, sharey=first)
+        axes = style.panel(
+            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
+        )
         first = first or axes
         panels.append(axes)
         own = table[table["trajectory"] == name]
@@ -95,7 +97,9 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
     if counts and panels:
         bar = figure.colorbar(shade, ax=panels, shrink=0.8, pad=0.02)
         bar.set_label("texts removed", fontsize=9)
+        bar.ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.ax.tick_params(labelsize=8)
     if panels:
         handles, labels = panels[0].get_legend_handles_labels()
@@ -152,7 +156,9 @@ def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) ->
     figure = style.figure(3.4 * columns + 2.2, 2.7 * rows + 0.2)
     first = None
     for position, name in enumerate(shown, 1):
-        axes = style.panel(figure, rows, columns, position, title=name, sharex=first, sharey=first)
+        axes = style.panel(
+            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
+        )
         first = first or axes
         own = table[table["trajectory"] == name]
         for domain in domains:

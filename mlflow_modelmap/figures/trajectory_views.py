@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.trajectory_kl import Colours
+from mlflow_modelmap.figures.trajectory_kl import Colours, short
 from mlflow_modelmap.numerics.trajectory_views import Autocorrelation
 
 _MOST_PANELS = 9
@@ -86,7 +86,7 @@ def late_figure(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Col
             rows,
             columns,
             position,
-            title=f"{style.plain(name, 22)}, {style.step(steps[0])} to {style.step(steps[-1])}",
+            title=f"{short(name, 22)}, {style.step(steps[0])} to {style.step(steps[-1])}",
         )
         axes.title.set_fontsize(9)
         _path(axes, components[:, 1:3], colours[name])
@@ -112,7 +112,7 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
     rows = max(1, -(-len(shown) // columns))
     figure = style.figure(3.4 * columns + 0.2, 2.6 * rows + 0.2)
     for position, name in enumerate(shown, 1):
-        axes = style.panel(figure, rows, columns, position, title=style.plain(name, 26))
+        axes = style.panel(figure, rows, columns, position, title=short(name))
         for k, perplexity in enumerate(perplexities):
             own = found[name].get(perplexity)
             if own is None:
@@ -221,7 +221,7 @@ def weights_map_figure(
             rows,
             columns,
             position,
-            title=f"{style.plain(name, 22)}, from {style.step(steps[name][0])}",
+            title=f"{short(name, 22)}, from {style.step(steps[name][0])}",
         )
         axes.title.set_fontsize(9)
         _path(axes, paths[name], colours[name])
