@@ -16,10 +16,12 @@ from mlflow_modelmap.surfaces.cli.answers import with_error
 def pairs(members: Sequence[Member]) -> list[tuple[str, str, str]]:
     """What to compare: a description and two points, roughly from the farthest to the closest."""
     large, other_large, small, other_small, child = members
-    first, before, last = (f"step {large.steps[i]}" for i in (0, -2, -1))
-    steps = large.steps[-1] - large.steps[-2]
+    half, before, last = (
+        f"step {step}" for step in (large.last_step // 2, large.steps[-2], large.last_step)
+    )
+    steps = large.last_step - large.steps[-2]
     return [
-        ("first and last step", f"{large.name} {first}", f"{large.name} {last}"),
+        ("second half of training", f"{large.name} {half}", f"{large.name} {last}"),
         ("fine-tuned on code", f"{large.name} {last}", child.name),
         ("two sizes, seed 1", f"{large.name} {last}", f"{small.name} {last}"),
         ("two sizes, seed 2", f"{other_large.name} {last}", f"{other_small.name} {last}"),
