@@ -7,21 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.fractional_motion import directions_of, interval, slope_weights
 
 FEWEST = 3
 """Checkpoints after t0 that a window needs."""
-_TERMS = 2_000
-_NODES = np.unique(np.round(np.geomspace(1, _TERMS, 120)).astype(int))
-_EXPONENTS = np.linspace(0.02, 1.90, 48)
 
 
 class PowerLaw(NamedTuple):
@@ -93,7 +89,7 @@ def power_law(lags: ArrayLike, squared: ArrayLike) -> PowerLaw:
                 f"{values[wrong[0]]}; a power law is fitted to positive values only."
             )
     x, y = np.log(lags), np.log(squared)
-    slope = float(_weights(lags) @ y)
+    slope = float(slope_weights(lags) @ y)
     intercept = float(y.mean() - slope * x.mean())
     total = float(np.sum((y - y.mean()) ** 2))
     residual = float(np.sum((y - intercept - slope * x) ** 2))
@@ -126,7 +122,7 @@ def exponent_of_coordinates(lags: ArrayLike, x: ArrayLike, level: float = 0.95) 
     squared = np.diagonal(gram).copy()
     lags = np.asarray(lags, dtype=np.float64)
     fit = power_law(lags, squared)
-    influence = (_weights(lags) / squared) @ np.square(moved, out=moved)
+    influence = (slope_weights(lags) / squared) @ np.square(moved, out=moved)
     text_error = float(np.sqrt(influence @ influence))
     return _exponent(lags, fit, gram, text_error, level)
 
@@ -166,9 +162,10 @@ def exponent_of_distances(
     of directions is the participation ratio (tr S)^2 / tr(S^2) of the path's covariance S,
     estimated without bias from the displacements after their correlation in time is taken out.
 
-    Coverage measured for 95 % on 1,000 generated paths each, windows of 3 to 10 lags, c from 0.1
-    to 1.5: 0.95 to 0.98, at 2 directions as at 500, with equal and with unequal variances
-    (``tests/numerics/test_diffusion.py`` repeats a part of it). A path with a drift in one
+    Coverage measured for 95 % on 600 generated paths each, windows of 3 to 10 lags, c from 0.1 to
+    1.5: 0.95 to 0.99 from 2 directions to 500, with equal and with unequal variances, and 0.93 to
+    0.95 in a single direction (``tests/numerics/test_diffusion.py`` repeats a part of it;
+    docs/trajectories.md has the table). A path with a drift in one
     direction counts as one of few directions; its interval is then wide.
     """
     lags = np.asarray(lags, dtype=np.float64)
@@ -294,7 +291,7 @@ def sliding_exponents(
     result = []
     for t0, t1, lags, found in rows:
         if not np.isfinite(found.directions) and known.size:
-            low, high = _interval(lags, found.exponent, float(np.median(known)), 0.0, level)
+            low, high = interval(lags, found.exponent, float(np.median(known)), 0.0, level)
             found = found._replace(low=low, high=high)
         result.append((t0, t1, *found))
     frame = pd.DataFrame(result, columns=["t0", "t1", *Exponent._fields])
@@ -355,37 +352,6 @@ def effective_dimension(exponent: Interval) -> Interval:
     )
 
 
-def fractional_covariance(times: ArrayLike, exponent: float) -> np.ndarray:
-    """Covariance of fractional Brownian motion of diffusion exponent c = 2 H, shape (m, m)."""
-    t = np.asarray(times, dtype=np.float64)
-    return 0.5 * (t[:, None] ** exponent + t**exponent - np.abs(t[:, None] - t) ** exponent)
-
-
-def directions_of(gram: ArrayLike, lags: ArrayLike, exponent: float) -> float:
-    """Effective number of independent directions of a path (participation ratio).
-
-    Parameters
-    ----------
-    gram
-        Inner products of the displacements from t0, shape (m, m).
-    lags
-        Their steps from t0, shape (m,).
-    exponent
-        By which their correlation in time is taken out.
-    """
-    gram = np.asarray(gram, dtype=np.float64)
-    lags = np.asarray(lags, dtype=np.float64)
-    m = lags.size
-    c = float(np.clip(exponent, _EXPONENTS[0], _EXPONENTS[-1]))
-    factor = np.linalg.cholesky(fractional_covariance(lags / lags[0], c))
-    white = np.linalg.solve(factor, np.linalg.solve(factor, gram).T)
-    own = np.diagonal(white)
-    other = (np.sum(white**2) - np.sum(own**2)) / (m * (m - 1))
-    share = other / np.mean(own) ** 2
-    inverse = share / max(1.0 - 2.0 * share / m, 1e-3)
-    return float(1.0 / np.clip(inverse, 1e-9, 1.0))
-
-
 def _exponent(
     lags: np.ndarray, fit: PowerLaw, gram: np.ndarray | None, text_error: float, level: float
 ) -> Exponent:
@@ -394,72 +360,5 @@ def _exponent(
         return Exponent(fit.exponent, nan, nan, fit.r2, lags.size, nan, text_error)
     directions = directions_of(gram, lags, fit.exponent)
     least = 0.0 if np.isnan(text_error) else text_error
-    low, high = _interval(lags, fit.exponent, directions, least, level)
+    low, high = interval(lags, fit.exponent, directions, least, level)
     return Exponent(fit.exponent, low, high, fit.r2, lags.size, directions, text_error)
-
-
-def _interval(
-    lags: np.ndarray, estimate: float, directions: float, least: float, level: float
-) -> tuple[float, float]:
-    """All exponents under which the estimate is not extreme."""
-    if not 0.0 < level < 1.0:
-        raise InputError(
-            f"A confidence level of {level} is not possible; give one between 0 and 1."
-        )
-    tail = 0.5 + level / 2.0
-    pairs = lags.size * (lags.size - 1) // 2
-    half = np.maximum(
-        stats.t.ppf(tail, pairs) * slope_deviation(lags, directions),
-        special.ndtri(tail) * least,
-    )
-    # Beyond the grid the deviation stays what it is at its end.
-    ends = []
-    for sign in (-1, 1):
-        c = estimate
-        for _ in range(60):
-            c = estimate + sign * float(np.interp(c, _EXPONENTS, half))
-        ends.append(c)
-    return ends[0], ends[1]
-
-
-def slope_deviation(lags: ArrayLike, directions: float) -> np.ndarray:
-    """Standard deviation of the fitted exponent under each of a grid of true ones, shape (48,)."""
-    lags = np.asarray(lags, dtype=np.int64)
-    powers = _correlation_powers(tuple((lags // np.gcd.reduce(lags)).tolist()))
-    a = directions / 2.0
-    n = np.arange(1, _TERMS + 1)
-    # (n - 1)! / (n (a)_n), a running product.
-    terms = np.cumprod(np.concatenate(([1.0 / a], n[:-1] / (a + n[:-1])))) / n
-    rest = max(float(special.polygamma(1, a)) - float(terms.sum()), 0.0)
-    variance = powers @ (_between_nodes() @ terms) + rest * powers[:, -1]
-    return np.sqrt(np.maximum(variance, 0.0))
-
-
-@lru_cache(maxsize=256)
-def _correlation_powers(lags: tuple[int, ...]) -> np.ndarray:
-    """sum_kl w_k w_l rho_kl^2n for each exponent of the grid and node n, shape (48, nodes)."""
-    t = np.array(lags, dtype=np.float64)
-    w = _weights(t)
-    squares = []
-    for c in _EXPONENTS:
-        covariance = fractional_covariance(t, float(c))
-        scale = np.sqrt(np.diagonal(covariance))
-        squares.append(np.minimum((covariance / np.outer(scale, scale)) ** 2, 1.0).ravel())
-    outer = np.outer(w, w).ravel()
-    result = np.stack([np.power(squares, n) @ outer for n in _NODES], axis=1)
-    result.setflags(write=False)
-    return result
-
-
-@lru_cache(maxsize=1)
-def _between_nodes() -> np.ndarray:
-    """Shares of the nodes in each n by linear interpolation, shape (nodes, terms)."""
-    n = np.arange(1, _TERMS + 1)
-    return np.stack([np.interp(n, _NODES, row) for row in np.eye(_NODES.size)])
-
-
-def _weights(lags: np.ndarray) -> np.ndarray:
-    """The least-squares slope on log lags is this times the log distances."""
-    x = np.log(lags)
-    centred = x - x.mean()
-    return centred / (centred @ centred)

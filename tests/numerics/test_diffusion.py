@@ -14,9 +14,9 @@ from mlflow_modelmap.numerics.diffusion import (
     power_law,
     ratio,
     sliding_exponents,
-    slope_deviation,
     windows,
 )
+from mlflow_modelmap.numerics.fractional_motion import slope_deviation
 from tests.numerics.generated import fbm_paths, squared_table, training
 
 TEN = 1000 * np.arange(1, 11)

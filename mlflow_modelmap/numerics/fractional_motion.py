@@ -1,0 +1,131 @@
+"""Numerics: what fractional Brownian motion says about an exponent fitted to one of its paths."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from mlflow_modelmap.errors import InputError
+
+_TERMS = 2_000
+_NODES = np.unique(np.round(np.geomspace(1, _TERMS, 120)).astype(int))
+_EXPONENTS = np.linspace(0.02, 1.90, 48)
+
+
+def fractional_covariance(times: ArrayLike, exponent: float) -> np.ndarray:
+    """Covariance of fractional Brownian motion of diffusion exponent c = 2 H, shape (m, m)."""
+    t = np.asarray(times, dtype=np.float64)
+    return 0.5 * (t[:, None] ** exponent + t**exponent - np.abs(t[:, None] - t) ** exponent)
+
+
+def directions_of(gram: ArrayLike, lags: ArrayLike, exponent: float) -> float:
+    """Effective number of independent directions of a path (participation ratio).
+
+    Parameters
+    ----------
+    gram
+        Inner products of the displacements from t0, shape (m, m).
+    lags
+        Their steps from t0, shape (m,).
+    exponent
+        By which their correlation in time is taken out.
+    """
+    gram = np.asarray(gram, dtype=np.float64)
+    lags = np.asarray(lags, dtype=np.float64)
+    m = lags.size
+    c = float(np.clip(exponent, _EXPONENTS[0], _EXPONENTS[-1]))
+    factor = np.linalg.cholesky(fractional_covariance(lags / lags[0], c))
+    white = np.linalg.solve(factor, np.linalg.solve(factor, gram).T)
+    own = np.diagonal(white)
+    other = (np.sum(white**2) - np.sum(own**2)) / (m * (m - 1))
+    share = other / np.mean(own) ** 2
+    inverse = share / max(1.0 - 2.0 * share / m, 1e-3)
+    return float(1.0 / np.clip(inverse, 1e-9, 1.0))
+
+
+def interval(
+    lags: np.ndarray, estimate: float, directions: float, least: float, level: float
+) -> tuple[float, float]:
+    """All exponents under which the fitted one is not extreme.
+
+    Parameters
+    ----------
+    lags
+        Steps from t0, shape (m,).
+    estimate
+        The fitted exponent.
+    directions
+        Effective number of independent directions of the path.
+    least
+        A standard error that is not gone below.
+    level
+        Coverage.
+
+    Returns
+    -------
+    low, high
+    """
+    if not 0.0 < level < 1.0:
+        raise InputError(
+            f"A confidence level of {level} is not possible; give one between 0 and 1."
+        )
+    tail = 0.5 + level / 2.0
+    pairs = lags.size * (lags.size - 1) // 2
+    half = np.maximum(
+        stats.t.ppf(tail, pairs) * slope_deviation(lags, directions),
+        special.ndtri(tail) * least,
+    )
+    # Beyond the grid the deviation stays what it is at its end.
+    ends = []
+    for sign in (-1, 1):
+        c = estimate
+        for _ in range(60):
+            c = estimate + sign * float(np.interp(c, _EXPONENTS, half))
+        ends.append(c)
+    return ends[0], ends[1]
+
+
+def slope_deviation(lags: ArrayLike, directions: float) -> np.ndarray:
+    """Standard deviation of the fitted exponent under each of a grid of true ones, shape (48,)."""
+    lags = np.asarray(lags, dtype=np.int64)
+    powers = _correlation_powers(tuple((lags // np.gcd.reduce(lags)).tolist()))
+    a = directions / 2.0
+    n = np.arange(1, _TERMS + 1)
+    # (n - 1)! / (n (a)_n), a running product.
+    terms = np.cumprod(np.concatenate(([1.0 / a], n[:-1] / (a + n[:-1])))) / n
+    rest = max(float(special.polygamma(1, a)) - float(terms.sum()), 0.0)
+    variance = powers @ (_between_nodes() @ terms) + rest * powers[:, -1]
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+@lru_cache(maxsize=256)
+def _correlation_powers(lags: tuple[int, ...]) -> np.ndarray:
+    """sum_kl w_k w_l rho_kl^2n for each exponent of the grid and node n, shape (48, nodes)."""
+    t = np.array(lags, dtype=np.float64)
+    w = slope_weights(t)
+    squares = []
+    for c in _EXPONENTS:
+        covariance = fractional_covariance(t, float(c))
+        scale = np.sqrt(np.diagonal(covariance))
+        squares.append(np.minimum((covariance / np.outer(scale, scale)) ** 2, 1.0).ravel())
+    outer = np.outer(w, w).ravel()
+    result = np.stack([np.power(squares, n) @ outer for n in _NODES], axis=1)
+    result.setflags(write=False)
+    return result
+
+
+@lru_cache(maxsize=1)
+def _between_nodes() -> np.ndarray:
+    """Shares of the nodes in each n by linear interpolation, shape (nodes, terms)."""
+    n = np.arange(1, _TERMS + 1)
+    return np.stack([np.interp(n, _NODES, row) for row in np.eye(_NODES.size)])
+
+
+def slope_weights(lags: np.ndarray) -> np.ndarray:
+    """The least-squares slope on log lags is this times the log distances; shape (m,)."""
+    x = np.log(lags)
+    centred = x - x.mean()
+    return centred / (centred @ centred)
