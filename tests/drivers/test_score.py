@@ -320,6 +320,7 @@ mm.score(model, texts, progress=shown == "bar", experiment=shown)
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_but_a_bar_on_a_terminal(store, tiny_model, text_file):
     command = [sys.executable, "-c", CODE, str(tiny_model), str(text_file)]
     for shown in ("bar", "nothing"):

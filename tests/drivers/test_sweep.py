@@ -203,6 +203,7 @@ sweep(sys.argv[1], progress=False)
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_half_way_goes_on_with_what_is_missing(store, family, text_file, all_runs):
     plan = text_file.parent / "plan.yaml"
     plan.write_text(f"texts: {text_file.name}\nmodels: [{', '.join(family)}]\nexperiment: e\n")
