@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -21,16 +22,20 @@ class LogLikelihoodMatrix:
         K unique names.
     text_bytes
         UTF-8 bytes of each text, shape (N,).
+    weights
+        Importance weights of the texts, shape (N,), positive: how much more often each occurs in
+        the population that is asked about than here. Their scale does not matter. None: alike.
 
     Raises
     ------
     InputError
-        If the shapes disagree, a name occurs twice or a value is not finite.
+        If the shapes disagree, a name occurs twice, a value is not finite or a weight not positive.
     """
 
     values: np.ndarray
     points: tuple[str, ...]
     text_bytes: np.ndarray
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape != (len(self.points), len(self.text_bytes)):
@@ -47,15 +52,30 @@ class LogLikelihoodMatrix:
                 f"The log-likelihood of text {text} under {self.points[row]!r} is "
                 f"{self.values[row, text]}; score that point again."
             )
+        if self.weights is not None:
+            check_weights(self.weights, len(self.text_bytes))
+
+    @cached_property
+    def shares(self) -> np.ndarray | None:
+        """Each text's share of the weights, shape (N,), their sum 1; None where all are alike."""
+        return None if self.weights is None else shares_of(self.weights)
 
     @property
     def mean_bytes(self) -> float:
-        """B, the mean UTF-8 bytes a text, which turns nats into bits per byte."""
-        return float(np.mean(self.text_bytes))
+        """B, the (weighted) mean UTF-8 bytes a text, which turns nats into bits per byte."""
+        if self.shares is None:
+            return float(np.mean(self.text_bytes))
+        return float(self.shares @ self.text_bytes)
 
     def keep_texts(self, keep: np.ndarray) -> LogLikelihoodMatrix:
         """Keep the texts selected by a mask or index array; B follows from what is kept."""
-        return replace(self, values=self.values[:, keep], text_bytes=self.text_bytes[keep])
+        weights = None if self.weights is None else self.weights[keep]
+        return replace(
+            self,
+            values=self.values[:, keep],
+            text_bytes=self.text_bytes[keep],
+            weights=weights,
+        )
 
     def keep_points(self, keep: np.ndarray) -> LogLikelihoodMatrix:
         """Keep the points selected by a mask or index array."""
@@ -63,9 +83,35 @@ class LogLikelihoodMatrix:
         return replace(self, values=self.values[index], points=tuple(self.points[i] for i in index))
 
 
-def double_centre(values: np.ndarray) -> np.ndarray:
-    """Subtract row means (over texts), then column means (over points); shape (K, N)."""
-    rows = values - values.mean(axis=1, keepdims=True)
+def check_weights(weights: np.ndarray, texts: int) -> None:
+    """An InputError unless there is one positive finite weight a text."""
+    if weights.shape != (texts,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise InputError(
+            f"Weights of shape {weights.shape} do not fit {texts} texts; give each text one "
+            "positive finite weight, or none at all."
+        )
+
+
+def shares_of(weights: np.ndarray) -> np.ndarray | None:
+    """Each weight's share of their sum, shape (N,); None where all weights are equal.
+
+    So texts that are weighted alike give exactly the numbers of texts without weights.
+    """
+    if (weights == weights[0]).all():
+        return None
+    shares = weights / weights.max()
+    return shares / shares.sum()
+
+
+def double_centre(values: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """Subtract row means (over texts), then column means (over points); shape (K, N).
+
+    With `shares`, shape (N,), the means over texts are weighted.
+    """
+    if shares is None:
+        rows = values - values.mean(axis=1, keepdims=True)
+    else:
+        rows = values - (values @ shares)[:, None]
     return rows - rows.mean(axis=0, keepdims=True)
 
 
@@ -75,16 +121,23 @@ def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (K, N)
-        Divided by sqrt(2 N B ln 2) (paper, Section 2).
+        Divided by sqrt(2 N B ln 2) (paper, Section 2). With weights, 1 / N is each text's share
+        of them, so that a squared distance is the weighted variance over 2 B ln 2.
     """
     _, texts = matrix.values.shape
-    scale = np.sqrt(2.0 * texts * matrix.mean_bytes * np.log(2.0))
-    return double_centre(np.asarray(matrix.values, dtype=np.float64)) / scale
+    values, shares = np.asarray(matrix.values, dtype=np.float64), matrix.shares
+    if shares is None:
+        return double_centre(values) / np.sqrt(2.0 * texts * matrix.mean_bytes * np.log(2.0))
+    q = double_centre(values, shares)
+    q *= np.sqrt(shares / (2.0 * matrix.mean_bytes * np.log(2.0)))
+    return q
 
 
 def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """-mean(l) / (B ln 2) of each point, shape (K,): how well it predicts the text set."""
-    return -matrix.values.mean(axis=1) / (matrix.mean_bytes * np.log(2.0))
+    shares = matrix.shares
+    mean = matrix.values.mean(axis=1) if shares is None else matrix.values @ shares
+    return -mean / (matrix.mean_bytes * np.log(2.0))
 
 
 def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
@@ -97,6 +150,9 @@ def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
     ratio = bits_per_byte(matrix)
     residual = matrix.values / np.log(2.0)
     residual += ratio[:, None] * matrix.text_bytes
+    if matrix.shares is not None:
+        residual *= matrix.shares
+        return np.sqrt(np.einsum("ij,ij->i", residual, residual)) / matrix.mean_bytes
     return np.sqrt(np.einsum("ij,ij->i", residual, residual)) / (texts * matrix.mean_bytes)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics import divergence
+from mlflow_modelmap.numerics import pair_products
 from mlflow_modelmap.numerics.divergence import (
     confidence_interval,
     kl_between,
@@ -20,16 +20,17 @@ from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates
 ONE_BIT = 1 / (2 * np.log(2))  # mean bytes for which KL is just the variance of the difference
 
 
-def plain(q, dtype=np.float64):
+def plain(q, dtype=np.float64, shares=None):
     """The formulas of Section 2 and Appendix C, pair by pair."""
     q = q.astype(dtype)
     points, texts = q.shape
+    a = np.full(texts, 1 / dtype(texts)) if shares is None else shares.astype(dtype)
     kl, se = np.zeros((points, points), dtype), np.zeros((points, points), dtype)
     for i in range(points):
         square = (q[i] - q) ** 2
         kl[i] = square.sum(axis=1)
         # The same as sqrt(sum d^4 - KL^2 / N), without its cancellation.
-        se[i] = np.sqrt(((square - kl[i, :, None] / texts) ** 2).sum(axis=1))
+        se[i] = np.sqrt(((square - kl[i, :, None] * a) ** 2).sum(axis=1))
     return kl, se
 
 
@@ -122,9 +123,9 @@ def test_blocks_of_points_and_texts_fit_together(monkeypatch):
     q = spread_out(37, 301)
     q[20] = q[3] + 1e-8 * spread_out(37, 301, seed=5)[20]
     whole_kl, whole_se = kl_with_standard_error(q)
-    monkeypatch.setattr(divergence, "_ROWS", 8)
-    monkeypatch.setattr(divergence, "_TEXTS", 50)
-    monkeypatch.setattr(divergence, "_DIRECT_ELEMENTS", 1)
+    monkeypatch.setattr(pair_products, "_ROWS", 8)
+    monkeypatch.setattr(pair_products, "_TEXTS", 50)
+    monkeypatch.setattr(pair_products, "_DIRECT_ELEMENTS", 1)
     kl, se = kl_with_standard_error(q)
     np.testing.assert_allclose(kl, whole_kl, rtol=1e-11)
     np.testing.assert_allclose(se, whole_se, rtol=1e-7)
@@ -311,3 +312,75 @@ def test_what_cannot_be_compared_is_refused(change, message):
     given = {"l_i": np.arange(3.0), "l_j": np.zeros(3), "mean_bytes": 900.0} | change
     with pytest.raises(InputError, match=message):
         kl_between(**given)
+
+
+def uneven(texts, seed=0):
+    """Shares as resampling gives them: many middling ones, few small ones."""
+    weights = np.random.default_rng(seed).gamma(0.5, size=texts) + 1e-3
+    return weights / weights.sum()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 12), st.integers(2, 60), st.integers(0, 10_000))
+def test_shares_of_one_nth_give_the_errors_of_texts_without_shares(points, texts, seed):
+    q = spread_out(points, texts, seed)
+    kl, se = kl_with_standard_error(q)
+    same_kl, same_se = kl_with_standard_error(q, np.full(texts, 1 / texts))
+    np.testing.assert_array_equal(same_kl, kl)
+    np.testing.assert_allclose(same_se, se, rtol=1e-6, atol=1e-10)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 12), st.integers(2, 60), st.integers(0, 10_000))
+def test_with_weights_all_ways_to_a_kl_agree(points, texts, seed):
+    rng = np.random.default_rng(seed)
+    matrix = LogLikelihoodMatrix(
+        rng.normal(-600.0, 100.0, (points, texts)),
+        tuple(f"m{k}" for k in range(points)),
+        rng.integers(1, 1025, texts),
+        rng.gamma(0.5, size=texts) + 1e-3,
+    )
+    q, shares = coordinates(matrix), matrix.shares
+    kl, se = kl_with_standard_error(q, shares)
+    np.testing.assert_allclose(kl_matrix(q), kl, rtol=1e-12)
+    step_kl, step_se = kl_consecutive(q, shares)
+    np.testing.assert_allclose(step_kl, np.diag(kl, 1), rtol=1e-9)
+    np.testing.assert_allclose(step_se, np.diag(se, 1), rtol=1e-6, atol=1e-10)
+    two = kl_between(*matrix.values[:2], matrix.mean_bytes, weights=matrix.weights)
+    assert two == pytest.approx((step_kl[0], step_se[0]), rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [-12, -7, -3])
+def test_with_weights_too_near_pairs_keep_their_digits(exponent):
+    far = spread_out(20, 2000, tail=3)
+    step = spread_out(20, 2000, seed=1, tail=3) * np.sqrt(10.0 ** (exponent - 1))
+    q, shares = np.concatenate((far, far + step)), uneven(2000)
+    true_kl, true_se = plain(q, np.longdouble, shares)
+    kl, se = kl_with_standard_error(q, shares)
+    assert worst(kl, true_kl) < 1e-6
+    assert worst(se, true_se) < 1e-6
+
+
+def test_a_heavy_text_that_all_share_does_not_spoil_weighted_errors():
+    q, shares = spread_out(30, 1000), uneven(1000)
+    q[:10, int(shares.argmax())] += 300.0
+    kl, se = kl_with_standard_error(q, shares)
+    true_kl, true_se = plain(q, np.longdouble, shares)
+    assert worst(kl, true_kl) < 1e-6
+    assert worst(se, true_se) < 1e-6
+
+
+def test_a_weighted_error_is_not_that_of_repeated_texts_which_say_nothing_new():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(-600.0, 100.0, (2, 200))
+    times = np.full(200, 4)
+    weighted = kl_between(one, other, 900.0, weights=times)
+    repeated = kl_between(np.repeat(one, times), np.repeat(other, times), 900.0)
+    assert weighted[0] == pytest.approx(repeated[0])
+    assert weighted[1] == pytest.approx(2.0 * repeated[1])
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.6, 0.7], [1.0, 0.5, -0.5]])
+def test_shares_that_do_not_fit_are_refused(shares):
+    with pytest.raises(InputError, match="do not fit 3 texts"):
+        kl_pairs(np.zeros((2, 3)), 0, 1, np.array(shares))

@@ -1,0 +1,259 @@
+"""Numerics: squared distances of all pairs of points, and the variance of each as an estimate.
+
+All pairs at once come from Gram products; pairs too close for them are computed again from what
+is left after their common position is subtracted, so that every value keeps its digits.
+
+With d the difference of two rows and a_s the share of text s, the variance is
+sum_s (d_s^2 - a_s D)^2 = sum d^4 - 2 D sum a d^2 + D^2 sum a^2, D = sum d^2; where all shares are
+1 / N that is sum d^4 - D^2 / N. The fourth powers expand into matrix products,
+S4_i + S4_j - 4 A^3 A^T - 4 A (A^3)^T + 6 A^2 (A^2)^T, and sum a d^2 is the squared distance between
+rows that are scaled with sqrt(a).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+Pairs = tuple[np.ndarray, np.ndarray]
+
+# A Gram product loses eps / ratio of the digits of a pair whose value is that ratio of its terms.
+_CLOSE_SQUARES = 1e-9
+_CLOSE_FOURTHS = 1e-8
+_CLOSE_VARIANCE = 1e-2
+_ROWS = 1024
+_TEXTS = 1024
+_DIRECT_ELEMENTS = 1 << 18
+_DEEPEST = 4
+
+
+class _Products(NamedTuple):
+    """A A^T, the mixed terms of the fourth powers, and A diag(a) A^T, between two blocks."""
+
+    second: np.ndarray
+    fourth: np.ndarray | None
+    shared: np.ndarray | None
+
+
+def all_pairs(
+    q: np.ndarray, shares: np.ndarray | None = None, *, errors: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Squared distances between all rows, and their variances unless not wanted.
+
+    Parameters
+    ----------
+    q
+        Finite, float64, shape (K, N).
+    shares
+        Of the texts, their sum 1, shape (N,); None for 1 / N each.
+
+    Returns
+    -------
+    kl, variance : ndarray of float64, shape (K, K)
+    """
+    kl, variance, close = _gram(q, shares, errors=errors)
+    _refine(q, shares, kl, variance, close)
+    return kl, variance
+
+
+def chosen_pairs(
+    q: np.ndarray, i: np.ndarray, j: np.ndarray, shares: np.ndarray | None = None
+) -> Pairs:
+    """Squared distances and their variances from the differences of rows, in chunks of pairs."""
+    texts = q.shape[1]
+    kl, variance = np.empty(i.size), np.empty(i.size)
+    length = max(1, _DIRECT_ELEMENTS // texts)
+    for start in range(0, i.size, length):
+        chunk = slice(start, start + length)
+        square = q[i[chunk]]
+        square -= q[j[chunk]]
+        square *= square
+        kl[chunk] = square.sum(axis=1)
+        square -= kl[chunk, None] / texts if shares is None else kl[chunk, None] * shares
+        variance[chunk] = np.einsum("ij,ij->i", square, square)
+    return kl, variance
+
+
+def _blocks(length: int, longest: int) -> list[slice]:
+    """Slices of nearly equal length, none longer than `longest`."""
+    count = -(-length // longest)
+    edges = [length * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _gram(
+    q: np.ndarray, shares: np.ndarray | None, *, errors: bool
+) -> tuple[np.ndarray, np.ndarray | None, Pairs]:
+    """All pairs by matrix products over blocks of points and texts.
+
+    Returns KL, the variance of its estimate (None unless asked for), and the pairs i < j for which
+    the products cancelled too far to be trusted.
+    """
+    points, texts = q.shape
+    centre = q.mean(axis=0)
+    squares, powers, measured = np.zeros(points), np.zeros(points), np.zeros(points)
+    columns = _blocks(texts, _TEXTS)
+    rows = _blocks(points, _ROWS)
+    for block in rows:
+        for column in columns:
+            a = q[block, column] - centre[column]
+            a *= a
+            squares[block] += a.sum(axis=1)
+            if errors:
+                powers[block] += np.einsum("ij,ij->i", a, a)
+                if shares is not None:
+                    measured[block] += a @ shares[column]
+    evenness = 1.0 / texts if shares is None else float(shares @ shares)
+    kl = np.empty((points, points))
+    variance = np.empty((points, points)) if errors else None
+    found: list[Pairs] = []
+    for k, one in enumerate(rows):
+        for other in rows[k:]:
+            same = one is other
+            second, fourth, shared = _products(
+                q, centre, shares, one, other, columns, errors=errors
+            )
+            scale = squares[one, None] + squares[other]
+            second *= -2.0
+            second += scale
+            close = second < _CLOSE_SQUARES * scale
+            np.maximum(second, 0.0, out=second)
+            kl[one, other] = second
+            kl[other, one] = second.T
+            if variance is not None and fourth is not None:
+                scale = powers[one, None] + powers[other]
+                fourth += scale
+                close |= fourth < _CLOSE_FOURTHS * scale
+                if shared is None:
+                    spread = fourth - second * second / texts
+                else:
+                    scale = measured[one, None] + measured[other]
+                    shared *= -2.0
+                    shared += scale
+                    spread = fourth - second * (2.0 * shared - second * evenness)
+                    close |= spread < _CLOSE_FOURTHS * second * scale
+                    close |= spread < _CLOSE_VARIANCE * evenness * second * second
+                close |= spread < _CLOSE_VARIANCE * fourth
+                np.maximum(spread, 0.0, out=spread)
+                variance[one, other] = spread
+                variance[other, one] = spread.T
+            i, j = np.nonzero(np.triu(close, 1) if same else close)
+            found.append((i + one.start, j + other.start))
+    np.fill_diagonal(kl, 0.0)
+    if variance is not None:
+        np.fill_diagonal(variance, 0.0)
+    return (
+        kl,
+        variance,
+        (np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])),
+    )
+
+
+def _products(
+    q: np.ndarray,
+    centre: np.ndarray,
+    shares: np.ndarray | None,
+    one: slice,
+    other: slice,
+    columns: list[slice],
+    *,
+    errors: bool,
+) -> _Products:
+    shape = (one.stop - one.start, other.stop - other.start)
+    same = one is other
+    second, product = np.zeros(shape), np.empty(shape)
+    fourth = np.zeros(shape) if errors else None
+    shared = np.zeros(shape) if errors and shares is not None else None
+    for column in columns:
+        a = q[one, column] - centre[column]
+        b = a if same else q[other, column] - centre[column]
+        second += np.matmul(a, b.T, out=product)
+        if fourth is None:
+            continue
+        if shared is not None and shares is not None:
+            shared += np.matmul(a * shares[column], b.T, out=product)
+        a2 = a * a
+        b2 = a2 if same else b * b
+        np.matmul(a2, b2.T, out=product)
+        product *= 6.0
+        fourth += product
+        a2 *= a
+        np.matmul(a2, b.T, out=product)
+        product *= -4.0
+        fourth += product + product.T if same else product
+        if not same:
+            b2 *= b
+            np.matmul(a, b2.T, out=product)
+            product *= -4.0
+            fourth += product
+    return _Products(second, fourth, shared)
+
+
+def _refine(
+    q: np.ndarray,
+    shares: np.ndarray | None,
+    kl: np.ndarray,
+    variance: np.ndarray | None,
+    close: Pairs,
+    depth: int = 0,
+) -> None:
+    """Compute the close pairs again, in place.
+
+    Groups of points that are close to one another go through the products again, around their own
+    centre, where they no longer cancel; what is few or still close is done by differences.
+    """
+    i, j = _apart(q, close, kl, variance) if depth == 0 else close
+    if not i.size:
+        return
+    graph = sparse.coo_matrix((np.ones(i.size, dtype=bool), (i, j)), shape=kl.shape)
+    _, label = connected_components(graph, directed=False)
+    group = label[i]
+    order = np.argsort(group, kind="stable")
+    few: list[np.ndarray] = []
+    for chosen in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        members = np.unique(np.concatenate((i[chosen], j[chosen])))
+        if depth == _DEEPEST or members.size < 32 or chosen.size < 4 * members.size:
+            few.append(chosen)
+            continue
+        part = q[members]
+        part_kl, part_variance, (still_i, still_j) = _gram(
+            part, shares, errors=variance is not None
+        )
+        at = np.searchsorted(members, i[chosen]), np.searchsorted(members, j[chosen])
+        wanted = np.zeros(part_kl.shape, dtype=bool)
+        wanted[at] = True
+        still = wanted[still_i, still_j]
+        _refine(part, shares, part_kl, part_variance, (still_i[still], still_j[still]), depth + 1)
+        _put(kl, i[chosen], j[chosen], part_kl[at])
+        if variance is not None and part_variance is not None:
+            _put(variance, i[chosen], j[chosen], part_variance[at])
+    if few:
+        chosen = np.concatenate(few)
+        direct_kl, direct_variance = chosen_pairs(q, i[chosen], j[chosen], shares)
+        _put(kl, i[chosen], j[chosen], direct_kl)
+        if variance is not None:
+            _put(variance, i[chosen], j[chosen], direct_variance)
+
+
+def _apart(q: np.ndarray, close: Pairs, kl: np.ndarray, variance: np.ndarray | None) -> Pairs:
+    """The close pairs whose rows differ; the others are exactly 0."""
+    i, j = close
+    first: dict[bytes, int] = {}
+    same = np.arange(len(q))
+    for row in np.union1d(i, j):
+        same[row] = first.setdefault(sha256(q[row].tobytes()).digest(), int(row))
+    equal = same[i] == same[j]
+    for matrix in (kl, variance):
+        if matrix is not None:
+            _put(matrix, i[equal], j[equal], np.zeros(()))
+    return i[~equal], j[~equal]
+
+
+def _put(matrix: np.ndarray, i: np.ndarray, j: np.ndarray, values: np.ndarray) -> None:
+    matrix[i, j] = values
+    matrix[j, i] = values
