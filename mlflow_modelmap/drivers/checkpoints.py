@@ -48,10 +48,12 @@ def from_runs(
 ) -> tuple[list[Checkpoint], list[ScoreRun]]:
     """The checkpoints that score runs are of, and those runs; with what is left out said."""
     asked, members = [], []
-    bare = quantised = 0
+    bare = quantised = unsaved = 0
     for run in runs:
         if run.precision in QUANTISED:
             quantised += 1
+        elif run.monitored and not os.path.isdir(run.model):
+            unsaved += 1
         elif run.step is None or run.trajectory is None:
             bare += 1
         else:
@@ -62,6 +64,8 @@ def from_runs(
             members.append(run)
     if bare:
         notices.append(f"Left out {bare} runs without a step or trajectory.")
+    if unsaved:
+        notices.append(f"Left out {unsaved} monitored checkpoints whose weights were not saved.")
     if quantised:
         notices.append(f"Left out {quantised} quantised runs; they have their model's weights.")
     if not asked:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.named_score import by_run_id, is_run_id, one_named, runs_to_name
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence import confidence_interval, kl_between
 from mlflow_modelmap.numerics.paper_scale import in_words
-from mlflow_modelmap.tracking.read_runs import ScoreRun, read_matrix, select_runs, unique_names
-from mlflow_modelmap.tracking.store import check_reachable, experiment_id
-
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
-_SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
-_LISTED = 6
+from mlflow_modelmap.tracking.read_runs import ScoreRun, read_matrix, unique_names
+from mlflow_modelmap.tracking.store import check_reachable
 
 
 @dataclass(frozen=True)
@@ -72,8 +65,9 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
     Parameters
     ----------
     a, b
-        Each a run id (or its first letters), the name of a run or of a point on a map, or a model
-        reference (``org/name``, ``org/name@revision``, a directory, ``models:/name/1``).
+        Each a run id (or its first letters), ``RUN_ID@STEP`` for a checkpoint of a monitored
+        training, the name of a run or of a point on a map, or a model reference (``org/name``,
+        ``org/name@revision``, a directory, ``models:/name/1``).
     experiments
         Where names are looked up; by default the current experiment, and if that holds none of
         them, all.
@@ -90,7 +84,7 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
     """
     store = check_reachable()
     first, second = _find((a, b), tuple(experiments), store)
-    if first.run_id == second.run_id:
+    if (first.run_id, first.vectors) == (second.run_id, second.vectors):
         raise InputError(
             f"{a!r} and {b!r} are the same run, {first.run_id} ({first.name!r}); name two "
             "different ones."
@@ -129,77 +123,12 @@ def _compared(point: ScoreRun) -> Compared:
 def _find(
     references: tuple[str, str], experiments: tuple[str, ...], store: MlflowClient
 ) -> tuple[ScoreRun, ScoreRun]:
-    names = [reference for reference in references if not _RUN_ID.fullmatch(reference)]
-    runs = _scored(experiments, names, store) if names else []
+    names = [reference for reference in references if not is_run_id(reference)]
+    runs = runs_to_name(names, experiments, store) if names else []
     first, second = (
-        _one(reference, runs, experiments)
-        if reference in names
-        else _only(reference, select_runs(run_ids=(reference,), store=store))
+        by_run_id(reference, store)
+        if is_run_id(reference)
+        else one_named(reference, runs, experiments)
         for reference in references
     )
     return first, second
-
-
-def _scored(experiments: tuple[str, ...], wanted: list[str], store: MlflowClient) -> list[ScoreRun]:
-    """The score runs among which names are looked up."""
-    if experiments:
-        return select_runs(experiments, store=store)
-    here = store.get_experiment(experiment_id(None, store)).name
-    runs: list[ScoreRun] = []
-    with contextlib.suppress(InputError):
-        runs = select_runs((here,), store=store)
-    if all(_matching(reference, runs) for reference in wanted):
-        return runs
-    names = tuple(e.name for e in store.search_experiments(max_results=1000))
-    return select_runs(names, store=store)
-
-
-def _one(reference: str, runs: list[ScoreRun], experiments: tuple[str, ...]) -> ScoreRun:
-    found = _matching(reference, runs)
-    if not found:
-        where = f"experiment {', '.join(map(repr, experiments))}" if experiments else "the store"
-        like = _alike(reference, runs)
-        raise InputError(
-            f"No finished score of {reference!r} is in {where}; score it first, or name one that "
-            f"is there, such as {', '.join(map(repr, like))}."
-        )
-    return _only(reference, found)
-
-
-def _only(reference: str, found: list[ScoreRun]) -> ScoreRun:
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(f"{run.name!r} (run {run.run_id[:8]})" for run in found[:_LISTED])
-    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-    raise InputError(
-        f"{reference!r} stands for {len(found)} scores, {listed}{more}; name one of them by its "
-        "name or run id."
-    )
-
-
-def _matching(reference: str, runs: list[ScoreRun]) -> list[ScoreRun]:
-    """Runs that a reference names, by the strictest reading that names any."""
-    model, _, revision = reference.partition("@")
-    readings = (
-        lambda run: run.name == reference,
-        lambda run: run.tags.get("mlflow.runName") == reference,
-        lambda run: run.model == reference,
-        lambda run: bool(revision) and run.model == model and run.revision == revision,
-        lambda run: _same_directory(run.model, reference),
-        lambda run: bool(_SHORT_RUN_ID.fullmatch(reference)) and run.run_id.startswith(reference),
-    )
-    for reading in readings:
-        found = [run for run in runs if reading(run)]
-        if found:
-            return found
-    return []
-
-
-def _same_directory(model: str, reference: str) -> bool:
-    path = Path(reference).expanduser()
-    return path.is_dir() and Path(model).is_dir() and path.samefile(model)
-
-
-def _alike(reference: str, runs: list[ScoreRun]) -> list[str]:
-    names = [run.name for run in runs]
-    return get_close_matches(reference, names, 3, 0.3) or names[:3]

@@ -201,6 +201,8 @@ def _runs(
         if asked and not registry:
             raise
         return []
+    last = {run.run_id: run.vectors for run in runs if run.monitored}  # they come by step
+    runs = [run for run in runs if run.vectors == last.get(run.run_id, run.vectors)]
     if not asked:  # nobody asked for whatever else lies in the experiment
         runs = [run for run in runs if run.model.startswith("models:/")]
     if text_set is not None:

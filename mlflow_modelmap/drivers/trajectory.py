@@ -178,7 +178,7 @@ def trajectory(
         done,
         weights,
         (perplexity, tuple(perplexities), seed) if figures else None,
-        members=[run for run in runs if run.run_id in {p.run_id for p in kept}],
+        members=kept,
         flagged=_flagged_runs(found, given, matrix, points) if tag_runs else {},
         params={
             "experiments": list(experiments),
@@ -350,6 +350,11 @@ def _flagged_runs(
     matrix: LogLikelihoodMatrix,
     points: Sequence[ScoreRun],
 ) -> dict[str, str]:
-    """Why each flagged run is, by run id."""
+    """Why each flagged run is, by run id; a monitored training says it of its steps."""
     why = found.flagged(given, matrix.points)
-    return {p.run_id: why[p.name] for p in points if p.name in why}
+    said: dict[str, list[str]] = {}
+    for p in points:
+        if p.name in why:
+            at = f"step {p.step}: " if p.monitored else ""
+            said.setdefault(p.run_id, []).append(at + why[p.name])
+    return {run_id: "; ".join(reasons) for run_id, reasons in said.items()}

@@ -30,7 +30,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any:
-    """A Parquet table as a frame, or a ``.npy`` array, from a run's ``modelmap/`` folder.
+    """A Parquet or CSV table as a frame, or a ``.npy`` array, from a run's ``modelmap/`` folder.
 
     Parameters
     ----------
@@ -59,6 +59,8 @@ def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any
                 data = Path(fetched).read_bytes()
         if name.endswith(".npy"):
             return np.load(io.BytesIO(data), allow_pickle=False)
+        if name.endswith(".csv"):
+            return pd.read_csv(io.BytesIO(data))
         return pd.read_parquet(io.BytesIO(data))
     except Exception as error:
         reason = redact(" ".join(str(error).split()))[:300]

@@ -48,8 +48,8 @@ class ScoreRun:
         Which layer of the model (0 the embeddings), or None for the model itself.
     identity
         Hash of everything that went into the score, or None for a run written by others.
-    artifact_uri
-        Where the run's artifacts lie.
+    artifact_uri, vectors
+        Where the run's artifacts lie, and the Parquet file of this point among them.
     tags
         All tags of the run.
     """
@@ -73,6 +73,12 @@ class ScoreRun:
     layer: int | None = None
     identity: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    vectors: str = schema.LOG_LIKELIHOODS
+
+    @property
+    def monitored(self) -> bool:
+        """Whether it is one of the many checkpoints that a monitored training run holds."""
+        return self.vectors != schema.LOG_LIKELIHOODS
 
 
 def select_runs(
@@ -95,7 +101,7 @@ def select_runs(
         MLflow filter string (`tags.x = 'y' AND params.z LIKE '...'`; MLflow knows no OR).
     run_ids
         Runs named one by one, beside those. A sweep's id stands for its runs, a skipped run's for
-        the run it found.
+        the run it found, a monitored training's for its checkpoints.
     kind
         ``score``, or another of `tracking.schema`'s kinds.
     notices
@@ -118,11 +124,11 @@ def select_runs(
         found = _searched(experiments, filter, kind, said, store)
     seen = {run.info.run_id for run in named}
     points = _latest(
-        [_score_run(run) for run in found if run.info.run_id not in seen],
+        _points([run for run in found if run.info.run_id not in seen], store),
         {run.data.tags.get(schema.TAG_IDENTITY) for run in named},
         said,
     )
-    points += [_score_run(run) for run in named]
+    points += _points(named, store)
     if not points:
         where = f"experiment {', '.join(map(repr, experiments))}" if experiments else "the store"
         but = f" ({' '.join(said)})" if said else ""
@@ -143,8 +149,11 @@ def _searched(
     store: MlflowClient,
 ) -> list[Run]:
     ids = [experiment.experiment_id for experiment in find_experiments(experiments, store)]
-    ours = f"tags.`{schema.TAG_KIND}` = '{kind}'"
-    runs = _search(store, ids, f"{ours} AND {filter}" if filter else ours)
+    runs: list[Run] = []
+    # MLflow's filters know no OR.
+    for of in (kind, schema.KIND_MONITOR) if kind == schema.KIND_SCORE else (kind,):
+        ours = f"tags.`{schema.TAG_KIND}` = '{of}'"
+        runs += _search(store, ids, f"{ours} AND {filter}" if filter else ours)
     complete = [run for run in runs if _complete(run)]
     if len(complete) < len(runs):
         states = Counter(_state(run) for run in runs if not _complete(run))
@@ -201,7 +210,7 @@ def _named(run_ids: tuple[str, ...], kind: str, store: MlflowClient) -> list[Run
                     raise
             runs += [child for child in children if _complete(child)]
             runs += _named(tuple(same), kind, store)
-        elif of != kind:
+        elif of != kind and not (kind == schema.KIND_SCORE and of == schema.KIND_MONITOR):
             raise InputError(
                 f"Run {run.info.run_id} is of kind {of!r}, not {kind!r}; name another run."
                 if of
@@ -240,6 +249,10 @@ def _get_runs(run_ids: tuple[str, ...], store: MlflowClient) -> list[Run]:
 
 
 def _complete(run: Run) -> bool:
+    # Each checkpoint of a monitored training is complete once the index lists it, whatever becomes
+    # of the training.
+    if run.data.tags.get(schema.TAG_KIND) == schema.KIND_MONITOR:
+        return run.info.lifecycle_stage == "active"
     return (
         run.info.status == "FINISHED"
         and run.info.lifecycle_stage == "active"
@@ -267,6 +280,58 @@ def _latest(runs: list[ScoreRun], named: set[str | None], notices: list[str]) ->
         what = "run repeats" if more == 1 else "runs repeat"
         notices.append(f"{more} {what} another's score; the latest of each was kept.")
     return list(newest.values())
+
+
+def _points(runs: Sequence[Run], store: MlflowClient) -> list[ScoreRun]:
+    """One point a run, and one a checkpoint of the monitored trainings among them."""
+    monitored = [run for run in runs if run.data.tags.get(schema.TAG_KIND) == schema.KIND_MONITOR]
+    if store.tracking_uri.startswith("http") and len(monitored) > 1:
+        with ThreadPoolExecutor(HTTP_THREADS) as pool:
+            found = list(pool.map(lambda run: checkpoints_of(run, store), monitored))
+    else:
+        found = [checkpoints_of(run, store) for run in monitored]
+    of = {run.info.run_id: points for run, points in zip(monitored, found, strict=True)}
+    return [
+        point
+        for run in runs
+        for point in (of[run.info.run_id] if run.info.run_id in of else [_score_run(run)])
+    ]
+
+
+def checkpoints_of(run: Run, store: MlflowClient) -> list[ScoreRun]:
+    """The checkpoints that a monitored training run lists, in order of step.
+
+    Raises
+    ------
+    TrackingError
+        If its index is missing or damaged.
+    """
+    training = _score_run(run)
+    if schema.TAG_CHECKPOINTS not in training.tags:
+        return []  # nothing is recorded yet
+    name = schema.CHECKPOINT_INDEX.removeprefix(f"{schema.ARTIFACT_FOLDER}/")
+    index = read_artifact(run.info.run_id, run.info.artifact_uri, name, store)
+    missing = {"step", "bits_per_byte"} - set(index.columns)
+    if missing:
+        raise TrackingError(
+            f"Run {run.info.run_id} is damaged: its {schema.CHECKPOINT_INDEX} lacks the column "
+            f"{', '.join(sorted(missing))}; leave it out."
+        )
+    line = training.trajectory or training.name
+    saved = index["model"] if "model" in index else [None] * len(index)
+    return [
+        replace(
+            training,
+            name=f"{line} step {step}",
+            trajectory=line,
+            step=int(step),
+            model=model if isinstance(model, str) else line,
+            bits_per_byte=float(bits),
+            identity=f"{run.info.run_id}@{step}",
+            vectors=schema.checkpoint_vectors(int(step)),
+        )
+        for step, bits, model in zip(index["step"], index["bits_per_byte"], saved, strict=True)
+    ]
 
 
 def _score_run(run: Run) -> ScoreRun:
