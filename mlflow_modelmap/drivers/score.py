@@ -145,15 +145,45 @@ layers, double_quantization, int8_threshold, trust_remote_code
             found = find_scored(prepared.identity, where, store)
             if found is not None:
                 return already_scored(found)
-        tokens = TokenCache().tokens_for(prepared, text_set, again=again)
-        with open_run(
-            schema.KIND_SCORE,
+        return score_prepared(
+            prepared,
+            text_set,
+            source,
             store=store,
-            name=asked.point_name,
             experiment=experiment,
-            tags=prepared.tags(text_set),
-        ) as run:
-            return _scored(run, prepared, text_set, source, tokens, again, progress)
+            again=again,
+            progress=progress,
+        )
+
+
+def score_prepared(
+    prepared: Prepared,
+    texts: TextSet,
+    source: str | None,
+    *,
+    store: MlflowClient,
+    experiment: str | None = None,
+    nested: bool = True,
+    again: bool = False,
+    progress: bool = True,
+) -> ScoredModel:
+    """Score a prepared model into a run that is made for it.
+
+    Parameters
+    ----------
+    nested
+        Whether the run becomes a child of an active run, as in `open_run`.
+    """
+    tokens = TokenCache().tokens_for(prepared, texts, again=again)
+    with open_run(
+        schema.KIND_SCORE,
+        store=store,
+        name=prepared.request.point_name,
+        experiment=experiment,
+        tags=prepared.tags(texts),
+        nested=nested,
+    ) as run:
+        return _scored(run, prepared, texts, source, tokens, again, progress)
 
 
 def _score_joined(

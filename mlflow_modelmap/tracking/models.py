@@ -46,6 +46,23 @@ def logged_model_files(reference: ModelReference) -> ModelFiles:
     return files_in(root, reference)
 
 
+def fixed_version(reference: ModelReference) -> ModelReference:
+    """``models:/name@alias`` and ``models:/name/latest`` as the version they stand for now.
+
+    Any other reference comes back as it is.
+
+    Raises
+    ------
+    InputError, TrackingError
+        If the registry has no such version, or cannot be asked.
+    """
+    moving = _ALIASED.fullmatch(reference.name) or _VERSIONED.fullmatch(reference.name)
+    if reference.kind != REGISTRY or moving is None:
+        return reference
+    version = _with_version(reference, client()).revision
+    return replace(reference, name=f"models:/{moving['name']}/{version}")
+
+
 def _with_version(reference: ModelReference, store: MlflowClient) -> ModelReference:
     aliased = _ALIASED.fullmatch(reference.name)
     try:

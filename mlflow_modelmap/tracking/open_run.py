@@ -183,12 +183,14 @@ def open_run(
     run_id: str | None = None,
     parent_run_id: str | None = None,
     tags: Mapping[str, Any] | None = None,
+    nested: bool = True,
 ) -> Iterator[OpenRun]:
     """The run to log into; FINISHED at the end, FAILED or KILLED with the reason otherwise.
 
     In this order: the run with `run_id`; a child of `parent_run_id`; a child of
     `mlflow.active_run()`; the run that `mlflow run` made for this process (``MLFLOW_RUN_ID``),
-    or a child of it where it already holds something of ours; a new run.
+    or a child of it where it already holds something of ours; a new run. With ``nested=False`` a
+    new run without a parent, in the experiment where a child would be.
 
     Raises
     ------
@@ -196,7 +198,10 @@ def open_run(
         If the given run already holds something, is not there, or `experiment` is another one.
     """
     with quiet():
-        run = _find_or_make(kind, store, name, experiment, run_id, parent_run_id, tags or {})
+        if nested:
+            run = _find_or_make(kind, store, name, experiment, run_id, parent_run_id, tags or {})
+        else:
+            run = _make(kind, store, name, target_experiment(store, experiment), None, tags or {})
         try:
             yield run
             if run.owned:
@@ -269,13 +274,24 @@ def _find_or_make(
         parent = _get(store, inherited_run_id() or "")
         if schema.TAG_KIND not in parent.data.tags:
             return _join(parent, kind, store, name, experiment, tags)
-    own_tags = {**resolve_tags(), schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind}
-    if parent is not None:
-        own_tags[PARENT] = parent.info.run_id
     if parent is not None and not experiment:
         where = parent.info.experiment_id
     else:
         where = experiment_id(experiment, store)
+    return _make(kind, store, name, where, parent, tags)
+
+
+def _make(
+    kind: str,
+    store: MlflowClient,
+    name: str | None,
+    where: str,
+    parent: Run | None,
+    tags: Mapping[str, Any],
+) -> OpenRun:
+    own_tags = {**resolve_tags(), schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind}
+    if parent is not None:
+        own_tags[PARENT] = parent.info.run_id
     made = store.create_run(where, tags=own_tags, run_name=name)
     run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
     try:

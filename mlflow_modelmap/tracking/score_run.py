@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mlflow_modelmap.tracking.artifacts import local_path
 from mlflow_modelmap.tracking.open_run import OpenRun
 from mlflow_modelmap.tracking.read_runs import ScoreRun, search_score_runs
 from mlflow_modelmap.tracking.read_vectors import Vectors
+from mlflow_modelmap.tracking.store import find_experiments
 from mlflow_modelmap.tracking.text_dataset import CONTEXT, TextSetDataset
 
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
@@ -141,6 +142,20 @@ def log_score(
 def find_scored(identity: str, experiment_id: str, store: MlflowClient) -> ScoreRun | None:
     """The latest finished run of an experiment with this identity, or None."""
     return scored(experiment_id, store, identity=identity).get(identity)
+
+
+def find_scored_anywhere(
+    identity: str, first: Iterable[str], store: MlflowClient
+) -> ScoreRun | None:
+    """As `find_scored`, in all experiments; a run in those named `first` is preferred."""
+    every = [experiment.experiment_id for experiment in find_experiments((), store)]
+    runs = search_score_runs(every, f"tags.`{schema.TAG_IDENTITY}` = '{identity}'", store)
+    preferred = set(first)
+    return max(
+        filter(_has_vectors, runs),
+        key=lambda run: (run.experiment_id in preferred, run.start_time, run.run_id),
+        default=None,
+    )
 
 
 def scored(

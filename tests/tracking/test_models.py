@@ -9,25 +9,14 @@ import pytest
 from mlflow_modelmap import InputError, ModelReference
 from mlflow_modelmap.drivers.score import score
 from mlflow_modelmap.tracking.models import logged_model_files
+from tests.logged import log_model
 
 
 @pytest.fixture
 def registered(store, tiny_model):
     """A tiny model logged with mlflow.transformers, registered, with an alias; its run id."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    parts = {
-        "model": AutoModelForCausalLM.from_pretrained(tiny_model),
-        "tokenizer": AutoTokenizer.from_pretrained(tiny_model),
-    }
     with mlflow.start_run() as run:
-        mlflow.transformers.log_model(
-            parts,
-            name="model",
-            task="text-generation",
-            pip_requirements=["transformers"],
-            registered_model_name="tiny",
-        )
+        log_model(tiny_model, registered_model_name="tiny")
         mlflow.log_artifacts(str(tiny_model), "plain")
     mlflow.MlflowClient().set_registered_model_alias("tiny", "best", "1")
     return run.info.run_id

@@ -1,0 +1,92 @@
+"""Numerics: by how many bits per byte one model predicts a text set better than another."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mlflow_modelmap.errors import InputError
+
+
+def bits_and_error(
+    log_likelihoods: ArrayLike, text_bytes: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[float, float]:
+    """Bits per byte of one log-likelihood vector, and its standard error over the texts.
+
+    -sum(w l) / (sum(w b) ln 2). Bits per byte are a ratio of two sums over texts; the error is
+    that of their linear part, so that texts of unequal length do not count as noise.
+
+    Parameters
+    ----------
+    log_likelihoods
+        Nats, shape (N,).
+    text_bytes
+        UTF-8 bytes of what was scored of each text, shape (N,).
+    weights
+        Importance weights, shape (N,), not negative; their scale does not matter. None: every
+        text counts the same.
+
+    Returns
+    -------
+    bits, se : float
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or a weight is negative or none is positive.
+    """
+    values = np.asarray(log_likelihoods, dtype=np.float64)
+    size = np.asarray(text_bytes, dtype=np.float64)
+    w = np.ones(size.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not values.shape == size.shape == w.shape:
+        raise InputError(
+            f"Log-likelihoods of shape {values.shape}, bytes of shape {size.shape} and weights of "
+            f"shape {w.shape} do not fit together; give one of each a text."
+        )
+    if not np.isfinite(w).all() or (w < 0).any() or not w.any():
+        raise InputError(
+            "The weights do not fit the texts; give one finite weight a text, none negative "
+            "and not all zero."
+        )
+    bits = -values / np.log(2.0)
+    total = w @ size
+    ratio = float(w @ bits / total)
+    residual = w * (bits - ratio * size)
+    return ratio, float(np.sqrt(residual @ residual) / total)
+
+
+def bits_per_byte_difference(
+    l_i: ArrayLike,
+    l_j: ArrayLike,
+    text_bytes: ArrayLike,
+    weights: ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Bits per byte of i less those of j on the same texts, and the standard error of that.
+
+    The two are paired: what makes a text hard for both cancels, so the error is mostly far
+    smaller than those of the two values.
+
+    Parameters
+    ----------
+    l_i, l_j
+        Log-likelihoods in nats of the same N texts, shape (N,).
+    text_bytes, weights
+        As in `bits_and_error`.
+
+    Returns
+    -------
+    difference, se : float
+        Positive where i predicts the texts worse.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
+    """
+    first, second = np.asarray(l_i, dtype=np.float64), np.asarray(l_j, dtype=np.float64)
+    if first.shape != second.shape:
+        raise InputError(
+            f"Log-likelihood vectors of shapes {first.shape} and {second.shape} cannot be "
+            "compared; give two of the same texts."
+        )
+    return bits_and_error(first - second, text_bytes, weights)
