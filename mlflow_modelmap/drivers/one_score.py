@@ -25,7 +25,7 @@ from mlflow_modelmap.tracking.open_run import OpenRun
 from mlflow_modelmap.tracking.read_runs import ScoreRun
 from mlflow_modelmap.tracking.read_vectors import read_matrix
 from mlflow_modelmap.tracking.redact import redact
-from mlflow_modelmap.tracking.score_run import bits_per_byte_of, log_score
+from mlflow_modelmap.tracking.score_run import bits_per_byte_of, log_score, mean_log_likelihood
 from mlflow_modelmap.tracking.text_dataset import TextSetDataset, TextSetSource
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Prepared:
             schema.TAG_PRECISION: self.precision,
             schema.TAG_TEXT_SET: texts.digest,
             schema.TAG_TEXT_SET_NAME: texts.name,
+            schema.TAG_TEXT_WEIGHTS: texts.weights_digest,
             schema.TAG_IDENTITY: self.identity,
         }
 
@@ -146,6 +147,8 @@ class ScoredModel:
         Whether the score was there already.
     seconds, tokens_per_second
         Of the scoring itself; None where it was skipped.
+    weights
+        Of the texts, shape (N,), or None.
     """
 
     run_id: str
@@ -156,6 +159,7 @@ class ScoredModel:
     skipped: bool = False
     seconds: float | None = None
     tokens_per_second: float | None = None
+    weights: np.ndarray | None = None
 
 
 def resolve_model(reference: ModelReference) -> ModelFiles:
@@ -193,6 +197,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         device.partition(":")[0],
         request.settings,
         request.labels(),
+        texts.weights_digest,
     )
     return Prepared(request, files, model_type(config), precision, device, key)
 
@@ -301,9 +306,10 @@ def score_into(
         experiment_id=run.experiment_id,
         name=run.name or request.point_name,
         log_likelihoods=result.log_likelihoods,
-        bits_per_byte=bits_per_byte_of(result),
+        bits_per_byte=bits_per_byte_of(result, texts.weight_array),
         seconds=float(seconds) if seconds is not None else None,
         tokens_per_second=float(speed) if speed is not None else None,
+        weights=texts.weight_array,
     )
 
 
@@ -317,6 +323,7 @@ def already_scored(run: ScoreRun) -> ScoredModel:
         log_likelihoods=matrix.values[0],
         bits_per_byte=points[0].bits_per_byte or float("nan"),
         skipped=True,
+        weights=matrix.weights,
     )
 
 
@@ -332,7 +339,7 @@ def as_result(scored: ScoredModel) -> dict[str, Any]:
         "run_id": scored.run_id,
         "experiment_id": scored.experiment_id,
         "bits_per_byte": scored.bits_per_byte,
-        "mean_log_likelihood": float(np.mean(scored.log_likelihoods)),
+        "mean_log_likelihood": mean_log_likelihood(scored.log_likelihoods, scored.weights),
         "texts": len(scored.log_likelihoods),
         "skipped": scored.skipped,
         "seconds": scored.seconds,

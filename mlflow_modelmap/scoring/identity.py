@@ -17,6 +17,7 @@ def identity(
     device_type: str,
     settings: ScoringSettings,
     labels: Mapping[str, str],
+    text_weights: str | None = None,
 ) -> str:
     """SHA-256 (hex) of what a score is made from; the same one is not made twice.
 
@@ -33,13 +34,17 @@ def identity(
     labels
         What the score is called (model, revision, trajectory, step, name): the same numbers under
         another name are another point of a map.
+    text_weights
+        Digest of the texts' weights, or None where they have none.
     """
     chosen = asdict(settings)
     chosen.update(precision=precision, device=device_type)
-    content = {
+    content: dict[str, object] = {
         "commit": commit,
         "labels": dict(labels),
         "settings": chosen,
         "texts": text_digest,
     }
+    if text_weights is not None:
+        content["text_weights"] = text_weights
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

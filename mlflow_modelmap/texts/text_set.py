@@ -35,7 +35,9 @@ class TextSet:
     domains
         One label a text, or None.
     weights
-        One positive number a text, or None where every text counts alike.
+        One positive number a text, or None where every text counts alike: how much more often the
+        text occurs in the population that is asked about than in this set. The digest does not
+        feel them.
     allow_duplicates
         Whether the same text may occur twice.
 
@@ -111,5 +113,17 @@ class TextSet:
 
     @property
     def mean_bytes(self) -> float:
-        """Mean UTF-8 bytes a text: the B that turns nats into bits per byte."""
-        return float(self.bytes.mean())
+        """(Weighted) mean UTF-8 bytes a text: the B that turns nats into bits per byte."""
+        return float(np.average(self.bytes, weights=self.weight_array))
+
+    @cached_property
+    def weight_array(self) -> np.ndarray | None:
+        """The weights as float64, shape (N,), or None where there are none."""
+        return None if self.weights is None else np.array(self.weights, dtype=np.float64)
+
+    @cached_property
+    def weights_digest(self) -> str | None:
+        """SHA-256 (hex) of the weights as little-endian float64, or None where there are none."""
+        if self.weight_array is None:
+            return None
+        return hashlib.sha256(self.weight_array.astype("<f8").tobytes()).hexdigest()

@@ -148,6 +148,7 @@ def _member_tags(members: Sequence[ScoreRun]) -> dict[str, Any]:
         schema.TAG_MEMBERS: len(ids),
         schema.TAG_TEXT_SET: members[0].text_set,
         schema.TAG_TEXT_SET_NAME: members[0].text_set_name,
+        schema.TAG_TEXT_WEIGHTS: members[0].tags.get(schema.TAG_TEXT_WEIGHTS),
     }
 
 

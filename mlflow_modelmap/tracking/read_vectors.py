@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlflow_modelmap.errors import InputError, TrackingError
-from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, bits_per_byte
+from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, bits_per_byte, shares_of
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.artifacts import local_path as local_path
 from mlflow_modelmap.tracking.redact import redact
@@ -30,12 +30,16 @@ HTTP_THREADS = 12
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """What one artifact holds: the model's own vector, and one a layer where there are any."""
+    """What one artifact holds: the model's own vector, and one a layer where there are any.
+
+    `weights` are those of the texts, shape (N,), or None where they count alike.
+    """
 
     own: np.ndarray | None
     layers: dict[int, np.ndarray]
     scored_tokens: np.ndarray
     bytes: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def read_matrix(
@@ -59,7 +63,8 @@ def read_matrix(
     Raises
     ------
     InputError
-        If there are no runs, or their text sets (or the parts of them that were scored) differ.
+        If there are no runs, or their text sets (or the texts' weights, or the parts of them that
+        were scored) differ.
     TrackingError
         If an artifact is missing or damaged; it names the run.
     """
@@ -80,8 +85,12 @@ def read_matrix(
         else:
             raise _damaged(run, "it holds layers only, and no row of the model itself")
     _check_same_parts(runs, vectors)
+    _check_same_weights(runs, vectors)
     matrix = LogLikelihoodMatrix(
-        np.stack(rows), tuple(point.name for point in points), vectors[0].bytes
+        np.stack(rows),
+        tuple(point.name for point in points),
+        vectors[0].bytes,
+        vectors[0].weights,
     )
     bits = bits_per_byte(matrix)
     return matrix, [
@@ -141,6 +150,26 @@ def _check_same_parts(runs: Sequence[ScoreRun], vectors: Sequence[Vectors]) -> N
             )
 
 
+def _check_same_weights(runs: Sequence[ScoreRun], vectors: Sequence[Vectors]) -> None:
+    """Their scale may differ; none at all are equal ones."""
+    first, texts = runs[0], len(vectors[0].bytes)
+    reference = _shares(vectors[0], texts)
+    for run, read in zip(runs, vectors, strict=True):
+        if read.weights is vectors[0].weights:
+            continue
+        if not np.allclose(_shares(read, texts), reference, rtol=1e-9, atol=0.0):
+            raise InputError(
+                f"Run {run.run_id} ({run.name!r}) and run {first.run_id} ({first.name!r}) give the "
+                "same texts different weights; score both on the same weighted text set, or leave "
+                f"one of them out (the tag {schema.TAG_TEXT_WEIGHTS} tells weighted runs apart)."
+            )
+
+
+def _shares(vectors: Vectors, texts: int) -> np.ndarray:
+    shares = None if vectors.weights is None else shares_of(vectors.weights)
+    return np.full(texts, 1.0 / texts) if shares is None else shares
+
+
 def _read_all(runs: Sequence[ScoreRun]) -> list[Vectors]:
     if all(local_path(run.artifact_uri) is not None for run in runs):
         return [_read_local(run) for run in runs]
@@ -161,25 +190,23 @@ def _read_all(runs: Sequence[ScoreRun]) -> list[Vectors]:
 def _read_local(run: ScoreRun) -> Vectors:
     root = local_path(run.artifact_uri)
     assert root is not None
-    path = root / schema.LOG_LIKELIHOODS
+    path = root / run.vectors
     if not path.is_file():
         hint = "" if root.exists() else f" (and {str(root)!r} is not visible from this machine)"
-        raise _damaged(run, f"its artifact {schema.LOG_LIKELIHOODS} is missing{hint}")
+        raise _damaged(run, f"its artifact {run.vectors} is missing{hint}")
     return _read_file(run, path)
 
 
 def _read_remote(run: ScoreRun, folder: Path, uri: str) -> Vectors:
     try:
         path = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"{run.artifact_uri.rstrip('/')}/{schema.LOG_LIKELIHOODS}",
+            artifact_uri=f"{run.artifact_uri.rstrip('/')}/{run.vectors}",
             dst_path=str(folder),
             tracking_uri=uri,
         )
     except Exception as error:
         reason = redact(" ".join(str(error).split()))[:300]
-        raise _damaged(
-            run, f"its artifact {schema.LOG_LIKELIHOODS} cannot be fetched ({reason})"
-        ) from error
+        raise _damaged(run, f"its artifact {run.vectors} cannot be fetched ({reason})") from error
     return _read_file(run, Path(path))
 
 
@@ -189,10 +216,13 @@ def _read_file(run: ScoreRun, path: Path) -> Vectors:
             missing = set(schema.LOG_LIKELIHOOD_COLUMNS) - set(file.schema_arrow.names)
             if missing:
                 raise _damaged(run, f"its vectors lack the column {', '.join(sorted(missing))}")
-            table = file.read(columns=list(schema.LOG_LIKELIHOOD_COLUMNS), use_threads=False)
+            wanted = [*schema.LOG_LIKELIHOOD_COLUMNS]
+            if schema.WEIGHT_COLUMN in file.schema_arrow.names:
+                wanted.append(schema.WEIGHT_COLUMN)
+            table = file.read(columns=wanted, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise _damaged(run, f"its {schema.LOG_LIKELIHOODS} cannot be read ({reason})") from error
+        raise _damaged(run, f"its {run.vectors} cannot be read ({reason})") from error
     try:
         return read_table(table)
     except ValueError as error:
@@ -202,14 +232,19 @@ def _read_file(run: ScoreRun, path: Path) -> Vectors:
 def read_table(table: pa.Table) -> Vectors:
     """The vectors in a table of the columns of `schema.LOG_LIKELIHOOD_COLUMNS`.
 
+    A column `schema.WEIGHT_COLUMN` may be there too.
+
     Raises
     ------
     ValueError
-        If texts are missing or repeated, or a value is not finite; the message says which.
+        If texts are missing or repeated, a value is not finite or a weight not positive; the
+        message says which.
     """
     if table.num_rows == 0:
         raise ValueError("its vectors hold no rows")
-    for name in ("text", "log_likelihood", "scored_tokens", "bytes"):
+    weighted = schema.WEIGHT_COLUMN in table.column_names
+    needed = ("text", "log_likelihood", "scored_tokens", "bytes")
+    for name in (*needed, schema.WEIGHT_COLUMN) if weighted else needed:
         if table[name].null_count:
             raise ValueError(f"its column {name} holds empty cells")
     text = _integers(table, "text")
@@ -220,6 +255,11 @@ def read_table(table: pa.Table) -> Vectors:
         raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
     if (size <= 0).any():
         raise ValueError(f"its text {text[int(np.argmax(size <= 0))]} has no bytes")
+    weight = _numbers(table, schema.WEIGHT_COLUMN) if weighted else np.ones(len(text))
+    wrong = ~(np.isfinite(weight) & (weight > 0))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(f"its weight of text {text[at]} is {weight[at]}, not a positive number")
     layer = table["layer"]
     if layer.null_count == table.num_rows:
         groups: dict[int | None, Any] = {None: slice(None)}
@@ -228,7 +268,7 @@ def read_table(table: pa.Table) -> Vectors:
         groups = {None: np.isnan(number)} if layer.null_count else {}
         groups |= {int(k): number == k for k in np.unique(number[~np.isnan(number)])}
     vectors: dict[int | None, np.ndarray] = {}
-    common: tuple[np.ndarray, np.ndarray] | None = None
+    common: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     for key, rows in groups.items():
         order, of = text[rows], "" if key is None else f" of layer {key}"
         if not np.array_equal(order, np.arange(len(order))):
@@ -238,14 +278,17 @@ def read_table(table: pa.Table) -> Vectors:
         else:
             rank = slice(None)  # type: ignore[assignment]
         vectors[key] = values[rows][rank]
-        part = (tokens[rows][rank], size[rows][rank])
+        part = (tokens[rows][rank], size[rows][rank], weight[rows][rank])
         if common is None:
             common = part
         elif not np.array_equal(common[1], part[1]):
             raise ValueError(f"its rows{of} are of other texts than its other rows")
+        elif not np.array_equal(common[2], part[2]):
+            raise ValueError(f"its rows{of} have other weights than its other rows")
     assert common is not None
     own = vectors.pop(None, None)
-    return Vectors(own, {k: v for k, v in vectors.items() if k is not None}, *common)
+    layers = {k: v for k, v in vectors.items() if k is not None}
+    return Vectors(own, layers, common[0], common[1], common[2] if weighted else None)
 
 
 def _integers(table: pa.Table, name: str) -> np.ndarray:

@@ -29,35 +29,46 @@ from mlflow_modelmap.tracking.text_dataset import CONTEXT, TextSetDataset
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
 
 
-def vector_table(result: ScoreResult, metadata: Mapping[str, str] | None = None) -> pa.Table:
-    """The artifact's rows: one a text, layer null; with the lens one more a text and layer."""
+def vector_table(
+    result: ScoreResult,
+    metadata: Mapping[str, str] | None = None,
+    weights: np.ndarray | None = None,
+) -> pa.Table:
+    """The artifact's rows: one a text, layer null; with the lens one more a text and layer.
+
+    `weights` are those of the text set, shape (N,), if it has any.
+    """
     layers = result.layer_log_likelihoods
     count = len(result.log_likelihoods)
     rows = 1 if layers is None else 1 + len(layers)
     values = [result.log_likelihoods] if layers is None else [result.log_likelihoods, *layers]
     numbers = np.repeat(np.arange(-1, rows - 1), count)
     layer = pa.array(numbers, mask=numbers < 0, type=pa.int64())
-    table = pa.table(
-        {
-            "text": np.tile(np.arange(count, dtype=np.int64), rows),
-            "layer": layer,
-            "log_likelihood": np.concatenate(values).astype(np.float64, copy=False),
-            "scored_tokens": np.tile(result.scored_tokens.astype(np.int64, copy=False), rows),
-            "bytes": np.tile(result.bytes.astype(np.int64, copy=False), rows),
-        }
-    )
+    columns = {
+        "text": np.tile(np.arange(count, dtype=np.int64), rows),
+        "layer": layer,
+        "log_likelihood": np.concatenate(values).astype(np.float64, copy=False),
+        "scored_tokens": np.tile(result.scored_tokens.astype(np.int64, copy=False), rows),
+        "bytes": np.tile(result.bytes.astype(np.int64, copy=False), rows),
+    }
+    if weights is not None:
+        columns[schema.WEIGHT_COLUMN] = np.tile(weights.astype(np.float64, copy=False), rows)
+    table = pa.table(columns)
     return table.replace_schema_metadata(dict(metadata)) if metadata else table
 
 
 def write_vectors(
-    result: ScoreResult, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+    result: ScoreResult,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    weights: np.ndarray | None = None,
 ) -> None:
     """Write the artifact; the file appears whole or not at all."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(
-            vector_table(result, metadata),
+            vector_table(result, metadata, weights),
             partial,
             compression="zstd",
             # All log-likelihoods differ: a dictionary of them is larger than they are.
@@ -82,10 +93,15 @@ def result_of(vectors: Vectors, provenance: Mapping[str, Any]) -> ScoreResult | 
     )
 
 
-def bits_per_byte_of(result: ScoreResult) -> float:
-    """-mean(l) / (B ln 2), B over what was scored."""
-    matrix = LogLikelihoodMatrix(result.log_likelihoods[None], ("model",), result.bytes)
+def bits_per_byte_of(result: ScoreResult, weights: np.ndarray | None = None) -> float:
+    """-mean(l) / (B ln 2), B over what was scored; both weighted if the texts are."""
+    matrix = LogLikelihoodMatrix(result.log_likelihoods[None], ("model",), result.bytes, weights)
     return float(bits_per_byte(matrix)[0])
+
+
+def mean_log_likelihood(log_likelihoods: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Nats a text, weighted if the texts are."""
+    return float(np.average(log_likelihoods, weights=weights))
 
 
 def log_score(
@@ -108,18 +124,19 @@ def log_score(
     step
         Training step, at which the metrics are logged, so that the UI can draw them against it.
     """
+    weights = dataset.text_set.weight_array
     run.store.log_inputs(
         run.run_id,
         [DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", CONTEXT)])],
     )
     with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
-        write_vectors(result, Path(folder) / Path(schema.LOG_LIKELIHOODS).name)
+        write_vectors(result, Path(folder) / Path(schema.LOG_LIKELIHOODS).name, weights=weights)
         run.log_folder(folder)
     facts = {**settings, **result.provenance}
     params = {k: v for k, v in facts.items() if k not in _MEASURED and v not in (None, "")}
     metrics = {
-        schema.METRIC_BITS_PER_BYTE: bits_per_byte_of(result),
-        schema.METRIC_MEAN_LOG_LIKELIHOOD: float(result.log_likelihoods.mean()),
+        schema.METRIC_BITS_PER_BYTE: bits_per_byte_of(result, weights),
+        schema.METRIC_MEAN_LOG_LIKELIHOOD: mean_log_likelihood(result.log_likelihoods, weights),
         schema.METRIC_SCORED_TOKENS: float(result.scored_tokens.sum()),
     }
     speed = result.provenance.get("tokens_per_second")

@@ -99,6 +99,8 @@ class TextSetDataset(Dataset):
             "mean_bytes": round(texts.mean_bytes, 3),
             "sha256": texts.digest,
         }
+        if texts.weights_digest:
+            profile["weights_sha256"] = texts.weights_digest
         if texts.domains:
             profile["domains"] = len(set(texts.domains))
         return profile

@@ -35,3 +35,14 @@ def test_it_is_the_same_however_auto_came_to_be_written_and_labels_were_ordered(
 def test_it_changes_with_each_part(place, value):
     changed = [*BASE[:place], value, *BASE[place + 1 :]]
     assert identity(*changed) != identity(*BASE)
+
+
+def test_weights_of_the_texts_are_a_part_and_their_absence_is_none():
+    assert identity(*BASE, None) == identity(*BASE)
+    weighted = identity(*BASE, "a" * 64)
+    assert weighted != identity(*BASE)
+    assert weighted != identity(*BASE, "b" * 64)
+
+
+def test_a_score_of_texts_without_weights_is_found_by_the_identity_it_always_had():
+    assert identity(*BASE) == "bbad8237dcf72c6929ff7b84641e6d0554a3ee36a827a5792ba375bee887395f"

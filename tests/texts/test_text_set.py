@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 
 import numpy as np
 import pytest
@@ -65,3 +66,13 @@ def test_what_cannot_be_scored_is_refused(texts, options, told):
 
 def test_duplicates_can_be_allowed():
     assert len(TextSet("twice", ("a", "a"), allow_duplicates=True)) == 2
+
+
+def test_weights_have_a_digest_of_their_own_and_count_in_the_mean_bytes():
+    plain = TextSet("w", ("a", "bcd"))
+    weighted = TextSet("w", ("a", "bcd"), weights=(3.0, 1.0))
+    assert plain.digest == weighted.digest
+    assert (plain.weights_digest, plain.weight_array) == (None, None)
+    assert (plain.mean_bytes, weighted.mean_bytes) == (2.0, 1.5)
+    data = struct.pack("<2d", 3.0, 1.0)
+    assert weighted.weights_digest == hashlib.sha256(data).hexdigest()

@@ -87,6 +87,16 @@ def damage(name, value):
         (damage("x", 1).drop(columns="bytes"), "lack the column bytes"),
         (damage("x", 1).iloc[:0], "hold no rows"),
         (vector_frame(np.array([-1.0])).assign(layer=[3]), "holds layers only"),
+        (damage("weight", [1.0, 0.0, 1.0]), "weight of text 1 is 0.0, not a positive number"),
+        (damage("weight", [1.0, 1.0, np.inf]), "weight of text 2 is inf"),
+        (damage("weight", [1.0, None, 1.0]), "text 1 is nan|column weight holds empty cells"),
+        (damage("weight", ["a", "b", "c"]), "weight holds something else than numbers"),
+        (
+            vector_frame(np.array([-1.0, -2.0]), {0: np.array([-3.0, -4.0])}).assign(
+                weight=[1.0, 2.0, 1.0, 3.0]
+            ),
+            "rows of layer 0 have other weights",
+        ),
     ],
 )
 def test_a_damaged_artifact_names_its_run(write_run, frame, said):
@@ -143,3 +153,34 @@ def test_no_runs_are_refused():
 def test_which_artifacts_lie_on_this_machine(uri, path):
     found = local_path(uri)
     assert (str(found) if found else None) == path
+
+
+def weighted_frame(values, weights):
+    return vector_frame(np.asarray(values, dtype=float)).assign(weight=weights)
+
+
+def test_weights_of_the_texts_come_with_the_matrix(write_run):
+    write_run("a", frame=weighted_frame([-1, -2, -3], [1.0, 2.0, 5.0]).iloc[[2, 0, 1]])
+    write_run("b", frame=weighted_frame([-4, -2, -3], [2.0, 4.0, 10.0]))
+    matrix, points = read_matrix(select_runs(["test"]))
+    assert matrix.weights.tolist() == [1, 2, 5]
+    mean_bytes = (20 + 2 * 21 + 5 * 22) / 8
+    assert matrix.mean_bytes == pytest.approx(mean_bytes)
+    assert points[1].bits_per_byte == pytest.approx((4 + 4 + 15) / 8 / (mean_bytes * LN2))
+
+
+def test_runs_without_the_column_have_no_weights_and_meet_equal_ones_only(write_run):
+    write_run("old")
+    write_run("even", frame=weighted_frame([-1, -2, -3], [3.0, 3.0, 3.0]))
+    matrix, _ = read_matrix(select_runs(["test"]))
+    assert matrix.shares is None
+    write_run("other", frame=weighted_frame([-1, -2, -3], [3.0, 3.0, 4.0]))
+    with pytest.raises(InputError, match=r"\('other'\) and run .*\('old'\) give the same texts"):
+        read_matrix(select_runs(["test"]))
+
+
+def test_layers_of_a_weighted_run_share_its_weights(write_run):
+    frame = vector_frame(np.array([-1.0, -2.0]), {0: np.array([-3.0, -4.0])})
+    write_run("lens", frame=frame.assign(weight=[1.0, 3.0, 1.0, 3.0]))
+    matrix, _ = read_matrix(select_runs(["test"]), layers=True)
+    assert matrix.weights.tolist() == [1, 3]
