@@ -12,6 +12,7 @@ import pandas as pd
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.anomalies import (
     ANOMALY_COLUMNS,
+    anomaly_in_words,
     checkpoint_anomalies,
     continuity,
     sibling_anomalies,
@@ -62,12 +63,7 @@ class Found:
             what = "KL" if row.space == Q else "weight distance"
             inside = (t.steps >= row.step) & (t.steps <= row.step_last)
             for at in t.rows[inside]:
-                said = (
-                    f"{row.kind}: no {what} from the step before"
-                    if row.kind == "identical"
-                    else f"{row.kind}: {row.times_trend:.1f} times the expected {what} "
-                    f"(robust score {row.score:.1f})"
-                )
+                said = anomaly_in_words(row.kind, row.times_trend, row.score, what)
                 why[points[at]] = "; ".join(filter(None, (why.get(points[at]), said)))
         for row in self.siblings[self.siblings["outlier"].astype(bool)].itertuples():
             said = (

@@ -59,6 +59,13 @@ class _Found(NamedTuple):
     times: float
 
 
+def anomaly_in_words(kind: str, times_trend: float, score: float, what: str = "KL") -> str:
+    """An anomaly of `checkpoint_anomalies` with its evidence, as tags and warnings say it."""
+    if kind == "identical":
+        return f"identical: no {what} from the step before"
+    return f"{kind}: {times_trend:.1f} times the expected {what} (robust score {score:.1f})"
+
+
 def continuity(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> pd.DataFrame:
     """Each distance between neighbouring checkpoints against its local trend.
 
