@@ -90,7 +90,9 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
             "different ones."
         )
     matrix, points = read_matrix(unique_names([first, second]))
-    kl, se = kl_between(matrix.values[0], matrix.values[1], matrix.mean_bytes)
+    kl, se = kl_between(
+        matrix.values[0], matrix.values[1], matrix.mean_bytes, weights=matrix.weights
+    )
     low, high = confidence_interval(kl, se)
     return Comparison(
         a=_compared(points[0]),

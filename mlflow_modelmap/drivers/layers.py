@@ -87,10 +87,10 @@ def study_layers(
     table = points_table(points)
     names = {run.run_id: run.name for run in runs}
     table["model"] = [names[point.run_id] for point in points]
-    table["mean_log_likelihood"] = matrix.values.mean(axis=1)
+    table["mean_log_likelihood"] = np.average(matrix.values, axis=1, weights=matrix.weights)
     q = coordinates(matrix)
     first, second = pair_groups(table)[LAYER].T
-    kl, se = kl_pairs(q, first, second)
+    kl, se = kl_pairs(q, first, second, matrix.shares)
     profiles = pd.DataFrame(
         {
             "model": table["model"].to_numpy()[second],
@@ -131,6 +131,7 @@ def study_layers(
             "seed": seed,
         },
         members=[run for run in runs if run.run_id in {p.run_id for p in points}],
+        weights=matrix.weights,
         name=name or "layers",
         experiment=output_experiment,
         run_id=run_id,

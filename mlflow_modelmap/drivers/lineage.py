@@ -206,11 +206,16 @@ def _runs(
     if not asked:  # nobody asked for whatever else lies in the experiment
         runs = [run for run in runs if run.model.startswith("models:/")]
     if text_set is not None:
-        same = [run for run in runs if run.text_set == text_set.digest]
+        same = [
+            run
+            for run in runs
+            if run.text_set == text_set.digest
+            and run.tags.get(schema.TAG_TEXT_WEIGHTS) == text_set.weights_digest
+        ]
         if len(same) < len(runs):
             notices.append(
-                f"Left out {len(runs) - len(same)} runs that were scored on other texts than "
-                f"{text_set.name!r}."
+                f"Left out {len(runs) - len(same)} runs that were scored on other texts (or "
+                f"with other weights) than {text_set.name!r}."
             )
         return same
     return runs
@@ -283,7 +288,7 @@ def _measure(
     matrix, points = read_matrix(list(measured.values()))
     names = list(measured)
     q = coordinates(matrix)
-    values, errors = kl_with_standard_error(q)
+    values, errors = kl_with_standard_error(q, matrix.shares)
     kl = pd.DataFrame(values, index=names, columns=names)
     se = pd.DataFrame(errors, index=names, columns=names)
     nearest = nearest_candidates(graph, kl)
@@ -331,6 +336,7 @@ def _measure(
         series=drift(table),
         params=params,
         members=points,
+        weights=matrix.weights,
         store=store,
         **destination,
     )

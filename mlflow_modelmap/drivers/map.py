@@ -26,6 +26,7 @@ from mlflow_modelmap.numerics.neighbours import nearest
 from mlflow_modelmap.numerics.preprocessing import clip_bottom
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.map_run import (
+    WEIGHTS,
     load_map_run,
     points_table,
     square_table,
@@ -72,6 +73,8 @@ class ModelMap:
         Of t-SNE; None where the principal components stand in for it.
     text_set, text_set_name, texts, mean_bytes
         Digest, name, N and B of the text set.
+    weights
+        Of the texts, shape (N,), or None where they count alike.
     notices
         What was left out or done otherwise than asked, a sentence each.
     """
@@ -92,6 +95,7 @@ class ModelMap:
     texts: int
     mean_bytes: float
     notices: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
 
     def between(self, a: str, b: str) -> Divergence:
         """KL divergence between two points, by name, with its standard error."""
@@ -229,7 +233,7 @@ def _compute(
             "to it."
         )
     q = coordinates(used)
-    kl, se = kl_with_standard_error(q)
+    kl, se = kl_with_standard_error(q, used.shares)
     components = pca(q, 3)
     flat, deep = (tsne(q, n, perplexity, seed, kl=kl) for n in (2, 3))
     if flat.notice:
@@ -265,6 +269,7 @@ def _compute(
         texts=q.shape[1],
         mean_bytes=matrix.mean_bytes,
         notices=tuple(notices),
+        weights=matrix.weights,
     )
 
 
@@ -313,6 +318,7 @@ def _log(
         },
         tags={NOTE: _note(made)},
         members=runs,
+        weights=made.weights,
         name=name or "map",
         experiment=output_experiment,
         run_id=run_id,
@@ -367,6 +373,7 @@ def load_map(run_id: str) -> ModelMap:
         texts=read.arrays["coordinates"].shape[1],
         mean_bytes=read.metrics["modelmap/mean_bytes"],
         notices=_notices(read.params.get("modelmap.notices", "[]")),
+        weights=read.arrays.get(WEIGHTS),
     )
 
 

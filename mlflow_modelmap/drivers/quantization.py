@@ -103,7 +103,7 @@ def study_quantization(
     q = coordinates(matrix.keep_points(used))
     original, copy = np.searchsorted(used, original), np.searchsorted(used, copy)
     shown = table.iloc[used].reset_index(drop=True)
-    kl, se = kl_pairs(q, original, copy)
+    kl, se = kl_pairs(q, original, copy, matrix.shares)
     pairs = pd.DataFrame(
         {
             "model": _short(shown, original),
@@ -141,6 +141,7 @@ def study_quantization(
             "seed": seed,
         },
         members=[points[index] for index in used],
+        weights=matrix.weights,
         name=name or "quantization",
         experiment=output_experiment,
         run_id=run_id,

@@ -97,7 +97,7 @@ def build_scale(
     names = np.array(matrix.points, dtype=object)
     parts = []
     for group, pairs in found.items():
-        kl, se = kl_pairs(q, pairs[:, 0], pairs[:, 1])
+        kl, se = kl_pairs(q, pairs[:, 0], pairs[:, 1], matrix.shares)
         parts.append(
             pd.DataFrame(
                 {
@@ -132,6 +132,7 @@ def build_scale(
             "seed": seed,
         },
         members=runs,
+        weights=matrix.weights,
         name=name or "scale",
         experiment=output_experiment,
         run_id=run_id,
@@ -150,6 +151,7 @@ def _with_layers(runs: Sequence[ScoreRun]) -> tuple[LogLikelihoodMatrix, list[Sc
         np.concatenate([models.values, layers.values]),
         models.points + layers.points,
         models.text_bytes,
+        models.weights,
     )
     return matrix, points + [lens_points[index] for index in inner]
 

@@ -235,13 +235,13 @@ def _measure(
     start: int | None,
     notices: list[str],
 ) -> TrajectoryStudy:
-    q, given = coordinates(done.matrix), done.trajectories
-    previous = kl_previous(q, given)
+    q, given, shares = coordinates(done.matrix), done.trajectories, done.matrix.shares
+    previous = kl_previous(q, given, shares)
     check_moving(given, previous)
     width = choose_window(given, done.warm_up, window, notices)
-    diffusion = diffusion_table(q, given, weights, width, done.warm_up)
+    diffusion = diffusion_table(q, given, weights, width, done.warm_up, shares)
     t0 = _start(diffusion, given, start)
-    kl, se = kl_with_standard_error(q)
+    kl, se = kl_with_standard_error(q, shares)
     names = list(done.matrix.points)
     judged = {t.name for t in given} & set(found.continuity["trajectory"])
     unjudged = [t.name for t in given if t.name not in judged]
@@ -250,7 +250,7 @@ def _measure(
             f"{len(unjudged)} of {len(given)} trajectories have too few checkpoints after step "
             f"{done.warm_up} (fewer than 8) for their continuity to be judged."
         )
-    tables = {} if t0 is None else {"kl_from_start": kl_from(q, given, t0)}
+    tables = {} if t0 is None else {"kl_from_start": kl_from(q, given, t0, shares)}
     return TrajectoryStudy(
         run_id="",
         experiment_id="",
@@ -260,7 +260,7 @@ def _measure(
         kl=pd.DataFrame(kl, index=names, columns=names),
         kl_standard_error=pd.DataFrame(se, index=names, columns=names),
         kl_previous=previous,
-        kl_between=kl_between(q, given),
+        kl_between=kl_between(q, given, shares=shares),
         diffusion=diffusion,
         hoelder=hoelder_table(diffusion),
         summary=summary_table(diffusion, t0),

@@ -24,7 +24,7 @@ from mlflow_modelmap.numerics.diffusion import (
     windows,
 )
 from mlflow_modelmap.numerics.diffusion_tables import EXP_Q, Q, W
-from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates, exponential
 from mlflow_modelmap.numerics.pair_groups import seed_family
 from mlflow_modelmap.numerics.trajectories import (
     Trajectory,
@@ -255,7 +255,7 @@ def find_anomalies(
             lines.append(continuity(steps, table, warm_up).assign(**label))
     families = {t.name: seed_family(t.name) for t in given}
     related = [t for t in given if list(families.values()).count(families[t.name]) > 1]
-    between = kl_between(q, related) if related else None
+    between = kl_between(q, related, shares=matrix.shares) if related else None
     siblings = (
         sibling_anomalies(between, {t.name: families[t.name] for t in related})
         if between is not None
@@ -286,6 +286,7 @@ def diffusion_table(
     weights: Weights,
     window: int | None,
     warm_up: int,
+    shares: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Exponents of q, the weights and exp(q) for every t0 (``diffusion.parquet``)."""
     frames = []
@@ -294,8 +295,10 @@ def diffusion_table(
         x = q[t.rows]
         found = [
             (Q, sliding_exponents(t.steps, window, warm_up, coordinates=x)),
-            # exp(q) - 1 differs from exp(q) by a constant and keeps the digits of small q.
-            (EXP_Q, sliding_exponents(t.steps, window, warm_up, coordinates=np.expm1(x))),
+            (
+                EXP_Q,
+                sliding_exponents(t.steps, window, warm_up, coordinates=exponential(x, shares)),
+            ),
         ]
         if t.name in weights:
             steps, squared = weights[t.name]

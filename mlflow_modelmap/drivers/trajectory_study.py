@@ -144,6 +144,7 @@ def log_study(
         },
         tags={NOTE: _note(study, done)},
         members=members,
+        weights=done.matrix.weights,
         name=name or "trajectory",
         experiment=output_experiment,
         run_id=run_id,

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence import kl_matrix
 from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates
-from mlflow_modelmap.numerics.preprocessing import Preprocessed
+from mlflow_modelmap.numerics.preprocessing import Preprocessed, clip_bottom
 from mlflow_modelmap.numerics.robustness import between_halves, correlation, kl_by_domain
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
@@ -141,8 +141,7 @@ def text_set_correlation(
         )
     own, others = (np.array(rows, dtype=np.intp) for rows in zip(*pairs, strict=True))
     if done.clip_value is not None:
-        floor = float(np.quantile(other.values, done.clip or 0.0))
-        other = LogLikelihoodMatrix(np.maximum(other.values, floor), other.points, other.text_bytes)
+        other, _, _ = clip_bottom(other, done.clip or 0.0)
     first = kl_matrix(coordinates(done.matrix.keep_points(own)))
     second = kl_matrix(coordinates(other.keep_points(others)))
     return correlation(first, second), len(pairs)

@@ -133,6 +133,18 @@ def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
     return q
 
 
+def exponential(q: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """exp(q) - 1 of coordinates: as far apart as exp(q), with the digits of small q; shape (K, N).
+
+    Of weighted texts the exponential is taken of what each coordinate would be among N texts that
+    count alike, q / sqrt(N a) with a its share, and scaled back.
+    """
+    if shares is None:
+        return np.expm1(q)
+    root = np.sqrt(shares * shares.size)
+    return np.expm1(q / root) * root
+
+
 def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """-mean(l) / (B ln 2) of each point, shape (K,): how well it predicts the text set."""
     shares = matrix.shares

@@ -132,8 +132,8 @@ def preprocess(
     clip
         Quantile of all that is left, below which log-likelihoods are raised to it; None for none.
     drop_texts
-        Share of the texts to drop, those with the largest changes between consecutive
-        checkpoints; None for none.
+        Share of the texts (of their weights, if they have any) to drop, those with the largest
+        changes between consecutive checkpoints; None for none.
     warm_up
         First step from which on changes count.
 
@@ -170,7 +170,7 @@ def preprocess(
             "scored for irregular changes; lower the warm-up or drop no texts."
         )
     if drop_texts and scores is not None:
-        dropped = worst_first(scores.maximum)[: round(drop_texts * kept.size)]
+        dropped = irregular(scores.maximum, drop_texts, clipped_matrix.shares)
         kept[dropped] = False
     return Preprocessed(
         matrix=clipped_matrix.keep_texts(kept) if dropped.size else clipped_matrix,
@@ -230,14 +230,26 @@ def clip_bottom(
 ) -> tuple[LogLikelihoodMatrix, float, int]:
     """Raise log-likelihoods below a quantile of all values to it.
 
+    Each value counts with its text's weight, so that few weighted texts are clipped where the many
+    that they stand for would be.
+
     Returns
     -------
     matrix, value, count
         The clipped matrix, the quantile's value in nats, and how many values were below it.
     """
-    value = float(np.quantile(matrix.values, quantile))
+    value = float(_quantile(matrix.values, quantile, matrix.shares))
     below = int(np.count_nonzero(matrix.values < value))
     return replace(matrix, values=np.maximum(matrix.values, value)), value, below
+
+
+def _quantile(values: np.ndarray, quantile: float, shares: np.ndarray | None) -> np.floating:
+    if shares is None:
+        return np.quantile(values, quantile)
+    order = np.argsort(values, axis=None)
+    reached = np.cumsum(np.broadcast_to(shares, values.shape).ravel()[order])
+    at = np.searchsorted(reached, quantile * reached[-1])
+    return values.ravel()[order[min(at, order.size - 1)]]
 
 
 def consecutive(
@@ -286,6 +298,19 @@ def worst_first(scores: np.ndarray) -> np.ndarray:
     return np.argsort(-scores, kind="stable")
 
 
+def irregular(scores: np.ndarray, drop: float, shares: np.ndarray | None = None) -> np.ndarray:
+    """Numbers of the texts to drop, the worst first: those that hold a share `drop` of all.
+
+    Of weighted texts the share is one of their weights, so that as much of the population is
+    dropped, whatever part of the sample stands for it.
+    """
+    order = worst_first(scores)
+    if shares is None:
+        return order[: round(drop * order.size)]
+    own = shares[order]
+    return order[np.cumsum(own) - own / 2.0 < drop]
+
+
 def kl_after_removing(
     matrix: LogLikelihoodMatrix,
     given: Sequence[Trajectory],
@@ -318,19 +343,21 @@ def kl_after_removing(
     texts = matrix.values.shape[1]
     counts = [count for count in dict.fromkeys(removed) if 0 <= count <= texts - 2]
     order = worst_first(scores)[::-1]
-    size = np.cumsum(matrix.text_bytes[order], dtype=np.float64)
+    weight = np.ones(texts) if matrix.shares is None else matrix.shares[order]
+    mass = np.cumsum(weight)
+    size = np.cumsum(weight * matrix.text_bytes[order])
     frames = []
     for t in given:
         late = t.steps[:-1] >= from_step
         difference = matrix.values[t.rows[1:][late]] - matrix.values[t.rows[:-1][late]]
         difference -= difference.mean(axis=1, keepdims=True)
         difference = difference[:, order]
-        total = np.cumsum(difference, axis=1)
-        squares = np.cumsum(difference * difference, axis=1)
+        total = np.cumsum(weight * difference, axis=1)
+        squares = np.cumsum(weight * difference * difference, axis=1)
         for count in counts:
-            left = texts - count
-            mean_bytes = size[left - 1] / left
-            variance = squares[:, left - 1] / left - (total[:, left - 1] / left) ** 2
+            last = texts - count - 1
+            mean_bytes = size[last] / mass[last]
+            variance = squares[:, last] / mass[last] - (total[:, last] / mass[last]) ** 2
             frames.append(
                 pd.DataFrame(
                     {

@@ -138,7 +138,8 @@ def kl_by_domain(
         chosen = np.flatnonzero(labels == domain)
         if chosen.size < FEWEST_TEXTS:
             continue
-        kl, se = kl_pairs(coordinates(matrix.keep_texts(chosen)), i, j)
+        own = matrix.keep_texts(chosen)
+        kl, se = kl_pairs(coordinates(own), i, j, own.shares)
         frames.append(
             pd.DataFrame(
                 {

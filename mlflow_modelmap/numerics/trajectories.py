@@ -136,7 +136,9 @@ def default_warm_up(given: Sequence[Trajectory]) -> int:
     return max(regular, int(np.ceil(_WARM_UP * last - 1e-9)))
 
 
-def kl_previous(q: ArrayLike, given: Iterable[Trajectory]) -> pd.DataFrame:
+def kl_previous(
+    q: ArrayLike, given: Iterable[Trajectory], shares: np.ndarray | None = None
+) -> pd.DataFrame:
     """KL divergence of each checkpoint from the one before it (Figures 4 and 14).
 
     Parameters
@@ -145,6 +147,8 @@ def kl_previous(q: ArrayLike, given: Iterable[Trajectory]) -> pd.DataFrame:
         Coordinates, shape (K, N).
     given
         Trajectories whose rows are those of `q`.
+    shares
+        Of weighted texts, shape (N,); see `divergence.kl_with_standard_error`.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def kl_previous(q: ArrayLike, given: Iterable[Trajectory]) -> pd.DataFrame:
     """
     frames = []
     for t in given:
-        kl, se = kl_pairs(q, t.rows[:-1], t.rows[1:])
+        kl, se = kl_pairs(q, t.rows[:-1], t.rows[1:], shares)
         frames.append(
             pd.DataFrame(
                 {
@@ -173,8 +177,12 @@ def kl_previous(q: ArrayLike, given: Iterable[Trajectory]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def kl_from(q: ArrayLike, given: Iterable[Trajectory], start: int) -> pd.DataFrame:
+def kl_from(
+    q: ArrayLike, given: Iterable[Trajectory], start: int, shares: np.ndarray | None = None
+) -> pd.DataFrame:
     """KL divergence of every later checkpoint from the one at step `start` (Figure 5, left).
+
+    `shares` are as in `kl_previous`.
 
     Returns
     -------
@@ -194,7 +202,7 @@ def kl_from(q: ArrayLike, given: Iterable[Trajectory], start: int) -> pd.DataFra
         if not at.size or at[0] + 1 == len(t):
             continue
         later = t.where(np.arange(at[0] + 1, len(t)))
-        kl, se = kl_pairs(q, t.rows[at[0]], later.rows)
+        kl, se = kl_pairs(q, t.rows[at[0]], later.rows, shares)
         frames.append(
             pd.DataFrame(
                 {
@@ -225,7 +233,10 @@ def common_steps(given: Sequence[Trajectory]) -> np.ndarray:
 
 
 def kl_between(
-    q: ArrayLike, given: Sequence[Trajectory], steps: Iterable[int] | None = None
+    q: ArrayLike,
+    given: Sequence[Trajectory],
+    steps: Iterable[int] | None = None,
+    shares: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """KL divergence between trajectories at the same step (Tables 2b and 3, Figure 15).
 
@@ -237,6 +248,8 @@ def kl_between(
         Trajectories whose rows are those of `q`.
     steps
         Which; all that at least two trajectories have, if None.
+    shares
+        As in `kl_previous`.
 
     Returns
     -------
@@ -255,7 +268,8 @@ def kl_between(
         for b in at[step][i + 1 :]
     ]
     table = pd.DataFrame(pairs, columns=["step", "trajectory", "other", "i", "j"])
-    kl, se = kl_pairs(q, table["i"].to_numpy(dtype=np.intp), table["j"].to_numpy(dtype=np.intp))
+    i, j = (table[side].to_numpy(dtype=np.intp) for side in "ij")
+    kl, se = kl_pairs(q, i, j, shares)
     return table.drop(columns=["i", "j"]).assign(kl=kl, se=se)
 
 

@@ -22,6 +22,11 @@ def digest_of(texts: Sequence[str]) -> str:
     return sha.hexdigest()
 
 
+def digest_of_weights(weights: np.ndarray) -> str:
+    """SHA-256 (hex) of weights as little-endian float64."""
+    return hashlib.sha256(weights.astype("<f8").tobytes()).hexdigest()
+
+
 @dataclass(frozen=True)
 class TextSet:
     """An ordered set of N texts on which models are compared.
@@ -124,6 +129,4 @@ class TextSet:
     @cached_property
     def weights_digest(self) -> str | None:
         """SHA-256 (hex) of the weights as little-endian float64, or None where there are none."""
-        if self.weight_array is None:
-            return None
-        return hashlib.sha256(self.weight_array.astype("<f8").tobytes()).hexdigest()
+        return None if self.weight_array is None else digest_of_weights(self.weight_array)

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.artifacts import read_artifact
 from mlflow_modelmap.tracking.open_run import open_run
@@ -22,6 +23,8 @@ from mlflow_modelmap.tracking.read_runs import ScoreRun
 from mlflow_modelmap.tracking.redact import redact
 from mlflow_modelmap.tracking.store import check_reachable, client, quiet
 
+WEIGHTS = "weights"
+"""Array of the texts' weights on a map-like run, where they have any."""
 CSV_CELLS = 20_000
 """Tables up to this many cells also go out as CSV, which the UI shows."""
 
@@ -91,6 +94,7 @@ def write_map_run(
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
     members: Sequence[ScoreRun] = (),
+    weights: np.ndarray | None = None,
     name: str | None = None,
     experiment: str | None = None,
     run_id: str | None = None,
@@ -116,6 +120,8 @@ def write_map_run(
         See `OpenRun.log`.
     members
         The score runs that were gathered; their number, ids and text set are recorded.
+    weights
+        Of the texts that were used, if they have any: logged as ``weights.npy``.
     name, experiment, run_id
         Where to log, see `open_run`. Without a run or experiment: that of the members where they
         share one, else the current one.
@@ -126,7 +132,9 @@ def write_map_run(
         If the store cannot take it.
     """
     store = store or check_reachable()
-    own_tags = {**_member_tags(members), **(tags or {})}
+    own_tags = {**_member_tags(members, weights), **(tags or {})}
+    if weights is not None:
+        arrays = {**(arrays or {}), WEIGHTS: weights}
     if not experiment and not run_id:
         experiment = _shared_experiment(members, store)
     with open_run(
@@ -140,15 +148,18 @@ def write_map_run(
         return run.run_id
 
 
-def _member_tags(members: Sequence[ScoreRun]) -> dict[str, Any]:
+def _member_tags(members: Sequence[ScoreRun], weights: np.ndarray | None) -> dict[str, Any]:
     if not members:
         return {}
+    of_texts = members[0].tags.get(schema.TAG_TEXT_WEIGHTS)
     ids = list(dict.fromkeys(member.run_id for member in members))
     return {
         schema.TAG_MEMBERS: len(ids),
         schema.TAG_TEXT_SET: members[0].text_set,
         schema.TAG_TEXT_SET_NAME: members[0].text_set_name,
-        schema.TAG_TEXT_WEIGHTS: members[0].tags.get(schema.TAG_TEXT_WEIGHTS),
+        schema.TAG_TEXT_WEIGHTS: (
+            None if weights is None else of_texts or digest_of_weights(weights)
+        ),
     }
 
 
@@ -209,7 +220,7 @@ def load_map_run(
     kind
         What it must be, or None for any map-like kind.
     tables, arrays
-        Which to load; each must be there.
+        Which to load; each must be there. Of weighted texts the array ``weights`` comes with them.
     optional
         Tables that are loaded where they are there.
 
@@ -239,6 +250,8 @@ def load_map_run(
     root = run.info.artifact_uri
     with quiet():
         read = {f"{n}.parquet": read_artifact(run_id, root, f"{n}.parquet", store) for n in tables}
+        if schema.TAG_TEXT_WEIGHTS in run.data.tags:
+            arrays = (*arrays, WEIGHTS)
         read |= {f"{n}.npy": read_artifact(run_id, root, f"{n}.npy", store) for n in arrays}
         for name in optional:
             try:

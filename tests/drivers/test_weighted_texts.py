@@ -9,10 +9,19 @@ import pytest
 
 from mlflow_modelmap import InputError, TextSet, TrackingError
 from mlflow_modelmap.drivers import one_score, spool
+from mlflow_modelmap.drivers.compare import compare
+from mlflow_modelmap.drivers.layers import study_layers
+from mlflow_modelmap.drivers.lineage import lineage
+from mlflow_modelmap.drivers.map import build_map, load_map
+from mlflow_modelmap.drivers.quantization import study_quantization
+from mlflow_modelmap.drivers.scale import build_scale
 from mlflow_modelmap.drivers.score import score
+from mlflow_modelmap.drivers.trajectory import trajectory
+from mlflow_modelmap.numerics.divergence import kl_between
 from mlflow_modelmap.tracking.artifacts import local_path
 from mlflow_modelmap.tracking.read_runs import select_runs
 from mlflow_modelmap.tracking.read_vectors import read_matrix
+from tests.tracking.conftest import vector_frame, write_run  # noqa: F401 - a fixture
 
 
 @pytest.fixture
@@ -71,3 +80,123 @@ def test_a_vector_that_waits_in_the_spool_is_logged_with_its_weights(
     matrix, _ = read_matrix(select_runs(run_ids=(done.run_id,)))
     assert matrix.weights.tolist() == list(weighted.weights)
     assert not list(spool.spool_folder().glob("*.parquet"))
+
+
+N = 60
+
+
+class Scored:
+    """Runs of made-up models on N weighted texts, and what their KL must be."""
+
+    def __init__(self, write):
+        self.write = write
+        self.random = np.random.default_rng(5)
+        self.weights = self.random.gamma(0.7, size=N) + 0.02
+        self.bytes = 20 + np.arange(N)
+        self.common = -0.8 * self.bytes + self.random.normal(0.0, 6.0, N)
+        self.vectors = {}
+
+    def model(self, name, change=3.0, layers=0, of=None, **tags):
+        base = self.common if of is None else self.vectors[of]
+        inner = {k: base + self.random.normal(0.0, change, N) for k in range(layers)}
+        own = inner[layers - 1] if layers else base + self.random.normal(0.0, change, N)
+        self.vectors[name] = own
+        self.vectors |= {f"{name} layer {k}": vector for k, vector in inner.items()}
+        frame = vector_frame(own, inner)
+        frame["weight"] = np.tile(self.weights, 1 + layers)
+        return self.write(name, frame=frame, **tags)
+
+    def check(self, table, one, other):
+        """That each row's KL and error are those of its two points under the weights."""
+        assert len(table)
+        b = np.average(self.bytes, weights=self.weights)
+        for row in table.to_dict("records"):
+            a, c = (self.vectors[name(row)] for name in (one, other))
+            expected = kl_between(a, c, b, weights=self.weights)
+            assert (row["kl"], row["se"]) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.fixture
+def scored(write_run) -> Scored:  # noqa: F811
+    return Scored(write_run)
+
+
+def column(name):
+    return lambda row: row[name]
+
+
+def test_a_map_of_weighted_texts_has_weighted_kl_and_gives_the_weights_back(store, scored):
+    for name in "abcde":
+        scored.model(name)
+    made = build_map(["test"])
+    np.testing.assert_array_equal(load_map(made.run_id).weights, scored.weights)
+    assert load_map(made.run_id).mean_bytes == pytest.approx(
+        np.average(scored.bytes, weights=scored.weights)
+    )
+    assert len(get(store, made.run_id).data.tags["modelmap.text_weights"]) == 64
+    scored.check(made.nearest, column("point"), column("neighbour"))
+    row = made.points.set_index("point").loc["c"]
+    mean = np.average(scored.vectors["c"], weights=scored.weights)
+    assert row["bits_per_byte"] == pytest.approx(-mean / (made.mean_bytes * np.log(2)))
+
+
+def test_a_map_without_weights_says_none(write_run):  # noqa: F811
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        write_run(name, rng.normal(-50, 5, N))
+    made = build_map(["test"])
+    assert made.weights is load_map(made.run_id).weights is None
+
+
+def test_the_comparison_of_two_scores_is_weighted(scored):
+    scored.model("a")
+    scored.model("b")
+    found = compare("a", "b", experiments=["test"])
+    scored.check(pd.DataFrame([{"kl": found.kl, "se": found.se}]), lambda _: "a", lambda _: "b")
+
+
+def test_trajectories_of_weighted_texts(scored):
+    for name in ("tiny-seed1", "tiny-seed2"):
+        before = None
+        for step in range(0, 20_000, 1000):
+            before_name, before = before, f"{name} step {step}"
+            scored.model(before, 1.5, of=before_name, trajectory=name, step=str(step))
+    found = trajectory(["test"], clip=None, drop_texts=None, figures=False)
+    of = "{} step {}".format
+    later = lambda row: of(row["trajectory"], row["step"])  # noqa: E731
+    earlier = lambda row: of(row["trajectory"], row["step_from"])  # noqa: E731
+    scored.check(found.kl_previous, earlier, later)
+    scored.check(found.tables["kl_from_start"], earlier, later)
+    scored.check(found.kl_between, later, lambda row: of(row["other"], row["step"]))
+    prepared = trajectory(["test"], clip=0.02, drop_texts=0.1, figures=False)
+    # The heaviest texts to go hold about a tenth of the weights, however many they are.
+    dropped = prepared.texts.loc[prepared.texts["dropped"], "text"].to_numpy()
+    share = scored.weights[dropped].sum() / scored.weights.sum()
+    assert abs(share - 0.1) <= scored.weights.max() / scored.weights.sum()
+
+
+def test_studies_of_weighted_texts(scored):
+    for number in range(3):
+        name = f"org/model-{number}"
+        scored.model(name, model=name, model_type="llama", precision="float16")
+        scored.model(f"{name} int8", 1.0, of=name, model=name, precision="int8")
+    scored.model("deep", layers=4, model_type="llama", model="deep")
+    copies = study_quantization(["test"])
+    scored.check(copies.pairs, column("original"), column("copy"))
+    scored.check(build_scale(["test"]).pairs, column("point"), column("other"))
+    found = study_layers(["test"])
+    scored.check(
+        found.profiles,
+        lambda row: f"deep layer {row['layer_from']}",
+        lambda row: f"deep layer {row['layer']}",
+    )
+    mean = np.average(scored.vectors["deep layer 3"], weights=scored.weights)
+    assert found.points["mean_log_likelihood"].iloc[-1] == pytest.approx(mean)
+
+
+def test_lineage_of_weighted_texts(scored):
+    scored.model("org/base", model="org/base")
+    scored.model("org/child", 1.0, of="org/base", model="org/child", base_model="org/base")
+    found = lineage(["test"], score=False, hub=False)
+    told = found.table[found.table["parent"].notna()]
+    scored.check(told, lambda row: "org/child", lambda row: "org/base")

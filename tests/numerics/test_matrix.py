@@ -13,6 +13,7 @@ from mlflow_modelmap.numerics.matrix import (
     coordinates,
     double_centre,
     entropy_bound,
+    exponential,
 )
 
 
@@ -147,3 +148,27 @@ def test_kept_texts_keep_their_weights():
 def test_weights_that_do_not_fit_are_refused(weights):
     with pytest.raises(InputError, match="do not fit 3 texts"):
         weighted(matrix(texts=3), np.array(weights))
+
+
+def test_the_exponential_of_weighted_coordinates_is_that_of_unweighted_ones_where_alike():
+    q = coordinates(matrix())
+    np.testing.assert_array_equal(exponential(q), np.expm1(q))
+    np.testing.assert_allclose(exponential(q, np.full(40, 1 / 40)), np.expm1(q), rtol=1e-12)
+
+
+def test_the_exponential_bends_weighted_coordinates_as_it_bends_repeated_texts():
+    rng = np.random.default_rng(1)
+    times = rng.integers(1, 9, 100)
+    values = np.outer([1.0, 2.0, 9.0], rng.exponential(0.04, 100)) + 0.01 * rng.random((3, 100))
+    given = LogLikelihoodMatrix(values, ("a", "b", "c"), np.full(100, 700))
+
+    def bend(given, curved=exponential):
+        q = coordinates(given)
+        x = curved(q, given.shares)
+        longer = np.sum((x[0] - x[1]) ** 2) / np.sum((q[0] - q[1]) ** 2) - 1
+        # To first order it shrinks with 1 / sqrt(N), which is a choice and no property of texts.
+        return np.sqrt(q.shape[1]) * longer
+
+    one, many = weighted(given, times.astype(float)), repeated(given, times)
+    assert bend(one) == pytest.approx(bend(many), rel=0.02)
+    assert bend(one, lambda q, _: np.expm1(q)) != pytest.approx(bend(many), rel=0.1)

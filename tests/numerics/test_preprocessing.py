@@ -8,7 +8,9 @@ import pytest
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates
 from mlflow_modelmap.numerics.preprocessing import (
+    clip_bottom,
     consecutive,
+    irregular,
     kl_after_removing,
     preprocess,
     text_scores,
@@ -183,3 +185,54 @@ def test_a_whole_trajectory_can_be_left_out(pythia):
     done = preprocess(matrix, given, leave_out=[f"1b-step{s}" for s in STEPS])
     assert [t.name for t in done.trajectories] == ["410m"]
     assert len(done.matrix.points) == 7
+
+
+def weighing(matrix, weights):
+    return LogLikelihoodMatrix(matrix.values, matrix.points, matrix.text_bytes, weights)
+
+
+def repeating(matrix, times):
+    return LogLikelihoodMatrix(
+        np.repeat(matrix.values, times, axis=1),
+        matrix.points,
+        np.repeat(matrix.text_bytes, times),
+    )
+
+
+def test_weighted_texts_are_clipped_where_the_texts_that_they_stand_for_would_be(pythia):
+    matrix, *_ = pythia
+    times = np.random.default_rng(0).integers(1, 6, 200)
+    one, value, count = clip_bottom(weighing(matrix, times.astype(float)), 0.05)
+    _, many, _ = clip_bottom(repeating(matrix, times), 0.05)
+    assert value == pytest.approx(many, abs=0.1)
+    assert count == (matrix.values < value).sum() != 0
+    assert value != pytest.approx(clip_bottom(matrix, 0.05)[1], abs=0.1)
+    assert one.values.min() == value
+    np.testing.assert_array_equal(one.weights, times)
+    even = clip_bottom(weighing(matrix, np.full(200, 3.0)), 0.05)
+    assert even[1] == clip_bottom(matrix, 0.05)[1]
+
+
+def test_as_much_weight_is_dropped_as_was_asked_for():
+    scores = np.array([1.0, 9.0, 5.0, 7.0])
+    assert irregular(scores, 0.5).tolist() == [1, 3]
+    assert irregular(scores, 0.5, np.array([0.2, 0.1, 0.3, 0.4])).tolist() == [1, 3]
+    assert irregular(scores, 0.5, np.array([0.6, 0.05, 0.25, 0.1])).tolist() == [1, 3, 2]
+    assert irregular(scores, 0.05, np.array([0.1, 0.7, 0.1, 0.1])).tolist() == []
+    many = np.random.default_rng(0).random(199)
+    even = np.full(199, 1 / 199)
+    for share in (0.01, 0.1, 0.33, 0.9):
+        assert irregular(many, share, even).tolist() == irregular(many, share).tolist()
+
+
+def test_kl_after_removing_weighted_texts_is_that_of_what_is_left(pythia):
+    matrix, given, *_ = pythia
+    times = np.random.default_rng(0).integers(1, 6, 200)
+    scores = np.random.default_rng(1).random(200)
+    table = kl_after_removing(weighing(matrix, times.astype(float)), given, scores, removed=[0, 40])
+    for removed in (0, 40):
+        kept = np.argsort(-scores)[removed:]
+        left = repeating(matrix.keep_texts(kept), times[kept])
+        expected = kl_previous(coordinates(left), given)["kl"]
+        found = table.loc[table["removed"] == removed, "kl"]
+        np.testing.assert_allclose(found, expected, rtol=1e-8)
