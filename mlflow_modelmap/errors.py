@@ -10,7 +10,12 @@ class InputError(ModelMapError):
 
 
 class ScoringError(ModelMapError):
-    """A model could not be loaded or did not give a finite log-likelihood for every text."""
+    """A model could not be loaded or did not give a finite log-likelihood for every text.
+
+    `not_finite` holds the indices of those texts, if that was it.
+    """
+
+    not_finite: tuple[int, ...] = ()
 
 
 class TrackingError(ModelMapError):

@@ -240,10 +240,12 @@ class _Scorer:
         """The error that names the texts without a finite value."""
         shown = ", ".join(map(str, indices[:8]))
         more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
-        return ScoringError(
+        error = ScoringError(
             f"The log-likelihood of text {shown}{more} is not finite {tried}; the model's weights "
             "or activations overflow."
         )
+        error.not_finite = tuple(indices)
+        return error
 
     def result(self, retried: int) -> ScoreResult:
         """What was found, and how."""

@@ -239,7 +239,7 @@ def joins(store: MlflowClient, run_id: str | None = None) -> bool:
     """Whether `open_run` would log into a run that is there already, rather than make one."""
     if run_id or mlflow.active_run() is not None or not inherited_run_id():
         return bool(run_id)
-    return schema.TAG_KIND not in _get(store, inherited_run_id() or "").data.tags
+    return schema.TAG_KIND not in existing_run(store, inherited_run_id() or "").data.tags
 
 
 def target_experiment(store: MlflowClient, experiment: str | None = None) -> str:
@@ -249,7 +249,7 @@ def target_experiment(store: MlflowClient, experiment: str | None = None) -> str
         return active.info.experiment_id
     inherited = inherited_run_id()
     if not experiment and inherited:
-        return _get(store, inherited).info.experiment_id
+        return existing_run(store, inherited).info.experiment_id
     return experiment_id(experiment, store)
 
 
@@ -264,14 +264,14 @@ def _find_or_make(
 ) -> OpenRun:
     parent: Run | None = None
     if run_id:
-        return _join(_get(store, run_id), kind, store, name, experiment, tags)
+        return _join(existing_run(store, run_id), kind, store, name, experiment, tags)
     active = mlflow.active_run()
     if parent_run_id:
-        parent = _get(store, parent_run_id)
+        parent = existing_run(store, parent_run_id)
     elif active is not None:
-        parent = _get(store, active.info.run_id)
+        parent = existing_run(store, active.info.run_id)
     elif inherited_run_id():
-        parent = _get(store, inherited_run_id() or "")
+        parent = existing_run(store, inherited_run_id() or "")
         if schema.TAG_KIND not in parent.data.tags:
             return _join(parent, kind, store, name, experiment, tags)
     if parent is not None and not experiment:
@@ -343,7 +343,14 @@ def _join(
     return run
 
 
-def _get(store: MlflowClient, run_id: str) -> Run:
+def existing_run(store: MlflowClient, run_id: str) -> Run:
+    """A run to log into.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
     try:
         return store.get_run(run_id)
     except MlflowException as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -14,71 +14,17 @@ from mlflow.exceptions import MlflowException
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.artifacts import read_artifact
+from mlflow_modelmap.tracking.checkpoint_index import checkpoints_of
 from mlflow_modelmap.tracking.read_vectors import read_matrix as read_matrix
 from mlflow_modelmap.tracking.redact import redact
+from mlflow_modelmap.tracking.score_point import ScoreRun as ScoreRun
+from mlflow_modelmap.tracking.score_point import point_of
 from mlflow_modelmap.tracking.store import client, experiment_id, find_experiments
 
 PAGE = 5000
 HTTP_THREADS = 12
 SWEEP_TABLE = "runs.parquet"
 """Among a sweep's artifacts: what became of each of its models (point, run_id, state, ...)."""
-
-
-@dataclass(frozen=True)
-class ScoreRun:
-    """One point of a map, and the run it comes from.
-
-    Attributes
-    ----------
-    run_id, experiment_id, start_time
-        Of the MLflow run; milliseconds since the epoch.
-    name
-        Unique among the runs selected together.
-    model, revision, commit
-        As referred to, and resolved.
-    trajectory, step
-        Where along which training it stands, or None.
-    model_type, base_model, precision
-        Its family, parent and number format, where known.
-    text_set, text_set_name
-        Whole SHA-256 digest of the text set, and its name.
-    bits_per_byte
-        As logged; `read_matrix` puts what it computes from the vector itself.
-    layer
-        Which layer of the model (0 the embeddings), or None for the model itself.
-    identity
-        Hash of everything that went into the score, or None for a run written by others.
-    artifact_uri, vectors
-        Where the run's artifacts lie, and the Parquet file of this point among them.
-    tags
-        All tags of the run.
-    """
-
-    run_id: str
-    name: str
-    model: str
-    text_set: str
-    artifact_uri: str
-    experiment_id: str = ""
-    start_time: int = 0
-    revision: str | None = None
-    commit: str | None = None
-    trajectory: str | None = None
-    step: int | None = None
-    model_type: str | None = None
-    base_model: str | None = None
-    precision: str | None = None
-    text_set_name: str | None = None
-    bits_per_byte: float | None = None
-    layer: int | None = None
-    identity: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
-    vectors: str = schema.LOG_LIKELIHOODS
-
-    @property
-    def monitored(self) -> bool:
-        """Whether it is one of the many checkpoints that a monitored training run holds."""
-        return self.vectors != schema.LOG_LIKELIHOODS
 
 
 def select_runs(
@@ -168,7 +114,7 @@ def search_score_runs(
     """The finished score runs that a filter finds, in no particular order, names as they are."""
     ours = f"tags.`{schema.TAG_KIND}` = '{schema.KIND_SCORE}' AND attributes.status = 'FINISHED'"
     runs = _search(store, experiment_ids, f"{ours} AND {filter}" if filter else ours)
-    return [_score_run(run) for run in runs if _complete(run)]
+    return [point_of(run) for run in runs if _complete(run)]
 
 
 def _search(store: MlflowClient, ids: Sequence[str], filter: str) -> list[Run]:
@@ -294,80 +240,8 @@ def _points(runs: Sequence[Run], store: MlflowClient) -> list[ScoreRun]:
     return [
         point
         for run in runs
-        for point in (of[run.info.run_id] if run.info.run_id in of else [_score_run(run)])
+        for point in (of[run.info.run_id] if run.info.run_id in of else [point_of(run)])
     ]
-
-
-def checkpoints_of(run: Run, store: MlflowClient) -> list[ScoreRun]:
-    """The checkpoints that a monitored training run lists, in order of step.
-
-    Raises
-    ------
-    TrackingError
-        If its index is missing or damaged.
-    """
-    training = _score_run(run)
-    if schema.TAG_CHECKPOINTS not in training.tags:
-        return []  # nothing is recorded yet
-    name = schema.CHECKPOINT_INDEX.removeprefix(f"{schema.ARTIFACT_FOLDER}/")
-    index = read_artifact(run.info.run_id, run.info.artifact_uri, name, store)
-    missing = {"step", "bits_per_byte"} - set(index.columns)
-    if missing:
-        raise TrackingError(
-            f"Run {run.info.run_id} is damaged: its {schema.CHECKPOINT_INDEX} lacks the column "
-            f"{', '.join(sorted(missing))}; leave it out."
-        )
-    line = training.trajectory or training.name
-    saved = index["model"] if "model" in index else [None] * len(index)
-    return [
-        replace(
-            training,
-            name=f"{line} step {step}",
-            trajectory=line,
-            step=int(step),
-            model=model if isinstance(model, str) else line,
-            bits_per_byte=float(bits),
-            identity=f"{run.info.run_id}@{step}",
-            vectors=schema.checkpoint_vectors(int(step)),
-        )
-        for step, bits, model in zip(index["step"], index["bits_per_byte"], saved, strict=True)
-    ]
-
-
-def _score_run(run: Run) -> ScoreRun:
-    tags = run.data.tags
-
-    def tag(name: str) -> str | None:
-        return tags.get(name) or None
-
-    step = tag(schema.TAG_STEP)
-    try:
-        number = int(step) if step is not None else None
-    except ValueError:
-        raise TrackingError(
-            f"Run {run.info.run_id} has the step {step!r} in its tag {schema.TAG_STEP}; it must "
-            "be a whole number."
-        ) from None
-    return ScoreRun(
-        run_id=run.info.run_id,
-        name=run.info.run_name or run.info.run_id,
-        model=tag(schema.TAG_MODEL) or run.info.run_name or run.info.run_id,
-        text_set=tag(schema.TAG_TEXT_SET) or "",
-        artifact_uri=run.info.artifact_uri,
-        experiment_id=run.info.experiment_id,
-        start_time=run.info.start_time or 0,
-        revision=tag(schema.TAG_REVISION),
-        commit=tag(schema.TAG_COMMIT),
-        trajectory=tag(schema.TAG_TRAJECTORY),
-        step=number,
-        model_type=tag(schema.TAG_MODEL_TYPE),
-        base_model=tag(schema.TAG_BASE_MODEL),
-        precision=tag(schema.TAG_PRECISION),
-        text_set_name=tag(schema.TAG_TEXT_SET_NAME),
-        bits_per_byte=run.data.metrics.get(schema.METRIC_BITS_PER_BYTE),
-        identity=tag(schema.TAG_IDENTITY),
-        tags=dict(tags),
-    )
 
 
 def unique_names(runs: Sequence[ScoreRun]) -> list[ScoreRun]:
