@@ -1,0 +1,1 @@
+"""Surface: the page beside the MLflow UI, as apps of `mlflow server`."""

@@ -1,0 +1,65 @@
+"""Surface: the files of the page, under an address that changes whenever one of them does."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+TYPES = {
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+SHARED = ("map_words.js", "map_view.js", "map_controls.css")
+"""Of `figures`: what the self-contained page draws with, too."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file: its bytes, what they are, and the same bytes compressed."""
+
+    data: bytes
+    type: str
+    packed: bytes = field(repr=False)
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """All files by name; nothing else can be asked for, so no path leads out of them."""
+    from plotly.offline import get_plotlyjs
+
+    own = files("mlflow_modelmap.surfaces.server") / "static"
+    found = {
+        entry.name: entry.read_bytes()
+        for entry in own.iterdir()
+        if entry.name.rpartition(".")[2] in TYPES
+    }
+    for name in SHARED:
+        found[name] = (files("mlflow_modelmap.figures") / name).read_bytes()
+    found["plotly.min.js"] = get_plotlyjs().encode("utf-8")
+    return {name: _asset(name, found[name]) for name in sorted(found)}
+
+
+def _asset(name: str, data: bytes) -> Asset:
+    return Asset(data, TYPES[name.rpartition(".")[2]], gzip.compress(data, 6, mtime=0))
+
+
+@cache
+def version() -> str:
+    """A hash over all files, the same in every worker."""
+    digest = hashlib.sha256()
+    for name, asset in assets().items():
+        digest.update(name.encode() + b"\0" + asset.data + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@cache
+def page() -> bytes:
+    """The page's HTML, which holds no data; where its files lie is filled in."""
+    html = (
+        files("mlflow_modelmap.surfaces.server").joinpath("static", "page.html").read_text("utf-8")
+    )
+    return html.replace("{{static}}", f"static/{version()}").encode("utf-8")

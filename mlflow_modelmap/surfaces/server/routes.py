@@ -1,0 +1,183 @@
+"""Surface: the page's routes, a Flask blueprint of the MLflow server."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, request
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.drivers.page_cache import PageCache
+from mlflow_modelmap.drivers.page_map import map_payload, members_payload, pair_payload
+from mlflow_modelmap.drivers.page_runs import head, list_experiments, list_runs, open_run
+from mlflow_modelmap.drivers.page_tables import lineage_payload, scale_payload
+from mlflow_modelmap.drivers.page_training import monitor_payload, trajectory_payload
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.surfaces.server import assets
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.server_store import MayRead, ServerStore, everybody, own_store
+
+ROOT = "/modelmap"
+APIS = ("experiments", "experiment", "run", "members", "pair")
+
+_log = logging.getLogger(__name__)
+# Plotly sets styles on what it draws; scripts come from files alone.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: "
+    "blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PACK_FROM = 1_000
+
+
+def paths(prefix: str = "") -> list[str]:
+    """Every address that the page answers, under the server's static prefix."""
+    files = [f"static/{assets.version()}/{name}" for name in assets.assets()]
+    return [
+        f"{prefix}{ROOT}",
+        *(f"{prefix}{ROOT}/{rest}" for rest in ("", *(f"api/{api}" for api in APIS), *files)),
+    ]
+
+
+def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
+    """The page under ``{prefix}/modelmap/``; it answers GET only and writes nothing.
+
+    Parameters
+    ----------
+    prefix
+        The server's static prefix.
+    may_read
+        Which experiments the one who asks may read; asked at every request.
+    """
+    found = Blueprint("modelmap", __name__)
+    cache = PageCache()
+
+    def store() -> ServerStore:
+        return own_store(may_read)
+
+    def run() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""))
+        above = head(opened)
+        data: dict[str, Any]
+        if above["kind"] == schema.KIND_MAP:
+            data = map_payload(store(), opened, cache)
+        elif above["kind"] == schema.KIND_TRAJECTORY:
+            data = trajectory_payload(store(), opened, cache)
+        elif above["kind"] == schema.KIND_MONITOR:
+            data = monitor_payload(store(), opened)
+        elif above["kind"] == schema.KIND_SCALE:
+            data = scale_payload(store(), opened, cache)
+        else:
+            data = lineage_payload(store(), opened, cache)
+        return {"head": above, "data": data}
+
+    def members() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
+        return members_payload(store(), opened, cache)
+
+    def pair() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
+        return pair_payload(store(), opened, cache, _row("a"), _row("b"))
+
+    answers: dict[str, Callable[[], Any]] = {
+        "experiments": lambda: list_experiments(store()),
+        "experiment": lambda: list_runs(store(), request.args.get("experiment_id", "")),
+        "run": run,
+        "members": members,
+        "pair": pair,
+    }
+
+    def page() -> Response:
+        response = Response(assets.page(), mimetype="text/html")
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    def static(of: str, name: str) -> Response:
+        asset = assets.assets().get(name)
+        if asset is None or of != assets.version():
+            return Response("There is no such file; reload the page.", 404, mimetype="text/plain")
+        response = _packed(asset.data, asset.packed, asset.type)
+        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+        return response
+
+    def to_page() -> Response:
+        # Relative, so that it holds behind a proxy that serves all of this below a path of its own.
+        return Response(status=308, headers={"Location": ROOT.lstrip("/") + "/"})
+
+    def get(rule: str, name: str, view: Callable[..., Response]) -> None:
+        found.add_url_rule(
+            rule, name, view, methods=["GET"], provide_automatic_options=False, strict_slashes=True
+        )
+
+    get(f"{prefix}{ROOT}", "to_page", to_page)
+    get(f"{prefix}{ROOT}/", "page", page)
+    get(f"{prefix}{ROOT}/static/<of>/<name>", "static", static)
+    for api in APIS:
+        get(f"{prefix}{ROOT}/api/{api}", api, _answering(answers[api]))
+
+    @found.before_request
+    def get_only() -> Response | None:
+        # Flask adds HEAD to every GET route.
+        if request.method != "GET":
+            return Response("Only GET is answered here.", 405, {"Allow": "GET"})
+        return None
+
+    @found.after_request
+    def safe(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        return response
+
+    return found
+
+
+def _row(name: str) -> int:
+    value = request.args.get(name, "")
+    if not (value.isascii() and value.isdecimal() and len(value) < 8):
+        raise InputError(f"{value[:40]!r} is no point; name one by its row on the map, from 0.")
+    return int(value)
+
+
+def _answering(answer: Callable[[], Any]) -> Callable[[], Response]:
+    """A view that gives an answer as JSON, and a user's error as one sentence."""
+
+    def view() -> Response:
+        status = 200
+        try:
+            told = answer()
+        except InputError as error:
+            told, status = {"error": str(error)}, 404
+        except TrackingError as error:
+            _log.warning("%s", error)
+            told, status = {"error": str(error)}, 500
+        except MlflowException as error:
+            _log.exception("The tracking store failed")
+            told = {"error": "The tracking store of this server failed; its log says more."}
+            status = max(500, error.get_http_status_code())
+        text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        data = text.encode("utf-8")
+        packed = gzip.compress(data, 4) if len(data) >= _PACK_FROM else None
+        response = _packed(data, packed, "application/json")
+        response.status_code = status
+        # What one user may see is never kept for the next.
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return view
+
+
+def _packed(data: bytes, packed: bytes | None, kind: str) -> Response:
+    response = Response(data, content_type=kind)
+    response.headers["Vary"] = "Accept-Encoding"
+    if packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.set_data(packed)
+        response.headers["Content-Encoding"] = "gzip"
+    return response

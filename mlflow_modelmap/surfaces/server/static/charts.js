@@ -1,0 +1,26 @@
+// Charts of KL along training and of the scale, in one look with the map.
+import {loadPlotly} from "./api.js";
+import {el} from "./elements.js";
+
+const INK = "#222222", GRID = "#e9e9e9";
+export const {escape, short, withError} = MapWords;
+
+// Draw traces below a heading; the table beside each chart says the same to those who do not see it.
+export async function chart(here, {id, label, traces, xaxis = {}, yaxis = {}, layout = {}, height = null}) {
+  const plot = el("div", {class: "chart", id, role: "img", "aria-label": label});
+  if (height) plot.style.height = `${height}px`;
+  here.append(plot);
+  const plotly = await loadPlotly();
+  const small = MapView.narrow();
+  const axis = {gridcolor: GRID, zeroline: false, automargin: true};
+  await plotly.newPlot(plot, traces, {
+    font: {family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: small ? 11 : 12, color: INK},
+    paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", hovermode: "closest", dragmode: "pan",
+    margin: {l: small ? 48 : 64, r: 12, t: 26, b: 44},
+    hoverlabel: {align: "left", bgcolor: "#ffffff", bordercolor: "#777777", font: {color: INK}, namelength: 0},
+    legend: small ? {orientation: "h", y: -0.2, yanchor: "top"} : {},
+    xaxis: {...axis, ...xaxis}, yaxis: {...axis, ...yaxis}, ...layout,
+  }, {responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]]});
+  plot.dataset.drawn = "yes";
+  return plot;
+}

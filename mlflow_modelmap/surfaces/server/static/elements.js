@@ -1,0 +1,43 @@
+// Elements of the page. Whatever comes from a run goes in as text, so markup in a name is only read.
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+// A sentence in which `...` is something to type.
+export function sentence(text, attributes = {}) {
+  const parts = String(text).split("`");
+  return el("p", attributes, parts.map((part, k) => k % 2 ? el("code", {}, part) : part));
+}
+
+export const problem = (error) => sentence(error.message, {class: "problem", role: "alert"});
+
+// columns: [{title, of(row) -> text or element, number}]
+export function table(caption, columns, rows) {
+  const kind = (column) => column.number ? "number" : column.name ? "name" : null;
+  return el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": caption},
+    el("table", {},
+      el("caption", {}, caption),
+      el("thead", {}, el("tr", {}, columns.map((c) => el("th", {scope: "col", class: kind(c)}, c.title)))),
+      el("tbody", {}, rows.map((row) => el("tr", {}, columns.map((c) => el("td", {class: kind(c)}, c.of(row))))))));
+}
+
+export function notices(sentences) {
+  return sentences.length ? el("ul", {class: "notices"}, sentences.map((text) => el("li", {}, text))) : null;
+}
+
+export function announce(text) {
+  document.getElementById("announce").textContent = text;
+}
+
+export const day = (time) => time ? new Date(time).toISOString().slice(0, 16).replace("T", " ") : "";
+
+// Where a run lies in the MLflow UI; relative, so that it holds behind a proxy.
+export const mlflowRun = (experiment, run) =>
+  `../#/experiments/${encodeURIComponent(experiment)}/runs/${encodeURIComponent(run)}`;

@@ -1,0 +1,54 @@
+// The lineage: who descends from whom, KL to the parent, and what is nearer than it should be.
+import {withError} from "./charts.js";
+import {el, table} from "./elements.js";
+
+const kl = (value, se) => value === null ? "not measured" : `${withError(value, se || 0)} bits/byte`;
+
+export function showLineage(here, {data}) {
+  const rows = data.rows;
+  const children = new Map();
+  const placed = new Set();
+  for (const row of rows) {
+    const parent = row.parent || "";
+    if (!children.has(parent)) children.set(parent, []);
+    children.get(parent).push(row);
+  }
+  const known = new Set(rows.map((row) => row.child));
+  // A parent that is no row itself, and whoever is its own ancestor, begins a tree of its own.
+  const roots = [...(children.get("") || []),
+    ...[...children.keys()].filter((parent) => parent && !known.has(parent)).map((parent) => ({child: parent, parent: null, absent: true}))];
+  const tree = el("ul", {class: "tree", id: "lineage"});
+  for (const root of roots) tree.append(branch(root));
+  for (const row of rows) if (!placed.has(row.child)) tree.append(branch(row));
+
+  function branch(row) {
+    const item = el("li", {}, el("strong", {}, row.child), told(row));
+    if (placed.has(row.child)) return item;
+    placed.add(row.child);
+    const below = (children.get(row.child) || []).filter((child) => child.child !== row.child);
+    if (below.length) item.append(el("ul", {}, below.map(branch)));
+    return item;
+  }
+
+  function told(row) {
+    if (row.absent) return el("p", {class: "under"}, "not among the models");
+    if (!row.parent) return el("p", {class: "under"}, "no parent known");
+    const parts = [`KL to ${row.parent}: ${kl(row.kl, row.se)}`];
+    if (row.relation) parts.push(row.relation);
+    if (row.generation !== null) parts.push(`generation ${row.generation}`);
+    const flagged = row.verdict === "another is nearer";
+    const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null).split(" ±")[0]}` : "";
+    return [el("p", {class: "under"}, parts.join(" · ")),
+      row.verdict ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
+  }
+
+  here.append(el("h2", {}, "Tree"), tree, el("h2", {}, "All parents"), table("Lineage", [
+    {title: "Model", name: true, of: (row) => row.child},
+    {title: "Parent", name: true, of: (row) => row.parent || ""},
+    {title: "Generation", number: true, of: (row) => row.generation === null ? "" : String(row.generation)},
+    {title: "KL ± standard error", number: true, of: (row) => row.kl === null ? "" : withError(row.kl, row.se || 0)},
+    {title: "Nearest", name: true, of: (row) => row.nearest || ""},
+    {title: "Verdict", of: (row) => row.verdict || ""},
+    {title: "Source", of: (row) => row.source || ""},
+  ], rows));
+}

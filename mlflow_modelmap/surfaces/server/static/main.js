@@ -1,0 +1,75 @@
+// Which view the address asks for, and the way back from it.
+import {ask} from "./api.js";
+import {announce, el, mlflowRun, notices, problem} from "./elements.js";
+import {showLineage} from "./lineage_view.js";
+import {showExperiment, showExperiments} from "./lists_view.js";
+import {showMap} from "./map_page.js";
+import {showScale} from "./scale_view.js";
+import {link, read} from "./state.js";
+import {showTraining} from "./training_view.js";
+
+const VIEWS = {map: showMap, trajectory: showTraining, monitor: showTraining, scale: showScale, lineage: showLineage};
+const content = document.getElementById("content");
+let turn = 0;
+
+function trail(...steps) {
+  const items = steps.map(([text, href]) => el("li", {}, href ? el("a", {href}, text) : el("span", {"aria-current": "page"}, text)));
+  document.getElementById("trail").replaceChildren(steps.length > 1 ? el("ol", {}, items) : "");
+}
+
+async function show() {
+  const mine = ++turn;
+  const state = read();
+  const here = el("div");
+  content.replaceChildren(here);
+  content.setAttribute("aria-busy", "true");
+  try {
+    if (state.run) await showRun(here, state);
+    else if (state.experiment) {
+      const name = await showExperiment(here, state);
+      if (mine === turn) trail(["Experiments", "./"], [name]);
+    } else {
+      await showExperiments(here);
+      trail(["Experiments"]);
+    }
+  } catch (error) {
+    here.append(problem(error));
+    if (mine === turn && !here.querySelector("h1")) trail(["Experiments", "./"], ["Not shown"]);
+  }
+  if (mine !== turn) return;
+  content.removeAttribute("aria-busy");
+  const title = here.querySelector("h1");
+  document.title = title ? `${title.textContent} – Model map` : "Model map";
+  announce(title ? title.textContent : "");
+}
+
+async function showRun(here, state) {
+  const {head, data} = await ask("run", {run_id: state.run});
+  trail(["Experiments", "./"], [head.experiment.name, link({experiment: head.experiment.id})], [head.name]);
+  const about = [];
+  if (head.texts) about.push(`${head.texts.toLocaleString("en")} texts`);
+  if (head.text_set_name) about.push(head.text_set_name);
+  if (data.entropy_bound) about.push(`entropy at most ${data.entropy_bound.toFixed(3)} bits/byte`);
+  if (data.perplexity) about.push(`t-SNE with perplexity ${Number(data.perplexity).toPrecision(3)}`);
+  if (head.status !== "FINISHED") about.push(`the run is ${head.status.toLowerCase()}`);
+  here.append(
+    el("h1", {}, head.name),
+    el("p", {class: "under"}, about.map((part) => `${part} · `),
+      el("a", {href: mlflowRun(head.experiment.id, head.run_id)}, "the run in MLflow")),
+    notices(head.notices) || "");
+  await VIEWS[head.kind](here, {head, data, state});
+}
+
+// Links within the page change the view, not the document.
+document.addEventListener("click", (event) => {
+  const anchor = event.target.closest("a[href]");
+  if (!anchor || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  const href = anchor.getAttribute("href");
+  if (!href.startsWith("?") && href !== "./") return;
+  event.preventDefault();
+  history.pushState(null, "", href);
+  show().then(() => content.focus());
+  window.scrollTo(0, 0);
+});
+window.addEventListener("popstate", show);
+show();

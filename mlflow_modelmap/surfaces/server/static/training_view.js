@@ -1,0 +1,146 @@
+// KL along training: of a trajectory run, or of a training that is monitored and may be going on.
+import {ask} from "./api.js";
+import {chart, escape, short, withError} from "./charts.js";
+import {announce, el, sentence, table} from "./elements.js";
+
+const AGAIN_MS = 30_000;
+const text = (value) => value === null ? "" : value.toLocaleString("en");
+const number = (value) => value === null ? "" : value.toPrecision(3);
+
+export async function showTraining(here, {head, data}) {
+  const body = el("div");
+  here.append(body);
+  await draw(body, data);
+  if (head.kind !== "monitor" || head.status !== "RUNNING") return;
+  const state = sentence("The training goes on; new checkpoints appear here every half minute.", {class: "under"});
+  here.append(state);
+  const again = setInterval(async () => {
+    if (!here.isConnected) {
+      clearInterval(again);
+      return;
+    }
+    try {
+      const fresh = await ask("run", {run_id: head.run_id});
+      if (JSON.stringify(fresh.data) === JSON.stringify(data)) return;
+      data = fresh.data;
+      const next = el("div");
+      body.replaceChildren(next);
+      await draw(next, data);
+      announce("A new checkpoint was recorded.");
+    } catch (error) {
+      state.textContent = error.message;
+    }
+  }, AGAIN_MS);
+}
+
+async function draw(here, data) {
+  const lines = data.trajectories;
+  if (!lines.some((line) => line.bits_per_byte.length)) {
+    here.append(sentence("No checkpoint is recorded yet; the first one appears here once it is scored.", {class: "nothing"}));
+    return;
+  }
+  await drawKl(here, lines, data.anomalies, "kl_previous", "KL between consecutive checkpoints", "kl-previous");
+  if (lines.some((line) => (line.kl_reference || []).length)) {
+    await drawKl(here, lines, [], "kl_reference", "KL to the reference", "kl-reference");
+  }
+  tellAnomalies(here, data.anomalies);
+  await drawExponents(here, data);
+  await drawBits(here, lines);
+}
+
+async function drawKl(here, lines, anomalies, column, title, id) {
+  const rows = lines.flatMap((line) => line[column].map((row) => ({...row, trajectory: line.name})));
+  here.append(el("h2", {}, title));
+  if (!rows.length) {
+    here.append(sentence("There is no second checkpoint yet.", {class: "nothing"}));
+    return;
+  }
+  const flagged = new Set(anomalies.map((of) => `${of.step} ${of.trajectory}`));
+  const traces = lines.filter((line) => line[column].length).map((line) => ({
+    type: "scatter", mode: "lines+markers", name: escape(short(line.name, 30)), showlegend: lines.length > 1,
+    x: line[column].map((row) => row.step), y: line[column].map((row) => row.kl),
+    error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
+      array: line[column].map((row) => row.high === null ? 0 : row.high - row.kl),
+      arrayminus: line[column].map((row) => row.low === null ? 0 : row.kl - row.low)},
+    line: {color: line.colour, width: 1.6},
+    marker: {color: line.colour,
+      size: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? 12 : 5),
+      symbol: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? "x" : "circle")},
+    hoverinfo: "text", hovertext: line[column].map((row) =>
+      `<b>${escape(short(line.name, 60))}</b><br>${row.step_from === null || row.step_from === undefined ? "" : `step ${text(row.step_from)} to `}step ${text(row.step)}`
+      + `<br>KL ${withError(row.kl, row.se || 0)} bits/byte`),
+  }));
+  await chart(here, {
+    id, label: `${title}, by training step; the table below holds the same.`, traces,
+    xaxis: {title: {text: "training step"}}, yaxis: {title: {text: "KL (bits/byte)"}, type: "log", exponentformat: "power"},
+  });
+  here.append(el("p", {class: "under"}, "Bars are 95 % intervals; × marks a checkpoint that breaks continuity."),
+    el("details", {}, el("summary", {}, `${title} as a table`), table(`${title}, bits per byte`, [
+      {title: "Trajectory", name: true, of: (row) => row.trajectory},
+      {title: "From step", number: true, of: (row) => row.step_from === undefined ? "" : text(row.step_from)},
+      {title: "Step", number: true, of: (row) => text(row.step)},
+      {title: "KL ± standard error", number: true, of: (row) => row.se === null ? number(row.kl) : withError(row.kl, row.se)},
+      {title: "95 % interval", number: true, of: (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`},
+    ], rows)));
+}
+
+function tellAnomalies(here, anomalies) {
+  here.append(el("h2", {}, "Anomalies"));
+  if (!anomalies.length) here.append(el("p", {}, "None was found."));
+  else here.append(el("ul", {id: "anomalies"}, anomalies.map((of) =>
+    el("li", {}, `${of.trajectory}${of.step === null ? "" : `, step ${text(of.step)}`}: ${of.what}`))));
+}
+
+async function drawExponents(here, data) {
+  const rows = data.trajectories.flatMap((line) => line.exponents.map((row) => ({...row, trajectory: line.name, colour: line.colour})));
+  if (!rows.length) return;
+  here.append(el("h2", {}, "Diffusion exponents"));
+  for (const [space, words] of Object.entries(data.spaces)) {
+    const own = rows.filter((row) => row.space === space);
+    if (!own.length) continue;
+    if (Object.keys(data.spaces).some((other) => other !== space && rows.some((row) => row.space === other))) {
+      here.append(el("h3", {}, `of the ${words}`));
+    }
+    const names = [...new Set(own.map((row) => row.trajectory))];
+    await chart(here, {
+      id: `exponents-${space}`, label: `Diffusion exponents of the ${words} by the window's first step; the table below holds the same.`,
+      traces: names.map((name) => {
+        const line = own.filter((row) => row.trajectory === name);
+        return {
+          type: "scatter", mode: "lines+markers", name: escape(short(name, 30)), showlegend: names.length > 1,
+          x: line.map((row) => row.t0), y: line.map((row) => row.exponent),
+          error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
+            array: line.map((row) => row.high === null ? 0 : row.high - row.exponent),
+            arrayminus: line.map((row) => row.low === null ? 0 : row.exponent - row.low)},
+          line: {color: line[0].colour, width: 1.6}, marker: {color: line[0].colour, size: 6}, hoverinfo: "text",
+          hovertext: line.map((row) => `<b>${escape(short(name, 60))}</b><br>from step ${text(row.t0)}<br>c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`),
+        };
+      }),
+      xaxis: {title: {text: "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
+    });
+  }
+  here.append(el("p", {class: "under"}, "Bars are 95 % intervals."),
+    el("details", {}, el("summary", {}, "Diffusion exponents as a table"), table("Diffusion exponents", [
+      {title: "Trajectory", name: true, of: (row) => row.trajectory},
+      {title: "Of the", of: (row) => data.spaces[row.space] || row.space},
+      {title: "From step", number: true, of: (row) => text(row.t0)},
+      {title: "To step", number: true, of: (row) => text(row.t1)},
+      {title: "Exponent", number: true, of: (row) => number(row.exponent)},
+      {title: "95 % interval", number: true, of: (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`},
+      {title: "R²", number: true, of: (row) => number(row.r2)},
+    ], rows)));
+}
+
+async function drawBits(here, lines) {
+  here.append(el("h2", {}, "Bits per byte"));
+  await chart(here, {
+    id: "bits", label: "Bits per byte by training step.",
+    traces: lines.map((line) => ({
+      type: "scatter", mode: "lines+markers", name: escape(short(line.name, 30)), showlegend: lines.length > 1,
+      x: line.bits_per_byte.map((row) => row.step), y: line.bits_per_byte.map((row) => row.value),
+      line: {color: line.colour, width: 1.6}, marker: {color: line.colour, size: 4}, hoverinfo: "text",
+      hovertext: line.bits_per_byte.map((row) => `<b>${escape(short(line.name, 60))}</b><br>step ${text(row.step)}<br>${row.value.toFixed(4)} bits per byte`),
+    })),
+    xaxis: {title: {text: "training step"}}, yaxis: {title: {text: "bits per byte"}},
+  });
+}
