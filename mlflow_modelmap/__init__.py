@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "GateDecision": "mlflow_modelmap.drivers.gate",
     "InputError": "mlflow_modelmap.errors",
     "ModelMap": "mlflow_modelmap.drivers.map",
     "ModelMapError": "mlflow_modelmap.errors",
@@ -23,6 +24,7 @@ _PUBLIC = {
     "build_map": "mlflow_modelmap.drivers.map",
     "build_scale": "mlflow_modelmap.drivers.scale",
     "compare": "mlflow_modelmap.drivers.compare",
+    "gate": "mlflow_modelmap.drivers.gate",
     "lineage": "mlflow_modelmap.drivers.lineage",
     "load_layers": "mlflow_modelmap.drivers.layers",
     "load_lineage": "mlflow_modelmap.drivers.lineage",
@@ -57,6 +59,8 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.compare import compare as compare
+    from mlflow_modelmap.drivers.gate import GateDecision as GateDecision
+    from mlflow_modelmap.drivers.gate import gate as gate
     from mlflow_modelmap.drivers.layers import load_layers as load_layers
     from mlflow_modelmap.drivers.layers import study_layers as study_layers
     from mlflow_modelmap.drivers.lineage import lineage as lineage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mlflow import MlflowClient
@@ -22,6 +22,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.bits_difference import bits_and_error, bits_per_byte_difference
 from mlflow_modelmap.numerics.divergence import confidence_interval, kl_between
 from mlflow_modelmap.numerics.paper_scale import in_words
+from mlflow_modelmap.scoring.precision import QUANTISED
 from mlflow_modelmap.scoring.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
@@ -104,6 +105,7 @@ def reference_score(
     store: MlflowClient | None = None,
     progress: bool = False,
     score_missing: bool = True,
+    role: str = "reference",
 ) -> ReferenceScore:
     """The score of a reference on a text set.
 
@@ -128,6 +130,8 @@ def reference_score(
         Whether a progress bar is shown on stderr.
     score_missing
         Whether a model that is not scored yet is scored now.
+    role
+        What it is called in an error.
 
     Returns
     -------
@@ -149,20 +153,20 @@ def reference_score(
     """
     written = os.fspath(reference)
     if not written.strip():
-        raise InputError("No reference was given; name a run, a scored point or a model.")
+        raise InputError(f"No {role} was given; name a run, a scored point or a model.")
     with quiet():
         store = store or check_reachable()
         if is_run_id(written):
-            return _found(written, by_run_id(written, store), texts)
+            return _found(written, by_run_id(written, store), texts, role)
         if written.startswith(("models:/", "runs:/")) or os.path.isdir(os.path.expanduser(written)):
             model: ModelReference | None = ModelReference.parse(written)
         else:
             model = _hub_model(written)
             named = _named(written, texts, experiment, store, models=model is None)
             if named is not None:
-                return _found(written, named, texts)
+                return _found(written, named, texts, role)
         if model is None:
-            raise _nothing(written, texts, experiment, store)
+            raise _nothing(written, texts, store, role)
         return _of_model(
             fixed_version(model),
             texts,
@@ -172,6 +176,7 @@ def reference_score(
             store,
             progress,
             score_missing,
+            role,
         )
 
 
@@ -232,6 +237,18 @@ def check_same_parts(reference: ReferenceScore, size: np.ndarray, name: str) -> 
         )
 
 
+def settings_beside(settings: ScoringSettings, precision: str | None = None) -> ScoringSettings:
+    """How a reference is scored beside a model that is scored with `settings`.
+
+    The same way, except that it is not quantised because the model is: its precision is
+    `precision`, by default the model's, and ``auto`` where that one is quantised.
+    """
+    if precision is None:
+        precision = "auto" if settings.precision in QUANTISED else settings.precision
+    doubled = settings.double_quantization and precision in ("nf4", "fp4")
+    return replace(settings, precision=precision, double_quantization=doubled)
+
+
 def _hub_model(written: str) -> ModelReference | None:
     """The Hub model that a reference may mean; only org/name is taken for one."""
     if "/" not in written:
@@ -265,28 +282,26 @@ def _runs(
         return []
 
 
-def _nothing(
-    reference: str, texts: TextSet, experiment: str | None, store: MlflowClient
-) -> InputError:
+def _nothing(reference: str, texts: TextSet, store: MlflowClient, role: str) -> InputError:
     """Why a name leads to no score on these texts."""
     everything = _runs(reference, (), store)
     elsewhere = matching(reference, everything)
     if elsewhere:
-        return _other_texts(reference, elsewhere[0], texts)
+        return _other_texts(reference, elsewhere[0], texts, role)
     on_these = [run for run in everything if run.text_set == texts.digest]
     like = ", ".join(map(repr, alike(reference, on_these)))
     there = f"such as {like}" if like else "of which there are none on these texts yet"
     return InputError(
-        f"The reference {reference!r} is neither a run, a model, nor the name of a finished score; "
+        f"The {role} {reference!r} is neither a run, a model, nor the name of a finished score; "
         f"write org/name, a directory, models:/name@alias, a run id or the name of a score, "
         f"{there}."
     )
 
 
-def _other_texts(reference: str, run: ScoreRun, texts: TextSet) -> InputError:
-    named = f"the reference {reference!r}" + (f" ({run.name!r})" if run.name != reference else "")
+def _other_texts(reference: str, run: ScoreRun, texts: TextSet, role: str) -> InputError:
+    name = f" ({run.name!r})" if run.name != reference else ""
     return InputError(
-        f"{named[0].upper()}{named[1:]} was scored on the text set "
+        f"The {role} {reference!r}{name} was scored on the text set "
         f"{run.text_set_name or 'unnamed'} ({run.text_set[:12] or 'no digest'}), not on "
         f"{texts.name} ({texts.digest[:12]}); score it on {texts.name}, or name its model, which "
         "is then scored here."
@@ -294,11 +309,11 @@ def _other_texts(reference: str, run: ScoreRun, texts: TextSet) -> InputError:
 
 
 def _found(
-    reference: str, run: ScoreRun, texts: TextSet, *, scored_now: bool = False
+    reference: str, run: ScoreRun, texts: TextSet, role: str, *, scored_now: bool = False
 ) -> ReferenceScore:
     """A score that is there, checked against the texts."""
     if run.text_set != texts.digest:
-        raise _other_texts(reference, run, texts)
+        raise _other_texts(reference, run, texts, role)
     matrix, _ = read_matrix([run])
     values, size = matrix.values[0], np.asarray(matrix.text_bytes)
     if len(values) != len(texts):
@@ -306,7 +321,7 @@ def _found(
             f"Run {run.run_id} ({run.name!r}) holds {len(values)} texts but {texts.name} has "
             f"{len(texts)}; it is damaged, so score that model again."
         )
-    weights = None if texts.weights is None else np.asarray(texts.weights, dtype=np.float64)
+    weights = texts.weight_array
     return ReferenceScore(
         name=run.name,
         run_id=run.run_id,
@@ -332,15 +347,16 @@ def _of_model(
     store: MlflowClient,
     progress: bool,
     score_missing: bool,
+    role: str,
 ) -> ReferenceScore:
     prepared = prepare(ScoreRequest(model, settings), texts)
     where = target_experiment(store, experiment)
     run = find_scored_anywhere(prepared.identity, [where], store)
     if run is not None:
-        return _found(str(model), run, texts)
+        return _found(str(model), run, texts, role)
     if not score_missing:
         raise InputError(
-            f"The reference {str(model)!r} is not scored on {texts.name} ({texts.digest[:12]}) "
+            f"The {role} {str(model)!r} is not scored on {texts.name} ({texts.digest[:12]}) "
             f"yet; score it with `modelmap score {model} --texts ...`."
         )
     made = score_prepared(
@@ -352,4 +368,4 @@ def _of_model(
         nested=False,
         progress=progress,
     )
-    return _found(str(model), by_run_id(made.run_id, store), texts, scored_now=True)
+    return _found(str(model), by_run_id(made.run_id, store), texts, role, scored_now=True)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,31 @@ def fixed_version(reference: ModelReference) -> ModelReference:
         return reference
     version = _with_version(reference, client()).revision
     return replace(reference, name=f"models:/{moving['name']}/{version}")
+
+
+def registered_version(reference: ModelReference) -> tuple[str, str] | None:
+    """Name and version of a ``models:/name/version`` reference, or None for any other."""
+    written = _VERSIONED.fullmatch(reference.name) if reference.kind == REGISTRY else None
+    if written is None or not written["version"].isdecimal():
+        return None
+    return written["name"], written["version"]
+
+
+def tag_version(name: str, version: str, tags: Mapping[str, str], store: MlflowClient) -> None:
+    """Set tags on a version of a registered model.
+
+    Raises
+    ------
+    TrackingError
+        If the registry does not take them.
+    """
+    try:
+        for key, value in tags.items():
+            store.set_model_version_tag(name, version, key, value)
+    except MlflowException as error:
+        raise TrackingError(
+            f"Version {version} of {name!r} cannot be tagged: {redact(error.message)}"
+        ) from error
 
 
 def _with_version(reference: ModelReference, store: MlflowClient) -> ModelReference:

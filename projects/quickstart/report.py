@@ -10,7 +10,7 @@ from family import Member
 
 from mlflow_modelmap import ModelMap
 from mlflow_modelmap.numerics.paper_scale import in_words
-from mlflow_modelmap.surfaces.cli.answers import with_error
+from mlflow_modelmap.numerics.with_error import with_error
 
 
 def pairs(members: Sequence[Member]) -> list[tuple[str, str, str]]:

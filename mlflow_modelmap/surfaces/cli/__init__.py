@@ -18,6 +18,7 @@ _COMMANDS = {
     "sweep": "Score many models, revisions and precisions from a plan.",
     "map": "Gather scored runs into a model map.",
     "compare": "KL divergence between two scored models, in words.",
+    "gate": "Pass or fail a candidate by its drift from a reference.",
     "weights": "Distances between checkpoints in weight space.",
     "trajectory": "KL, diffusion and anomalies along training.",
     "lineage": "What each model did to its parent, and whether that is its parent.",

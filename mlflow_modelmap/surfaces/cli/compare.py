@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from mlflow_modelmap.surfaces.cli.answers import with_error
+from mlflow_modelmap.numerics.with_error import with_error
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
 
 

@@ -75,7 +75,7 @@ def _result(made: ModelMap) -> dict[str, Any]:
 
 
 def _lines(made: ModelMap) -> list[str]:
-    from mlflow_modelmap.surfaces.cli.answers import with_error
+    from mlflow_modelmap.numerics.with_error import with_error
     from mlflow_modelmap.tracking.store import tracking_uri
 
     name = f" ({made.text_set_name})" if made.text_set_name else ""

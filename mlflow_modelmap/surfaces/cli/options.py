@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
@@ -93,10 +93,12 @@ def option(*declarations: str, group: str = "Options", **keywords: Any) -> Calla
     return lambda function: plain(twin(function))
 
 
-def settings_options(function: Function) -> Function:
-    """One option for every field of `ScoringSettings`, with its docstring as help."""
+def settings_options(function: Function, without: Collection[str] = ()) -> Function:
+    """One option for every field of `ScoringSettings` but some, with its docstring as help."""
     texts = _parameter_help(ScoringSettings.__doc__ or "")
     for field in reversed(fields(ScoringSettings)):
+        if field.name in without:
+            continue
         default = None if field.default is MISSING else field.default
         flag = f"--{field.name.replace('_', '-')}"
         keywords: dict[str, Any] = {"help": texts[field.name], "group": "Scoring"}

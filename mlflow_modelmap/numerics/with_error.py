@@ -1,4 +1,4 @@
-"""Surface: numbers with their errors, as commands print them."""
+"""Numerics: a number with its error, as people read it."""
 
 from __future__ import annotations
 
