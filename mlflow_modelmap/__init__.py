@@ -15,8 +15,11 @@ _PUBLIC = {
     "GateDecision": "mlflow_modelmap.drivers.gate",
     "InputError": "mlflow_modelmap.errors",
     "ModelMap": "mlflow_modelmap.drivers.map",
+    "ModelMapCallback": "mlflow_modelmap.surfaces.callbacks.trainer",
     "ModelMapError": "mlflow_modelmap.errors",
+    "ModelMapLightningCallback": "mlflow_modelmap.surfaces.callbacks.lightning",
     "ModelReference": "mlflow_modelmap.scoring.reference",
+    "Monitor": "mlflow_modelmap.drivers.monitor",
     "ScoringError": "mlflow_modelmap.errors",
     "ScoringSettings": "mlflow_modelmap.scoring.settings",
     "TextSet": "mlflow_modelmap.texts.text_set",
@@ -42,7 +45,9 @@ _PUBLIC = {
     "weight_distances": "mlflow_modelmap.drivers.weights",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+_NEEDS_AN_EXTRA = ("ModelMapLightningCallback",)  # `import *` must work without it
+
+__all__ = ["__version__", *(name for name in _PUBLIC if name not in _NEEDS_AN_EXTRA)]
 
 
 def __getattr__(name: str) -> Any:
@@ -54,7 +59,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_NEEDS_AN_EXTRA])
 
 
 if TYPE_CHECKING:
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.map import ModelMap as ModelMap
     from mlflow_modelmap.drivers.map import build_map as build_map
     from mlflow_modelmap.drivers.map import load_map as load_map
+    from mlflow_modelmap.drivers.monitor import Monitor as Monitor
     from mlflow_modelmap.drivers.quantization import load_quantization as load_quantization
     from mlflow_modelmap.drivers.quantization import study_quantization as study_quantization
     from mlflow_modelmap.drivers.scale import build_scale as build_scale
@@ -84,5 +90,9 @@ if TYPE_CHECKING:
     from mlflow_modelmap.errors import TrackingError as TrackingError
     from mlflow_modelmap.scoring.reference import ModelReference as ModelReference
     from mlflow_modelmap.scoring.settings import ScoringSettings as ScoringSettings
+    from mlflow_modelmap.surfaces.callbacks.lightning import (
+        ModelMapLightningCallback as ModelMapLightningCallback,
+    )
+    from mlflow_modelmap.surfaces.callbacks.trainer import ModelMapCallback as ModelMapCallback
     from mlflow_modelmap.texts.read import read_texts as read_texts
     from mlflow_modelmap.texts.text_set import TextSet as TextSet

@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model_config import (
+    model_type,
+    position_limit,
+    read_config,
+    stored_dtype,
+)
 from mlflow_modelmap.scoring.score_texts import score_model
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
-from mlflow_modelmap.scoring.tokenize import TokenizedTexts, tokenize_with
+from mlflow_modelmap.scoring.tokenize import TokenizedTexts, load_tokenizer, tokenize_with
 from mlflow_modelmap.texts.text_set import TextSet
 
 _PARALLEL = "TOKENIZERS_PARALLELISM"
@@ -32,7 +38,7 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
         A causal language model of transformers, also inside DistributedDataParallel or
         `torch.compile`.
     tokens
-        From `tokenize_live`.
+        From `tokens_for`.
 
     Raises
     ------
@@ -47,11 +53,6 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
             f"The weights of this {type(bare).__name__} are spread over several processes, so that "
             "it cannot be scored as it is; save it whole, and record the saved directory."
         )
-    if not hasattr(bare, "get_output_embeddings") or not hasattr(bare, "config"):
-        raise InputError(
-            f"A {type(bare).__name__} is no causal language model of transformers; give the one "
-            "that is inside it."
-        )
     with ExitStack() as stack:
         stack.enter_context(_generators_kept())
         stack.enter_context(_without_autocast(bare))
@@ -62,15 +63,28 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
                 torch.cuda.empty_cache()
 
 
-def tokenize_live(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
-    """As `tokenize_with`, without threads, which would make later forks of data loaders complain.
+def tokens_for(
+    model: Any, tokenizer: Any, texts: TextSet, settings: ScoringSettings
+) -> TokenizedTexts:
+    """The texts as the model's tokenizer gives them, fitted to its positions.
+
+    Without the tokenizers' threads, which would make later forks of data loaders complain.
+
+    Parameters
+    ----------
+    model
+        The model, or the directory that holds it.
+    tokenizer
+        Its tokenizer; None for that in the directory.
 
     Raises
     ------
     InputError
-        If there is no tokenizer, or a text gives nothing to score.
+        If there is no tokenizer, or a text is too long or gives nothing to score.
     """
-    if tokenizer is None or not callable(tokenizer) or not hasattr(tokenizer, "is_fast"):
+    if tokenizer is None and isinstance(model, str):
+        tokenizer = load_tokenizer(model)
+    if not callable(tokenizer) or not hasattr(tokenizer, "is_fast"):
         what = "No tokenizer was" if tokenizer is None else f"A {type(tokenizer).__name__} was"
         raise InputError(
             f"{what} given; give the model's tokenizer as tokenizer=, or as the Trainer's "
@@ -79,10 +93,40 @@ def tokenize_live(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     before = os.environ.get(_PARALLEL)
     os.environ.setdefault(_PARALLEL, "false")
     try:
-        return tokenize_with(tokenizer, texts, settings)
+        tokens = tokenize_with(tokenizer, texts, settings)
     finally:
         if before is None:
             os.environ.pop(_PARALLEL, None)
+    return tokens.within(position_limit(_config(model)), settings.overlong)
+
+
+def described(model: Any) -> dict[str, str | None]:
+    """``model_type``, ``precision`` and ``base_model`` (what it was loaded from, if anything)."""
+    config = _config(model)
+    if isinstance(model, str):
+        return {
+            "model_type": model_type(config),
+            "precision": stored_dtype(config) or "float32",
+            "base_model": None,
+        }
+    bare = unwrapped(model)
+    return {
+        "model_type": model_type(config),
+        "precision": str(bare.dtype).removeprefix("torch."),
+        "base_model": getattr(bare.config, "_name_or_path", None) or None,
+    }
+
+
+def _config(model: Any) -> dict[str, Any]:
+    if isinstance(model, str):
+        return read_config(model)
+    bare = unwrapped(model)
+    if not hasattr(bare, "get_output_embeddings") or not hasattr(bare, "config"):
+        raise InputError(
+            f"A {type(bare).__name__} is no causal language model of transformers; give the one "
+            "that is inside it."
+        )
+    return dict(bare.config.to_dict())
 
 
 def unwrapped(model: Any) -> Any:
@@ -112,11 +156,6 @@ def is_main_process() -> bool:
     if distributed.is_available() and distributed.is_initialized():
         return bool(distributed.get_rank() == 0)
     return True
-
-
-def is_not_finite(error: BaseException) -> bool:
-    """Whether scoring failed because the model gives no finite values (any more)."""
-    return isinstance(error, ScoringError) and bool(error.not_finite)
 
 
 @contextmanager

@@ -146,6 +146,13 @@ def weight_names(names: Iterable[str]) -> list[str]:
     return []
 
 
+def weights_in(path: str | os.PathLike[str]) -> ModelFiles:
+    """A model in a local directory whose tokenizer is at hand already, as `local_files`."""
+    folder = os.path.realpath(path)
+    check_model(folder, repr(folder))
+    return ModelFiles(ModelReference(LOCAL, folder), folder, folder, content_digest(folder, folder))
+
+
 def content_digest(model_path: str, tokenizer_path: str) -> str:
     """``sha256:`` and the SHA-256 (hex) over names and contents of the files that make a score."""
     found: dict[str, str] = {}

@@ -216,6 +216,15 @@ def find_experiments(names: tuple[str, ...], store: MlflowClient) -> list[Experi
 
 
 @contextlib.contextmanager
+def briefly() -> Iterator[None]:
+    """Give a store that does not answer half a minute, where MLflow would retry for many."""
+    with _environment(
+        {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+    ):
+        yield
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence MLflow's bar per artifact, its "View run" lines and its database migrations."""
     levels = {name: logging.getLogger(name).level for name in _NOISY_LOGGERS}

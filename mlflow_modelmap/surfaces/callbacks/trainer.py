@@ -1,0 +1,116 @@
+"""Surface: a callback for the Hugging Face Trainer that records its checkpoints."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from mlflow_modelmap.drivers.monitor import Monitor
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.text_set import TextSet
+
+
+class ModelMapCallback(TrainerCallback):
+    """Records the model before training, at each save, and at the end.
+
+    Parameters
+    ----------
+    texts
+        A text set, or what `read_texts` takes.
+    every
+        Record every so many steps instead of at each save. A model that is sharded over processes
+        (FSDP, DeepSpeed's ZeRO-3) is recorded at saves in any case, from what was saved.
+    **options
+        See `Monitor`: ``reference``, ``trajectory``, ``run_id``, ``raise_errors``, ... The
+        tokenizer is by default the Trainer's ``processing_class``.
+
+    Raises
+    ------
+    InputError
+        If the texts cannot be read, or `every` is not positive.
+
+    Examples
+    --------
+    >>> trainer = Trainer(
+    ...     model, arguments, train_dataset=data, processing_class=tokenizer,
+    ...     callbacks=[ModelMapCallback("texts.jsonl", every=100)],
+    ... )  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        texts: TextSet | str | os.PathLike[str],
+        *,
+        every: int | None = None,
+        **options: Any,
+    ) -> None:
+        if every is not None and every < 1:
+            raise InputError(f"every is {every}; give 1 or more steps.")
+        self.every = every
+        self.monitor = Monitor(texts, **options)
+        self._sharded = False
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        processing_class: Any = None,
+        **_: Any,
+    ) -> None:
+        """Find the run that is active now: the Trainer's own callback may end it before ours ends.
+
+        Records the model that training starts (or goes on) from.
+        """
+        from mlflow_modelmap.scoring.live import is_sharded, unwrapped
+
+        self._sharded = is_sharded(unwrapped(model))
+        self.monitor.start(model, tokenizer=processing_class, total_steps=state.max_steps)
+        if not self._sharded:
+            self.monitor.record(model, state.global_step)
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Record every so many steps."""
+        if self.every and state.global_step % self.every == 0 and not self._sharded:
+            self.monitor.record(model, state.global_step)
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Record what was just saved, and where it lies."""
+        step = state.global_step
+        folder = os.path.join(str(args.output_dir), f"checkpoint-{step}")
+        if self._sharded:
+            self.monitor.record_saved(folder, step)
+        elif not self.every:
+            self.monitor.record(model, step, saved=folder)
+        else:
+            self.monitor.note_saved(step, folder)
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Record the last step, unless the model is by now the best one, and end our part."""
+        if not self._sharded and not args.load_best_model_at_end:
+            self.monitor.record(model, state.global_step)
+        self.monitor.close()
