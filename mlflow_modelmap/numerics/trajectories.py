@@ -133,7 +133,12 @@ def default_warm_up(given: Sequence[Trajectory]) -> int:
         irregular = np.flatnonzero(trajectory.gaps % spacing)
         if irregular.size and irregular[-1] + 1 < len(trajectory):
             regular = max(regular, int(trajectory.steps[irregular[-1] + 1]))
-    return max(regular, int(np.ceil(_WARM_UP * last - 1e-9)))
+    return max(regular, warm_up_of(last))
+
+
+def warm_up_of(steps: int) -> int:
+    """The paper's share (2,000 of 143,000) of a training of so many steps, rounded up."""
+    return int(np.ceil(_WARM_UP * steps - 1e-9))
 
 
 def kl_previous(
