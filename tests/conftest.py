@@ -106,3 +106,24 @@ def texts() -> TextSet:
         for variant in range(4)
     )
     return TextSet("short texts", written)
+
+
+@pytest.fixture(autouse=True)
+def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The spool of this test."""
+    monkeypatch.setenv("MLFLOW_MODELMAP_SPOOL", str(tmp_path / "spool"))
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def all_runs(store: str) -> Callable[[], list[Any]]:
+    """Every run of every experiment, oldest first."""
+    import mlflow
+
+    client = mlflow.MlflowClient(store)
+
+    def read() -> list[Any]:
+        ids = [experiment.experiment_id for experiment in client.search_experiments()]
+        return sorted(client.search_runs(ids), key=lambda run: run.info.start_time)
+
+    return read
