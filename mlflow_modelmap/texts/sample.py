@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -27,28 +29,48 @@ def sampled(texts: Sequence[str], size: int, seed: int) -> list[int]:
             f"A sample of {size} texts was asked for, but there are only {len(texts)}; ask for "
             "fewer, or give more sources."
         )
-    start = hashlib.sha256(str(seed).encode() + b"\n")
+    keys = _keys(texts, b"%d\n" % seed)
+    return sorted(sorted(range(len(texts)), key=lambda index: keys[index])[:size])
+
+
+def random_numbers(texts: Sequence[str], seed: int) -> np.ndarray:
+    """One number between 0 and 1 a text, at random, shape (N,): from the SHA-256 of seed and text.
+
+    So the same text has the same number in every text set; none has to do with `sampled`.
+    """
+    keys = _keys(texts, b"number %d\n" % seed)
+    whole = np.array([int.from_bytes(key[:6], "big") for key in keys], dtype=np.float64)
+    return (whole + 0.5) / 2.0**48
+
+
+def _keys(texts: Sequence[str], start: bytes) -> list[bytes]:
+    """SHA-256 of each text after `start`; copies of a text have different ones."""
+    begun = hashlib.sha256(start)
     seen: dict[str, int] = {}
     keys = []
-    for index, text in enumerate(texts):
-        sha = start.copy()
+    for text in texts:
+        sha = begun.copy()
         sha.update(text.encode("utf-8"))
         copies = seen.get(text, 0)
         seen[text] = copies + 1
         if copies:
             sha.update(b"\xff%d" % copies)
-        keys.append((sha.digest(), index))
-    return sorted(index for _, index in sorted(keys)[:size])
+        keys.append(sha.digest())
+    return keys
 
 
-def sample(text_set: TextSet, size: int, seed: int = 0) -> TextSet:
-    """`size` texts of a text set, in its order, chosen by `seed`; see `sampled`."""
-    chosen = sampled(text_set.texts, size, seed)
+def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = None) -> TextSet:
+    """Some texts of a text set by their numbers, with their domains and weights."""
     domains, weights = text_set.domains, text_set.weights
     return TextSet(
-        text_set.name,
+        text_set.name if name is None else name,
         tuple(text_set.texts[index] for index in chosen),
         None if domains is None else tuple(domains[index] for index in chosen),
         None if weights is None else tuple(weights[index] for index in chosen),
         text_set.allow_duplicates,
     )
+
+
+def sample(text_set: TextSet, size: int, seed: int = 0) -> TextSet:
+    """`size` texts of a text set, in its order, chosen by `seed`; see `sampled`."""
+    return chosen_texts(text_set, sampled(text_set.texts, size, seed))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.sample import sample, sampled
+from mlflow_modelmap.texts.sample import random_numbers, sample, sampled
 from mlflow_modelmap.texts.text_set import TextSet
 
 TEXTS = tuple(f"text {number}" for number in range(300))
@@ -61,3 +61,16 @@ def test_copies_of_a_text_are_drawn_apart():
 def test_an_impossible_size_is_refused(size):
     with pytest.raises(InputError, match=f"A sample of {size} texts"):
         sample(SET, size)
+
+
+def test_numbers_of_texts_are_uniform_and_have_nothing_to_do_with_the_sample():
+    texts = [f"text {k}" for k in range(2000)]
+    numbers = random_numbers(texts, 0)
+    assert ((numbers > 0) & (numbers < 1)).all()
+    assert abs(numbers.mean() - 0.5) < 4 / np.sqrt(12 * 2000)
+    assert abs(np.mean(numbers < 0.1) - 0.1) < 0.03
+    kept = sampled(texts, 500, 0)
+    assert abs(numbers[kept].mean() - 0.5) < 4 / np.sqrt(12 * 500)
+    np.testing.assert_array_equal(random_numbers(texts[::-1], 0), numbers[::-1])
+    assert abs(np.corrcoef(numbers, random_numbers(texts, 1))[0, 1]) < 0.1
+    assert len(set(random_numbers(["a", "a", "b"], 0))) == 3
