@@ -27,6 +27,7 @@ _PUBLIC = {
     "build_map": "mlflow_modelmap.drivers.map",
     "build_scale": "mlflow_modelmap.drivers.scale",
     "compare": "mlflow_modelmap.drivers.compare",
+    "evaluable": "mlflow_modelmap.scoring.evaluable",
     "gate": "mlflow_modelmap.drivers.gate",
     "lineage": "mlflow_modelmap.drivers.lineage",
     "load_layers": "mlflow_modelmap.drivers.layers",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from mlflow_modelmap.errors import ModelMapError as ModelMapError
     from mlflow_modelmap.errors import ScoringError as ScoringError
     from mlflow_modelmap.errors import TrackingError as TrackingError
+    from mlflow_modelmap.scoring.evaluable import evaluable as evaluable
     from mlflow_modelmap.scoring.reference import ModelReference as ModelReference
     from mlflow_modelmap.scoring.settings import ScoringSettings as ScoringSettings
     from mlflow_modelmap.surfaces.callbacks.lightning import (

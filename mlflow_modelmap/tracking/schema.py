@@ -42,6 +42,8 @@ TAG_GATE_RUN = "modelmap.gate_run"
 TAG_CANDIDATE_RUN = "modelmap.candidate_run"
 TAG_REFERENCE_RUN = "modelmap.reference_run"
 """The score runs that a gate or an evaluation compared."""
+TAG_KL_IN_WORDS = "modelmap.kl_in_words"
+"""On an evaluation's run: how large the KL divergence to the reference is."""
 
 KIND_SCORE = "score"
 KIND_SKIPPED = "skipped"

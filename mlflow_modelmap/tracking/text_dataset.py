@@ -4,12 +4,16 @@
 import json
 from typing import Any
 
+import pandas as pd
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
+from mlflow.data.evaluation_dataset import EvaluationDataset
+from mlflow.data.pyfunc_dataset_mixin import PyFuncConvertibleDatasetMixin, PyFuncInputsOutputs
 from mlflow.types import ColSpec, DataType, Schema
 
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.redact import redact
+from mlflow_modelmap.tracking.schema import WEIGHT_COLUMN
 
 DIGEST_CHARACTERS = 32
 """MLflow keeps 36 characters of a digest; the whole one is in the tag ``modelmap.text_set``."""
@@ -60,8 +64,8 @@ class TextSetSource(DatasetSource):
         return cls(source_dict.get("uri"))
 
 
-class TextSetDataset(Dataset):
-    """A text set for `mlflow.log_input`.
+class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
+    """A text set for `mlflow.log_input` and `mlflow.models.evaluate`.
 
     Parameters
     ----------
@@ -109,6 +113,28 @@ class TextSetDataset(Dataset):
     def schema(self) -> Schema:
         """One column of text."""
         return Schema([ColSpec(DataType.string, "text")])
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a text: column ``text``, and ``domain`` and ``weight`` where there are any."""
+        texts = self._text_set
+        columns = {"text": texts.texts, "domain": texts.domains, WEIGHT_COLUMN: texts.weights}
+        return pd.DataFrame({name: list(c) for name, c in columns.items() if c is not None})
+
+    def to_pyfunc(self) -> PyFuncInputsOutputs:
+        """The texts as a model's input."""
+        return PyFuncInputsOutputs([self.to_frame()])
+
+    def to_evaluation_dataset(
+        self, path: str | None = None, feature_names: list[str] | None = None
+    ) -> EvaluationDataset:
+        """The texts as `mlflow.models.evaluate` wants them."""
+        return EvaluationDataset(
+            self.to_frame(),
+            path=path,
+            feature_names=feature_names,
+            name=self.name.replace('"', "'"),
+            digest=self.digest,
+        )
 
     def to_dict(self) -> dict[str, str]:
         return {

@@ -46,7 +46,7 @@ def evaluate(model, data, **config):
 def test_a_logged_model_becomes_a_score_run_that_maps_take_up(
     logged, tiny_model, tiny_models, frame, texts
 ):
-    result = evaluate(logged, frame, text_set_name="held out")
+    result = evaluate("models:/tiny/1", frame, text_set_name="held out")
     run = mlflow.get_run(result.run_id)
     expected = score(tiny_model, texts)
     assert run.info.status == "FINISHED"
@@ -70,9 +70,9 @@ def test_a_logged_model_becomes_a_score_run_that_maps_take_up(
     assert len(made.points) == 3
 
 
-def test_the_registry_s_model_gets_the_metrics(logged, frame):
-    result = evaluate("models:/tiny/1", frame)
-    model_id = mlflow.MlflowClient().get_model_version("tiny", "1").model_id
+def test_the_logged_model_gets_the_metrics(logged, frame):
+    result = evaluate(logged, frame)
+    model_id = logged.partition("/")[2]
     metrics = {m.key: m.value for m in mlflow.get_logged_model(model_id).metrics}
     assert metrics["modelmap/bits_per_byte"] == pytest.approx(
         result.metrics["modelmap/bits_per_byte"]
@@ -205,7 +205,7 @@ def test_the_step_is_heard(store, in_memory, frame):
 
 
 def test_unknown_keys_are_refused_with_those_that_are_known(store, in_memory, frame):
-    with pytest.raises(InputError, match="knows no 'refrence' .*it takes reference, .*precision"):
+    with pytest.raises(InputError, match=r"knows no 'refrence' .*it takes reference, .*precision"):
         evaluate(evaluable(*in_memory), frame, refrence="x")
     with pytest.raises(InputError, match="Unknown bos 'sometimes'"):
         evaluate(evaluable(*in_memory), frame, bos="sometimes")
@@ -218,9 +218,9 @@ def test_unknown_keys_are_refused_with_those_that_are_known(store, in_memory, fr
     [
         (pd.DataFrame({"prompt": ["a b c"]}), r"no column 'text' .*'prompt'.*text_column"),
         (pd.DataFrame({"text": ["a b c", " "]}), "Text 1 of .* is empty"),
-        (pd.DataFrame({"text": ["a b c", None]}), "Text 1 of .* is NoneType, not a string"),
+        (pd.DataFrame({"text": ["a b c", None]}), "Text 1 of the data is missing"),
         (pd.DataFrame({"text": ["a b c", "a b c"]}), "Texts 0 and 1 of .* are the same"),
-        (pd.DataFrame({"text": pd.Series([], dtype=str)}), "holds no texts"),
+        (pd.DataFrame({"text": pd.Series([], dtype=object)}), "holds no texts"),
         (np.array([["a", "b"], ["c", "d"]]), "an array of 2 columns"),
     ],
 )
@@ -260,7 +260,7 @@ def test_a_model_of_another_flavour_is_refused(store, frame):
 def test_one_run_holds_one_score(store, in_memory, frame):
     with mlflow.start_run():
         evaluate(evaluable(*in_memory), frame)
-        with pytest.raises(InputError, match="already holds a score .*nested=True"):
+        with pytest.raises(InputError, match=r"already holds a score .*nested=True"):
             evaluate(evaluable(*in_memory), frame)
         with mlflow.start_run(nested=True):
             evaluate(evaluable(*in_memory), frame)
