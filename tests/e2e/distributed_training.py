@@ -1,0 +1,19 @@
+"""What each process of a distributed training runs, under torchrun: a Trainer with the callback."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from mlflow_modelmap import ModelMapCallback
+from tests.training import losses, monitoring_texts, trainer
+
+if __name__ == "__main__":
+    start, output, kind = sys.argv[1:]
+    callbacks = [] if kind == "plain" else [ModelMapCallback(monitoring_texts(), every=4)]
+    trained = trainer(Path(start), Path(output) / "out", callbacks, steps=8, ddp_backend="gloo")
+    trained.train()
+    rank = int(os.environ["RANK"])
+    (Path(output) / f"losses-{rank}.json").write_text(json.dumps(losses(trained)))

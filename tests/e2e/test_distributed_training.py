@@ -1,0 +1,80 @@
+"""Trainings in two processes (gloo): one run, no step twice, and training does not notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlflow_modelmap import score
+from mlflow_modelmap.tracking.read_runs import select_runs
+from mlflow_modelmap.tracking.read_vectors import read_matrix
+from tests.training import monitoring_texts, start_model
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start_model(tmp_path_factory.mktemp("start"))
+
+
+def torchrun(module: str, *arguments: str | Path) -> str:
+    """Run a module in two processes; what they printed."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def losses(folder: Path) -> list[list[float]]:
+    return [json.loads((folder / f"losses-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_only_the_main_process_records_and_losses_are_bit_identical(
+    store, start, tmp_path, all_runs, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
+    for kind in ("plain", "ddp"):
+        (tmp_path / kind).mkdir()
+        torchrun("tests.e2e.distributed_training", start, tmp_path / kind, kind)
+    assert losses(tmp_path / "ddp") == losses(tmp_path / "plain")
+    assert len(losses(tmp_path / "ddp")[0]) == 8
+    (run,) = all_runs()
+    assert run.info.status == "FINISHED"
+    runs = select_runs(run_ids=[run.info.run_id])
+    assert [point.step for point in runs] == [0, 4, 8]
+    again = score(tmp_path / "ddp" / "out" / "checkpoint-8", monitoring_texts(), progress=False)
+    matrix, _ = read_matrix(runs)
+    assert again.log_likelihoods == pytest.approx(matrix.values[-1], abs=1e-4)
+
+
+def test_a_sharded_model_is_scored_from_what_was_saved(
+    store, start, tmp_path, all_runs, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
+    printed = torchrun("tests.e2e.sharded_training", start, tmp_path)
+    refused = (tmp_path / "refused.txt").read_text()
+    assert "spread over several processes" in refused
+    assert printed.count("spread over several processes") == 1
+    (run,) = [run for run in all_runs() if run.info.run_name == "sharded"]
+    runs = select_runs(run_ids=[run.info.run_id])
+    assert [point.step for point in runs] == [3, 6]
+    assert [point.model for point in runs] == [
+        str(tmp_path / "out" / f"checkpoint-{step}") for step in (3, 6)
+    ]
+    matrix, _ = read_matrix(runs)
+    assert not np.array_equal(*matrix.values)
