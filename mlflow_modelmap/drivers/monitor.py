@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -207,7 +209,12 @@ class Monitor:
         """Say what monitoring cost, and end the run if it was made here."""
         training, self._training = self._training, None
         if training is not None:
+            atexit.unregister(self._at_exit)
             self._guarded(lambda: training.end(status), even_stopped=True)
+
+    def _at_exit(self) -> None:
+        """A training that nobody ended is over with its process."""
+        self.close("FAILED" if hasattr(sys, "last_type") else "FINISHED")
 
     def __enter__(self) -> Monitor:
         return self
@@ -218,12 +225,12 @@ class Monitor:
 
     def _guarded(self, work: Callable[[], Result], even_stopped: bool = False) -> Result | None:
         """Do it in the main process; a failure stops the monitor, and the training if so asked."""
-        from mlflow_modelmap.scoring.live import is_main_process
+        from mlflow_modelmap.scoring.live import generators_kept, is_main_process
 
         if (self.stopped and not even_stopped) or not is_main_process():
             return None
         try:
-            with quiet(), briefly():
+            with generators_kept(), quiet(), briefly():
                 return work()
         except Exception as error:
             if self.raise_errors:
@@ -276,6 +283,7 @@ class Monitor:
             trajectory.add(step, values)
         training = MonitoredTraining(run, tokens, trajectory, from_first=self.reference == FIRST)
         self._training = training  # from here on a failure is said on the run
+        atexit.register(self._at_exit)
         if self.reference not in (None, FIRST):
             training.reference = reference_score(
                 str(self.reference), self.texts, settings=self.settings, store=store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ _PARALLEL = "TOKENIZERS_PARALLELISM"
 def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:
     """Log-likelihoods under a model in training, in the precision of its weights.
 
-    Random number generators, gradients, training mode, autocasting and (on CUDA) the memory that
-    PyTorch holds are afterwards as before.
+    Gradients, training mode, autocasting and (on CUDA) the memory that PyTorch holds are afterwards
+    as before.
 
     Parameters
     ----------
@@ -53,9 +53,7 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
             f"The weights of this {type(bare).__name__} are spread over several processes, so that "
             "it cannot be scored as it is; save it whole, and record the saved directory."
         )
-    with ExitStack() as stack:
-        stack.enter_context(_generators_kept())
-        stack.enter_context(_without_autocast(bare))
+    with _without_autocast(bare):
         try:
             return score_model(bare, tokens, settings)
         finally:
@@ -159,8 +157,8 @@ def is_main_process() -> bool:
 
 
 @contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Whatever draws random numbers in here, it changes no later draw."""
+def generators_kept() -> Iterator[None]:
+    """Whatever draws random numbers in here (MLflow does, for names), it changes no later draw."""
     own, legacy = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
