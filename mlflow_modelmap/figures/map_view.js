@@ -169,7 +169,7 @@ const MapView = (function () {
         margin: small ? {l: 44, r: 8, t: 34, b: 44} : {l: 56, r: 16, t: 34, b: 48},
         hoverlabel: {align: "left", bgcolor: "#ffffff", bordercolor: "#777777", font: {color: INK, size: small ? 11 : 12}, namelength: 0},
         legend: Object.assign({itemsizing: "constant", groupclick: "togglegroup", tracegroupgap: 0},
-          small ? {orientation: "h", y: -0.16, yanchor: "top"} : {}),
+          small ? {orientation: "h", y: -0.2, yanchor: "top"} : {}),
         uirevision: embedding + dimensions,
       };
       if (small && colouring.kind === "groups" && colouring.groups.length > 8) result.showlegend = false;

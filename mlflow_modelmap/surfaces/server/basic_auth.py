@@ -36,13 +36,19 @@ def create_app() -> Any:
 
 def may_read(experiment_ids: Sequence[str]) -> Collection[str]:
     """Of these experiments, those whose runs the user of this request may read in MLflow."""
+    from flask import g
+
     auth = _auth()
-    if not auth.is_auth_enabled():
+    # MLflow's filter lets everything pass where nobody is logged in.
+    if not auth.is_auth_enabled() or not getattr(g, "mlflow_authenticated_user", None):
         return []
-    # Raises where nobody is logged in; the filter alone would then let everything pass.
-    if auth.sender_is_admin():
-        return experiment_ids
-    return auth.filter_experiment_ids(list(experiment_ids))
+    # Each question to MLflow checks the password again, which is slow on purpose.
+    known: dict[str, bool] = g.setdefault("modelmap_may_read", {})
+    asked = [where for where in experiment_ids if where not in known]
+    if asked:
+        readable = set(auth.filter_experiment_ids(asked))
+        known.update((where, where in readable) for where in asked)
+    return [where for where in experiment_ids if known[where]]
 
 
 def _auth() -> Any:
@@ -61,7 +67,6 @@ def _auth() -> Any:
         "create_app",
         "filter_experiment_ids",
         "is_auth_enabled",
-        "sender_is_admin",
     ):
         if not hasattr(auth, name):
             from mlflow.version import VERSION

@@ -1,8 +1,12 @@
 // What the server answers, or its error as one sentence.
+
+// Not relative: an address may hold a user's name and password, with which nothing can be fetched.
+const HERE = location.origin + location.pathname;
+
 export async function ask(name, query = {}) {
   let response, answer;
   try {
-    response = await fetch(`api/${name}?${new URLSearchParams(query)}`, {credentials: "same-origin"});
+    response = await fetch(`${HERE}api/${name}?${new URLSearchParams(query)}`, {credentials: "same-origin"});
   } catch (error) {
     throw new Error("The server cannot be reached; check that it still runs, then reload the page.");
   }

@@ -18,12 +18,12 @@ export function pairPanel({run, data, onChange}) {
   // The first pick is A, the second B, the next begins anew.
   function pick(row) {
     const [a, b] = pair;
-    if (a === null || (b !== null && row !== a)) set([row, null]);
-    else if (row === a) set([null, b]);
-    else set([a, row]);
+    if (a === null || (b !== null && row !== a)) set([row, null], true);
+    else if (row === a) set([null, b], true);
+    else set([a, row], true);
   }
 
-  async function set(rows) {
+  async function set(rows, fromMap = false) {
     pair = rows;
     boxes.forEach((box, k) => box.show(pair[k]));
     onChange(pair);
@@ -45,6 +45,8 @@ export function pairPanel({run, data, onChange}) {
       result.replaceChildren(...told(answer));
       result.dataset.pair = `${a},${b}`;
       tellPoints();
+      // Beside the map it is seen anyway; below it, on a phone, it may be off the screen.
+      if (MapView.narrow() && fromMap) result.scrollIntoView({block: "nearest", behavior: "smooth"});
     } catch (error) {
       if (mine === turn) result.replaceChildren(problem(error));
     }

@@ -102,13 +102,15 @@ async function drawExponents(here, data) {
       here.append(el("h3", {}, `of the ${words}`));
     }
     const names = [...new Set(own.map((row) => row.trajectory))];
+    // With one window each, all would stand above one another.
+    const single = own.length === names.length;
     await chart(here, {
       id: `exponents-${space}`, label: `Diffusion exponents of the ${words} by the window's first step; the table below holds the same.`,
       traces: names.map((name) => {
         const line = own.filter((row) => row.trajectory === name);
         return {
-          type: "scatter", mode: "lines+markers", name: escape(short(name, 30)), showlegend: names.length > 1,
-          x: line.map((row) => row.t0), y: line.map((row) => row.exponent),
+          type: "scatter", mode: "lines+markers", name: escape(short(name, 30)), showlegend: names.length > 1 && !single,
+          x: line.map((row) => single ? escape(short(name, 20)) : row.t0), y: line.map((row) => row.exponent),
           error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
             array: line.map((row) => row.high === null ? 0 : row.high - row.exponent),
             arrayminus: line.map((row) => row.low === null ? 0 : row.exponent - row.low)},
@@ -116,7 +118,7 @@ async function drawExponents(here, data) {
           hovertext: line.map((row) => `<b>${escape(short(name, 60))}</b><br>from step ${text(row.t0)}<br>c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`),
         };
       }),
-      xaxis: {title: {text: "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
+      xaxis: single ? {type: "category"} : {title: {text: "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
     });
   }
   here.append(el("p", {class: "under"}, "Bars are 95 % intervals."),

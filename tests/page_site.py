@@ -1,0 +1,111 @@
+"""A store with one of everything that the server page shows, and of what it must not show."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from mlflow_modelmap import ModelMap, build_map, build_scale, lineage, trajectory
+from mlflow_modelmap.tracking.map_run import square_table, write_map_run
+from tests.scored import made_up, write_family, write_score
+
+NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+STEPS = tuple(range(0, 13_000, 1_000))
+
+
+class Site(NamedTuple):
+    """Ids of runs by what they are, and of experiments by name."""
+
+    store: str
+    runs: dict[str, str]
+    experiments: dict[str, str]
+
+
+def make_site(folder: Path, empty_store: Path) -> Site:
+    """Write everything into a copy of an empty store in a folder."""
+    shutil.copy(empty_store, folder / "mlflow.db")
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(store)
+    try:
+        return _fill(store)
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
+def _fill(store: str) -> Site:
+    client = MlflowClient(store)
+    artifacts = (Path(store.partition("///")[2]).parent / "artifacts").as_uri()
+    experiments = {
+        name: client.create_experiment(name, artifact_location=f"{artifacts}/{k}")
+        for k, name in enumerate(("family", "scored only", "no runs", "deleted", NASTY))
+    }
+    ids = write_family(store, STEPS, experiment="family")
+    for k, run_id in enumerate(ids):
+        client.set_tag(run_id, "team", f"team {k % 3}")
+        client.set_tag(run_id, "learning_rate", str(0.001 * (k + 1)))
+    client.set_tag(ids[0], "team", NASTY)
+    values, size = made_up(len(STEPS))
+    size = made_up(len(STEPS), seed=0)[1]
+    nasty = write_score(store, NASTY, values[2] + 1.0, size, experiment=NASTY, model_type=NASTY)
+    write_score(
+        store,
+        "child",
+        values[-1] + made_up(2, seed=9)[0][0] / 50,
+        size,
+        experiment="family",
+        base_model="tiny seed 0 step 12000",
+    )
+    gone = write_score(store, "gone", values[3] + 2.0, size, experiment="family")
+    runs = {"member": ids[0], "nasty": nasty, "gone": gone}
+    where = {"output_experiment": "family"}
+    made = build_map(["family", NASTY], name=f"map {NASTY}", **where)
+    runs["map"] = made.run_id
+    client.delete_run(gone)
+    runs["trajectory"] = trajectory(["family"], figures=False, tag_runs=False, **where).run_id
+    runs["scale"] = build_scale(["family"], **where).run_id
+    runs["lineage"] = lineage(["family"], hub=False, score=False, write_tags=False, **where).run_id
+    for name in ("deleted map", "damaged", "newer", "unfinished", "in deleted"):
+        runs[name] = _copy(made, name, "deleted" if name == "in deleted" else "family")
+    client.delete_run(runs["deleted map"])
+    (_artifacts(client, runs["damaged"]) / "points.parquet").write_bytes(b"PAR1 nothing PAR1")
+    client.set_tag(runs["newer"], "modelmap.schema", "99")
+    client.update_run(runs["unfinished"], status="RUNNING")
+    client.delete_experiment(experiments["deleted"])
+    write_score(store, "alone", values[0], size, experiment="scored only")
+    runs["monitor"] = _monitored(client, experiments["family"])
+    return Site(store, runs, experiments)
+
+
+def _copy(made: ModelMap, name: str, experiment: str) -> str:
+    """The same map once more, without its pictures."""
+    tables = {
+        "points": made.points,
+        "kl": square_table(made.kl.columns, made.kl.to_numpy()),
+        "kl_standard_error": square_table(made.kl.columns, made.kl_standard_error.to_numpy()),
+        "nearest": made.nearest,
+    }
+    return write_map_run("map", tables=tables, name=name, experiment=experiment)
+
+
+def _artifacts(client: MlflowClient, run_id: str) -> Path:
+    return Path(urlsplit(client.get_run(run_id).info.artifact_uri).path) / "modelmap"
+
+
+def _monitored(client: MlflowClient, experiment: str) -> str:
+    """A training that goes on, as its monitor writes it."""
+    tags = {"modelmap.schema": "1", "modelmap.kind": "monitor", "modelmap.trajectory": "going on"}
+    run_id = client.create_run(experiment, run_name="going on", tags=tags).info.run_id
+    metrics = []
+    for step in (100, 200, 300):
+        metrics.append(Metric("modelmap/bits_per_byte", 3.0 - step / 200, step, step))
+        if step > 100:
+            metrics.append(Metric("modelmap/kl_previous", 10.0 / step, step, step))
+            metrics.append(Metric("modelmap/kl_previous_se", 1.0 / step, step, step))
+    client.log_batch(run_id, metrics, tags=[RunTag("modelmap.checkpoints", "3")])
+    return run_id
