@@ -15,8 +15,10 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mlflow_modelmap import TrackingError, build_map, load_map
+from mlflow_modelmap import Monitor, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.score import score
 from mlflow_modelmap.drivers.sweep import sweep
 from mlflow_modelmap.scoring.hub import local_files
@@ -93,6 +95,30 @@ def test_score_sweep_and_map_over_http(server, tiny_models, texts):
     loaded = load_map(made.run_id)
     assert np.array_equal(loaded.kl.to_numpy(), made.kl.to_numpy())
     assert sorted(loaded.points["run_id"]) == sorted(run.run_id for run in runs)
+
+
+def test_a_training_is_monitored_and_read_back_over_http(server, tiny_models, texts):
+    mlflow.set_experiment("monitored")
+    model = AutoModelForCausalLM.from_pretrained(tiny_models("llama"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models("llama"))
+    for line in ("one", "two"):
+        monitor = Monitor(texts, tokenizer=tokenizer, trajectory=line, raise_errors=True)
+        with mlflow.start_run(run_name=line), monitor:
+            for step in range(3):
+                assert monitor.record(model, step) is not None
+                with torch.no_grad():
+                    model.get_output_embeddings().weight.add_(0.05)
+    runs = select_runs(["monitored"])
+    assert [run.name for run in runs] == [f"{n} step {k}" for n in ("one", "two") for k in range(3)]
+    made = build_map(experiments=["monitored"])
+    history = mlflow.MlflowClient().get_metric_history(runs[-1].run_id, "modelmap/kl_previous")
+    assert {m.step: m.value for m in history} == pytest.approx(
+        {k: made.between(f"two step {k - 1}", f"two step {k}").kl for k in (1, 2)}
+    )
+    again = Monitor(texts, tokenizer=tokenizer, run_id=runs[0].run_id, raise_errors=True)
+    assert again.record(model, 2) is None
+    assert again.record(model, 3) is not None
+    again.close()
 
 
 def test_a_missing_artifact_names_its_run(server, tiny_model, texts):
