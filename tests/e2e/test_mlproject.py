@@ -98,3 +98,18 @@ def test_sweep(store, tiny_models, text_file):
     assert "3 scored before" in again.stdout
     runs = mlflow.search_runs(["1"], output_format="list")
     assert sorted(run.data.tags["modelmap.kind"] for run in runs) == [*kinds, "sweep"]
+
+
+def test_a_gate_s_verdict_is_the_run_s_status(store, tiny_models, tmp_path, texts, text_file):
+    models = {"candidate": tiny_models(seed=0), "reference": tiny_models(seed=1)}
+    verdicts = []
+    for limit in ("100000", "0.0001"):
+        done = run_project("gate", **models, texts=text_file, max_kl=limit)
+        runs = mlflow.search_runs(
+            ["1"], "tags.`modelmap.kind` = 'gate'", output_format="list", order_by=["start_time"]
+        )
+        verdicts.append(
+            (done.returncode, runs[-1].info.status, runs[-1].data.tags["modelmap.gate"])
+        )
+    assert verdicts == [(0, "FINISHED", "pass"), (1, "FAILED", "fail")]
+    assert "Verdict: fail" in runs[-1].data.tags["mlflow.note.content"]
