@@ -107,5 +107,9 @@ def _monitored(client: MlflowClient, experiment: str) -> str:
         if step > 100:
             metrics.append(Metric("modelmap/kl_previous", 10.0 / step, step, step))
             metrics.append(Metric("modelmap/kl_previous_se", 1.0 / step, step, step))
-    client.log_batch(run_id, metrics, tags=[RunTag("modelmap.checkpoints", "3")])
+    metrics.append(Metric("modelmap/anomaly", 1.0, 200, 200))
+    for end, value in (("", 1.0), ("_low", 0.5), ("_high", 1.5)):
+        metrics.append(Metric(f"modelmap/diffusion_exponent{end}", value, 300, 300))
+    said = RunTag("modelmap.anomaly", "step 300: jump: 4.0 times the expected KL; really")
+    client.log_batch(run_id, metrics, tags=[RunTag("modelmap.checkpoints", "3"), said])
     return run_id

@@ -157,6 +157,8 @@ def _note(run: Run) -> str:
         value = run.data.metrics.get(key)
         if value is not None:
             parts.append(words.format(value))
+    if schema.TAG_CHECKPOINTS in run.data.tags:
+        parts.append(f"{one_line(run.data.tags[schema.TAG_CHECKPOINTS])} checkpoints")
     name = run.data.tags.get(schema.TAG_TEXT_SET_NAME)
     return ", ".join([*parts, *([one_line(name)] if name else [])])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from mlflow_modelmap.drivers.page_runs import Opened, key, whole
 from mlflow_modelmap.drivers.page_tables import records
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.map_data import one_line
+from mlflow_modelmap.numerics.anomalies import anomaly_in_words
 from mlflow_modelmap.numerics.divergence import confidence_interval
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.map_run import load_map_run
@@ -96,10 +98,11 @@ def _anomalies(found: pd.DataFrame, siblings: pd.DataFrame | None) -> list[dict[
         {
             "trajectory": one_line(row["trajectory"]),
             "step": int(row["step"]),
-            "what": ", ".join(
-                one_line(row[column])
-                for column in ("kind", "space")
-                if isinstance(row.get(column), str)
+            "what": anomaly_in_words(
+                row["kind"],
+                row["times_trend"],
+                row["score"],
+                "distance of the weights" if row["space"] == "w" else "KL",
             ),
         }
         for row in found.to_dict("records")
@@ -144,8 +147,8 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
                 "exponents": [
                     {
                         "space": "q",
-                        "t0": step,
-                        "t1": None,
+                        "t0": None,
+                        "t1": step,
                         "exponent": value,
                         "low": exponent["_low"].get(step),
                         "high": exponent["_high"].get(step),
@@ -157,11 +160,21 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
         ],
         "spaces": _SPACES,
         "anomalies": [
-            {"trajectory": one_line(name), "step": step, "what": "breaks continuity"}
-            for step, value in sorted(flagged.items())
-            if value
+            {"trajectory": one_line(name), "step": step, "what": what}
+            for step, what in _flagged(run, flagged)
         ],
     }
+
+
+def _flagged(run: Run, flags: dict[int, float]) -> list[tuple[int, str]]:
+    """The steps that break continuity, in the words of the run's tag where it has any."""
+    said = re.split(r"; (?=step \d+: )", run.data.tags.get(schema.TAG_ANOMALY, ""))
+    found = [re.fullmatch(r"step (\d+): (.*)", text, re.DOTALL) for text in said]
+    words = {int(of[1]): one_line(of[2]) for of in found if of}
+    words |= {
+        step: "breaks continuity" for step, flag in flags.items() if flag and step not in words
+    }
+    return sorted(words.items())
 
 
 def _history(store: ServerStore, run: Run, name: str) -> dict[int, float]:

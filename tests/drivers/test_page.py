@@ -222,6 +222,15 @@ def test_a_training_that_goes_on(page, site):
         (100, 200, 10 / 200, 1 / 200),
         (200, 300, 10 / 300, 1 / 300),
     ]
+    assert [(row["t1"], row["low"], row["high"]) for row in line["exponents"]] == [(300, 0.5, 1.5)]
+
+
+def test_the_anomalies_of_a_training_are_told_in_its_words(page, site):
+    told = monitor_payload(page, open_run(page, site.runs["monitor"]))["anomalies"]
+    assert [(of["step"], of["what"]) for of in told] == [
+        (200, "breaks continuity"),
+        (300, "jump: 4.0 times the expected KL; really"),
+    ]
 
 
 def test_scale_and_lineage(page, site):

@@ -416,7 +416,7 @@ def test_an_empty_store_says_what_to_run(browser, store, tmp_path):
         assert "modelmap score MODEL" in content(browser)
         mlflow.set_tracking_uri(address)
         write_family(address, experiment="handed out")
-        made = build_map(["handed out"])
+        made = build_map(["handed out"], output_experiment="handed out")
         root = mlflow.MlflowClient(address).get_run(made.run_id).info.artifact_uri
         assert root.startswith("mlflow-artifacts:")
         assert (tmp_path / "kept").is_dir()

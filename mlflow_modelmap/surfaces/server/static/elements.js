@@ -36,7 +36,7 @@ export function announce(text) {
   document.getElementById("announce").textContent = text;
 }
 
-export const day = (time) => time ? new Date(time).toISOString().slice(0, 16).replace("T", " ") : "";
+export const day = (time) => time ? new Date(time).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "";
 
 // Where a run lies in the MLflow UI; relative, so that it holds behind a proxy.
 export const mlflowRun = (experiment, run) =>

@@ -45,6 +45,7 @@ async function show() {
 
 async function showRun(here, state) {
   const {head, data} = await ask("run", {run_id: state.run});
+  if (!here.isConnected) return;
   trail(["Experiments", "./"], [head.experiment.name, link({experiment: head.experiment.id})], [head.name]);
   const about = [];
   if (head.texts) about.push(`${head.texts.toLocaleString("en")} texts`);

@@ -38,15 +38,17 @@ export async function showMap(here, {head, data, state}) {
 
   const plot = el("div", {id: "plot", role: "img", "aria-label":
     `Model map of ${data.names.length} points. The lists beside it and the table below it choose points without it.`});
+  let view = null;
   const panel = pairPanel({run: head.run_id, data, onChange(pair) {
-    view.choose(pair);
+    if (view) view.choose(pair);
     remember();
   }});
   const points = pointsTable({data, rows: () => matching().rows, onPick: panel.pick});
   here.append(controls, el("div", {class: "map"}, plot, panel.element), points.element);
 
   await loadPlotly();
-  const view = MapView.create(plot, data, {svg: true});
+  if (!here.isConnected) return;
+  view = MapView.create(plot, data, {svg: true});
   view.onPick(panel.pick);
 
   function fillColours() {
@@ -63,6 +65,7 @@ export async function showMap(here, {head, data, state}) {
   }
 
   function remember() {
+    if (!view || !here.isConnected) return;
     const [a, b] = panel.pair().map((row) => row === null ? "" : data.names[row]);
     change({
       run: head.run_id, embedding: choices.embedding, dimensions: choices.dimensions === 3 ? "3" : "",
@@ -108,10 +111,11 @@ export async function showMap(here, {head, data, state}) {
   await draw();
   // A name that the address asks for and the map has not is left out.
   const rowOf = (name) => name && data.names.includes(name) ? data.names.indexOf(name) : null;
-  await panel.set([rowOf(given.a), rowOf(given.b)]);
+  await panel.set(panel.pair().map((row, k) => row === null ? rowOf(k ? given.b : given.a) : row));
 
   // What the runs say now comes after the drawing, which need not wait for it.
   ask("members", {run_id: head.run_id}).then((members) => {
+    if (!here.isConnected) return;
     panel.link(members.experiments);
     colourings.push(...members.colourings);
     const late = known(given.colour);

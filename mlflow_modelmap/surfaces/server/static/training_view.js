@@ -74,7 +74,7 @@ async function drawKl(here, lines, anomalies, column, title, id) {
     id, label: `${title}, by training step; the table below holds the same.`, traces,
     xaxis: {title: {text: "training step"}}, yaxis: {title: {text: "KL (bits/byte)"}, type: "log", exponentformat: "power"},
   });
-  here.append(el("p", {class: "under"}, "Bars are 95 % intervals; × marks a checkpoint that breaks continuity."),
+  here.append(el("p", {class: "under"}, `Bars are 95 % intervals${flagged.size ? "; × marks a checkpoint that breaks continuity" : ""}.`),
     el("details", {}, el("summary", {}, `${title} as a table`), table(`${title}, bits per byte`, [
       {title: "Trajectory", name: true, of: (row) => row.trajectory},
       {title: "From step", number: true, of: (row) => row.step_from === undefined ? "" : text(row.step_from)},
@@ -104,21 +104,23 @@ async function drawExponents(here, data) {
     const names = [...new Set(own.map((row) => row.trajectory))];
     // With one window each, all would stand above one another.
     const single = own.length === names.length;
+    // A training that goes on knows where its latest window ends.
+    const at = (row) => row.t0 === null ? row.t1 : row.t0;
     await chart(here, {
-      id: `exponents-${space}`, label: `Diffusion exponents of the ${words} by the window's first step; the table below holds the same.`,
+      id: `exponents-${space}`, label: `Diffusion exponents of the ${words} by training step; the table below holds the same.`,
       traces: names.map((name) => {
         const line = own.filter((row) => row.trajectory === name);
         return {
           type: "scatter", mode: "lines+markers", name: escape(short(name, 30)), showlegend: names.length > 1 && !single,
-          x: line.map((row) => single ? escape(short(name, 20)) : row.t0), y: line.map((row) => row.exponent),
+          x: line.map((row) => single ? escape(short(name, 20)) : at(row)), y: line.map((row) => row.exponent),
           error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
             array: line.map((row) => row.high === null ? 0 : row.high - row.exponent),
             arrayminus: line.map((row) => row.low === null ? 0 : row.exponent - row.low)},
           line: {color: line[0].colour, width: 1.6}, marker: {color: line[0].colour, size: 6}, hoverinfo: "text",
-          hovertext: line.map((row) => `<b>${escape(short(name, 60))}</b><br>from step ${text(row.t0)}<br>c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`),
+          hovertext: line.map((row) => `<b>${escape(short(name, 60))}</b><br>${row.t0 === null ? "up to" : "from"} step ${text(at(row))}<br>c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`),
         };
       }),
-      xaxis: single ? {type: "category"} : {title: {text: "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
+      xaxis: single ? {type: "category"} : {title: {text: own[0].t0 === null ? "last step of the window" : "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
     });
   }
   here.append(el("p", {class: "under"}, "Bars are 95 % intervals."),
