@@ -87,3 +87,29 @@ def write_family(
                 )
             )
     return ids
+
+
+def write_training(
+    store: str, name: str, vectors: dict[int, np.ndarray], size: np.ndarray, digest: str = DIGEST
+) -> str:
+    """A monitored training with a vector a step, as one run that still goes on; its id."""
+    client = mlflow.MlflowClient(store)
+    tags = {
+        "modelmap.kind": "monitor",
+        "modelmap.text_set": digest,
+        "modelmap.trajectory": name,
+        "modelmap.checkpoints": str(len(vectors)),
+    }
+    where = client.get_experiment_by_name("test").experiment_id
+    run_id = client.create_run(where, run_name=name, tags=tags).info.run_id
+    with tempfile.TemporaryDirectory() as folder:
+        for step, values in vectors.items():
+            frame = pd.DataFrame({"text": np.arange(len(values)), "log_likelihood": values})
+            frame["layer"] = pd.array([None] * len(values), dtype="Int64")
+            path = Path(folder) / f"step-{step}.parquet"
+            frame.assign(scored_tokens=20, bytes=size).to_parquet(path)
+            client.log_artifact(run_id, str(path), "modelmap/checkpoints")
+        index = Path(folder) / "checkpoints.csv"
+        pd.DataFrame({"step": list(vectors), "bits_per_byte": 1.0}).to_csv(index, index=False)
+        client.log_artifact(run_id, str(index), "modelmap")
+    return run_id

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.monitored_training import MonitoredTraining, Recorded, log
-from mlflow_modelmap.drivers.reference_score import check_same_parts, reference_score
+from mlflow_modelmap.drivers.reference_distance import check_same_parts
+from mlflow_modelmap.drivers.reference_score import reference_score
 from mlflow_modelmap.drivers.score import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.numerics.running import WINDOW, RunningTrajectory

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlflow_modelmap.drivers.reference_score import ReferenceScore, distance
+from mlflow_modelmap.drivers.reference_distance import distance
+from mlflow_modelmap.drivers.reference_score import ReferenceScore
 from mlflow_modelmap.errors import ScoringError
 from mlflow_modelmap.numerics.anomalies import FEWEST_INTERVALS, anomaly_in_words
 from mlflow_modelmap.numerics.bits_difference import bits_and_error

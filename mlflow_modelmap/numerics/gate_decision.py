@@ -2,7 +2,7 @@
 
 How few texts are too few was found by drawing differences of log-likelihoods from light and heavy
 tails (normal, Laplace, t with 5 degrees of freedom, log-normal, scale mixture). The 95 % interval
-of the KL covers 0.71 to 0.90 at 30 texts and 0.56 to 0.81 at 10; three times as long, on its log
+of the KL covers 0.71 to 0.91 at 30 texts and 0.56 to 0.81 at 10; three times as long, on its log
 scale, it covers 0.94 or more from 10 texts on.
 """
 

@@ -6,11 +6,12 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlflow_modelmap import InputError, ScoringSettings, TextSet, score
-from mlflow_modelmap.drivers.reference_score import check_same_parts, distance, reference_score
+from mlflow_modelmap import InputError, ScoringSettings, TextSet, compare, score
+from mlflow_modelmap.drivers.reference_distance import check_same_parts, distance
+from mlflow_modelmap.drivers.reference_score import reference_score
 from mlflow_modelmap.numerics.divergence import kl_between
 from tests.logged import log_model
-from tests.scored import write_score
+from tests.scored import write_score, write_training
 
 
 @pytest.fixture
@@ -107,6 +108,24 @@ def test_what_is_not_there_is_told_with_what_is(made_up_run, texts):
         reference_score("models:/nobody@champion", texts)
 
 
+def test_a_checkpoint_of_a_monitored_training_is_a_reference(store, texts):
+    random = np.random.default_rng(0)
+    vectors = {step: random.normal(-50, 5, len(texts)) for step in (0, 10, 20)}
+    training = write_training(store, "my training", vectors, texts.bytes, texts.digest)
+    for reference, step in ((f"{training}@10", 10), (training, 20), ("my training step 0", 0)):
+        found = reference_score(reference, texts)
+        assert (found.run_id, found.step, found.name) == (
+            training,
+            step,
+            f"my training step {step}",
+        )
+        assert np.array_equal(found.log_likelihoods, vectors[step])
+    with pytest.raises(InputError, match=r"no score at step 7; there is 0, 10, 20\.$"):
+        reference_score(f"{training}@7", texts)
+    between = compare(f"{training}@0", f"{training}@20")
+    assert between.kl == pytest.approx(kl_between(vectors[0], vectors[20], texts.mean_bytes)[0])
+
+
 def test_a_step_that_a_run_does_not_have_is_refused(made_up_run, texts):
     with pytest.raises(InputError, match="no score at step 7; leave the step out"):
         reference_score(f"{made_up_run[0]}@7", texts)
@@ -167,7 +186,7 @@ def test_other_parts_of_the_texts_are_refused(made_up_run, texts):
     reference = reference_score(made_up_run[0], texts)
     cut = texts.bytes.copy()
     cut[5] -= 3
-    with pytest.raises(InputError, match="'candidate' was scored on .* of text 5.*truncated it"):
+    with pytest.raises(InputError, match=r"'candidate' was scored on .* of text 5.*truncated it"):
         check_same_parts(reference, cut, "candidate")
     with pytest.raises(InputError, match=r"on 23 texts and the reference 'made up' on 24"):
         check_same_parts(reference, cut[1:], "candidate")
