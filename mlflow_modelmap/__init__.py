@@ -38,6 +38,7 @@ _PUBLIC = {
     "load_trajectory": "mlflow_modelmap.drivers.trajectory",
     "load_weight_distances": "mlflow_modelmap.drivers.weights",
     "read_texts": "mlflow_modelmap.texts.read",
+    "resample_texts": "mlflow_modelmap.drivers.resample",
     "score": "mlflow_modelmap.drivers.score",
     "study_layers": "mlflow_modelmap.drivers.layers",
     "study_quantization": "mlflow_modelmap.drivers.quantization",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.monitor import Monitor as Monitor
     from mlflow_modelmap.drivers.quantization import load_quantization as load_quantization
     from mlflow_modelmap.drivers.quantization import study_quantization as study_quantization
+    from mlflow_modelmap.drivers.resample import resample_texts as resample_texts
     from mlflow_modelmap.drivers.scale import build_scale as build_scale
     from mlflow_modelmap.drivers.scale import load_scale as load_scale
     from mlflow_modelmap.drivers.score import score as score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,16 @@ EXCERPT = 160
 LISTED = 100
 
 
-def read_texts_of(given: str | os.PathLike[str] | TextSet, point: ScoreRun) -> TextSet:
+class _OnTexts(Protocol):
+    """A score run or a map: something that was made on one text set."""
+
+    @property
+    def text_set(self) -> str: ...
+    @property
+    def text_set_name(self) -> str | None: ...
+
+
+def read_texts_of(given: str | os.PathLike[str] | TextSet, point: _OnTexts) -> TextSet:
     """The text set, which must be the one that was scored.
 
     Raises
