@@ -31,6 +31,7 @@ def write_score(
     experiment: str = "test",
     digest: str = DIGEST,
     status: str = "FINISHED",
+    weights: np.ndarray | None = None,
     **tags: Any,
 ) -> str:
     """One score run; keyword arguments become ``modelmap.`` tags. Its run id comes back."""
@@ -55,6 +56,8 @@ def write_score(
             "bytes": size,
         }
     )
+    if weights is not None:
+        frame["weight"] = weights
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log_likelihoods.parquet"
         frame.to_parquet(path)

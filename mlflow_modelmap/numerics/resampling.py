@@ -89,7 +89,7 @@ def importance(
         return np.full(texts, 1.0 / texts)
     lengths = np.einsum("ij,ij->j", q, q)
     wanted = np.sqrt(error_by_text(q, shares)) if method == "kl" else lengths
-    if not lengths.any():
+    if (q == q[0]).all():
         raise InputError(
             "The points of the map do not differ on any text, so no text matters more than "
             "another; choose a map of different models, or the method uniform."
