@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact, ParquetEvaluationArtifact
 from mlflow.models.evaluation.base import EvaluationResult
@@ -33,9 +33,6 @@ from mlflow_modelmap.tracking.score_run import log_score, vector_table
 from mlflow_modelmap.tracking.store import check_reachable, quiet
 from mlflow_modelmap.tracking.text_dataset import TextSetDataset
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
 COMPARISON = "modelmap/comparison.json"
 METRIC_SE = f"{schema.METRIC_BITS_PER_BYTE}_se"
 _COMPARED = (
@@ -59,7 +56,8 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
     dataset
         MLflow's evaluation dataset.
     run_id
-        Its run; it becomes a score run.
+        Its run; it becomes a score run. One that holds something of ours already (the training
+        that was monitored in it, another evaluation) gets a nested child instead.
     written
         The `evaluator_config`, see `EvaluationConfig`.
 
@@ -81,7 +79,6 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
     subject = _subject(model)
     with quiet():
         store = check_reachable()
-        _check_free(run_id, store)
         reference = None
         if config.reference is not None:
             reference = reference_score(
@@ -98,7 +95,14 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
         weights = texts.weight_array
         bits, bits_se = bits_and_error(result.log_likelihoods, result.bytes, weights)
         compared = None if reference is None else _compared(result, tags, reference, texts, bits)
-        with open_run(schema.KIND_SCORE, store=store, run_id=run_id) as run:
+        held = schema.TAG_KIND in store.get_run(run_id).data.tags
+        with open_run(
+            schema.KIND_SCORE,
+            store=store,
+            name="evaluation" if held else None,
+            run_id=None if held else run_id,
+            parent_run_id=run_id,
+        ) as run:
             log_score(
                 run,
                 result,
@@ -111,7 +115,7 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
             if compared is not None:
                 metrics |= _log_comparison(run, compared)
             run.log(metrics=metrics, step=config.step or 0)
-        root = store.get_run(run_id).info.artifact_uri.rstrip("/")
+        root = store.get_run(run.run_id).info.artifact_uri.rstrip("/")
     artifacts: dict[str, Any] = {
         "modelmap/log_likelihoods": ParquetEvaluationArtifact(
             f"{root}/{schema.LOG_LIKELIHOODS}", vector_table(result, weights=weights).to_pandas()
@@ -119,7 +123,7 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
     }
     if compared is not None:
         artifacts["modelmap/comparison"] = JsonEvaluationArtifact(f"{root}/{COMPARISON}", compared)
-    return EvaluationResult(metrics=metrics, artifacts=artifacts, run_id=run_id)
+    return EvaluationResult(metrics=metrics, artifacts=artifacts, run_id=run.run_id)
 
 
 def _subject(model: Any) -> ModelReference | Evaluable:
@@ -159,15 +163,6 @@ def _function_in(model: Any) -> Any:
         if callable(cell.cell_contents):
             return cell.cell_contents
     return None
-
-
-def _check_free(run_id: str, store: MlflowClient) -> None:
-    held = store.get_run(run_id).data.tags.get(schema.TAG_KIND)
-    if held:
-        raise InputError(
-            f"Run {run_id} already holds a {held} of mlflow-modelmap, and one run holds one score; "
-            "evaluate within `mlflow.start_run(nested=True)`."
-        )
 
 
 def _score_files(

@@ -257,13 +257,27 @@ def test_a_model_of_another_flavour_is_refused(store, frame):
         evaluate(uri, frame)
 
 
-def test_one_run_holds_one_score(store, in_memory, frame):
-    with mlflow.start_run():
-        evaluate(evaluable(*in_memory), frame)
-        with pytest.raises(InputError, match=r"already holds a score .*nested=True"):
-            evaluate(evaluable(*in_memory), frame)
-        with mlflow.start_run(nested=True):
-            evaluate(evaluable(*in_memory), frame)
+def test_a_run_that_holds_a_score_or_a_training_gets_a_child(store, in_memory, texts, frame):
+    from mlflow_modelmap import Monitor
+    from mlflow_modelmap.tracking.read_runs import select_runs
+
+    for first in (
+        lambda: evaluate(evaluable(*in_memory), frame),
+        lambda: Monitor(texts, tokenizer=in_memory[1]).record(in_memory[0], 0),
+    ):
+        with mlflow.start_run() as outer:
+            first()
+            found = evaluate(evaluable(*in_memory), frame)
+        client = mlflow.MlflowClient()
+        (child,) = client.search_runs(
+            [outer.info.experiment_id], f"tags.mlflow.parentRunId = '{outer.info.run_id}'"
+        )
+        assert (child.info.run_name, child.info.status) == ("evaluation", "FINISHED")
+        assert child.data.tags["modelmap.kind"] == "score"
+        assert child.data.metrics.items() >= found.metrics.items()
+        assert select_runs(run_ids=[child.info.run_id])[0].bits_per_byte == pytest.approx(
+            found.metrics["modelmap/bits_per_byte"]
+        )
 
 
 def test_a_reference_on_other_texts_leaves_no_score(store, in_memory, tiny_model, frame, texts):

@@ -99,9 +99,8 @@ def test_training_is_the_same_to_the_bit_and_joins_the_active_run(
     assert index["bits_per_byte"].is_monotonic_decreasing
     cost = run.data.metrics
     assert 0 < cost["modelmap/monitor_total_share"] < 1
-    assert cost["modelmap/monitor_total_seconds"] == pytest.approx(
-        index["monitor_seconds"].sum(), rel=0.5
-    )
+    # What a record says of itself ends before it is logged.
+    assert cost["modelmap/monitor_total_seconds"] >= index["monitor_seconds"].sum()
 
 
 def test_its_vectors_are_those_of_scoring_what_was_saved_and_studies_take_them_up(
