@@ -78,7 +78,8 @@ print("\n  step  bits per byte    KL from the one before  KL from the base model
 for row in table[1:].itertuples():
     bits = with_error(row.bits_per_byte, row.bits_per_byte_se)
     previous = with_error(row.kl_previous, row.kl_previous_se)
-    print(f"{row.step:6}  {bits:15}  {previous:22}  {with_error(row.kl_reference, row.kl_reference_se)}")
+    base = with_error(row.kl_reference, row.kl_reference_se)
+    print(f"{row.step:6}  {bits:15}  {previous:22}  {base}")
 anomaly = mlflow.get_run(run.info.run_id).data.tags.get("modelmap.anomaly")
 print(f"Breaks of continuity: {anomaly or 'none found'}")
 print(f"To see the curves: mlflow server --backend-store-uri '{mlflow.get_tracking_uri()}'")
