@@ -327,7 +327,7 @@ def test_shares_of_one_nth_give_the_errors_of_texts_without_shares(points, texts
     kl, se = kl_with_standard_error(q)
     same_kl, same_se = kl_with_standard_error(q, np.full(texts, 1 / texts))
     np.testing.assert_array_equal(same_kl, kl)
-    np.testing.assert_allclose(same_se, se, rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(same_se, se, rtol=1e-5, atol=1e-9 * kl.max())
 
 
 @settings(deadline=None, max_examples=40)
@@ -342,12 +342,12 @@ def test_with_weights_all_ways_to_a_kl_agree(points, texts, seed):
     )
     q, shares = coordinates(matrix), matrix.shares
     kl, se = kl_with_standard_error(q, shares)
-    np.testing.assert_allclose(kl_matrix(q), kl, rtol=1e-12)
+    np.testing.assert_allclose(kl_matrix(q), kl, rtol=1e-6)
     step_kl, step_se = kl_consecutive(q, shares)
-    np.testing.assert_allclose(step_kl, np.diag(kl, 1), rtol=1e-9)
-    np.testing.assert_allclose(step_se, np.diag(se, 1), rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(step_kl, np.diag(kl, 1), rtol=1e-6)
+    np.testing.assert_allclose(step_se, np.diag(se, 1), rtol=1e-5, atol=1e-9 * kl.max())
     two = kl_between(*matrix.values[:2], matrix.mean_bytes, weights=matrix.weights)
-    assert two == pytest.approx((step_kl[0], step_se[0]), rel=1e-8, abs=1e-12)
+    assert two == pytest.approx((step_kl[0], step_se[0]), rel=1e-6, abs=1e-9 * kl.max())
 
 
 @pytest.mark.parametrize("exponent", [-12, -7, -3])
