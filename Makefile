@@ -57,8 +57,8 @@ format: venv ## write the code as `make lint` wants it
 docs: venv ## write the command line page from the commands' own help
 	$(PY) docs/make_cli.py
 
-ui: venv ## open the MLflow UI on the quickstart's runs (PORT=5000)
-	$(PY) -m mlflow server --backend-store-uri "$(STORE)" --port $(PORT)
+ui: venv ## open the MLflow UI and the map page on the quickstart's runs (PORT=5000)
+	$(PY) -m mlflow server --app-name modelmap --backend-store-uri "$(STORE)" --port $(PORT)
 
 bench: venv ## the measurements that the docs quote
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(PY) "$$script"; done

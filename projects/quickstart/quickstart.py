@@ -20,7 +20,6 @@ from report import report, where
 
 from mlflow_modelmap import build_map, load_map, load_trajectory, sweep, trajectory
 from mlflow_modelmap.drivers.scale import build_scale, load_scale
-from mlflow_modelmap.texts.python_docs import python_docs
 from mlflow_modelmap.tracking.store import quiet
 
 HERE = Path(__file__).resolve().parent
@@ -48,7 +47,7 @@ def main(steps: int, texts: int, cache: str, silent: bool) -> None:
         with mlflow.start_run(tags={"mlflow.runName": "quickstart"}):
             for member in members:
                 register(member, folder)
-            scored = sweep(plan(members, folder), texts=python_docs(texts), progress=not silent)
+            scored = sweep(plan(members, folder), texts=f"python-docs:{texts}", progress=not silent)
             wrong = [f"{row.point}: {row.error}" for row in scored.rows if row.error]
             if wrong:
                 raise click.ClickException("\n".join(wrong))

@@ -57,5 +57,9 @@ def where(model_map: ModelMap, root: Path) -> str:
     if uri.startswith("http"):
         return f"The map: {uri.rstrip('/')}/{page}"
     own = uri == f"sqlite:///{root / 'mlflow.db'}"
-    command = "make ui" if own else f"mlflow server --backend-store-uri '{uri}'"
-    return f"To look at the map: {command}\nand open http://127.0.0.1:5000/{page}"
+    command = f"mlflow server --backend-store-uri '{uri}' --app-name modelmap"
+    return (
+        f"To look at the map: {'make ui' if own else command}\n"
+        f"and open http://127.0.0.1:5000/modelmap/?run={model_map.run_id}\n"
+        f"or, in the MLflow UI, http://127.0.0.1:5000/{page}"
+    )
