@@ -198,9 +198,11 @@ const MapView = (function () {
     // choices: {embedding, dimensions, colouring, lines, found}; found is null or a flag a point.
     function draw(choices) {
       const {embedding, dimensions} = choices;
-      if (drawnIn !== null && drawnIn !== dimensions) Plotly.purge(plot);
-      const fresh = drawnIn !== dimensions;
-      drawnIn = dimensions;
+      // Plotly keeps the room of a colour bar that has turned, so a new form begins from nothing.
+      const form = `${dimensions} ${narrow()}`;
+      if (drawnIn !== null && drawnIn !== form) Plotly.purge(plot);
+      const fresh = drawnIn !== form;
+      drawnIn = form;
       shown = choices;
       return Plotly.react(plot, traces(choices), layout(choices), config(dimensions === 3)).then(() => {
         if (fresh) plot.on("plotly_click", (event) => picked(event.points[0].customdata));

@@ -362,6 +362,15 @@ def test_it_fits_a_phone(browser, server, site):
         assert needed <= there == 390, name
 
 
+def test_a_phone_that_is_turned_keeps_the_room_of_the_map(browser, server, site):
+    opened(browser, server, (390, 844), run=site.runs["map"], colour="bits_per_byte")
+    drawn(browser)
+    turned = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", turned)
+    wide = "return document.getElementById('plot')._fullLayout._size.w"
+    until(browser, lambda b: b.execute_script(wide) > 600)
+
+
 def test_only_get_is_answered_and_nothing_may_run_that_is_no_file(server, site):
     for method in ("POST", "PUT", "DELETE", "PATCH", "HEAD"):
         for path in ("", "api/experiments", f"api/run?run_id={site.runs['map']}"):

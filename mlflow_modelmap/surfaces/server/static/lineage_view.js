@@ -18,7 +18,9 @@ export function showLineage(here, {data}) {
   const roots = [...(children.get("") || []),
     ...[...children.keys()].filter((parent) => parent && !known.has(parent)).map((parent) => ({child: parent, parent: null, absent: true}))];
   const tree = el("ul", {class: "tree", id: "lineage"});
-  for (const root of roots) tree.append(branch(root));
+  const alone = roots.filter((root) => !root.absent && !children.has(root.child));
+  for (const root of roots) if (!alone.includes(root)) tree.append(branch(root));
+  for (const root of alone) placed.add(root.child);
   for (const row of rows) if (!placed.has(row.child)) tree.append(branch(row));
 
   function branch(row) {
@@ -42,7 +44,9 @@ export function showLineage(here, {data}) {
       row.verdict ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
   }
 
-  here.append(el("h2", {}, "Tree"), tree, el("h2", {}, "All parents"), table("Lineage", [
+  const rest = alone.length ? el("details", {}, el("summary", {}, `${alone.length} without a parent or child`),
+    el("ul", {}, alone.map((root) => el("li", {}, root.child)))) : "";
+  here.append(el("h2", {}, "Tree"), tree, rest, el("h2", {}, "All parents"), table("Lineage", [
     {title: "Model", name: true, of: (row) => row.child},
     {title: "Parent", name: true, of: (row) => row.parent || ""},
     {title: "Generation", number: true, of: (row) => row.generation === null ? "" : String(row.generation)},
