@@ -253,9 +253,9 @@ def banded_squared_distances(values: np.ndarray, reach: np.ndarray) -> np.ndarra
         for i, j in close[close[:, 0] < close[:, 1]]:
             difference = apart[j] - apart[i]
             part[i, j] = difference @ difference
-            if j < stop - start:
-                part[j, i] = part[i, j]
-        np.fill_diagonal(part, 0.0)
+        # A BLAS may round the two halves of a Gram matrix differently.
+        own = part[:, : stop - start]
+        own[:] = np.triu(own, 1) + np.triu(own, 1).T
         squared[start:stop, start:end] = part
         squared[start:end, start:stop] = part.T
     return squared
