@@ -13,6 +13,7 @@ from mlflow_modelmap.tracking.read_runs import select_runs
 from mlflow_modelmap.tracking.read_vectors import read_matrix
 from tests.training import examples, model_of, monitoring_texts, start_model, tokenizer_of
 
+pytestmark = pytest.mark.slow
 lightning = pytest.importorskip("lightning.pytorch", reason="an optional extra")
 
 

@@ -18,6 +18,7 @@ from mlflow_modelmap.tracking.read_runs import select_runs
 from mlflow_modelmap.tracking.read_vectors import read_matrix
 from tests.training import losses, model_of, monitoring_texts, start_model, tokenizer_of, trainer
 
+pytestmark = pytest.mark.slow
 STEPS = 12
 
 
