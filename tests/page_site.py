@@ -8,10 +8,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import mlflow
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
-from mlflow_modelmap import ModelMap, build_map, build_scale, lineage, trajectory
+from mlflow_modelmap import ModelMap, TextSet, build_map, build_scale, lineage, trajectory
+from mlflow_modelmap.drivers.gate import gate
 from mlflow_modelmap.tracking.map_run import square_table, write_map_run
 from tests.scored import made_up, write_family, write_score
 
@@ -68,7 +70,7 @@ def _fill(store: str) -> Site:
     runs["map"] = made.run_id
     client.delete_run(gone)
     runs["trajectory"] = trajectory(["family"], figures=False, tag_runs=False, **where).run_id
-    runs["scale"] = build_scale(["family"], **where).run_id
+    runs["scale"] = build_scale(["family"], groups=["team"], **where).run_id
     runs["lineage"] = lineage(["family"], hub=False, score=False, write_tags=False, **where).run_id
     for name in ("deleted map", "damaged", "newer", "unfinished", "in deleted"):
         runs[name] = _copy(made, name, "deleted" if name == "in deleted" else "family")
@@ -79,6 +81,7 @@ def _fill(store: str) -> Site:
     client.delete_experiment(experiments["deleted"])
     write_score(store, "alone", values[0], size, experiment="scored only")
     runs["monitor"] = _monitored(client, experiments["family"])
+    runs |= _gated(store)
     return Site(store, runs, experiments)
 
 
@@ -95,6 +98,29 @@ def _copy(made: ModelMap, name: str, experiment: str) -> str:
 
 def _artifacts(client: MlflowClient, run_id: str) -> Path:
     return Path(urlsplit(client.get_run(run_id).info.artifact_uri).path) / "modelmap"
+
+
+def _gated(store: str) -> dict[str, str]:
+    """A gate that fails, in one experiment with the reference; the candidate is in another."""
+    texts = TextSet(NASTY, tuple(f"a text of some length, number {k}" for k in range(60)))
+    random = np.random.default_rng(3)
+    reference, change = random.normal(-50, 5, 60), random.normal(0, 1, 60)
+    runs = {
+        role: write_score(store, name, row, texts.bytes, digest=texts.digest, experiment=where)
+        for role, name, row, where in (
+            ("gate's reference", "champion", reference, "family"),
+            ("gate's candidate", f"challenger {NASTY}", reference + change, NASTY),
+        )
+    }
+    decided = gate(
+        runs["gate's candidate"],
+        runs["gate's reference"],
+        texts,
+        max_kl=1e-9,
+        max_bits_per_byte_increase=1.0,
+        experiment="family",
+    )
+    return {**runs, "gate": decided.run_id}
 
 
 def _monitored(client: MlflowClient, experiment: str) -> str:

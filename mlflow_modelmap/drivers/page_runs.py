@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mlflow.entities import Experiment, Run
 
+from mlflow_modelmap.drivers.gate_record import EXIT_CODES
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.figures.map_data import one_line
 from mlflow_modelmap.tracking import schema
@@ -21,6 +22,7 @@ KINDS = {
     schema.KIND_MONITOR: "Monitored trainings",
     schema.KIND_SCALE: "Scale",
     schema.KIND_LINEAGE: "Lineage",
+    schema.KIND_GATE: "Gates",
 }
 """The kinds of run that the page opens, in the order of its lists."""
 
@@ -103,6 +105,7 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
             "status": run.info.status,
             "start_time": run.info.start_time,
             "note": _note(run),
+            "verdict": _verdict(run),
         }
         for kind in KINDS
         for run in store.search([experiment_id], _of_kind(kind), most=MOST_RUNS)
@@ -145,8 +148,20 @@ def _shown(run: Run) -> bool:
     return run.info.status == "FINISHED" and schema.TAG_ERROR not in run.data.tags
 
 
+def _verdict(run: Run) -> str | None:
+    """Of a gate; None for runs of other kinds."""
+    verdict = run.data.tags.get(schema.TAG_GATE)
+    return verdict if verdict in EXIT_CODES else None
+
+
 def _note(run: Run) -> str:
     parts = []
+    if run.data.tags.get(schema.TAG_KIND) == schema.KIND_GATE:
+        candidate, reference = (
+            one_line(run.data.params.get(f"modelmap.{of}", "unknown"))
+            for of in ("candidate", "reference")
+        )
+        parts.append(f"{candidate} against {reference}")
     for key, words in (
         ("modelmap/points", "{:,.0f} points"),
         ("modelmap/trajectories", "{:,.0f} trajectories"),

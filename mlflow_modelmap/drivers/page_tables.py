@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 
@@ -17,6 +18,8 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.map_run import load_map_run
 from mlflow_modelmap.tracking.server_store import ServerStore
 
+MOST_PAIRS = 60
+"""Pairs of a group that a scale is drawn with; of more, so many at even ranks."""
 _LINEAGE_COLUMNS = (
     "child",
     "parent",
@@ -32,27 +35,52 @@ _LINEAGE_COLUMNS = (
 
 
 def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
-    """Medians of a scale run's groups, beside the paper's.
+    """A scale run's groups with their spread, beside the paper's.
 
     Returns
     -------
     dict
         ``groups``: ``group``, ``meaning`` (in the paper's words, or None), ``median``, ``mean``,
-        ``sd``, ``n``, ``paper_median``; bits per byte.
+        ``sd``, ``n``, ``paper_median``, ``low`` and ``high`` (quartiles; None of a single pair),
+        ``largest_se`` (of a pair's KL) and ``pairs``: ``point``, ``other``, ``kl``, ``se``, by KL
+        and at most `MOST_PAIRS`; bits per byte.
     """
     run = opened.run
     meaning = {row.group: row.phrase for row in PAPER_SCALE}
 
     def made() -> dict[str, Any]:
         read = load_map_run(
-            run.info.run_id, schema.KIND_SCALE, tables=("scale",), store=cast(MlflowClient, store)
+            run.info.run_id,
+            schema.KIND_SCALE,
+            tables=("scale", "pairs"),
+            store=cast(MlflowClient, store),
         )
         with whole(run):
-            columns = ("group", "median", "mean", "sd", "n", "paper_median")
-            groups = records(read.tables["scale"], columns)
-            return {"groups": [{**row, "meaning": meaning.get(row["group"])} for row in groups]}
+            table = read.tables["scale"]
+            parts = dict(iter(read.tables["pairs"].groupby("group")))
+            spreads = [_spread(parts[group]) for group in table["group"]]
+            rows = records(table, ("group", "median", "mean", "sd", "n", "paper_median"))
+            return {
+                "groups": [
+                    {**row, "meaning": meaning.get(row["group"]), **spread}
+                    for row, spread in zip(rows, spreads, strict=True)
+                ]
+            }
 
     return cache.get(key(run, "scale"), made)
+
+
+def _spread(pairs: pd.DataFrame) -> dict[str, Any]:
+    """How far the pairs of a group lie apart, and how well each is known."""
+    ordered = pairs.sort_values("kl", kind="stable")
+    low, high = ordered["kl"].quantile([0.25, 0.75]) if len(ordered) > 1 else (None, None)
+    ranks = np.unique(np.linspace(0, len(ordered) - 1, MOST_PAIRS).round().astype(int))
+    return {
+        "low": plain(low),
+        "high": plain(high),
+        "largest_se": plain(ordered["se"].max()),
+        "pairs": records(ordered.iloc[ranks], ("point", "other", "kl", "se")),
+    }
 
 
 def lineage_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
@@ -85,14 +113,15 @@ def lineage_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dic
 
 
 def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows as JSON can hold them: texts on one line, None for what is missing or not finite."""
+    """Rows as JSON can hold them; see `plain`."""
     return [
-        {column: _plain(value) for column, value in zip(columns, row, strict=True)}
+        {column: plain(value) for column, value in zip(columns, row, strict=True)}
         for row in table[list(columns)].itertuples(index=False, name=None)
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: text on one line, None for what is missing or not finite."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, str):

@@ -1,8 +1,9 @@
-"""Tracking: one table or array among a run's artifacts, read in place or fetched."""
+"""Tracking: one table, array or JSON file among a run's artifacts, read in place or fetched."""
 
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any:
-    """A Parquet or CSV table as a frame, or a ``.npy`` array, from a run's ``modelmap/`` folder.
+    """A Parquet or CSV table, a ``.npy`` array or a JSON value from a run's ``modelmap/`` folder.
 
     Parameters
     ----------
@@ -61,6 +62,8 @@ def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any
             return np.load(io.BytesIO(data), allow_pickle=False)
         if name.endswith(".csv"):
             return pd.read_csv(io.BytesIO(data))
+        if name.endswith(".json"):
+            return json.loads(data)
         return pd.read_parquet(io.BytesIO(data))
     except Exception as error:
         reason = redact(" ".join(str(error).split()))[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,7 +114,8 @@ class ServerStore:
         """Those of the runs that are active, by id; the others are left out."""
         where = [experiment.experiment_id for experiment in self.experiments()]
         found: dict[str, Run] = {}
-        ids = list(dict.fromkeys(run_ids))
+        # An id that is none comes from a table that someone wrote, and would end the filter.
+        ids = [of for of in dict.fromkeys(run_ids) if re.fullmatch(r"[\w-]+", str(of), re.ASCII)]
         for start in range(0, len(ids), IDS_A_SEARCH):
             listed = ", ".join(f"'{run_id}'" for run_id in ids[start : start + IDS_A_SEARCH])
             for run in self.search(where, f"attributes.run_id IN ({listed})"):

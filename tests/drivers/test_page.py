@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.page_cache import PageCache
+from mlflow_modelmap.drivers.page_gate import gate_payload
 from mlflow_modelmap.drivers.page_map import map_payload, members_payload, pair_payload
 from mlflow_modelmap.drivers.page_runs import head, list_experiments, list_runs, open_run
 from mlflow_modelmap.drivers.page_tables import lineage_payload, scale_payload
@@ -43,7 +47,7 @@ def payload(page: ServerStore, site: Site, name: str, cache: PageCache | None = 
 def test_experiments_are_listed_with_what_can_be_opened(page, site):
     told = list_experiments(page)
     kinds = {of["name"]: of["kinds"] for of in told["experiments"]}
-    expected = {"map": 3, "trajectory": 1, "monitor": 1, "scale": 1, "lineage": 1}
+    expected = {"map": 3, "trajectory": 1, "monitor": 1, "scale": 1, "lineage": 1, "gate": 1}
     assert kinds == {"family": expected, "scored only": {}, NASTY: {}}
     json.dumps(told, allow_nan=False)
 
@@ -51,7 +55,7 @@ def test_experiments_are_listed_with_what_can_be_opened(page, site):
 def test_an_experiments_runs_are_listed_without_deleted_and_unfinished_ones(page, site):
     told = list_runs(page, site.experiments["family"])
     listed = {run["run_id"] for run in told["runs"]}
-    for name in ("map", "trajectory", "scale", "lineage", "monitor", "damaged"):
+    for name in ("map", "trajectory", "scale", "lineage", "gate", "monitor", "damaged"):
         assert site.runs[name] in listed
     for name in ("deleted map", "unfinished", "in deleted", "member"):
         assert site.runs[name] not in listed
@@ -244,9 +248,98 @@ def test_scale_and_lineage(page, site):
     json.dumps([groups, rows], allow_nan=False)
 
 
-def test_points_that_do_not_fit_together_are_damage(store, tmp_path):
-    import pandas as pd
+def test_every_group_of_a_scale_is_given_with_its_spread(page, site):
+    opened = open_run(page, site.runs["scale"])
+    groups = scale_payload(page, opened, PageCache())["groups"]
+    table = pd.read_parquet(artifact(page, site, "scale", "pairs.parquet"))
+    for row in groups:
+        own = table[table["group"] == row["group"]]
+        assert row["n"] == len(own)
+        assert row["largest_se"] == own["se"].max() > 0
+        told = [pair["kl"] for pair in row["pairs"]]
+        assert told == sorted(told)
+        assert {told[0], told[-1]} == {own["kl"].min(), own["kl"].max()}
+        assert len(told) == min(len(own), 60)
+        if len(own) == 1:
+            assert (row["low"], row["high"]) == (None, None)
+        else:
+            assert (row["low"], row["high"]) == tuple(np.quantile(own["kl"], [0.25, 0.75]))
+            assert row["low"] <= row["median"] <= row["high"]
+    sizes = {row["n"] for row in groups}
+    assert 1 in sizes
+    assert max(sizes) > 60
 
+
+def test_a_gate_is_given_as_it_was_decided(page, site):
+    opened = open_run(page, site.runs["gate"])
+    told = gate_payload(page, opened, PageCache())
+    assert told["verdict"] == opened.run.data.tags["modelmap.gate"] == "fail"
+    assert told["paragraph"] == opened.run.data.tags["mlflow.note.content"]
+    written = json.loads(artifact(page, site, "gate", "decision.json").read_text())
+    assert [of["verdict"] for of in told["limits"]] == ["fail", "pass"]
+    for shown, of in zip(told["limits"], written["limits"], strict=True):
+        assert shown == of
+    candidate, reference = told["models"]
+    assert candidate["name"] == f"challenger {NASTY}"
+    assert (candidate["run_id"], reference["run_id"]) == (
+        site.runs["gate's candidate"],
+        site.runs["gate's reference"],
+    )
+    assert (candidate["experiment"], reference["experiment"]) == (
+        site.experiments[NASTY],
+        site.experiments["family"],
+    )
+    json.dumps(told, allow_nan=False)
+
+
+def test_a_gate_is_listed_with_its_verdict_and_both_models(page, site):
+    runs = list_runs(page, site.experiments["family"])["runs"]
+    (listed,) = [run for run in runs if run["kind"] == "gate"]
+    assert listed["verdict"] == "fail"
+    assert listed["note"] == f"challenger {NASTY} against champion, {NASTY}"
+    assert {run["verdict"] for run in runs if run["kind"] != "gate"} == {None}
+
+
+def test_a_gates_run_that_may_not_be_read_has_no_link_whoever_asked_before(site):
+    cache = PageCache()
+    everything = reads(site.store)
+    gate_payload(everything, open_run(everything, site.runs["gate"]), cache)
+    some = reads(site.store, lambda ids: [of for of in ids if of == site.experiments["family"]])
+    told = gate_payload(some, open_run(some, site.runs["gate"]), cache)
+    assert [of["experiment"] for of in told["models"]] == [None, site.experiments["family"]]
+    nobody = reads(site.store, lambda ids: [])
+    with pytest.raises(InputError, match="that you may read"):
+        open_run(nobody, site.runs["gate"])
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{", "its artifact modelmap/decision.json cannot be read"),
+        ('{"verdict": "pass"}', "does not fit together"),
+        ("[]", "does not fit together"),
+        ('{"verdict": "perhaps", "limits": []}', "does not fit together"),
+    ],
+)
+def test_a_damaged_decision_names_the_run(store, tmp_path, written, words):
+    (tmp_path / "decision.json").write_text(written)
+    client = MlflowClient(store)
+    where = client.create_experiment("gates", artifact_location=(tmp_path / "kept").as_uri())
+    tags = {"modelmap.schema": "1", "modelmap.kind": "gate"}
+    run_id = client.create_run(where, tags=tags).info.run_id
+    client.log_artifact(run_id, str(tmp_path / "decision.json"), "modelmap")
+    client.set_terminated(run_id)
+    page = reads(store)
+    with pytest.raises(TrackingError, match=rf"Run {run_id} is damaged: .*{words}"):
+        gate_payload(page, open_run(page, run_id), PageCache())
+
+
+def test_an_id_in_an_artifact_that_is_none_ends_no_filter(page, site):
+    gone = f"{site.runs['gone']}') OR ('1' = '1"
+    assert list(page.runs_by_id([gone, site.runs["member"], ""])) == [site.runs["member"]]
+
+
+def test_points_that_do_not_fit_together_are_damage(store, tmp_path):
     write_family(store)
     made = build_map(["test"])
     (path,) = tmp_path.rglob("nearest.parquet")
@@ -286,6 +379,11 @@ def test_the_cache_stays_within_its_bounds():
     make("huge", 50_000)
     make("huge", 50_000)
     assert made[-2:] == ["huge", "huge"]
+
+
+def artifact(page: ServerStore, site: Site, run: str, name: str) -> Path:
+    root = page.get_run(site.runs[run]).info.artifact_uri
+    return Path(urlsplit(root).path) / "modelmap" / name
 
 
 def load_map_in(site: Site, name: str):

@@ -315,10 +315,44 @@ def test_training_scale_and_lineage_are_shown(browser, server, site):
     opened(browser, server, run=site.runs["scale"])
     until(browser, lambda b: b.find_element("id", "scale").get_attribute("data-drawn"))
     assert "In the paper" in content(browser)
+    names = "return document.getElementById('scale').data.map((t) => t.name)"
+    assert {"middle half", "a pair", "median"} <= set(browser.execute_script(names))
+    labels = "return document.getElementById('scale').data[2].hovertext"
+    told = browser.execute_script(labels)
+    for words in ("middle half", "largest standard error of a pair"):
+        assert words in told[0]
+    assert "Largest standard error" in content(browser)
     opened(browser, server, run=site.runs["lineage"])
     below = browser.find_element("css selector", "#lineage ul").text
     assert "child" in below
     assert "KL to tiny seed 0 step 12000: " in below
+    assert complaints(browser) == []
+
+
+def test_a_gate_says_its_verdict_and_why(browser, server, site):
+    opened(browser, server, experiment=site.experiments["family"])
+    (listed,) = browser.find_elements("css selector", ".list .verdict")
+    assert listed.text == "✗ fail"
+    under = listed.find_element("xpath", "./..").text
+    assert f"challenger {NASTY} against champion" in under
+    opened(browser, server, run=site.runs["gate"])
+    for quantity in ("kl", "bits_per_byte_increase"):
+        assert browser.find_element("id", f"limit-{quantity}").get_attribute("data-drawn")
+    answer = api(server, "run", run_id=site.runs["gate"])["data"]
+    assert browser.find_element("id", "paragraph").text == answer["paragraph"]
+    shown = browser.execute_script("return document.getElementById('limit-kl').data[0].x")
+    assert shown == [answer["limits"][0]["low"], answer["limits"][0]["high"]]
+    verdicts = [of.text for of in browser.find_elements("css selector", "h2 .verdict, td .verdict")]
+    assert verdicts == ["✗ fail", "✗ fail", "✓ pass"]
+    for role, where in (("candidate", NASTY), ("reference", "family")):
+        link = browser.find_element("link text", f"the {role}'s run in MLflow").get_attribute(
+            "href"
+        )
+        run_id = site.runs[f"gate's {role}"]
+        assert link == f"{server}/#/experiments/{site.experiments[where]}/runs/{run_id}"
+    assert browser.find_elements("link text", "the run in MLflow")
+    strange = "return document.querySelectorAll('img[src=x], main script').length"
+    assert browser.execute_script(strange) == 0
     assert complaints(browser) == []
 
 
@@ -351,7 +385,7 @@ def test_what_is_not_there_is_said(browser, server, site):
 
 def test_it_fits_a_phone(browser, server, site):
     wide = "return [document.documentElement.scrollWidth, window.innerWidth]"
-    for name in ("map", "trajectory", "scale", "lineage"):
+    for name in ("map", "trajectory", "scale", "lineage", "gate"):
         opened(browser, server, (390, 844), run=site.runs[name])
         if name == "map":
             drawn(browser)

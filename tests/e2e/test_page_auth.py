@@ -131,7 +131,7 @@ def test_runs_and_pairs_of_other_experiments_are_not_there(server, site):
             assert status == 404, path
             assert "that you may read" in told["error"]
             assert list(told) == ["error"]
-    for name in ("trajectory", "scale", "lineage", "monitor", "deleted map", "unfinished"):
+    for name in ("trajectory", "scale", "lineage", "gate", "monitor", "deleted map", "unfinished"):
         status, told = get(server, BOB, "api/run", run_id=site.runs[name])
         assert (status, "that you may read" in told["error"]) == (404, True)
     url = f"{server}/modelmap/api/run?run_id={run}"
@@ -148,6 +148,12 @@ def test_a_member_in_an_experiment_one_may_not_read_has_no_link_and_no_tags(serv
     assert told["experiments"][0] == site.experiments["family"]
     told = get(server, ADMIN, "api/members", run_id=run)[1]
     assert told["experiments"][hidden] == site.experiments[NASTY]
+
+
+def test_a_gates_score_in_an_experiment_one_may_not_read_has_no_link(server, site):
+    for user, where in ((ADMIN, site.experiments[NASTY]), (ALICE, None), (ALICE, None)):
+        told = get(server, user, "api/run", run_id=site.runs["gate"])[1]["data"]["models"]
+        assert [of["experiment"] for of in told] == [where, site.experiments["family"]]
 
 
 def test_mlflow_keeps_its_own_rules(server, site):

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.drivers.page_cache import PageCache
+from mlflow_modelmap.drivers.page_gate import gate_payload
 from mlflow_modelmap.drivers.page_map import map_payload, members_payload, pair_payload
 from mlflow_modelmap.drivers.page_runs import head, list_experiments, list_runs, open_run
 from mlflow_modelmap.drivers.page_tables import lineage_payload, scale_payload
@@ -76,6 +77,8 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
             data = monitor_payload(store(), opened)
         elif above["kind"] == schema.KIND_SCALE:
             data = scale_payload(store(), opened, cache)
+        elif above["kind"] == schema.KIND_GATE:
+            data = gate_payload(store(), opened, cache)
         else:
             data = lineage_payload(store(), opened, cache)
         return {"head": above, "data": data}

@@ -6,8 +6,9 @@ const INK = "#222222", GRID = "#e9e9e9";
 export const {escape, short, withError} = MapWords;
 
 // Draw traces below a heading; the table beside each chart says the same to those who do not see it.
+// A figure and no image: the buttons of its bar are within.
 export async function chart(here, {id, label, traces, xaxis = {}, yaxis = {}, layout = {}, height = null}) {
-  const plot = el("div", {class: "chart", id, role: "img", "aria-label": label});
+  const plot = el("div", {class: "chart", id, role: "figure", "aria-label": label});
   if (height) plot.style.height = `${height}px`;
   here.append(plot);
   const plotly = await loadPlotly();

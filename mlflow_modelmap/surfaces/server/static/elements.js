@@ -32,6 +32,10 @@ export function notices(sentences) {
   return sentences.length ? el("ul", {class: "notices"}, sentences.map((text) => el("li", {}, text))) : null;
 }
 
+// What a gate decided; the sign says it to those who tell no colours apart.
+const SIGNS = {pass: "✓", fail: "✗", undecided: "?"};
+export const verdict = (of) => el("span", {class: `verdict ${of}`}, el("span", {"aria-hidden": "true"}, SIGNS[of], " "), of);
+
 export function announce(text) {
   document.getElementById("announce").textContent = text;
 }

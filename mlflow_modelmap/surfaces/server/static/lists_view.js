@@ -1,6 +1,6 @@
 // The lists: experiments with runs of mlflow-modelmap, and an experiment's maps and studies.
 import {ask} from "./api.js";
-import {day, el, sentence} from "./elements.js";
+import {day, el, sentence, verdict} from "./elements.js";
 import {link} from "./state.js";
 
 const counted = (kinds, titles) => Object.entries(titles).filter(([kind]) => kinds[kind])
@@ -26,7 +26,7 @@ export async function showExperiment(here, state) {
     const own = runs.filter((run) => run.kind === kind);
     if (!own.length) continue;
     here.append(el("h2", {}, title), el("ul", {class: "list"}, own.map((run) => el("li", {},
-      el("a", {href: link({run: run.run_id})}, run.name),
+      el("a", {href: link({run: run.run_id})}, run.name), run.verdict ? [" ", verdict(run.verdict)] : null,
       el("p", {class: "under"}, [run.note, day(run.start_time), run.status === "FINISHED" ? "" : run.status.toLowerCase()]
         .filter(Boolean).join(" · "))))));
   }

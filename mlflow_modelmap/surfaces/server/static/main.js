@@ -1,6 +1,7 @@
 // Which view the address asks for, and the way back from it.
 import {ask} from "./api.js";
 import {announce, el, mlflowRun, notices, problem} from "./elements.js";
+import {showGate} from "./gate_view.js";
 import {showLineage} from "./lineage_view.js";
 import {showExperiment, showExperiments} from "./lists_view.js";
 import {showMap} from "./map_page.js";
@@ -8,7 +9,7 @@ import {showScale} from "./scale_view.js";
 import {link, read} from "./state.js";
 import {showTraining} from "./training_view.js";
 
-const VIEWS = {map: showMap, trajectory: showTraining, monitor: showTraining, scale: showScale, lineage: showLineage};
+const VIEWS = {map: showMap, trajectory: showTraining, monitor: showTraining, scale: showScale, lineage: showLineage, gate: showGate};
 const content = document.getElementById("content");
 let turn = 0;
 

@@ -36,7 +36,7 @@ export async function showMap(here, {head, data, state}) {
   controls.querySelector("#three").disabled = !can3d;
   if (!can3d) controls.querySelector("label[for=three]").title = "This browser has no WebGL, which 3D needs.";
 
-  const plot = el("div", {id: "plot", role: "img", "aria-label":
+  const plot = el("div", {id: "plot", role: "figure", "aria-label":
     `Model map of ${data.names.length} points. The lists beside it and the table below it choose points without it.`});
   let view = null;
   const panel = pairPanel({run: head.run_id, data, onChange(pair) {

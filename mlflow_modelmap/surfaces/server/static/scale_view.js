@@ -1,36 +1,70 @@
-// The scale: medians of KL by setting, beside those of the paper.
-import {chart, escape, short} from "./charts.js";
+// The scale: KL by setting with the spread of its pairs, beside the medians of the paper.
+import {chart, escape, short, withError} from "./charts.js";
 import {el, table} from "./elements.js";
 
+const BLUE = "#0072b2", ORANGE = "#d55e00";
 const number = (value) => value === null ? "" : value === 0 ? "0" : value < 1e-3 || value >= 1e5 ? value.toExponential(2) : Number(value.toPrecision(3)).toString();
+const half = (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`;
+const median = (row) => row.n === 1 ? withError(row.median, row.largest_se || 0) : number(row.median);
 
 export async function showScale(here, {data}) {
   const groups = data.groups;
-  const names = groups.map((row) => escape(short(row.group, MapView.narrow() ? 16 : 40)));
-  const measured = groups.filter((row) => row.median > 0);
-  const places = (rows) => rows.map((row) => names[groups.indexOf(row)]);
-  const paper = groups.filter((row) => row.paper_median !== null);
+  const small = MapView.narrow();
+  const labels = groups.map((row) => escape(short(row.group, small ? 16 : 40)));
   await chart(here, {
-    id: "scale", label: "Median KL divergence by setting, beside the paper's; the table below holds the same.",
-    height: 120 + 34 * groups.length,
-    traces: [
-      {type: "scatter", mode: "markers", name: "here", x: measured.map((row) => row.median), y: places(measured),
-        marker: {size: 11, color: "#0072b2"}, hoverinfo: "text",
-        hovertext: measured.map((row) => `<b>${escape(row.group)}</b><br>median ${number(row.median)} bits/byte of ${row.n} pairs`)},
-      {type: "scatter", mode: "markers", name: "in the paper", x: paper.map((row) => row.paper_median), y: places(paper),
-        marker: {size: 11, color: "#d55e00", symbol: "diamond-open", line: {width: 2, color: "#d55e00"}}, hoverinfo: "text",
-        hovertext: paper.map((row) => `<b>${escape(row.group)}</b><br>in the paper: ${number(row.paper_median)} bits/byte`)},
-    ],
-    xaxis: {title: {text: "KL divergence (bits/byte)"}, type: "log", exponentformat: "power"},
-    yaxis: {type: "category", categoryorder: "array", categoryarray: [...names].reverse()},
+    id: "scale", label: "KL divergence by setting: median, middle half and pairs, beside the paper's median; the table below holds the same.",
+    height: (small ? 190 : 130) + 40 * groups.length, traces: traces(groups, small),
+    xaxis: {title: {text: small ? "KL (bits/byte)" : "KL divergence (bits/byte)"}, type: "log", exponentformat: "power"},
+    yaxis: {tickvals: groups.map((_, k) => k), ticktext: labels, range: [groups.length - 0.4, -0.6], fixedrange: true},
+    layout: small ? {legend: {orientation: "h", y: 1, yanchor: "bottom"}} : {},
   });
-  here.append(el("h2", {}, "All groups"), table("KL divergence by setting, bits per byte", [
-    {title: "Setting", of: (row) => row.group},
-    {title: "Median", number: true, of: (row) => number(row.median)},
-    {title: "In the paper", number: true, of: (row) => number(row.paper_median)},
-    {title: "Mean", number: true, of: (row) => number(row.mean)},
-    {title: "SD", number: true, of: (row) => number(row.sd)},
-    {title: "Pairs", number: true, of: (row) => String(row.n)},
-    {title: "What it is in the paper", name: true, of: (row) => row.meaning || ""},
-  ], groups));
+  const zeros = groups.filter((row) => !(row.median > 0)).map((row) => row.group);
+  here.append(
+    el("p", {class: "under"}, "Each faint mark is a pair of models; of a group of many, sixty at even ranks. "
+      + "The bar is the middle half of all pairs. Where there is one pair, the line is its KL ± standard error."
+      + (zeros.length ? ` A median of 0 has no place on a logarithmic axis: ${zeros.join(", ")}.` : "")),
+    el("h2", {}, "All groups"), table("KL divergence by setting, bits per byte", [
+      {title: "Setting", of: (row) => row.group},
+      {title: "Median", number: true, of: median},
+      {title: "Middle half", number: true, of: half},
+      {title: "Largest standard error", number: true, of: (row) => number(row.largest_se)},
+      {title: "In the paper", number: true, of: (row) => number(row.paper_median)},
+      {title: "Mean", number: true, of: (row) => number(row.mean)},
+      {title: "SD", number: true, of: (row) => number(row.sd)},
+      {title: "Pairs", number: true, of: (row) => String(row.n)},
+      {title: "What it is in the paper", name: true, of: (row) => row.meaning || ""},
+    ], groups));
+}
+
+function traces(groups, small) {
+  const most = small ? 24 : 60;
+  const at = (of) => ({x: of.map((point) => point.x), y: of.map((point) => point.y), hovertext: of.map((point) => point.told)});
+  const pairs = groups.flatMap((row, k) => row.pairs.filter((pair) => pair.kl > 0).map((pair, i) => ({
+    x: pair.kl, y: k + (row.n === 1 ? 0 : 0.4 * ((i * 0.618) % 1) - 0.2),
+    told: `<b>${escape(short(row.group, most))}</b><br>${escape(short(pair.point, most))}<br>${escape(short(pair.other, most))}`
+      + `<br>KL ${withError(pair.kl, pair.se || 0)} bits/byte`,
+  })));
+  const measured = groups.map((row, k) => ({row, x: row.median, y: k, told: told(row, most)})).filter(({x}) => x > 0);
+  const bars = measured.filter(({row}) => row.low > 0).flatMap(({row, y}) => [{x: row.low, y}, {x: row.high, y}, {x: null, y: null}]);
+  const paper = groups.map((row, k) => ({x: row.paper_median, y: k,
+    told: `<b>${escape(short(row.group, most))}</b><br>in the paper: ${number(row.paper_median)} bits/byte`})).filter(({x}) => x !== null);
+  const single = measured.map(({row}) => row.n === 1 ? row.largest_se || 0 : 0);
+  return [
+    {type: "scatter", mode: "lines", name: "middle half", ...at(bars), hoverinfo: "skip", line: {color: BLUE, width: 13}, opacity: 0.3},
+    {type: "scatter", mode: "markers", name: "a pair", ...at(pairs), hoverinfo: "text", marker: {size: 5, color: BLUE, opacity: 0.4}},
+    {type: "scatter", mode: "markers", name: "median", ...at(measured), hoverinfo: "text",
+      marker: {size: small ? 8 : 11, color: BLUE, line: {width: 1, color: "#ffffff"}},
+      // An error as large as the value would reach to 0, which has no place on the axis.
+      error_x: {type: "data", symmetric: false, array: single, arrayminus: single.map((se, i) => Math.min(se, 0.9 * measured[i].x)),
+        color: BLUE, thickness: 2, width: 5}},
+    {type: "scatter", mode: "markers", name: "the paper's median", ...at(paper), hoverinfo: "text",
+      marker: {size: 11, color: ORANGE, symbol: "diamond-open", line: {width: 2, color: ORANGE}}},
+  ];
+}
+
+function told(row, most) {
+  const name = `<b>${escape(short(row.group, most))}</b>`;
+  if (row.n === 1) return `${name}<br>KL ${median(row)} bits/byte<br>one pair`;
+  return `${name}<br>median ${median(row)} bits/byte of ${row.n} pairs<br>middle half ${half(row)}`
+    + `<br>largest standard error of a pair ${number(row.largest_se)}`;
 }
