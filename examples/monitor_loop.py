@@ -6,8 +6,7 @@ Needs mlflow-modelmap and a model small enough to train here; without --train it
 documentation that ships with Python. Every few steps the monitor scores 200 held-out texts and logs
 into the active run how far the model moved; `record` also returns it, so that the loop can act on
 it: this one stops when the model is farther from the base model than --max-kl. Each start is a
-training of its own; the base model is scored only once. About 6 minutes for 100 steps of 70M on two
-cores.
+training of its own; the base model is scored only once.
 """
 
 import argparse

@@ -6,7 +6,7 @@ Needs mlflow-modelmap and a model small enough to train here; without --train it
 documentation that ships with Python. At each save the callback scores 200 held-out texts and logs,
 into the run that the Trainer logs its losses to, the KL divergence (bits/byte) from the checkpoint
 before and from the base model, and whether a checkpoint breaks continuity. Stopped and started
-again, training and run go on where they were. About 6 minutes for 100 steps of 70M on two cores.
+again, training and run go on where they were.
 """
 
 import argparse

@@ -7,7 +7,7 @@ Python, with MLflow's usual `log_model`; a tag `base_model` on each version name
 lineage study then scores the versions and says how far each is from its parent, and whether that
 parent is the nearest model of the registry; the result is a run "lineage" with a tree, and tags on
 the versions. With models in a registry already, its last part is all that is needed. Started again,
-nothing is trained or scored twice. Needs mlflow-modelmap; about 8 minutes for 70M on two cores.
+nothing is trained or scored twice. Needs mlflow-modelmap.
 """
 
 import argparse
