@@ -34,8 +34,11 @@ async function show() {
       trail(["Experiments"]);
     }
   } catch (error) {
+    if (!here.querySelector("h1")) {
+      here.append(el("h1", {}, "Not shown"));
+      if (mine === turn) trail(["Experiments", "./"], ["Not shown"]);
+    }
     here.append(problem(error));
-    if (mine === turn && !here.querySelector("h1")) trail(["Experiments", "./"], ["Not shown"]);
   }
   if (mine !== turn) return;
   content.removeAttribute("aria-busy");
