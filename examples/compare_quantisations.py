@@ -5,7 +5,7 @@
 Needs mlflow-modelmap[quantization]; bitsandbytes quantises on CPU too. Scores the model in float32,
 int8, nf4 and fp4, one MLflow run each, prints for each copy the KL divergence (bits/byte) from the
 original with its standard error and in words, and logs a run "quantization" with the figures. What
-is scored already is not scored again. About 4 minutes for a model of 70M on two cores.
+is scored already is not scored again.
 """
 
 import argparse
