@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from torch import distributed
+
 from mlflow_modelmap import ModelMapCallback
 from tests.training import losses, monitoring_texts, trainer
 
@@ -17,3 +19,6 @@ if __name__ == "__main__":
     trained.train()
     rank = int(os.environ["RANK"])
     (Path(output) / f"losses-{rank}.json").write_text(json.dumps(losses(trained)))
+    # A process that leaves while another still talks to it would end in an abort.
+    distributed.barrier()
+    distributed.destroy_process_group()

@@ -56,4 +56,5 @@ if __name__ == "__main__":
             save(model, plain, output / "out" / f"checkpoint-{step}")
             callback.on_save(arguments, state, control, model=model)
     callback.on_train_end(arguments, state, control, model=model)
+    distributed.barrier()
     distributed.destroy_process_group()
