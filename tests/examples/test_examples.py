@@ -56,6 +56,7 @@ def run(store, tmp_path):
         **os.environ,
         "HF_HUB_OFFLINE": "1",
         "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",  # tiny models gain nothing by more
         "TMPDIR": str(tmp_path),
         "PYTHONHASHSEED": "0",
     }
@@ -135,13 +136,12 @@ def test_a_trainer_is_monitored_and_goes_on_in_its_run(run, model, text_file, al
     for name, values in whole.items():
         np.testing.assert_array_equal(again[name], values, err_msg=name)
 
-    # Nothing is left to do; then there is.
-    for steps, expected in ((12, [0, 4, 8, 12]), (16, [0, 4, 8, 12, 16])):
-        run("monitor_trainer.py", *asked, "--steps", steps)
-        assert {r.info.run_id for r in all_runs()} == {training.info.run_id, base.info.run_id}
-        logged = [step for step, _ in history(training, "modelmap/kl_reference")]
-        assert logged == list(index_of(training).index) == expected
-        assert not (tmp_path / "fine-tuned" / "checkpoint-13").exists()
+    # Nothing is left to do.
+    run("monitor_trainer.py", *asked, "--steps", 12)
+    assert {r.info.run_id for r in all_runs()} == {training.info.run_id, base.info.run_id}
+    logged = [step for step, _ in history(training, "modelmap/kl_reference")]
+    assert logged == list(index_of(training).index) == [0, 4, 8, 12]
+    assert not (tmp_path / "fine-tuned" / "checkpoint-13").exists()
 
 
 @pytest.mark.slow
