@@ -12,52 +12,30 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests.chromium import MISSING, chromium
+from tests.serving import serving
+
 CLOCK = Path(__file__).with_name("page_clock.js")
 FIRST, LATER = "the first of a server", "later"
 
 
-def browser_of() -> Callable[[], Any] | None:
-    """Opens a browser that has nothing kept; None where this machine has none."""
-    try:
-        from selenium import webdriver
-    except ImportError:
-        return None
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not binary or not driver:
-        return None
-
-    def start() -> Any:
-        options = webdriver.ChromeOptions()
-        options.binary_location = binary
-        for argument in (
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--enable-unsafe-swiftshader",
-            "--disable-background-networking",
-            "--window-size=1280,900",
-        ):
-            options.add_argument(argument)
-        chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-        chrome.set_script_timeout(120)
-        chrome.execute_cdp_cmd(
-            "Page.addScriptToEvaluateOnNewDocument", {"source": CLOCK.read_text("utf-8")}
-        )
-        return chrome
-
-    return start
+def fresh() -> Any | None:
+    """A browser that has nothing kept, with the clock in every page; None where there is none."""
+    chrome = chromium()
+    if chrome is not None:
+        chrome.set_window_size(1280, 900)
+        clock = {"source": CLOCK.read_text("utf-8")}
+        chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", clock)
+    return chrome
 
 
 def opened(chrome: Any, address: str, mark: str) -> dict[str, float]:
@@ -93,11 +71,10 @@ def panned(chrome: Any) -> list[float]:
     return frames
 
 
-def measure(
-    start: Callable[[], Any], address: str, mark: str, points: int, spent: dict[str, list[float]]
-) -> dict[str, int]:
+def measure(address: str, mark: str, points: int, spent: dict[str, list[float]]) -> dict[str, int]:
     """One round on one page, in a browser that has nothing kept; bytes that came, by file."""
-    chrome = start()
+    chrome = fresh()
+    assert chrome is not None
     try:
         for when in ("the first time", "again"):
             marks = opened(chrome, address, mark)
@@ -142,17 +119,14 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    start = browser_of()
-    if start is None:
-        print(
-            "The page was not measured: there is no Chromium with chromedriver and selenium here; "
-            "install them (on Debian: apt-get install chromium chromium-driver)."
-        )
+    chrome = fresh()
+    if chrome is None:
+        print(f"The page was not measured: {MISSING}.")
         return
+    chrome.quit()
     from map import write_runs
 
     from mlflow_modelmap import build_map
-    from tests.serving import serving
 
     served: dict[str, list[float]] = defaultdict(list)
     alone: dict[str, list[float]] = defaultdict(list)
@@ -166,8 +140,8 @@ def main() -> None:
         with serving(folder, "--app-name", "modelmap", "--workers", "1") as server:
             address = f"{server}/modelmap/?run={made.run_id}"
             for _ in range(given.rounds):
-                sent = measure(start, address, "members", given.points, served)
-                measure(start, (own / "map.html").as_uri(), "drawn", given.points, alone)
+                sent = measure(address, "members", given.points, served)
+                measure((own / "map.html").as_uri(), "drawn", given.points, alone)
         page = (own / "map.html").stat().st_size
     print(f"{given.points:,} points, {os.cpu_count()} cores, load {load:.1f} before")
     print(f"{'page':>8}  {'map.html':>8}  {'ratio':>5}  ms, median of {given.rounds} rounds")
