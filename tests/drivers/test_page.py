@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.page_cache import PageCache
-from mlflow_modelmap.drivers.page_gate import gate_payload
 from mlflow_modelmap.drivers.page_map import map_payload, members_payload, pair_payload
 from mlflow_modelmap.drivers.page_runs import head, list_experiments, list_runs, open_run
 from mlflow_modelmap.drivers.page_tables import lineage_payload, scale_payload
@@ -268,70 +267,6 @@ def test_every_group_of_a_scale_is_given_with_its_spread(page, site):
     sizes = {row["n"] for row in groups}
     assert 1 in sizes
     assert max(sizes) > 60
-
-
-def test_a_gate_is_given_as_it_was_decided(page, site):
-    opened = open_run(page, site.runs["gate"])
-    told = gate_payload(page, opened, PageCache())
-    assert told["verdict"] == opened.run.data.tags["modelmap.gate"] == "fail"
-    assert told["paragraph"] == opened.run.data.tags["mlflow.note.content"]
-    written = json.loads(artifact(page, site, "gate", "decision.json").read_text())
-    assert [of["verdict"] for of in told["limits"]] == ["fail", "pass"]
-    for shown, of in zip(told["limits"], written["limits"], strict=True):
-        assert shown == of
-    candidate, reference = told["models"]
-    assert candidate["name"] == f"challenger {NASTY}"
-    assert (candidate["run_id"], reference["run_id"]) == (
-        site.runs["gate's candidate"],
-        site.runs["gate's reference"],
-    )
-    assert (candidate["experiment"], reference["experiment"]) == (
-        site.experiments[NASTY],
-        site.experiments["family"],
-    )
-    json.dumps(told, allow_nan=False)
-
-
-def test_a_gate_is_listed_with_its_verdict_and_both_models(page, site):
-    runs = list_runs(page, site.experiments["family"])["runs"]
-    (listed,) = [run for run in runs if run["kind"] == "gate"]
-    assert listed["verdict"] == "fail"
-    assert listed["note"] == f"challenger {NASTY} against champion, {NASTY}"
-    assert {run["verdict"] for run in runs if run["kind"] != "gate"} == {None}
-
-
-def test_a_gates_run_that_may_not_be_read_has_no_link_whoever_asked_before(site):
-    cache = PageCache()
-    everything = reads(site.store)
-    gate_payload(everything, open_run(everything, site.runs["gate"]), cache)
-    some = reads(site.store, lambda ids: [of for of in ids if of == site.experiments["family"]])
-    told = gate_payload(some, open_run(some, site.runs["gate"]), cache)
-    assert [of["experiment"] for of in told["models"]] == [None, site.experiments["family"]]
-    nobody = reads(site.store, lambda ids: [])
-    with pytest.raises(InputError, match="that you may read"):
-        open_run(nobody, site.runs["gate"])
-
-
-@pytest.mark.parametrize(
-    ("written", "words"),
-    [
-        ("{", "its artifact modelmap/decision.json cannot be read"),
-        ('{"verdict": "pass"}', "does not fit together"),
-        ("[]", "does not fit together"),
-        ('{"verdict": "perhaps", "limits": []}', "does not fit together"),
-    ],
-)
-def test_a_damaged_decision_names_the_run(store, tmp_path, written, words):
-    (tmp_path / "decision.json").write_text(written)
-    client = MlflowClient(store)
-    where = client.create_experiment("gates", artifact_location=(tmp_path / "kept").as_uri())
-    tags = {"modelmap.schema": "1", "modelmap.kind": "gate"}
-    run_id = client.create_run(where, tags=tags).info.run_id
-    client.log_artifact(run_id, str(tmp_path / "decision.json"), "modelmap")
-    client.set_terminated(run_id)
-    page = reads(store)
-    with pytest.raises(TrackingError, match=rf"Run {run_id} is damaged: .*{words}"):
-        gate_payload(page, open_run(page, run_id), PageCache())
 
 
 def test_an_id_in_an_artifact_that_is_none_ends_no_filter(page, site):
