@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.monitored_training import MonitoredTraining, Recorded, log
@@ -20,10 +20,13 @@ from mlflow_modelmap.numerics.trajectories import warm_up_of
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.monitor_run import open_monitor_run
+from mlflow_modelmap.tracking.monitor_run import MonitorRun, open_monitor_run
 from mlflow_modelmap.tracking.redact import redact
 from mlflow_modelmap.tracking.store import briefly, check_reachable, quiet
 from mlflow_modelmap.tracking.text_dataset import TextSetDataset, TextSetSource
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.tokenize import TokenizedTexts
 
 FIRST = "first"
 """The reference that is the training's own first recorded checkpoint."""
@@ -273,16 +276,11 @@ class Monitor:
             },
             **self._where,
         )
-        asked = {name: getattr(self.settings, name) for name in _SETTINGS}
-        run.log_settings(asked, {"texts": len(self.texts), "mlflow_modelmap": __version__})
-        warm_up = warm_up_of(total_steps or 0) if self.warm_up is None else self.warm_up
-        trajectory = RunningTrajectory(
-            tokens.bytes, self.texts.weight_array, warm_up=warm_up, window=self.window
-        )
-        before = run.vectors()
-        for step, values in zip(run.steps, [] if before is None else before.values, strict=True):
-            trajectory.add(step, values)
-        training = MonitoredTraining(run, tokens, trajectory, from_first=self.reference == FIRST)
+        try:
+            training = self._taken_up(run, tokens, total_steps)
+        except BaseException:
+            run.end("FAILED")
+            raise
         self._training = training  # from here on a failure is said on the run
         atexit.register(self._at_exit)
         if self.reference not in (None, FIRST):
@@ -298,3 +296,18 @@ class Monitor:
                 FEW_TEXTS,
             )
         return training
+
+    def _taken_up(
+        self, run: MonitorRun, tokens: TokenizedTexts, total_steps: int | None
+    ) -> MonitoredTraining:
+        """The training with what its run holds already."""
+        asked = {name: getattr(self.settings, name) for name in _SETTINGS}
+        run.log_settings(asked, {"texts": len(self.texts), "mlflow_modelmap": __version__})
+        warm_up = warm_up_of(total_steps or 0) if self.warm_up is None else self.warm_up
+        trajectory = RunningTrajectory(
+            tokens.bytes, self.texts.weight_array, warm_up=warm_up, window=self.window
+        )
+        before = run.vectors()
+        for step, values in zip(run.steps, [] if before is None else before.values, strict=True):
+            trajectory.add(step, values)
+        return MonitoredTraining(run, tokens, trajectory, from_first=self.reference == FIRST)

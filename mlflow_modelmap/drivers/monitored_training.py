@@ -93,6 +93,7 @@ class MonitoredTraining:
     began: float = field(default_factory=time.perf_counter)
     _last_end: float = field(default_factory=time.perf_counter)
     _said: set[str] = field(default_factory=set)
+    _diverged: dict[int, str] = field(default_factory=dict)
     _tagged: str = ""
 
     def record(
@@ -106,8 +107,9 @@ class MonitoredTraining:
             return None
         if steps and step < steps[-1]:
             self._say_once(
+                "before",
                 f"Step {step} is before step {steps[-1]}, which is recorded already; recording "
-                "goes on after it."
+                "goes on after it.",
             )
             return None
         try:
@@ -115,10 +117,14 @@ class MonitoredTraining:
         except ScoringError as error:
             if not error.not_finite:
                 raise
-            self._diverged(step, error)
+            # It is the training's trouble, and is said of it.
+            self._say_once("diverged", f"Step {step} (or more) cannot be recorded: {error}")
+            self._diverged[step] = f"not finite: {error}"
+            self.run.run.log(metrics={"modelmap/anomaly": 1.0}, step=step)
+            self._tag(self._anomalies() | self._diverged)
             return None
         measured = self._measured(step, result)
-        anomalies = self._anomalies()
+        anomalies = self._anomalies() | self._diverged
         row: dict[str, Any] = {"step": step, "model": saved, **measured}
         if step in anomalies or self._judged > FEWEST_INTERVALS:
             row["anomaly"] = float(step in anomalies)
@@ -129,7 +135,9 @@ class MonitoredTraining:
             facts = {k: v for k, v in result.provenance.items() if k not in _MEASURED and v != ""}
             self.run.log_settings({}, facts)
         self.run.add(result, row)
-        self._tell(anomalies, step)
+        if step in anomalies:
+            log.warning("Step %d breaks continuity: %s.", step, anomalies[step])
+        self._tag(anomalies)
         self._last_end = time.perf_counter()
         self.seconds += self._last_end - started
         return Recorded(
@@ -192,26 +200,14 @@ class MonitoredTraining:
             for row in self.trajectory.anomalies().itertuples()
         }
 
-    def _tell(self, known: dict[int, str], step: int) -> None:
-        """Tag the run with its anomalies, and warn of a new one."""
-        if step in known:
-            log.warning("Step %d breaks continuity: %s.", step, known[step])
-        written = "; ".join(f"step {at}: {words}" for at, words in known.items())
+    def _tag(self, known: dict[int, str]) -> None:
+        """Say on the run which steps break continuity."""
+        written = "; ".join(f"step {at}: {known[at]}" for at in sorted(known))
         if written != self._tagged:
             self.run.run.log(tags={schema.TAG_ANOMALY: written})
             self._tagged = written
 
-    def _diverged(self, step: int, error: ScoringError) -> None:
-        """A model without finite values is the training's trouble, and is said of it."""
-        self._say_once(f"Step {step} and perhaps later ones cannot be recorded: {error}")
-        self.run.run.log(
-            metrics={"modelmap/anomaly": 1.0},
-            tags={schema.TAG_ANOMALY: f"step {step}: not finite: {error}"},
-            step=step,
-        )
-
-    def _say_once(self, text: str) -> None:
-        kind = text.partition(" ")[0]
-        if kind not in self._said:
+    def _say_once(self, what: str, text: str) -> None:
+        if what not in self._said:
             log.warning(text)
-            self._said.add(kind)
+            self._said.add(what)

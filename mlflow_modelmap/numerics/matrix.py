@@ -108,11 +108,13 @@ def double_centre(values: np.ndarray, shares: np.ndarray | None = None) -> np.nd
 
     With `shares`, shape (N,), the means over texts are weighted.
     """
-    if shares is None:
-        rows = values - values.mean(axis=1, keepdims=True)
-    else:
-        rows = values - (values @ shares)[:, None]
+    rows = _over_texts(values, shares)
     return rows - rows.mean(axis=0, keepdims=True)
+
+
+def _over_texts(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
+    mean = values.mean(axis=1) if shares is None else values @ shares
+    return values - mean[:, None]
 
 
 def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
@@ -124,13 +126,23 @@ def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
         Divided by sqrt(2 N B ln 2) (paper, Section 2). With weights, 1 / N is each text's share
         of them, so that a squared distance is the weighted variance over 2 B ln 2.
     """
-    _, texts = matrix.values.shape
-    values, shares = np.asarray(matrix.values, dtype=np.float64), matrix.shares
-    if shares is None:
-        return double_centre(values) / np.sqrt(2.0 * texts * matrix.mean_bytes * np.log(2.0))
-    q = double_centre(values, shares)
-    q *= np.sqrt(shares / (2.0 * matrix.mean_bytes * np.log(2.0)))
-    return q
+    values = np.asarray(matrix.values, dtype=np.float64)
+    return _scaled(double_centre(values, matrix.shares), matrix)
+
+
+def text_centred(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Q before its columns are centred, shape (K, N): each row depends on its own point alone."""
+    values = np.asarray(matrix.values, dtype=np.float64)
+    return _scaled(_over_texts(values, matrix.shares), matrix)
+
+
+def _scaled(centred: np.ndarray, matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Turn centred nats into coordinates, in place."""
+    if matrix.shares is None:
+        centred /= np.sqrt(2.0 * centred.shape[1] * matrix.mean_bytes * np.log(2.0))
+    else:
+        centred *= np.sqrt(matrix.shares / (2.0 * matrix.mean_bytes * np.log(2.0)))
+    return centred
 
 
 def exponential(q: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.anomalies import ANOMALY_COLUMNS, checkpoint_anomalies
 from mlflow_modelmap.numerics.diffusion import FEWEST, Exponent, exponent_of_coordinates
 from mlflow_modelmap.numerics.divergence import kl_pairs
-from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates, shares_of
+from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, shares_of, text_centred
 
 WINDOW = 10
 """Checkpoints after t0 over which the running exponent is fitted, as in the paper."""
@@ -96,7 +96,6 @@ class RunningTrajectory:
                 "in order of step."
             )
         values = np.asarray(log_likelihoods, dtype=np.float64)[None]
-        # A single row is centred over texts only, and differences need no more.
         matrix = LogLikelihoodMatrix(values, (f"step {step}",), self.text_bytes, self.weights)
         n = len(self)
         if n == len(self._q):  # room for as many again
@@ -104,7 +103,7 @@ class RunningTrajectory:
             table = np.zeros((len(self._q), len(self._q)))
             table[:n, :n] = self._table[:n, :n]
             self._table = table
-        self._q[n] = _centred_over_texts(matrix, self.shares)
+        self._q[n] = text_centred(matrix)[0]  # differences of rows need no more
         self.steps.append(int(step))
         if n:
             kl, _ = kl_pairs(self._q[: n + 1], np.full(n, n), np.arange(n), self.shares)
@@ -154,15 +153,3 @@ class RunningTrajectory:
         if len(self) < 2:
             return pd.DataFrame(columns=list(ANOMALY_COLUMNS))
         return checkpoint_anomalies(self.steps, self.table, self.warm_up)
-
-
-def _centred_over_texts(matrix: LogLikelihoodMatrix, shares: np.ndarray | None) -> np.ndarray:
-    """One row of Q before the columns are centred, shape (N,)."""
-    zero = LogLikelihoodMatrix(
-        np.vstack([matrix.values, np.zeros_like(matrix.values)]),
-        (*matrix.points, "origin"),
-        matrix.text_bytes,
-        matrix.weights,
-    )
-    first, second = coordinates(zero)
-    return first - second

@@ -211,6 +211,17 @@ def test_runs_that_hold_something_else_or_other_texts_are_refused(store, start, 
         Monitor(texts, tokenizer=tokenizer, run_id=run_id, raise_errors=True).start(model)
 
 
+def test_a_run_made_for_a_training_that_cannot_be_taken_up_is_ended(
+    store, start, texts, monkeypatch, all_runs
+):
+    monkeypatch.setattr("mlflow_modelmap.tracking.monitor_run.MonitorRun.log_settings", _killed)
+    monitor = Monitor(texts, tokenizer=tokenizer_of(start), name="line")
+    with pytest.raises(KeyboardInterrupt):
+        monitor.start(model_of(start))
+    (run,) = all_runs()
+    assert (run.info.run_name, run.info.status) == ("line", "FAILED")
+
+
 def test_a_step_before_the_last_one_is_passed_over(store, start, texts, caplog):
     model, tokenizer = model_of(start), tokenizer_of(start)
     with Monitor(texts, tokenizer=tokenizer) as monitor:
@@ -218,7 +229,11 @@ def test_a_step_before_the_last_one_is_passed_over(store, start, texts, caplog):
         assert monitor.record(model, 5) is None
         assert monitor.record(model, 6) is None
         assert monitor.record(model, 11) is not None
+        with torch.no_grad():
+            model.get_output_embeddings().weight.fill_(float("nan"))
+        assert monitor.record(model, 12) is None
     assert sum("is before step 10" in record.message for record in caplog.records) == 1
+    assert sum("not finite" in record.message for record in caplog.records) == 1
 
 
 def test_a_text_longer_than_the_model_is_named_before_any_scoring(store, start, texts):
