@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mlflow_modelmap.numerics.divergence import kl_matrix, kl_with_standard_error
+from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_with_standard_error
 
 
 def pair_loop(q: np.ndarray, *, errors: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -17,9 +17,9 @@ import time
 import mlflow
 import numpy as np
 
-from mlflow_modelmap.numerics.divergence import kl_matrix, kl_with_standard_error
-from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix, coordinates
-from mlflow_modelmap.numerics.resampling import (
+from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_with_standard_error
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.preprocessing.resampling import (
     METHODS,
     Method,
     draw,
@@ -27,10 +27,10 @@ from mlflow_modelmap.numerics.resampling import (
     inclusion_probabilities,
     variance_ratio,
 )
-from mlflow_modelmap.tracking.read_runs import ScoreRun, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
 
 
-def halves(points: list[ScoreRun]) -> tuple[np.ndarray, np.ndarray]:
+def halves(points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
     labels = [point.trajectory or point.name for point in points]
     order = {label: k for k, label in enumerate(sorted(set(labels)))}
     first = np.array([order[label] % 2 == 0 for label in labels])

@@ -37,7 +37,7 @@ def make_families(
     """Train everything: parent and kind of each child, by name, and (merge, parent, parent)."""
     from training import encode, train, train_tokenizer
 
-    from mlflow_modelmap.texts.python_docs import python_docs_corpus
+    from mlflow_modelmap.texts.sources.python_docs import python_docs_corpus
 
     documents = python_docs_corpus()
     tokenizer = folder / "tokenizer"
@@ -123,11 +123,11 @@ def change(sources: list[Path], target: Path, of) -> None:
 
 def score_all(folder: Path, names: list[str]):
     """The matrix of all models on held-out documentation."""
-    from mlflow_modelmap.numerics.matrix import LogLikelihoodMatrix
-    from mlflow_modelmap.scoring.hub import local_files
-    from mlflow_modelmap.scoring.score_texts import score_texts
+    from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+    from mlflow_modelmap.scoring.engine.score_texts import score_texts
+    from mlflow_modelmap.scoring.model.hub import local_files
     from mlflow_modelmap.scoring.settings import ScoringSettings
-    from mlflow_modelmap.texts.python_docs import python_docs
+    from mlflow_modelmap.texts.sources.python_docs import python_docs
 
     texts = python_docs()
     settings = ScoringSettings(precision="float32", device="cpu")
@@ -139,15 +139,15 @@ def score_all(folder: Path, names: list[str]):
 
 def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None:
     """Print how the claims fare, on all texts and on fewer."""
-    from mlflow_modelmap.drivers.lineage_table import AGREES, CLOSE, NEARER, verdict
-    from mlflow_modelmap.numerics.divergence import kl_with_standard_error
-    from mlflow_modelmap.numerics.lineage import lineage, nearest_candidates
-    from mlflow_modelmap.numerics.matrix import coordinates
-    from mlflow_modelmap.numerics.measured_tree import (
+    from mlflow_modelmap.drivers.lineage.table import AGREES, CLOSE, NEARER, verdict
+    from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+    from mlflow_modelmap.numerics.lineage.claimed_graph import lineage, nearest_candidates
+    from mlflow_modelmap.numerics.lineage.measured_tree import (
         compare_trees,
         minimum_spanning_tree,
         neighbour_joining,
     )
+    from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
 
     names = list(matrix.points)
     merged = {name: tuple(parents) for name, *parents in merges}

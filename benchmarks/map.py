@@ -104,10 +104,10 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=1018)
     parser.add_argument("--texts", type=int, default=10_000)
     given = parser.parse_args()
-    from mlflow_modelmap.drivers import map as driver
-    from mlflow_modelmap.drivers import map_pictures
-    from mlflow_modelmap.tracking import map_run
-    from mlflow_modelmap.tracking.open_run import OpenRun
+    from mlflow_modelmap.drivers.map import pictures as map_pictures
+    from mlflow_modelmap.drivers.map.build_map import build_map as driver
+    from mlflow_modelmap.tracking.runs import study_run as map_run
+    from mlflow_modelmap.tracking.runs.open_run import OpenRun
 
     clock = Clock()
     for module, name, part in (

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlflow_modelmap.scoring.score_texts import score_model
+from mlflow_modelmap.scoring.engine.score_texts import score_model
 from mlflow_modelmap.scoring.settings import ScoringSettings
-from mlflow_modelmap.scoring.tokenize import TokenizedTexts
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 VOCABULARY = 50_304
 MEAN_TOKENS, SD_TOKENS, BYTES = 354, 60, 1024

@@ -64,7 +64,7 @@ def plain(folders: list[str]) -> dict[str, float]:
 
 def streamed(folders: list[str]) -> dict[str, float]:
     """This package's way."""
-    from mlflow_modelmap.scoring.weights import squared_distances
+    from mlflow_modelmap.scoring.weights.squared_distances import squared_distances
 
     squared = squared_distances(folders).squared
     return {f"{i}-{j}": squared[i, j] for i, j in combinations(range(len(folders)), 2)}
@@ -94,7 +94,10 @@ def main() -> None:
     if asked.way:
         # Imports are no part of the work; each way has its own.
         importlib.import_module(
-            {"plain": "transformers", "streamed": "mlflow_modelmap.scoring.weights"}[asked.way]
+            {
+                "plain": "transformers",
+                "streamed": "mlflow_modelmap.scoring.weights.squared_distances",
+            }[asked.way]
         )
         before, begun = peak_memory(), time.perf_counter()
         found = {"plain": plain, "streamed": streamed}[asked.way](asked.folders)

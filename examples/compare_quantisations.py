@@ -13,8 +13,8 @@ import argparse
 import mlflow
 
 from mlflow_modelmap import score, study_quantization
-from mlflow_modelmap.numerics.paper_scale import in_words
-from mlflow_modelmap.numerics.with_error import with_error
+from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.words.value_and_error import with_error
 
 PRECISIONS = ("float32", "int8", "nf4", "fp4")  # the first one is the original
 

@@ -24,8 +24,8 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from mlflow_modelmap import ModelMapCallback, read_texts
-from mlflow_modelmap.numerics.with_error import with_error
-from mlflow_modelmap.texts.python_docs import python_docs_corpus
+from mlflow_modelmap.texts.sources.python_docs import python_docs_corpus
+from mlflow_modelmap.words.value_and_error import with_error
 
 LENGTH = 128  # tokens in a block of training text
 

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap import ModelMapError, load_trajectory
-from mlflow_modelmap.drivers.trajectory import TrajectoryStudy
-from mlflow_modelmap.numerics.pair_groups import EARLY, LATER, SEED, SIZE, pair_groups
+from mlflow_modelmap.drivers.trajectory.trajectory import TrajectoryStudy
+from mlflow_modelmap.numerics.scale.pair_groups import EARLY, LATER, SEED, SIZE, pair_groups
 
 # size: c_w, c_q, alpha, c_exp(q)
 TABLE_1 = {

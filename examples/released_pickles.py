@@ -31,8 +31,8 @@ import pandas as pd
 
 from mlflow_modelmap import ModelMapError, TextSet, read_texts
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.tracking.map_run import write_map_run
-from mlflow_modelmap.tracking.store import check_reachable, experiment_id, quiet
+from mlflow_modelmap.tracking.runs.study_run import write_study
+from mlflow_modelmap.tracking.store.client import check_reachable, experiment_id, quiet
 
 EXPERIMENT = "pythia-released"
 ORIGINAL_SEED = "1234"
@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         mlflow.set_tracking_uri(given.tracking_uri)
     if given.what == "weights":
         table = weight_table(read_pickle(given.pickle))
-        run_id = write_map_run(
+        run_id = write_study(
             "weights",
             tables={"weight_distances": table},
             name="released weight distances",

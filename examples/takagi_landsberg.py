@@ -19,7 +19,7 @@ import argparse
 
 import numpy as np
 
-from mlflow_modelmap.numerics.diffusion import (
+from mlflow_modelmap.numerics.diffusion.exponents import (
     Interval,
     effective_dimension,
     exponent_of_coordinates,

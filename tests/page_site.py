@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
 from mlflow_modelmap import ModelMap, TextSet, build_map, build_scale, lineage, trajectory
-from mlflow_modelmap.drivers.gate import gate
-from mlflow_modelmap.tracking.map_run import square_table, write_map_run
+from mlflow_modelmap.drivers.gate.gate import gate
+from mlflow_modelmap.tracking.runs.study_run import square_table, write_study
 from tests.scored import made_up, write_family, write_score
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -93,7 +93,7 @@ def _copy(made: ModelMap, name: str, experiment: str) -> str:
         "kl_standard_error": square_table(made.kl.columns, made.kl_standard_error.to_numpy()),
         "nearest": made.nearest,
     }
-    return write_map_run("map", tables=tables, name=name, experiment=experiment)
+    return write_study("map", tables=tables, name=name, experiment=experiment)
 
 
 def _artifacts(client: MlflowClient, run_id: str) -> Path:

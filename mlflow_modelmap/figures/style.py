@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+from mlflow_modelmap.words.natural_order import natural
 
 KL_LABEL = "KL divergence (bits/byte)"
 BITS_PER_BYTE_LABEL = "bits per byte"
@@ -81,7 +82,7 @@ def groups(labels: Iterable[Any]) -> list[str]:
     """The distinct labels as text, sorted as people count (410m before 1b is up to the names);
     missing ones are left out."""
     found = {str(label) for label in labels if is_group(label)}
-    return sorted(found, key=_natural)
+    return sorted(found, key=natural)
 
 
 def is_group(label: Any) -> bool:
@@ -240,12 +241,3 @@ def _missing(value: Any) -> bool:
         return bool(np.isnan(float(value)))
     except (TypeError, ValueError):
         return True
-
-
-def _natural(name: Hashable) -> tuple[Any, ...]:
-    """Sort key that reads digits as numbers: step2 before step10."""
-    return tuple(
-        (0, float(part), "") if part.isdigit() else (1, 0.0, part)
-        for part in re.split(r"(\d+)", str(name).lower())
-        if part
-    )

@@ -31,6 +31,6 @@ class ModelMapEvaluator(ModelEvaluator):
         **_: Any,
     ) -> EvaluationResult:
         """Score the model, log into MLflow's run, and compare with the reference, if any."""
-        from mlflow_modelmap.drivers.evaluation import evaluate
+        from mlflow_modelmap.drivers.evaluation.evaluate import evaluate
 
         return evaluate(model, dataset, run_id, evaluator_config or {})

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.read import name_of, read_records
-from mlflow_modelmap.texts.record import (
+from mlflow_modelmap.texts.sample import sampled
+from mlflow_modelmap.texts.sources.record import (
     Record,
     check_encodable,
     check_not_empty,
@@ -16,7 +17,6 @@ from mlflow_modelmap.texts.record import (
     refuse_duplicates,
     text_set_of,
 )
-from mlflow_modelmap.texts.sample import sampled
 from mlflow_modelmap.texts.text_set import TextSet
 
 DUPLICATES = ("error", "drop", "keep")

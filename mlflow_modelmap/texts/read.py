@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import DEFAULT_BYTES
-from mlflow_modelmap.texts.files import is_plain_text, read_file
-from mlflow_modelmap.texts.python_docs import parse_python_docs
-from mlflow_modelmap.texts.record import (
+from mlflow_modelmap.texts.sources.files import is_plain_text, read_file
+from mlflow_modelmap.texts.sources.python_docs import parse_python_docs
+from mlflow_modelmap.texts.sources.record import (
     Record,
     check_encodable,
     check_not_empty,

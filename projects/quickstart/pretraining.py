@@ -17,7 +17,7 @@ from library_code import library_code
 from tqdm import tqdm
 from training import encode, train, train_tokenizer
 
-from mlflow_modelmap.texts.python_docs import python_docs_corpus
+from mlflow_modelmap.texts.sources.python_docs import python_docs_corpus
 
 _steps_done: Any = None
 

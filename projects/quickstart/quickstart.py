@@ -19,8 +19,8 @@ from mlflow.exceptions import MlflowException
 from report import report, where
 
 from mlflow_modelmap import build_map, load_map, load_trajectory, sweep, trajectory
-from mlflow_modelmap.drivers.scale import build_scale, load_scale
-from mlflow_modelmap.tracking.store import quiet
+from mlflow_modelmap.drivers.study.scale import build_scale, load_scale
+from mlflow_modelmap.tracking.store.client import quiet
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

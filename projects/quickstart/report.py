@@ -9,8 +9,8 @@ import mlflow
 from family import Member
 
 from mlflow_modelmap import ModelMap
-from mlflow_modelmap.numerics.paper_scale import in_words
-from mlflow_modelmap.numerics.with_error import with_error
+from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.words.value_and_error import with_error
 
 
 def pairs(members: Sequence[Member]) -> list[tuple[str, str, str]]:

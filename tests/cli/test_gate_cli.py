@@ -106,7 +106,7 @@ def test_an_error_that_nobody_foresaw_is_no_failed_gate(store, ask, monkeypatch)
     def broken(*_, **__):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("mlflow_modelmap.drivers.gate.gate", broken)
+    monkeypatch.setattr("mlflow_modelmap.drivers.gate.gate.gate", broken)
     code, _, err = ask("x", "--reference", "y", "--max-kl", "1")
     assert code == 3
     assert "Traceback" in err

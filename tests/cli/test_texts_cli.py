@@ -7,8 +7,8 @@ import json
 import pytest
 
 from mlflow_modelmap.surfaces.cli import main
-from mlflow_modelmap.texts.python_docs import python_docs
 from mlflow_modelmap.texts.read import read_texts
+from mlflow_modelmap.texts.sources.python_docs import python_docs
 
 
 @pytest.fixture

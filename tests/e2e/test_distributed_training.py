@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap import score
-from mlflow_modelmap.tracking.read_runs import select_runs
-from mlflow_modelmap.tracking.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.training import monitoring_texts, start_model
 
 pytestmark = pytest.mark.slow

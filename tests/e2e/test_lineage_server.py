@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
 from mlflow_modelmap import TextSet
-from mlflow_modelmap.texts.python_docs import python_docs
+from mlflow_modelmap.texts.sources.python_docs import python_docs
 from mlflow_modelmap.texts.write import write_texts
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlflow_modelmap.drivers.score import score
-from mlflow_modelmap.tracking.read_runs import select_runs
-from mlflow_modelmap.tracking.read_vectors import read_matrix
+from mlflow_modelmap.drivers.score.score import score
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent

@@ -16,7 +16,7 @@ import mlflow
 import pytest
 
 from mlflow_modelmap import load_map
-from mlflow_modelmap.drivers.scale import load_scale
+from mlflow_modelmap.drivers.study.scale import load_scale
 
 PROJECT = Path(__file__).parent.parent.parent / "projects" / "quickstart"
 STEPS, TEXTS = 8, 16

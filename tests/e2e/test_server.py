@@ -19,13 +19,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mlflow_modelmap import Monitor, TrackingError, build_map, load_map
-from mlflow_modelmap.drivers.score import score
-from mlflow_modelmap.drivers.sweep import sweep
-from mlflow_modelmap.scoring.hub import local_files
-from mlflow_modelmap.scoring.score_texts import score_texts
+from mlflow_modelmap.drivers.score.score import score
+from mlflow_modelmap.drivers.score.sweep import sweep
+from mlflow_modelmap.scoring.engine.score_texts import score_texts
+from mlflow_modelmap.scoring.model.hub import local_files
 from mlflow_modelmap.scoring.settings import ScoringSettings
-from mlflow_modelmap.tracking.read_runs import select_runs
-from mlflow_modelmap.tracking.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +137,7 @@ def test_a_missing_artifact_names_its_run(server, tiny_model, texts):
 def test_zzz_a_server_that_goes_away_after_scoring_loses_nothing(
     running, server, tiny_model, texts, tmp_path, monkeypatch
 ):
-    from mlflow_modelmap.scoring import score_texts as room
+    from mlflow_modelmap.scoring.engine import score_texts as room
 
     real = room.score_texts
 

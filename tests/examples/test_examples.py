@@ -24,7 +24,7 @@ from mlflow_modelmap import (
     load_trajectory,
     read_texts,
 )
-from mlflow_modelmap.numerics.with_error import with_error
+from mlflow_modelmap.words.value_and_error import with_error
 from tests import tiny
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

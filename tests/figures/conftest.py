@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlflow_modelmap.numerics.divergence import kl_with_standard_error
-from mlflow_modelmap.numerics.neighbours import nearest
+from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+from mlflow_modelmap.numerics.points.neighbours import nearest
 
 
 class Generated(NamedTuple):

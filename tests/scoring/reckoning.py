@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlflow_modelmap.scoring.reference import ModelFiles, ModelReference
-from mlflow_modelmap.scoring.score_texts import score_texts
+from mlflow_modelmap.scoring.engine.score_texts import score_texts
+from mlflow_modelmap.scoring.model.reference import ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 

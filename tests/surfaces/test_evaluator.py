@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_modelmap import InputError, TextSet, build_map, compare, evaluable, score
 from mlflow_modelmap.surfaces.evaluator import ModelMapEvaluator
-from mlflow_modelmap.tracking.text_dataset import from_text_set
+from mlflow_modelmap.tracking.runs.text_dataset import from_text_set
 from tests.logged import log_model
 
 
@@ -259,7 +259,7 @@ def test_a_model_of_another_flavour_is_refused(store, frame):
 
 def test_a_run_that_holds_a_score_or_a_training_gets_a_child(store, in_memory, texts, frame):
     from mlflow_modelmap import Monitor
-    from mlflow_modelmap.tracking.read_runs import select_runs
+    from mlflow_modelmap.tracking.runs.select_runs import select_runs
 
     for first in (
         lambda: evaluate(evaluable(*in_memory), frame),

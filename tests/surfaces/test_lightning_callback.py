@@ -9,8 +9,8 @@ import torch
 
 from mlflow_modelmap import ModelMapLightningCallback, score
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.tracking.read_runs import select_runs
-from mlflow_modelmap.tracking.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.training import examples, model_of, monitoring_texts, start_model, tokenizer_of
 
 pytestmark = pytest.mark.slow

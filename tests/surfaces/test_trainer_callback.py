@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 
 from mlflow_modelmap import ModelMapCallback, TextSet, build_map, score, trajectory
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.tracking.read_runs import select_runs
-from mlflow_modelmap.tracking.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.training import losses, model_of, monitoring_texts, start_model, tokenizer_of, trainer
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.build import build_texts
 from mlflow_modelmap.texts.chunk import chunk
-from mlflow_modelmap.texts.record import Record
+from mlflow_modelmap.texts.sources.record import Record
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from mlflow_modelmap.drivers.monitor import Monitor
+from mlflow_modelmap.drivers.monitor.monitor import Monitor
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from mlflow_modelmap.drivers.monitor import Monitor
+from mlflow_modelmap.drivers.monitor.monitor import Monitor
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -65,7 +65,7 @@ class ModelMapCallback(TrainerCallback):
 
         Records the model that training starts (or goes on) from.
         """
-        from mlflow_modelmap.scoring.live import is_sharded, unwrapped
+        from mlflow_modelmap.scoring.engine.live import is_sharded, unwrapped
 
         self._sharded = is_sharded(unwrapped(model))
         self.monitor.start(model, tokenizer=processing_class, total_steps=state.max_steps)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from mlflow_modelmap.numerics.with_error import with_error
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+from mlflow_modelmap.words.value_and_error import with_error
 
 
 @click.command(cls=Command, short_help="KL divergence between two scored models, in words.")
@@ -25,7 +25,7 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
     Each is a run id, the name of a run or of a point on a map, or a model reference such as
     org/name or org/name@revision.
     """
-    from mlflow_modelmap.drivers.compare import compare as measure
+    from mlflow_modelmap.drivers.pair.compare import compare as measure
 
     found = measure(a, b, experiments=experiment)
     width = max(len(found.a.name), len(found.b.name))

@@ -109,8 +109,8 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
 
     Exit codes: 0 pass, 1 fail, 2 undecided (more texts are needed), 3 any error.
     """
-    from mlflow_modelmap.drivers.gate import as_json
-    from mlflow_modelmap.drivers.gate import gate as decide
+    from mlflow_modelmap.drivers.gate.gate import as_json
+    from mlflow_modelmap.drivers.gate.gate import gate as decide
     from mlflow_modelmap.scoring.settings import ScoringSettings
 
     own = ("max_kl", "max_bits_per_byte_increase", "confidence", "reference_precision", "name")

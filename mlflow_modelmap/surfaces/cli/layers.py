@@ -25,7 +25,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 @output_options
 def layers(output: Output, **values: Any) -> None:
     """Measure models that were scored with `modelmap score --layers` across their layers."""
-    from mlflow_modelmap.drivers.layers import study_layers
+    from mlflow_modelmap.drivers.study.layers import study_layers
 
     found = study_layers(**values)
     for notice in found.notices:

@@ -54,7 +54,7 @@ def lineage(
     else those that MLflow's own links or the Hub's metadata show. Each model version is tagged
     with its KL to the parent.
     """
-    from mlflow_modelmap.drivers.lineage import lineage as measure
+    from mlflow_modelmap.drivers.lineage.lineage import lineage as measure
 
     settings = settings_of(values)
     found = measure(

@@ -19,7 +19,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mlflow_modelmap.drivers.map import ModelMap
+    from mlflow_modelmap.drivers.map.build_map import ModelMap
 
 MAP = "The map"
 
@@ -50,7 +50,7 @@ def map(output: Output, **values: Any) -> None:
 
     Without an experiment, a filter or runs, the current experiment's scores are taken.
     """
-    from mlflow_modelmap.drivers.map import build_map
+    from mlflow_modelmap.drivers.map.build_map import build_map
 
     made = build_map(**values)
     for notice in made.notices:
@@ -75,8 +75,8 @@ def _result(made: ModelMap) -> dict[str, Any]:
 
 
 def _lines(made: ModelMap) -> list[str]:
-    from mlflow_modelmap.numerics.with_error import with_error
-    from mlflow_modelmap.tracking.store import tracking_uri
+    from mlflow_modelmap.tracking.store.client import tracking_uri
+    from mlflow_modelmap.words.value_and_error import with_error
 
     name = f" ({made.text_set_name})" if made.text_set_name else ""
     best = made.points.loc[made.points["bits_per_byte"].idxmin(), "point"]

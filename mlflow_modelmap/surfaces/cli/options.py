@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mlflow_modelmap.drivers.stopping import stoppable
+from mlflow_modelmap.drivers.process.stopping import stoppable
 from mlflow_modelmap.scoring.settings import (
     BOS_POLICIES,
     MATMUL_PRECISIONS,

@@ -29,7 +29,7 @@ def quantization(output: Output, **values: Any) -> None:
 
     Score each model in full precision and in int8, nf4 or fp4 first.
     """
-    from mlflow_modelmap.drivers.quantization import study_quantization
+    from mlflow_modelmap.drivers.study.quantization import study_quantization
 
     found = study_quantization(**values)
     for notice in found.notices:

@@ -39,7 +39,7 @@ def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
     Later and early checkpoints, seeds, sizes, 8-bit, 4-bit, fine-tunes, within a type, at random,
     adjacent layers: whichever have pairs among the runs.
     """
-    from mlflow_modelmap.drivers.scale import build_scale
+    from mlflow_modelmap.drivers.study.scale import build_scale
 
     found = build_scale(groups=groups, **values)
     for notice in found.notices:

@@ -12,7 +12,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
 
 if TYPE_CHECKING:
-    from mlflow_modelmap.drivers.resample import Resampled
+    from mlflow_modelmap.drivers.map.resample import Resampled
     from mlflow_modelmap.texts.describe import Description
 
 READ = "How sources are read"
@@ -75,7 +75,7 @@ def build(sources: tuple[str, ...], out: str, output: Output, **values: Any) -> 
     """
     from mlflow_modelmap.texts.build import build_texts
     from mlflow_modelmap.texts.describe import describe as described
-    from mlflow_modelmap.texts.hub_dataset import read_dataset
+    from mlflow_modelmap.texts.sources.hub_dataset import read_dataset
     from mlflow_modelmap.texts.write import check_output, write_texts
 
     path = check_output(out)
@@ -153,7 +153,7 @@ def resample(run_id: str, size: int, out: str, output: Output, **values: Any) ->
     KL divergences measured on them estimate those on all texts, with smaller errors than on as many
     texts chosen at random.
     """
-    from mlflow_modelmap.drivers.resample import resample_texts
+    from mlflow_modelmap.drivers.map.resample import resample_texts
     from mlflow_modelmap.texts.describe import describe as described
     from mlflow_modelmap.texts.write import check_output, write_texts
 

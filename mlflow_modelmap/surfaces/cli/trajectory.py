@@ -20,7 +20,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mlflow_modelmap.drivers.trajectory_study import TrajectoryStudy
+    from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 
 BESIDE = "Beside them"
 PREPROCESSING = "Preprocessing"
@@ -117,7 +117,7 @@ def trajectory(
     checkpoints and outlying seeds, dependence on the texts: one run of kind trajectory. Without an
     experiment, a filter or runs, the current experiment's scores are taken.
     """
-    from mlflow_modelmap.drivers.trajectory import trajectory as study
+    from mlflow_modelmap.drivers.trajectory.trajectory import trajectory as study
 
     found = study(
         perplexities=_numbers(perplexities),

@@ -50,7 +50,7 @@ def weights(
     Give score runs (an experiment, filter or run ids), or one of the other ways to name
     checkpoints.
     """
-    from mlflow_modelmap.drivers.weights import weight_distances
+    from mlflow_modelmap.drivers.weights.distances import weight_distances
 
     found = weight_distances(
         steps=_steps(steps or ""),

@@ -14,7 +14,7 @@ TYPES = {
     "svg": "image/svg+xml",
 }
 SHARED = ("map_words.js", "map_view.js", "map_controls.css")
-"""Of `figures`: what the self-contained page draws with, too."""
+"""Of `figures.map`: what the self-contained page draws with, too."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def assets() -> dict[str, Asset]:
         if entry.name.rpartition(".")[2] in TYPES
     }
     for name in SHARED:
-        found[name] = (files("mlflow_modelmap.figures") / name).read_bytes()
+        found[name] = (files("mlflow_modelmap.figures.map") / name).read_bytes()
     found["plotly.min.js"] = get_plotlyjs().encode("utf-8")
     return {name: _asset(name, found[name]) for name in sorted(found)}
 

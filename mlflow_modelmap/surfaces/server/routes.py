@@ -11,16 +11,16 @@ from typing import Any
 from flask import Blueprint, Response, request
 from mlflow.exceptions import MlflowException
 
-from mlflow_modelmap.drivers.page_cache import PageCache
-from mlflow_modelmap.drivers.page_gate import gate_payload
-from mlflow_modelmap.drivers.page_map import map_payload, members_payload, pair_payload
-from mlflow_modelmap.drivers.page_runs import head, list_experiments, list_runs, open_run
-from mlflow_modelmap.drivers.page_tables import lineage_payload, scale_payload
-from mlflow_modelmap.drivers.page_training import monitor_payload, trajectory_payload
+from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.gate import gate_payload
+from mlflow_modelmap.drivers.page.lists import head, list_experiments, list_runs, open_run
+from mlflow_modelmap.drivers.page.map import map_payload, members_payload, pair_payload
+from mlflow_modelmap.drivers.page.scale import lineage_payload, scale_payload
+from mlflow_modelmap.drivers.page.training import monitor_payload, trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.surfaces.server import assets
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.server_store import MayRead, ServerStore, everybody, own_store
+from mlflow_modelmap.tracking.store.server_store import MayRead, ServerStore, everybody, own_store
 
 ROOT = "/modelmap"
 APIS = ("experiments", "experiment", "run", "members", "pair")

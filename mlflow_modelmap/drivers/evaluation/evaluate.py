@@ -1,0 +1,249 @@
+"""Driver: an evaluation by MLflow - texts and model out of what it hands over, a score run out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact, ParquetEvaluationArtifact
+from mlflow.models.evaluation.base import EvaluationResult
+
+from mlflow_modelmap.drivers.evaluation.config import EvaluationConfig, texts_of
+from mlflow_modelmap.drivers.pair.comparison import distance
+from mlflow_modelmap.drivers.pair.reference_score import (
+    ReferenceScore,
+    reference_score,
+    settings_beside,
+)
+from mlflow_modelmap.drivers.process.progress import token_bar
+from mlflow_modelmap.drivers.score.one_score import ScoreRequest, prepare
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
+from mlflow_modelmap.scoring.model.evaluable import Evaluable, evaluable
+from mlflow_modelmap.scoring.model.reference import ModelReference, tag_name
+from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.open_run import OpenRun, open_run
+from mlflow_modelmap.tracking.runs.score_run import log_score, vector_table
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+
+COMPARISON = "modelmap/comparison.json"
+METRIC_SE = f"{schema.METRIC_BITS_PER_BYTE}_se"
+_COMPARED = (
+    "kl",
+    "kl_se",
+    "kl_low",
+    "kl_high",
+    "bits_per_byte_difference",
+    "bits_per_byte_difference_se",
+    "reference_bits_per_byte",
+)
+
+
+def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) -> EvaluationResult:
+    """Score a model into the run that MLflow opened for its evaluation.
+
+    Parameters
+    ----------
+    model
+        The pyfunc model that `mlflow.models.evaluate` made of what it was given.
+    dataset
+        MLflow's evaluation dataset.
+    run_id
+        Its run; it becomes a score run. One that holds something of ours already (the training
+        that was monitored in it, another evaluation) gets a nested child instead.
+    written
+        The `evaluator_config`, see `EvaluationConfig`.
+
+    Returns
+    -------
+    EvaluationResult
+        Metrics ``modelmap/bits_per_byte`` and ``..._se``, with a reference also ``modelmap/kl``,
+        ``kl_se``, ``kl_low``, ``kl_high``, ``bits_per_byte_difference`` with ``..._se`` and
+        ``reference_bits_per_byte``; artifacts
+        ``modelmap/log_likelihoods`` and ``modelmap/comparison``.
+
+    Raises
+    ------
+    InputError, ScoringError, TrackingError
+        One sentence each.
+    """
+    config = EvaluationConfig.of(written)
+    texts = texts_of(dataset, config)
+    subject = _subject(model)
+    with quiet():
+        store = check_reachable()
+        reference = None
+        if config.reference is not None:
+            reference = reference_score(
+                config.reference,
+                texts,
+                settings=settings_beside(config.settings, config.reference_precision),
+                store=store,
+                progress=config.progress,
+            )
+        if isinstance(subject, Evaluable):
+            result, tags = _score_in_memory(subject, texts, config)
+        else:
+            result, tags = _score_files(subject, texts, config)
+        weights = texts.weight_array
+        bits, bits_se = bits_and_error(result.log_likelihoods, result.bytes, weights)
+        compared = None if reference is None else _compared(result, tags, reference, texts, bits)
+        held = schema.TAG_KIND in store.get_run(run_id).data.tags
+        with open_run(
+            schema.KIND_SCORE,
+            store=store,
+            name="evaluation" if held else None,
+            run_id=None if held else run_id,
+            parent_run_id=run_id,
+        ) as run:
+            log_score(
+                run,
+                result,
+                TextSetDataset(texts),
+                settings=asdict(config.settings),
+                tags=tags,
+                step=config.step,
+            )
+            metrics = {schema.METRIC_BITS_PER_BYTE: bits, METRIC_SE: bits_se}
+            if compared is not None:
+                metrics |= _log_comparison(run, compared)
+            run.log(metrics=metrics, step=config.step or 0)
+        root = store.get_run(run.run_id).info.artifact_uri.rstrip("/")
+    artifacts: dict[str, Any] = {
+        "modelmap/log_likelihoods": ParquetEvaluationArtifact(
+            f"{root}/{schema.LOG_LIKELIHOODS}", vector_table(result, weights=weights).to_pandas()
+        )
+    }
+    if compared is not None:
+        artifacts["modelmap/comparison"] = JsonEvaluationArtifact(f"{root}/{COMPARISON}", compared)
+    return EvaluationResult(metrics=metrics, artifacts=artifacts, run_id=run.run_id)
+
+
+def _subject(model: Any) -> ModelReference | Evaluable:
+    """Whose files are scored, or the model in memory, out of MLflow's wrapping."""
+    from mlflow.pyfunc import PyFuncModel
+
+    if model is None:
+        raise InputError(
+            "No model was given to evaluate; give the URI of a logged transformers model, or "
+            "evaluable(model, tokenizer)."
+        )
+    if isinstance(model, PyFuncModel):
+        about = model.metadata
+        if about.model_id:
+            return ModelReference.parse(f"models:/{about.model_id}")
+        if about.run_id and about.artifact_path:
+            return ModelReference.parse(f"runs:/{about.run_id}/{about.artifact_path}")
+        raise InputError(
+            "This pyfunc model was loaded from a folder that belongs to no run or registry; give "
+            "the URI of a logged model, or evaluable(model, tokenizer)."
+        )
+    function = _function_in(model)
+    if isinstance(function, Evaluable):
+        return function
+    if hasattr(function, "get_output_embeddings") or hasattr(function, "tokenizer"):
+        return evaluable(function)
+    raise InputError(
+        f"A {type(function or model).__name__} gives no log-likelihoods; evaluate the URI of a "
+        "logged transformers model, or wrap a model in memory as evaluable(model, tokenizer)."
+    )
+
+
+def _function_in(model: Any) -> Any:
+    """The function that MLflow wrapped into a pyfunc model of its own."""
+    predict = getattr(type(getattr(model, "python_model", None)), "predict", None)
+    for cell in getattr(predict, "__closure__", None) or ():
+        if callable(cell.cell_contents):
+            return cell.cell_contents
+    return None
+
+
+def _score_files(
+    reference: ModelReference, texts: TextSet, config: EvaluationConfig
+) -> tuple[ScoreResult, dict[str, Any]]:
+    from mlflow_modelmap.scoring.engine.score_texts import score_texts
+
+    said = (config.trajectory, config.step, config.model_type, config.base_model)
+    prepared = prepare(ScoreRequest(reference, config.settings, *said), texts)
+    with token_bar(prepared.request.point_name, config.progress) as bar:
+        result = score_texts(prepared.files, texts, config.settings, progress=bar)
+    return result, prepared.tags(texts)
+
+
+def _score_in_memory(
+    subject: Evaluable, texts: TextSet, config: EvaluationConfig
+) -> tuple[ScoreResult, dict[str, Any]]:
+    from mlflow_modelmap.scoring.engine.live import described, score_live, tokens_for
+
+    settings = config.settings
+    for name in ("precision", "device", "device_map"):
+        if getattr(settings, name) not in ("auto", None):
+            raise InputError(
+                f"{name} is {getattr(settings, name)!r}, but the model is in memory as it is; "
+                "leave it out, or evaluate the URI of a logged model."
+            )
+    tokens = tokens_for(subject.model, subject.tokenizer, texts, settings)
+    result = score_live(subject.model, tokens, settings)
+    return result, {
+        schema.TAG_MODEL: tag_name(subject.name),
+        schema.TAG_TRAJECTORY: config.trajectory,
+        schema.TAG_STEP: config.step,
+        schema.TAG_MODEL_TYPE: config.model_type or described(subject.model)["model_type"],
+        schema.TAG_BASE_MODEL: tag_name(config.base_model),
+        schema.TAG_PRECISION: result.provenance["precision"],
+        schema.TAG_TEXT_SET: texts.digest,
+        schema.TAG_TEXT_SET_NAME: texts.name,
+        schema.TAG_TEXT_WEIGHTS: texts.weights_digest,
+    }
+
+
+def _compared(
+    result: ScoreResult,
+    tags: Mapping[str, Any],
+    reference: ReferenceScore,
+    texts: TextSet,
+    bits: float,
+) -> dict[str, Any]:
+    """How far the model is from the reference, as plain values."""
+    name = str(tags[schema.TAG_MODEL])
+    found = distance(reference, result.log_likelihoods, result.bytes, name=name)
+    return {
+        "model": name,
+        "reference": reference.name,
+        "reference_run_id": reference.run_id,
+        "reference_model": reference.model,
+        "bits_per_byte": bits,
+        "reference_bits_per_byte": reference.bits_per_byte,
+        "kl": found.kl,
+        "kl_se": found.kl_se,
+        "kl_low": found.kl_low,
+        "kl_high": found.kl_high,
+        "words": found.words,
+        "bits_per_byte_difference": found.bits_difference,
+        "bits_per_byte_difference_se": found.bits_difference_se,
+        "texts": len(texts),
+        "text_set": texts.digest,
+        "text_set_name": texts.name,
+    }
+
+
+def _log_comparison(run: OpenRun, compared: Mapping[str, Any]) -> dict[str, float]:
+    """Log it as an artifact and tags; its metrics come back."""
+    with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+        path = Path(folder) / Path(COMPARISON).name
+        path.write_text(json.dumps(compared, indent=2, ensure_ascii=False), encoding="utf-8")
+        run.log_folder(folder)
+    run.log(
+        tags={
+            schema.TAG_REFERENCE_RUN: compared["reference_run_id"],
+            schema.TAG_KL_IN_WORDS: compared["words"],
+        }
+    )
+    return {f"{schema.ARTIFACT_FOLDER}/{key}": compared[key] for key in _COMPARED}

@@ -1,0 +1,222 @@
+"""Driver: the release gate - did a candidate drift too far from a reference?"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mlflow import MlflowClient
+
+from mlflow_modelmap.drivers.gate.record import Gated, log_decision
+from mlflow_modelmap.drivers.gate.record import GateDecision as GateDecision
+from mlflow_modelmap.drivers.gate.record import as_json as as_json
+from mlflow_modelmap.drivers.pair.comparison import Distance, distance
+from mlflow_modelmap.drivers.pair.reference_score import (
+    ReferenceScore,
+    reference_score,
+    settings_beside,
+)
+from mlflow_modelmap.drivers.score.score import load_texts
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.gate.limits import (
+    LimitDecision,
+    combine,
+    decide_increase,
+    decide_kl,
+)
+from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
+from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.registry.model_files import (
+    fixed_version,
+    registered_version,
+    tag_version,
+)
+from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.words.value_and_error import with_error
+
+
+def gate(
+    candidate: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    texts: TextSet | str | os.PathLike[str],
+    *,
+    max_kl: float | None = None,
+    max_bits_per_byte_increase: float | None = None,
+    confidence: float = 0.95,
+    settings: ScoringSettings | None = None,
+    reference_precision: str | None = None,
+    tag_version: bool = False,
+    name: str | None = None,
+    experiment: str | None = None,
+    run_id: str | None = None,
+    progress: bool = False,
+) -> GateDecision:
+    """Decide whether a candidate is close enough to a reference; log the decision as a run.
+
+    Parameters
+    ----------
+    candidate, reference
+        Each a model (``org/name``, a directory, ``models:/name/1``, ``models:/name@alias``, ...),
+        which is scored if it is not scored yet, or a score by run id or name; see
+        `drivers.pair.reference_score`.
+    texts
+        A text set, or what `read_texts` takes.
+    max_kl
+        The largest KL divergence that passes, bits/byte.
+    max_bits_per_byte_increase
+        By how much the candidate may predict the texts worse; below 0 it has to be better. At
+        least one of the two limits is needed.
+    confidence
+        Of the intervals that decide.
+    settings
+        How models are scored.
+    reference_precision
+        That of the reference; by default the candidate's, or ``auto`` where that is quantised.
+    tag_version
+        Whether the verdict is set as a tag on the candidate, a version of a registered model.
+    name, experiment, run_id
+        Where the run of kind ``gate`` goes; new scores go into the same experiment.
+    progress
+        Whether progress bars are shown on stderr.
+
+    Returns
+    -------
+    GateDecision
+
+    Raises
+    ------
+    InputError, ScoringError, TrackingError
+        One sentence each. A failed gate is no error: the decision was made.
+    """
+    if max_kl is None and max_bits_per_byte_increase is None:
+        raise InputError(
+            "A gate needs a limit; give max_kl (--max-kl) or max_bits_per_byte_increase."
+        )
+    # What is impossible is refused before any model is read.
+    _decide(
+        Distance(0.0, 0.0, 0.0, 0.0, "", 0.0, 0.0),
+        2,
+        max_kl,
+        max_bits_per_byte_increase,
+        confidence,
+    )
+    with quiet():
+        store = check_reachable()
+        version = _version(candidate) if tag_version else None
+        text_set, source = load_texts(texts)
+        if len(text_set) < 2:
+            raise InputError(
+                f"The text set {text_set.name!r} holds one text, which decides nothing; use some "
+                "hundreds, and 30 at the very least."
+            )
+        asked = settings or ScoringSettings()
+        first, second = (
+            reference_score(
+                written,
+                text_set,
+                settings=how,
+                experiment=experiment,
+                source=source,
+                store=store,
+                progress=progress,
+                role=role,
+            )
+            for written, how, role in (
+                (candidate, asked, "candidate"),
+                (reference, settings_beside(asked, reference_precision), "reference"),
+            )
+        )
+        measured = distance(second, first.log_likelihoods, first.bytes, name=first.name)
+        limits = _decide(measured, len(text_set), max_kl, max_bits_per_byte_increase, confidence)
+        facts = _facts(first, second, measured, limits, confidence, text_set)
+        made = log_decision(facts, name, experiment, run_id, store)
+        if version is not None:
+            _tag(version, facts["verdict"], made, store)
+    return GateDecision(run_id=made, **facts)
+
+
+def _decide(
+    measured: Distance,
+    texts: int,
+    max_kl: float | None,
+    max_increase: float | None,
+    confidence: float,
+) -> tuple[LimitDecision, ...]:
+    limits = []
+    if max_kl is not None:
+        limits.append(decide_kl(measured.kl, measured.kl_se, max_kl, texts, confidence))
+    if max_increase is not None:
+        difference, se = measured.bits_difference, measured.bits_difference_se
+        limits.append(decide_increase(difference, se, max_increase, texts, confidence))
+    return tuple(limits)
+
+
+def _version(candidate: str | os.PathLike[str]) -> tuple[str, str]:
+    written = os.fspath(candidate)
+    found = None
+    if written.startswith("models:/"):
+        found = registered_version(fixed_version(ModelReference.parse(written)))
+    if found is None:
+        raise InputError(
+            f"The verdict cannot be tagged on {written!r}, which is no version of a registered "
+            "model; name the candidate as models:/name/version, or leave the tag out."
+        )
+    return found
+
+
+def _facts(
+    candidate: ReferenceScore,
+    reference: ReferenceScore,
+    measured: Distance,
+    limits: tuple[LimitDecision, ...],
+    confidence: float,
+    texts: TextSet,
+) -> dict[str, Any]:
+    """Everything in a `GateDecision` but its run."""
+    verdict = combine(limit.verdict for limit in limits)
+    weak = few_texts(len(texts), texts.name) if measured.kl_se else None
+    sentences = [
+        f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
+        f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "
+        f"{with_error(measured.kl, measured.kl_se)} bits/byte, which is {measured.words}.",
+        *(limit_sentence(limit, confidence) for limit in limits),
+        *([weak] if weak else []),
+        verdict_sentence(verdict, limits),
+    ]
+    return {
+        "verdict": verdict,
+        "candidate": _gated(candidate),
+        "reference": _gated(reference),
+        "limits": limits,
+        "kl": measured.kl,
+        "kl_se": measured.kl_se,
+        "words": measured.words,
+        "bits_per_byte_difference": measured.bits_difference,
+        "bits_per_byte_difference_se": measured.bits_difference_se,
+        "confidence": confidence,
+        "texts": len(texts),
+        "text_set": texts.digest,
+        "text_set_name": texts.name,
+        "paragraph": " ".join(sentences),
+        "notices": (weak,) if weak else (),
+    }
+
+
+def _gated(score: ReferenceScore) -> Gated:
+    return Gated(
+        name=score.name,
+        run_id=score.run_id,
+        model=score.model,
+        revision=score.revision,
+        precision=score.precision,
+        step=score.step,
+        bits_per_byte=score.bits_per_byte,
+        scored_now=score.scored_now,
+    )
+
+
+def _tag(version: tuple[str, str], verdict: str, run_id: str, store: MlflowClient) -> None:
+    tag_version(*version, {schema.TAG_GATE: verdict, schema.TAG_GATE_RUN: run_id}, store)

@@ -1,0 +1,141 @@
+"""Driver: a gate's decision, as a value and as a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mlflow import MlflowClient
+
+from mlflow_modelmap.figures.gate import gate_figure
+from mlflow_modelmap.numerics.gate.limits import FAIL, PASS, UNDECIDED, LimitDecision, Verdict
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.open_run import NOTE
+from mlflow_modelmap.tracking.runs.study_run import write_study
+
+EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 2}
+DECISION = "decision.json"
+
+
+@dataclass(frozen=True)
+class Gated:
+    """One of the two models: its score's run and name, what was scored, its bits per byte."""
+
+    name: str
+    run_id: str
+    model: str | None
+    revision: str | None
+    precision: str | None
+    step: int | None
+    bits_per_byte: float
+    scored_now: bool
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """What a gate decided, and on what grounds.
+
+    Attributes
+    ----------
+    verdict
+        ``pass``, ``fail`` or ``undecided``.
+    run_id
+        The run of kind ``gate`` that records it.
+    candidate, reference
+        The two models.
+    limits
+        Each limit with what was measured, its interval and its own verdict.
+    kl, kl_se, words
+        KL divergence in bits/byte with its standard error, and how large that is in words.
+    bits_per_byte_difference, bits_per_byte_difference_se
+        Of the candidate less the reference.
+    confidence
+        Of the intervals.
+    texts, text_set, text_set_name
+        Number, digest and name of the texts.
+    paragraph
+        All of it in one readable paragraph.
+    notices
+        What limits how far the decision can be trusted, a sentence each.
+    """
+
+    verdict: Verdict
+    run_id: str
+    candidate: Gated
+    reference: Gated
+    limits: tuple[LimitDecision, ...]
+    kl: float
+    kl_se: float
+    words: str
+    bits_per_byte_difference: float
+    bits_per_byte_difference_se: float
+    confidence: float
+    texts: int
+    text_set: str
+    text_set_name: str
+    paragraph: str
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        """What `modelmap gate` exits with: 0 pass, 1 fail, 2 undecided."""
+        return EXIT_CODES[self.verdict]
+
+
+def as_json(facts: GateDecision | dict[str, Any]) -> dict[str, Any]:
+    """A decision as plain values, for ``decision.json`` and ``--json``."""
+    if isinstance(facts, GateDecision):
+        return {**asdict(facts), "exit_code": facts.exit_code}
+    return {
+        **facts,
+        "candidate": asdict(facts["candidate"]),
+        "reference": asdict(facts["reference"]),
+        "limits": [asdict(limit) for limit in facts["limits"]],
+    }
+
+
+def log_decision(
+    facts: dict[str, Any],
+    name: str | None,
+    experiment: str | None,
+    run_id: str | None,
+    store: MlflowClient,
+) -> str:
+    """Log the facts of a decision as a run of kind ``gate``; its id comes back."""
+    candidate, reference = facts["candidate"], facts["reference"]
+    metrics = {
+        "kl": facts["kl"],
+        "kl_se": facts["kl_se"],
+        "bits_per_byte": candidate.bits_per_byte,
+        "reference_bits_per_byte": reference.bits_per_byte,
+        "bits_per_byte_difference": facts["bits_per_byte_difference"],
+        "bits_per_byte_difference_se": facts["bits_per_byte_difference_se"],
+    }
+    for limit in facts["limits"]:
+        metrics[f"{limit.quantity}_low"], metrics[f"{limit.quantity}_high"] = limit.low, limit.high
+    return write_study(
+        schema.KIND_GATE,
+        figures={"gate": gate_figure(facts["limits"], facts["confidence"])},
+        texts={DECISION: json.dumps(as_json(facts), indent=2, ensure_ascii=False)},
+        metrics=metrics,
+        params={
+            "candidate": candidate.name,
+            "reference": reference.name,
+            **{f"max_{limit.quantity}": limit.limit for limit in facts["limits"]},
+            "confidence": facts["confidence"],
+            "texts": facts["texts"],
+        },
+        tags={
+            schema.TAG_GATE: facts["verdict"],
+            schema.TAG_CANDIDATE_RUN: candidate.run_id,
+            schema.TAG_REFERENCE_RUN: reference.run_id,
+            schema.TAG_TEXT_SET: facts["text_set"],
+            schema.TAG_TEXT_SET_NAME: facts["text_set_name"],
+            NOTE: facts["paragraph"],
+        },
+        name=name or f"gate {candidate.name}",
+        experiment=experiment,
+        run_id=run_id,
+        store=store,
+    )

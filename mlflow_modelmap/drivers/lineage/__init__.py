@@ -1,0 +1,1 @@
+"""Driver: parents and children."""

@@ -1,0 +1,82 @@
+"""Driver: the pictures of a model map, as PNG figures and as a page to explore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.map.bars import bars_figure
+from mlflow_modelmap.figures.map.heatmap import heatmap_figure
+from mlflow_modelmap.figures.map.interactive_map import interactive_map
+from mlflow_modelmap.figures.map.map import (
+    WORDS,
+    ColourBy,
+    colour_column,
+    map_figure,
+    paths,
+    shades,
+)
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.map.build_map import ModelMap
+
+
+def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Figure], str]:
+    """The figures of a map by file name, and its interactive page.
+
+    Without a t-SNE (fewer than four points) there is no figure of one.
+    """
+    points, kl = made.points, made.kl.to_numpy()
+    column = colour_column(points, colour_by)
+    grouping = {
+        "groups": points[column].tolist() if column else None,
+        "groups_title": WORDS[column] if column else None,
+    }
+    of = f"{len(points):,} points, {made.texts:,} texts"
+    name = f" ({_short(made.text_set_name)})" if made.text_set_name else ""
+    figures = {
+        "map_pca": map_figure(
+            points,
+            "pca",
+            colour_by=colour_by,
+            title=f"Model map, PCA: {of}{name}",
+            explained=made.explained,
+            kl=kl,
+        ),
+        "kl_heatmap": heatmap_figure(
+            kl, points["point"].tolist(), title=f"KL divergence: {of}{name}", **grouping
+        ),
+        "bits_per_byte": bars_figure(
+            points["point"].tolist(),
+            points["bits_per_byte"].to_numpy(),
+            points["bits_per_byte_se"].to_numpy(),
+            shades=shades(points, paths(points)),
+            title=f"Bits per byte on {made.texts:,} texts{name}, lower is better",
+            **grouping,
+        ),
+    }
+    subtitle = (
+        f"{made.texts:,} texts{name}, whose entropy is at most {made.entropy_bound:.3f} bits/byte"
+    )
+    if made.perplexity is not None:
+        subtitle += f" · t-SNE with perplexity {made.perplexity:.3g}"
+        figures["map_tsne"] = map_figure(
+            points, "tsne", colour_by=colour_by, title=f"Model map, t-SNE: {of}{name}", kl=kl
+        )
+    page = interactive_map(
+        points,
+        made.nearest,
+        title=f"Model map of {len(points):,} points",
+        subtitle=subtitle,
+        explained=made.explained,
+        colour_by=colour_by,
+        with_tsne=made.perplexity is not None,
+        notices=made.notices,
+    )
+    return figures, page
+
+
+def _short(name: str | None) -> str:
+    return style.plain(name or "", 28).replace(r"\$", "$")

@@ -1,0 +1,1 @@
+"""Driver: trainings that are watched while they go on."""

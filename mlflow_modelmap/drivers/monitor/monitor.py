@@ -1,0 +1,313 @@
+"""Driver: watch a training - score a small text set now and then, into the run that is active."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlflow_modelmap import __version__
+from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, Recorded, log
+from mlflow_modelmap.drivers.pair.comparison import check_same_parts
+from mlflow_modelmap.drivers.pair.reference_score import reference_score
+from mlflow_modelmap.drivers.score.score import load_texts
+from mlflow_modelmap.errors import InputError, ModelMapError
+from mlflow_modelmap.numerics.trajectory.running import WINDOW, RunningTrajectory
+from mlflow_modelmap.numerics.trajectory.trajectories import warm_up_of
+from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun, open_monitor_run
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset, TextSetSource
+from mlflow_modelmap.tracking.store.client import briefly, check_reachable, quiet
+from mlflow_modelmap.words.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+
+FIRST = "first"
+"""The reference that is the training's own first recorded checkpoint."""
+FEW_TEXTS = 30
+
+_SETTINGS = ("bos", "overlong", "split_special_tokens")
+Result = TypeVar("Result")
+
+
+class Monitor:
+    """Watches a training: KL between its checkpoints, in MLflow, while it goes on.
+
+    Each recorded checkpoint is scored on the texts, and becomes a point of any later map or
+    trajectory. Training is left alone: no random number is drawn, no gradient or mode changed.
+
+    Parameters
+    ----------
+    texts
+        A text set, or what `read_texts` takes. A few hundred texts are enough; weighted ones
+        (``modelmap texts resample``) say more.
+    tokenizer
+        The model's own.
+    reference
+        What each checkpoint is also compared with: ``"first"`` (the first one recorded), a run id,
+        ``RUN_ID@STEP``, ``models:/name@champion`` or any other model, scored now if it is not yet;
+        None for nothing.
+    trajectory
+        What the training is called; by default its run's name.
+    base_model
+        What it started from; by default what the model says it was loaded from.
+    warm_up
+        First step at which exponents and anomalies count; by default the paper's share of the
+        training's length (2,000 of 143,000 steps) where that is known, else 0.
+    window
+        Checkpoints over which the exponent is fitted.
+    run_id, name, experiment
+        The run to record in, or name and experiment of the one that is made where none is active.
+    start_run
+        Whether a run may be made where none is active.
+    raise_errors
+        Whether a failure of the monitor stops the training. By default it is logged once as a
+        warning, and the monitor stops itself.
+    batch_tokens, bos, overlong, split_special_tokens
+        See `ScoringSettings`.
+
+    Raises
+    ------
+    InputError
+        If the texts cannot be read, or an option is not possible.
+
+    Notes
+    -----
+    In a distributed training every process may call it; only the main process does anything. A
+    step that is recorded already (after a resume) is not recorded again.
+    """
+
+    def __init__(
+        self,
+        texts: TextSet | str | os.PathLike[str],
+        *,
+        tokenizer: Any = None,
+        reference: str | None = FIRST,
+        trajectory: str | None = None,
+        base_model: str | None = None,
+        warm_up: int | None = None,
+        window: int = WINDOW,
+        run_id: str | None = None,
+        name: str | None = None,
+        experiment: str | None = None,
+        start_run: bool = True,
+        raise_errors: bool = False,
+        batch_tokens: int = 2048,
+        bos: str = "auto",
+        overlong: str = "error",
+        split_special_tokens: bool = False,
+    ) -> None:
+        self.texts, source = load_texts(texts)
+        if len(self.texts) < 2:
+            raise InputError(
+                f"The text set {self.texts.name!r} holds one text, and a KL divergence needs at "
+                "least two; a few hundred make it precise."
+            )
+        RunningTrajectory(self.texts.bytes, window=window)  # refuses a window too short
+        self.tokenizer = tokenizer
+        self.reference = reference
+        self.trajectory, self.base_model = trajectory, base_model
+        self.warm_up, self.window = warm_up, window
+        self.start_run, self.raise_errors = start_run, raise_errors
+        self.settings = ScoringSettings(
+            batch_tokens=batch_tokens,
+            bos=bos,
+            overlong=overlong,
+            split_special_tokens=split_special_tokens,
+        )
+        self.stopped: str | None = None
+        self._where: dict[str, Any] = {"run_id": run_id, "name": name, "experiment": experiment}
+        self._dataset = TextSetDataset(self.texts, TextSetSource(source))
+        self._training: MonitoredTraining | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that is recorded in; None before `start` and after `close`."""
+        return self._training.run.run.run_id if self._training else None
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps recorded so far, ascending."""
+        return self._training.run.steps if self._training else []
+
+    def start(self, model: Any, *, tokenizer: Any = None, total_steps: int | None = None) -> None:
+        """Find the run, the tokens and the reference, before training begins.
+
+        `record` does it where it was not called.
+
+        Parameters
+        ----------
+        model
+            The model that will be recorded, or a directory that holds it.
+        tokenizer
+            Its tokenizer, where none was given before.
+        total_steps
+            Length of the training, if known.
+        """
+        self._guarded(lambda: self._started(model, tokenizer, total_steps))
+
+    def record(self, model: Any, step: int, *, saved: str | None = None) -> Recorded | None:
+        """Score the model as it is now, and log it at this step.
+
+        Parameters
+        ----------
+        model
+            A causal language model of transformers, also wrapped by DistributedDataParallel or
+            `torch.compile`. One that is spread over processes has to be saved, see `record_saved`.
+        step
+            Training step.
+        saved
+            The directory it was saved in, if it was.
+
+        Returns
+        -------
+        Recorded or None
+            None where nothing was recorded: the step is recorded already, the model gives no
+            finite values, the monitor has stopped itself, or this is not the main process.
+        """
+
+        def work() -> Recorded | None:
+            from mlflow_modelmap.scoring.engine.live import score_live
+
+            training = self._started(model)
+            score = lambda: score_live(model, training.tokens, self.settings)  # noqa: E731
+            return training.record(step, score, os.path.abspath(saved) if saved else None)
+
+        return self._guarded(work)
+
+    def record_saved(self, folder: str | os.PathLike[str], step: int) -> Recorded | None:
+        """Score a directory that ``save_pretrained`` wrote, and log it at this step.
+
+        For models that no process holds whole (FSDP, DeepSpeed's ZeRO-3).
+        """
+        path = os.path.abspath(folder)
+
+        def work() -> Recorded | None:
+            from mlflow_modelmap.scoring.engine.score_texts import score_texts
+            from mlflow_modelmap.scoring.model.folder import weights_in
+
+            training = self._started(path)
+
+            def score() -> ScoreResult:
+                return score_texts(
+                    weights_in(path), self.texts, self.settings, tokens=training.tokens
+                )
+
+            return training.record(step, score, path)
+
+        return self._guarded(work)
+
+    def note_saved(self, step: int, folder: str | os.PathLike[str]) -> None:
+        """Say where the weights of a recorded step were saved, for distances between weights."""
+        if self._training is not None:
+            training = self._training
+            self._guarded(lambda: training.note_saved(step, os.path.abspath(folder)))
+
+    def close(self, status: str = "FINISHED") -> None:
+        """Say what monitoring cost, and end the run if it was made here."""
+        training, self._training = self._training, None
+        if training is not None:
+            atexit.unregister(self._at_exit)
+            self._guarded(lambda: training.end(status), even_stopped=True)
+
+    def _at_exit(self) -> None:
+        """A training that nobody ended is over with its process."""
+        self.close("FAILED" if hasattr(sys, "last_type") else "FINISHED")
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit))
+        self.close("FINISHED" if error is None else "KILLED" if stopped else "FAILED")
+
+    def _guarded(self, work: Callable[[], Result], even_stopped: bool = False) -> Result | None:
+        """Do it in the main process; a failure stops the monitor, and the training if so asked."""
+        from mlflow_modelmap.scoring.engine.live import generators_kept, is_main_process
+
+        if (self.stopped and not even_stopped) or not is_main_process():
+            return None
+        try:
+            with generators_kept(), quiet(), briefly():
+                return work()
+        except Exception as error:
+            if self.raise_errors:
+                raise
+            reason = redact(" ".join(str(error).split()) or type(error).__name__)
+            if not isinstance(error, ModelMapError):
+                reason = f"{type(error).__name__}: {reason}"
+            if not self.stopped:
+                log.warning("The model map's monitor has stopped, training goes on: %s", reason)
+                self._say_stopped(reason)
+            self.stopped = reason
+            return None
+
+    def _say_stopped(self, reason: str) -> None:
+        run = self._training.run.run if self._training else None
+        if run is not None:
+            with contextlib.suppress(Exception):  # the store may be what failed
+                run.log(tags={schema.TAG_MONITOR_STOPPED: reason})
+
+    def _started(
+        self, model: Any, tokenizer: Any = None, total_steps: int | None = None
+    ) -> MonitoredTraining:
+        if self._training is not None:
+            return self._training
+        from mlflow_modelmap.scoring.engine.live import described, tokens_for
+
+        tokens = tokens_for(model, tokenizer or self.tokenizer, self.texts, self.settings)
+        about = described(model)
+        store = check_reachable()
+        run = open_monitor_run(
+            store,
+            self._dataset,
+            start_run=self.start_run,
+            tags={
+                schema.TAG_TRAJECTORY: self.trajectory,
+                schema.TAG_MODEL_TYPE: about["model_type"],
+                schema.TAG_PRECISION: about["precision"],
+                schema.TAG_BASE_MODEL: self.base_model or about["base_model"],
+            },
+            **self._where,
+        )
+        try:
+            training = self._taken_up(run, tokens, total_steps)
+        except BaseException:
+            run.end("FAILED")
+            raise
+        self._training = training  # from here on a failure is said on the run
+        atexit.register(self._at_exit)
+        if self.reference not in (None, FIRST):
+            training.reference = reference_score(
+                str(self.reference), self.texts, settings=self.settings, store=store
+            )
+            check_same_parts(training.reference, tokens.bytes, "the training")
+            run.run.log(tags={schema.TAG_REFERENCE_RUN: training.reference.run_id})
+        if len(self.texts) < FEW_TEXTS:
+            log.warning(
+                "%d texts are few: below %d, standard errors are themselves uncertain.",
+                len(self.texts),
+                FEW_TEXTS,
+            )
+        return training
+
+    def _taken_up(
+        self, run: MonitorRun, tokens: TokenizedTexts, total_steps: int | None
+    ) -> MonitoredTraining:
+        """The training with what its run holds already."""
+        asked = {name: getattr(self.settings, name) for name in _SETTINGS}
+        run.log_settings(asked, {"texts": len(self.texts), "mlflow_modelmap": __version__})
+        warm_up = warm_up_of(total_steps or 0) if self.warm_up is None else self.warm_up
+        trajectory = RunningTrajectory(
+            tokens.bytes, self.texts.weight_array, warm_up=warm_up, window=self.window
+        )
+        before = run.vectors()
+        for step, values in zip(run.steps, [] if before is None else before.values, strict=True):
+            trajectory.add(step, values)
+        return MonitoredTraining(run, tokens, trajectory, from_first=self.reference == FIRST)

@@ -1,0 +1,1 @@
+"""Driver: what the server page shows."""

@@ -1,0 +1,1 @@
+"""Driver: two models compared."""

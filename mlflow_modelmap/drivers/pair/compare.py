@@ -1,0 +1,136 @@
+"""Driver: the KL divergence between two scored models, and how large that is in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+
+from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_named, runs_to_name
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.kl import confidence_interval, kl_between
+from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, unique_names
+from mlflow_modelmap.tracking.store.client import check_reachable
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the two: its name, run, what was scored, and its bits per byte."""
+
+    name: str
+    run_id: str
+    model: str
+    revision: str | None
+    precision: str | None
+    trajectory: str | None
+    step: int | None
+    bits_per_byte: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The KL divergence between two scored models.
+
+    Attributes
+    ----------
+    a, b
+        The two.
+    kl, se
+        Bits per byte.
+    low, high
+        95 % confidence interval.
+    words
+        Where that lies on the paper's scale.
+    text_set, text_set_name, texts
+        Digest, name and number of the texts that both were scored on.
+    """
+
+    a: Compared
+    b: Compared
+    kl: float
+    se: float
+    low: float
+    high: float
+    words: str
+    text_set: str
+    text_set_name: str | None
+    texts: int
+
+
+def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
+    """Measure the KL divergence between two models that are scored already.
+
+    Parameters
+    ----------
+    a, b
+        Each a run id (or its first letters), ``RUN_ID@STEP`` for a checkpoint of a monitored
+        training, the name of a run or of a point on a map, or a model reference (``org/name``,
+        ``org/name@revision``, a directory, ``models:/name/1``).
+    experiments
+        Where names are looked up; by default the current experiment, and if that holds none of
+        them, all.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If one of them is not there or stands for several runs, both are the same run, or they
+        were scored on different text sets.
+    """
+    store = check_reachable()
+    first, second = _find((a, b), tuple(experiments), store)
+    if (first.run_id, first.vectors) == (second.run_id, second.vectors):
+        raise InputError(
+            f"{a!r} and {b!r} are the same run, {first.run_id} ({first.name!r}); name two "
+            "different ones."
+        )
+    matrix, points = read_matrix(unique_names([first, second]))
+    kl, se = kl_between(
+        matrix.values[0], matrix.values[1], matrix.mean_bytes, weights=matrix.weights
+    )
+    low, high = confidence_interval(kl, se)
+    return Comparison(
+        a=_compared(points[0]),
+        b=_compared(points[1]),
+        kl=kl,
+        se=se,
+        low=float(low),
+        high=float(high),
+        words=in_words(kl, se),
+        text_set=first.text_set,
+        text_set_name=first.text_set_name,
+        texts=matrix.values.shape[1],
+    )
+
+
+def _compared(point: Point) -> Compared:
+    assert point.bits_per_byte is not None
+    return Compared(
+        name=point.name,
+        run_id=point.run_id,
+        model=point.model,
+        revision=point.revision,
+        precision=point.precision,
+        trajectory=point.trajectory,
+        step=point.step,
+        bits_per_byte=point.bits_per_byte,
+    )
+
+
+def _find(
+    references: tuple[str, str], experiments: tuple[str, ...], store: MlflowClient
+) -> tuple[Point, Point]:
+    names = [reference for reference in references if not is_run_id(reference)]
+    runs = runs_to_name(names, experiments, store) if names else []
+    first, second = (
+        by_run_id(reference, store)
+        if is_run_id(reference)
+        else one_named(reference, runs, experiments)
+        for reference in references
+    )
+    return first, second

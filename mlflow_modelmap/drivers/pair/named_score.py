@@ -1,0 +1,154 @@
+"""Driver: which score a name stands for - a run's, a checkpoint's, a point's or a model's."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.tracking.runs.select_runs import Point, select_runs
+from mlflow_modelmap.tracking.store.client import experiment_id
+
+_RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<step>\d+))?")
+_SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
+_LISTED = 6
+
+
+def runs_to_name(
+    wanted: Sequence[str],
+    experiments: tuple[str, ...],
+    store: MlflowClient,
+    filter: str | None = None,
+) -> list[Point]:
+    """The score runs among which names are looked up.
+
+    Those of `experiments`; without any, those of the current experiment if all of `wanted` are
+    among them, else those of the whole store.
+
+    Raises
+    ------
+    InputError
+        If there are none, or an experiment is not there.
+    """
+    if experiments:
+        return select_runs(experiments, filter, store=store)
+    here = store.get_experiment(experiment_id(None, store)).name
+    runs: list[Point] = []
+    with contextlib.suppress(InputError):
+        runs = select_runs((here,), filter, store=store)
+    if all(matching(reference, runs) for reference in wanted):
+        return runs
+    names = tuple(e.name for e in store.search_experiments(max_results=1000))
+    return select_runs(names, filter, store=store)
+
+
+def one_named(reference: str, runs: list[Point], experiments: tuple[str, ...]) -> Point:
+    """The one run that a name stands for.
+
+    Raises
+    ------
+    InputError
+        If there is none (it lists what is there), or several.
+    """
+    found = matching(reference, runs)
+    if not found:
+        where = f"experiment {', '.join(map(repr, experiments))}" if experiments else "the store"
+        raise InputError(
+            f"No finished score of {reference!r} is in {where}; score it first, or name one that "
+            f"is there, such as {', '.join(map(repr, alike(reference, runs)))}."
+        )
+    return only_one(reference, found)
+
+
+def is_run_id(reference: str) -> bool:
+    """Whether a reference is a run id, or RUN_ID@STEP, one checkpoint of a monitored training."""
+    return bool(_RUN_ID.fullmatch(reference))
+
+
+def by_run_id(reference: str, store: MlflowClient) -> Point:
+    """The score that a run id, or RUN_ID@STEP, stands for.
+
+    Of a monitored training's checkpoints it is the one at that step, without a step the last.
+
+    Raises
+    ------
+    InputError
+        If there is no such run or step, the run is not finished or holds no score, or it is a
+        sweep of several.
+    """
+    written = _RUN_ID.fullmatch(reference)
+    assert written is not None
+    runs = select_runs(run_ids=(written["run"],), store=store)
+    step = None if written["step"] is None else int(written["step"])
+    if all(run.monitored for run in runs):
+        found = [run for run in runs if step in (None, run.step)]
+        if found:
+            return max(found, key=lambda run: run.step or 0)
+    else:
+        one = only_one(reference, runs)
+        if step in (None, one.step):
+            return one
+    steps = [str(run.step) for run in runs if run.step is not None]
+    shown = ", ".join(steps[:_LISTED]) + (f" .. {steps[-1]}" if len(steps) > _LISTED else "")
+    raise InputError(
+        f"Run {written['run']} holds no score at step {step}; "
+        + (f"there is {shown}." if steps else "leave the step out.")
+    )
+
+
+def only_one(reference: str, found: list[Point]) -> Point:
+    """The only one of these.
+
+    Raises
+    ------
+    InputError
+        If there are several; it lists them.
+    """
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{run.name!r} (run {run.run_id[:8]})" for run in found[:_LISTED])
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    raise InputError(
+        f"{reference!r} stands for {len(found)} scores, {listed}{more}; name one of them by its "
+        "name or run id."
+    )
+
+
+def matching(reference: str, runs: list[Point], *, models: bool = True) -> list[Point]:
+    """Runs that a reference names, by the strictest reading that names any.
+
+    Parameters
+    ----------
+    models
+        Whether the name of the model that was scored counts, or only that of the run.
+    """
+    model, _, revision = reference.partition("@")
+    readings = (
+        lambda run: run.name == reference,
+        lambda run: run.tags.get("mlflow.runName") == reference,
+        lambda run: models and run.model == reference,
+        lambda run: models and bool(revision) and run.model == model and run.revision == revision,
+        lambda run: models and _same_directory(run.model, reference),
+        lambda run: bool(_SHORT_RUN_ID.fullmatch(reference)) and run.run_id.startswith(reference),
+    )
+    for reading in readings:
+        found = [run for run in runs if reading(run)]
+        if found:
+            return found
+    return []
+
+
+def _same_directory(model: str, reference: str) -> bool:
+    path = Path(reference).expanduser()
+    return path.is_dir() and Path(model).is_dir() and path.samefile(model)
+
+
+def alike(reference: str, runs: list[Point]) -> list[str]:
+    """Names that look like a reference, or else the first that are there."""
+    names = [run.name for run in runs]
+    return get_close_matches(reference, names, 3, 0.3) or names[:3]

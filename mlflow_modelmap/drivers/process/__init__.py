@@ -1,0 +1,1 @@
+"""Driver: a process at work - its signals and its progress bars."""

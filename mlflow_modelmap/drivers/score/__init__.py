@@ -1,0 +1,1 @@
+"""Driver: one model on one text set, and sweeps of many."""

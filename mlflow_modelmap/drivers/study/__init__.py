@@ -1,0 +1,1 @@
+"""Driver: what all studies of scored runs share, and the small ones."""

@@ -1,0 +1,212 @@
+"""Driver: models beside their quantised copies - how far, and which way (Section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.study.quantization import (
+    alignment_figure,
+    quantisation_bars,
+    quantised_map,
+)
+from mlflow_modelmap.numerics.divergence.kl import kl_pairs
+from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+from mlflow_modelmap.numerics.points.directions import alignment
+from mlflow_modelmap.numerics.points.embedding import tsne
+from mlflow_modelmap.numerics.scale.pair_groups import FOUR_BIT, INT8, pair_groups
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.select_runs import read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
+from mlflow_modelmap.tracking.store.client import check_reachable
+
+_TABLES = ("quantization", "cosines", "alignment")
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizationStudy:
+    """What quantisation did to each model.
+
+    Attributes
+    ----------
+    run_id
+        The run that holds it.
+    pairs
+        Columns ``model``, ``model_type``, ``precision``, ``original``, ``copy`` (points), ``kl``,
+        ``se`` (bits/byte).
+    cosines
+        Columns ``precision``, ``model``, ``other``, ``model_type`` (missing across types),
+        ``cosine`` of the two models' changes.
+    alignment
+        A row a precision and model type, as `numerics.points.directions.alignment` describes it.
+    notices
+        What was left out, a sentence each.
+    """
+
+    run_id: str
+    pairs: pd.DataFrame
+    cosines: pd.DataFrame
+    alignment: pd.DataFrame
+    notices: tuple[str, ...] = field(default=())
+
+
+def study_quantization(
+    experiments: Iterable[str] = (),
+    filter: str | None = None,
+    run_ids: Iterable[str] = (),
+    *,
+    perplexity: float = 30.0,
+    trials: int = 100,
+    seed: int = 0,
+    name: str | None = None,
+    output_experiment: str | None = None,
+    run_id: str | None = None,
+) -> QuantizationStudy:
+    """Compare every model among the selected runs with its quantised copies; log one run.
+
+    Parameters
+    ----------
+    experiments, filter, run_ids
+        Which score runs, as for a map. A copy is a run of the same model and revision.
+    perplexity
+        Of the t-SNE.
+    trials
+        Random groups that the similarities within a model type are compared with.
+    seed
+        Of the t-SNE and those groups.
+    name, output_experiment, run_id
+        Where the run of kind ``quantization`` goes.
+
+    Raises
+    ------
+    InputError
+        If no model was scored both in full precision and quantised.
+    """
+    store = check_reachable()
+    notices: list[str] = []
+    runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
+    matrix, points = read_matrix(runs)
+    table = points_table(points)
+    found = pair_groups(table)
+    rows = [found[group] for group in (INT8, FOUR_BIT) if group in found]
+    if not rows:
+        raise InputError(
+            f"None of the {len(runs)} selected runs is a quantised copy of another; score the "
+            "same model in float32, bfloat16 or float16 and in int8, nf4 or fp4."
+        )
+    original, copy = np.concatenate(rows).T
+    used = np.unique(np.concatenate([original, copy]))
+    q = coordinates(matrix.keep_points(used))
+    original, copy = np.searchsorted(used, original), np.searchsorted(used, copy)
+    shown = table.iloc[used].reset_index(drop=True)
+    kl, se = kl_pairs(q, original, copy, matrix.shares)
+    pairs = pd.DataFrame(
+        {
+            "model": _short(shown, original),
+            "model_type": shown["model_type"].to_numpy()[original],
+            "precision": shown["precision"].to_numpy()[copy],
+            "original": shown["point"].to_numpy()[original],
+            "copy": shown["point"].to_numpy()[copy],
+            "kl": kl,
+            "se": se,
+        }
+    )
+    differences = q[copy] - q[original]
+    cosines, aligned, figures = _directions(pairs, differences, trials, seed, notices)
+    embedding = tsne(q, 2, perplexity, seed)
+    if embedding.notice:
+        notices.append(embedding.notice)
+    shown["tsne_1"], shown["tsne_2"] = embedding.coordinates.T
+    figures["map"] = quantised_map(shown, embedding.coordinates, pairs)
+    figures["kl"] = quantisation_bars(pairs)
+    by_precision = pairs.groupby("precision")["kl"]
+    metrics = {f"median_kl/{precision}": v for precision, v in by_precision.median().items()}
+    metrics |= {
+        f"cosine/{row.precision}/{row.model_type}": row.mean for row in aligned.itertuples()
+    }
+    made = write_study(
+        schema.KIND_QUANTIZATION,
+        tables={"quantization": pairs, "cosines": cosines, "alignment": aligned, "points": shown},
+        figures=figures,
+        metrics=metrics,
+        params={
+            "experiments": list(experiments),
+            "filter": filter or "",
+            "perplexity": embedding.perplexity,
+            "trials": trials,
+            "seed": seed,
+        },
+        members=[points[index] for index in used],
+        weights=matrix.weights,
+        name=name or "quantization",
+        experiment=output_experiment,
+        run_id=run_id,
+        store=store,
+    )
+    return QuantizationStudy(made, pairs, cosines, aligned, tuple(notices))
+
+
+def load_quantization(run_id: str) -> QuantizationStudy:
+    """What `study_quantization` logged in a run."""
+    read = load_study(run_id, schema.KIND_QUANTIZATION, tables=_TABLES).tables
+    return QuantizationStudy(run_id, *(read[name] for name in _TABLES))
+
+
+def _short(table: pd.DataFrame, rows: np.ndarray) -> list[str]:
+    """Models as the table names them, with the revision where there is one."""
+    named = table.iloc[rows]
+    return [
+        f"{model}@{revision}" if pd.notna(revision) and revision else str(model)
+        for model, revision in zip(named["model"], named["revision"], strict=True)
+    ]
+
+
+def _directions(
+    pairs: pd.DataFrame, differences: np.ndarray, trials: int, seed: int, notices: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Similarity of the changes, apart for each precision; figures by file name."""
+    cosines, aligned, figures = [], [], {}
+    for precision, rows in pairs.groupby("precision"):
+        index = rows.index.to_numpy()
+        moved = index[np.any(differences[index], axis=1)]
+        if len(moved) < len(index):
+            notices.append(
+                f"{len(index) - len(moved)} {precision} copies do not differ from their originals "
+                "and have no direction."
+            )
+        if len(moved) < 2:
+            continue
+        types = pairs["model_type"].fillna("others").to_numpy()[moved]
+        found = alignment(differences[moved], list(types), trials=trials, seed=seed)
+        first, second = np.triu_indices(len(moved), 1)
+        models = pairs["model"].to_numpy()[moved]
+        cosines.append(
+            pd.DataFrame(
+                {
+                    "precision": precision,
+                    "model": models[first],
+                    "other": models[second],
+                    "model_type": np.where(types[first] == types[second], types[first], None),
+                    "cosine": found.cosines[first, second],
+                }
+            )
+        )
+        if len(found.by_type):
+            aligned.append(found.by_type.assign(precision=precision))
+            figures[f"cosines_{precision}"] = alignment_figure(found.by_type, found.trials)
+    if not aligned:
+        notices.append(
+            "No model type has two models with a copy in the same precision, so there are no "
+            "directions to compare."
+        )
+    empty_cosines = pd.DataFrame(columns=["precision", "model", "other", "model_type", "cosine"])
+    empty_aligned = pd.DataFrame(columns=["precision", "model_type", "models", "mean"])
+    return (
+        pd.concat(cosines, ignore_index=True) if cosines else empty_cosines,
+        pd.concat(aligned, ignore_index=True) if aligned else empty_aligned,
+        figures,
+    )

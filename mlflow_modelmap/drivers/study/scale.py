@@ -1,0 +1,168 @@
+"""Driver: the scale of KL divergence across settings, from the score runs at hand (Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.study.scale import scale_figure
+from mlflow_modelmap.numerics.divergence.kl import kl_pairs
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
+from mlflow_modelmap.numerics.scale.pair_groups import pair_groups
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
+from mlflow_modelmap.tracking.store.client import check_reachable
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """KL divergence by setting, in bits/byte.
+
+    Attributes
+    ----------
+    run_id
+        The run that holds it.
+    table
+        Columns ``group``, ``median``, ``mean``, ``sd``, ``n``, ``largest_se`` and
+        ``paper_median`` (missing where the paper has no such group).
+    pairs
+        Columns ``group``, ``point``, ``other``, ``kl``, ``se``.
+    notices
+        What was left out, a sentence each.
+    """
+
+    run_id: str
+    table: pd.DataFrame
+    pairs: pd.DataFrame
+    notices: tuple[str, ...] = field(default=())
+
+
+def build_scale(
+    experiments: Iterable[str] = (),
+    filter: str | None = None,
+    run_ids: Iterable[str] = (),
+    *,
+    groups: Sequence[str] = (),
+    most_random: int = 2_000,
+    seed: int = 0,
+    name: str | None = None,
+    output_experiment: str | None = None,
+    run_id: str | None = None,
+) -> Scale:
+    """Measure every setting of the paper's Table 2a that the selected runs hold; log one run.
+
+    Parameters
+    ----------
+    experiments, filter, run_ids
+        Which score runs, as for a map.
+    groups
+        Tags of the runs; the pairs of runs that share a value of one make a group of its name.
+    most_random
+        Most pairs drawn for the random groups.
+    seed
+        Of that draw.
+    name, output_experiment, run_id
+        Where the run of kind ``scale`` goes.
+
+    Raises
+    ------
+    InputError
+        If no setting has a pair, or a tag is on no run.
+    """
+    store = check_reachable()
+    notices: list[str] = []
+    runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
+    matrix, points = _with_layers(runs)
+    table = points_table(points)
+    for tag in groups:
+        values = [point.tags.get(tag) for point in points]
+        if not any(values):
+            raise InputError(
+                f"No selected run has the tag {tag!r}; set it on runs, or leave out that group."
+            )
+        table[tag] = values
+    found = pair_groups(table, group_columns=groups, most_random=most_random, seed=seed)
+    if not found:
+        raise InputError(
+            f"The {len(runs)} selected runs hold no pair of any setting of the scale; score a "
+            "second checkpoint, precision or model, or name a tag whose runs belong together."
+        )
+    q = coordinates(matrix)
+    names = np.array(matrix.points, dtype=object)
+    parts = []
+    for group, pairs in found.items():
+        kl, se = kl_pairs(q, pairs[:, 0], pairs[:, 1], matrix.shares)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "group": group,
+                    "point": names[pairs[:, 0]],
+                    "other": names[pairs[:, 1]],
+                    "kl": kl,
+                    "se": se,
+                }
+            )
+        )
+    measured = pd.concat(parts, ignore_index=True)
+    by_group = {group: part["kl"].to_numpy() for group, part in measured.groupby("group")}
+    by_group = {group: by_group[group] for group in found}
+    summary = beside_paper(scale(by_group))
+    largest = measured.groupby("group")["se"].max()
+    summary.insert(5, "largest_se", summary["group"].map(largest))
+    made = write_study(
+        schema.KIND_SCALE,
+        tables={"scale": summary, "pairs": measured, "points": table},
+        figures={"scale": scale_figure(by_group, summary)},
+        metrics={
+            f"{statistic}/{row.group}": getattr(row, statistic)
+            for row in summary.itertuples()
+            for statistic in ("median", "n")
+        },
+        params={
+            "experiments": list(experiments),
+            "filter": filter or "",
+            "groups": list(groups),
+            "most_random": most_random,
+            "seed": seed,
+        },
+        members=runs,
+        weights=matrix.weights,
+        name=name or "scale",
+        experiment=output_experiment,
+        run_id=run_id,
+        store=store,
+    )
+    return Scale(made, summary, measured, tuple(notices))
+
+
+def _with_layers(runs: Sequence[Point]) -> tuple[LogLikelihoodMatrix, list[Point]]:
+    """The models themselves, then every layer of those that were scored with the lens."""
+    models, points = read_matrix(runs)
+    lens, lens_points = read_matrix(runs, layers=True)
+    inner = [index for index, point in enumerate(lens_points) if point.layer is not None]
+    layers = lens.keep_points(np.array(inner, dtype=np.intp))
+    matrix = LogLikelihoodMatrix(
+        np.concatenate([models.values, layers.values]),
+        models.points + layers.points,
+        models.text_bytes,
+        models.weights,
+    )
+    return matrix, points + [lens_points[index] for index in inner]
+
+
+def load_scale(run_id: str) -> Scale:
+    """What `build_scale` logged in a run.
+
+    Raises
+    ------
+    InputError, TrackingError
+        If the run is not a finished scale, or damaged.
+    """
+    read = load_study(run_id, schema.KIND_SCALE, tables=("scale", "pairs"))
+    return Scale(run_id, read.tables["scale"], read.tables["pairs"])

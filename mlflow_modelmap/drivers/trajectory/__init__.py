@@ -1,0 +1,1 @@
+"""Driver: trainings along their steps."""

@@ -1,0 +1,1 @@
+"""Driver: distances between the weights of checkpoints."""

@@ -1,0 +1,127 @@
+"""Driver: which checkpoints of which trainings, and where their weights are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_modelmap.drivers.score.plan_file import QUANTISED, read_plan, requests
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.select_runs import Point
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of a training, and where its weights are."""
+
+    trajectory: str
+    step: int
+    reference: ModelReference
+
+
+def by_trajectory(asked: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
+    """Checkpoints of each training in order of step, each step once."""
+    lines: dict[str, dict[int, Checkpoint]] = {}
+    for checkpoint in asked:
+        line = lines.setdefault(checkpoint.trajectory, {})
+        there = line.setdefault(checkpoint.step, checkpoint)
+        if there.reference != checkpoint.reference:
+            raise InputError(
+                f"The trajectory {checkpoint.trajectory!r} has the step {checkpoint.step} twice, "
+                f"{there.reference} and {checkpoint.reference}; leave one out."
+            )
+    for name, line in lines.items():
+        if len(line) < 2:
+            raise InputError(
+                f"The trajectory {name!r} has {len(line)} checkpoint with weights; a distance "
+                "needs at least two."
+            )
+    return {name: [line[step] for step in sorted(line)] for name, line in lines.items()}
+
+
+def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoint], list[Point]]:
+    """The checkpoints that score runs are of, and those runs; with what is left out said."""
+    asked, members = [], []
+    bare = quantised = unsaved = 0
+    for run in runs:
+        if run.precision in QUANTISED:
+            quantised += 1
+        elif run.monitored and not os.path.isdir(run.model):
+            unsaved += 1
+        elif run.step is None or run.trajectory is None:
+            bare += 1
+        else:
+            reference = ModelReference.parse(run.model)
+            if reference.kind == HUB:
+                reference = ModelReference(HUB, reference.name, run.commit or run.revision)
+            asked.append(Checkpoint(run.trajectory, run.step, reference))
+            members.append(run)
+    if bare:
+        notices.append(f"Left out {bare} runs without a step or trajectory.")
+    if unsaved:
+        notices.append(f"Left out {unsaved} monitored checkpoints whose weights were not saved.")
+    if quantised:
+        notices.append(f"Left out {quantised} quantised runs; they have their model's weights.")
+    if not asked:
+        raise InputError(
+            f"None of the {len(runs)} selected runs has a step and a trajectory "
+            f"({schema.TAG_STEP}, {schema.TAG_TRAJECTORY}); score checkpoints with both."
+        )
+    return asked, members
+
+
+def from_plan(plan: str | os.PathLike[str], notices: list[str]) -> list[Checkpoint]:
+    """The checkpoints that a sweep's plan names; with what is left out said."""
+    parsed, _ = read_plan(plan)
+    wanted = requests(parsed, Path(plan).absolute().parent)
+    asked = [
+        Checkpoint(
+            _line_name(request.reference, request.trajectory), request.step, request.reference
+        )
+        for request in wanted
+        if request.step is not None and request.settings.precision not in QUANTISED
+    ]
+    if not asked:
+        raise InputError(
+            f"No model of the plan {os.fspath(plan)!r} has a step; list them under steps."
+        )
+    if len(asked) < len(wanted):
+        notices.append(f"Left out {len(wanted) - len(asked)} models without a step, or quantised.")
+    return asked
+
+
+def from_template(
+    model: str, steps: Sequence[int], revisions: str, trajectory: str | None
+) -> list[Checkpoint]:
+    """The checkpoints of one model, by its steps and how a step's revision is called."""
+    if not steps:
+        raise InputError(f"No steps of {model!r} were given; list them, such as 0,1000,2000.")
+    in_model = "{step}" in model
+    if not in_model and "{step}" not in revisions:
+        raise InputError(
+            f"The revision {revisions!r} is the same for every step; write {{step}} in it."
+        )
+    asked = []
+    for step in steps:
+        written = model.replace("{step}", str(step))
+        revision = None if in_model else revisions.replace("{step}", str(step))
+        reference = ModelReference.parse(written, revision)
+        line = trajectory or (model if in_model else reference.name)
+        asked.append(Checkpoint(line, int(step), reference))
+    return asked
+
+
+def _line_name(reference: ModelReference, trajectory: str | None) -> str:
+    return trajectory or (reference.name if reference.kind == HUB else "checkpoints")
+
+
+def directory(path: str | os.PathLike[str]) -> ModelReference:
+    """A local directory, whatever it is called."""
+    reference = ModelReference.parse(os.path.join(os.fspath(path), ""))
+    if reference.kind != LOCAL:
+        raise InputError(f"There is no directory {os.fspath(path)!r}; give one with a checkpoint.")
+    return reference

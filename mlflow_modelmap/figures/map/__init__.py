@@ -1,0 +1,1 @@
+"""Figures: the model map, its heatmap and its bars."""

@@ -1,0 +1,133 @@
+"""Figures: a model map as plain data, which the interactive pages draw in the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.map.map import (
+    COORDINATES,
+    WORDS,
+    ColourBy,
+    colour_column,
+    paths,
+    shades,
+)
+
+NEAREST = 3
+# What Plotly calls the markers of `style.MARKERS`.
+_SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "x",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "h": "hexagon",
+}
+
+
+def map_data(
+    points: pd.DataFrame,
+    nearest: pd.DataFrame,
+    *,
+    explained: Sequence[float] = (),
+    colour_by: ColourBy = "auto",
+) -> dict[str, Any]:
+    """What ``map_view.js`` draws: names, coordinates, paths, nearest points and colourings.
+
+    Parameters
+    ----------
+    points
+        As in ``points.parquet``, with the columns of `figures.map.COORDINATES`.
+    nearest
+        Columns point, rank, neighbour, kl, se (bits/byte); the first three of each are told.
+    explained
+        Each principal component's share of the variance.
+    colour_by
+        What the colours say at first.
+
+    Returns
+    -------
+    dict
+        Lists and numbers that JSON can hold; one entry a point, in the order of `points`. Every
+        text is on one line and without control characters, but not escaped.
+    """
+    lines = paths(points)
+    row = {name: k for k, name in enumerate(points["point"])}
+    near: list[list[list[float]]] = [[] for _ in row]
+    for found in nearest[nearest["rank"] <= NEAREST].itertuples():
+        near[row[found.point]].append([row[found.neighbour], rounded(found.kl), rounded(found.se)])
+    colourings = _colourings(points)
+    first = colour_column(points, colour_by)
+    return {
+        "names": [one_line(name) for name in points["point"]],
+        "run_id": [one_line(run) for run in points["run_id"]],
+        **{name: _labels(points[name]) for name in ("trajectory", "model_type", "precision")},
+        **{name: _whole(points[name]) for name in ("step", "layer")},
+        "bits_per_byte": [rounded(value) for value in points["bits_per_byte"]],
+        "shade": [round(float(value), 3) for value in shades(points, lines)],
+        "coordinates": {
+            f"{embedding}{dimensions}": [[rounded(v) for v in points[c]] for c in columns]
+            for (embedding, dimensions), columns in COORDINATES.items()
+        },
+        "explained": [rounded(share) for share in explained],
+        "paths": [{"name": one_line(n), "rows": rows.tolist()} for n, rows in lines.items()],
+        "nearest": near,
+        "colourings": colourings,
+        "colouring": next((k for k, entry in enumerate(colourings) if entry["column"] == first), 0),
+    }
+
+
+def _colourings(points: pd.DataFrame) -> list[dict[str, Any]]:
+    """What a reader may colour by: groups that occur, and bits per byte."""
+    found: list[dict[str, Any]] = []
+    for column, title in WORDS.items():
+        entry = groups_colouring(points[column], column, title)
+        if entry["groups"] or column == "model_type":
+            found.append(entry)
+    found.append({"kind": "scale", "column": "bits_per_byte", "title": style.BITS_PER_BYTE_LABEL})
+    return found
+
+
+def groups_colouring(labels: Sequence[Any] | pd.Series, column: str, title: str) -> dict[str, Any]:
+    """A colour and a marker for each distinct label, under the name of its column."""
+    named = _labels(labels)
+    colours, markers = style.colours(named), style.markers(named)
+    return {
+        "kind": "groups",
+        "column": column,
+        "title": title,
+        "groups": list(colours),
+        "colours": list(colours.values()),
+        "symbols": [_SYMBOLS[markers[name]] for name in colours],
+    }
+
+
+def _labels(column: Sequence[Any] | pd.Series) -> list[str | None]:
+    return [one_line(value) if style.is_group(value) else None for value in column]
+
+
+def _whole(column: pd.Series) -> list[int | None]:
+    return [None if pd.isna(value) else int(value) for value in column]
+
+
+def rounded(value: Any) -> float:
+    """A number to six significant digits; 0 for what is not finite, which JSON cannot hold."""
+    number = float(f"{float(value):.6g}")
+    return number if np.isfinite(number) else 0.0
+
+
+def one_line(text: object) -> str:
+    """Text on one line, without control characters or what turns the writing direction around."""
+    line = " ".join(str(text).split())
+    line = re.sub("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", "", line)
+    return line.encode("utf-8", "replace").decode("utf-8")

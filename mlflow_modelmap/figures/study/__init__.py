@@ -1,0 +1,1 @@
+"""Figures: layers, quantised copies and the scale."""

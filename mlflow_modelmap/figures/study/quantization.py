@@ -1,0 +1,131 @@
+"""Figures: models and their quantised copies - how far they move and which way (Figure 2a)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mlflow_modelmap.figures import style
+
+_PRECISION_MARKERS = {"int8": "s", "nf4": "^", "fp4": "v"}
+
+
+def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataFrame) -> Figure:
+    """Originals as discs, copies as other markers, a line from each original to its copies.
+
+    Parameters
+    ----------
+    points
+        One row a point: ``point``, ``model_type``, ``precision``.
+    coordinates
+        Shape (K, 2).
+    pairs
+        Columns ``original`` and ``copy``: names of points.
+    """
+    figure = style.figure(7.6, 5.4)
+    axes = style.panel(figure)
+    labels = points["model_type"].fillna("others")
+    colours = style.colours(labels)
+    where = dict(zip(points["point"], coordinates, strict=True))
+    kind = dict(zip(points["point"], labels, strict=True))
+    for original, copy in zip(pairs["original"], pairs["copy"], strict=True):
+        line = np.stack([where[original], where[copy]])
+        axes.plot(*line.T, color=style.colour_of(kind[original], colours), lw=1.0, alpha=0.7)
+    for precision, rows in points.groupby(points["precision"].fillna("")):
+        marker = _PRECISION_MARKERS.get(str(precision), "o")
+        index = rows.index.to_numpy()
+        axes.scatter(
+            *coordinates[index].T,
+            marker=marker,
+            s=30 if marker == "o" else 34,
+            c=[style.colour_of(label, colours) for label in labels[index]],
+            edgecolor="white" if marker == "o" else style.INK,
+            linewidths=0.6,
+            zorder=3,
+        )
+    axes.set_xlabel("t-SNE 1")
+    axes.set_ylabel("t-SNE 2")
+    style.legend(axes, colours, title="model type")
+    present = [p for p in _PRECISION_MARKERS if p in set(points["precision"])]
+    handles = [Line2D([], [], marker="o", linestyle="", color=style.OTHERS, label="original")]
+    handles += [
+        Line2D([], [], marker=_PRECISION_MARKERS[p], linestyle="", color=style.OTHERS, label=p)
+        for p in present
+    ]
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=8
+    )
+    return figure
+
+
+def quantisation_bars(pairs: pd.DataFrame) -> Figure:
+    """KL between each model and its quantised copies, with standard errors.
+
+    Parameters
+    ----------
+    pairs
+        Columns ``model``, ``precision``, ``kl``, ``se``.
+    """
+    models = list(dict.fromkeys(pairs["model"]))
+    precisions = [p for p in _PRECISION_MARKERS if p in set(pairs["precision"])]
+    figure = style.figure(7.6, max(2.2, 0.9 + (0.18 * len(precisions) + 0.12) * len(models)))
+    axes = style.panel(figure)
+    thickness = 0.8 / max(len(precisions), 1)
+    colours = style.colours(precisions)
+    for offset, precision in enumerate(precisions):
+        rows = pairs[pairs["precision"] == precision].groupby("model")[["kl", "se"]].first()
+        present = [model for model in models if model in rows.index]
+        heights = [models.index(m) + (offset + 0.5) * thickness - 0.4 for m in present]
+        axes.barh(
+            heights,
+            rows.loc[present, "kl"],
+            thickness * 0.92,
+            xerr=rows.loc[present, "se"],
+            color=colours[precision],
+            error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": style.INK},
+        )
+    axes.set_yticks(range(len(models)), [style.plain(m, 34) for m in models])
+    axes.set_ylim(len(models) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"{style.KL_LABEL} to the original, with standard error")
+    style.legend(axes, colours, title="precision")
+    return figure
+
+
+def alignment_figure(by_type: pd.DataFrame, trials: int) -> Figure:
+    """Mean cosine similarity of the changes within each type, against random groups.
+
+    Parameters
+    ----------
+    by_type
+        As `numerics.points.directions.alignment` gives it.
+    trials
+        Random groups drawn a type.
+    """
+    figure = style.figure(6.4, max(2.2, 1.3 + 0.42 * len(by_type)))
+    axes = style.panel(figure)
+    heights = np.arange(len(by_type))
+    axes.hlines(
+        heights, by_type["random_low"], by_type["random_high"], color=style.OTHERS, lw=6, alpha=0.6
+    )
+    axes.scatter(by_type["random_mean"], heights, color=style.OTHERS, marker="|", s=120, zorder=3)
+    axes.hlines(heights, by_type["low"], by_type["high"], color=style.PALETTE[0], lw=1.4)
+    axes.scatter(by_type["mean"], heights, color=style.PALETTE[0], s=42, zorder=4)
+    names = [
+        f"{style.plain(kind, 24)} ({models} models)"
+        for kind, models in zip(by_type["model_type"], by_type["models"], strict=True)
+    ]
+    axes.set_yticks(heights, names)
+    axes.set_ylim(len(by_type) - 0.5, -0.5)
+    axes.grid(False, axis="y")
+    axes.set_xlim(min(-0.05, float(by_type[["low", "random_low"]].min().min()) - 0.05), 1.03)
+    axes.set_xlabel("cosine similarity of the changes by quantisation")
+    handles = [
+        Line2D([], [], color=style.PALETTE[0], marker="o", label="within the type (mean, range)"),
+        Line2D([], [], color=style.OTHERS, lw=6, alpha=0.6, label=f"{trials} random groups, 95 %"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,107 @@
+"""Figures: distances between neighbouring checkpoints and what breaks their trend (Figure 11)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.trajectory.kl import Colours, log_axis, short
+
+_MOST_PANELS = 18
+_FLAG = "#c0182b"
+
+
+def continuity_figure(
+    continuity: pd.DataFrame, anomalies: pd.DataFrame, colours: Colours, space: str
+) -> Figure:
+    """Each distance from the checkpoint before, the local trend, and the flagged checkpoints.
+
+    Parameters
+    ----------
+    continuity
+        Columns ``trajectory``, ``step_from``, ``step``, ``distance``, ``trend``.
+    anomalies
+        Columns ``trajectory``, ``kind``, ``step``, ``step_last``.
+    colours
+        Of the trajectories, a panel each; those with anomalies first where there are many.
+    space
+        ``q`` or ``w``.
+    """
+    flagged = set(anomalies["trajectory"])
+    there = set(continuity["trajectory"])
+    order = [name for name in colours if name in there]
+    if len(order) > _MOST_PANELS:
+        order = sorted(order, key=lambda name: name not in flagged)[:_MOST_PANELS]
+    columns = min(max(len(order), 1), 3)
+    rows = max(1, -(-len(order) // columns))
+    figure = style.figure(3.5 * columns + 0.3, 2.4 * rows + 0.5)
+    label = "KL (bits/byte)" if space == "q" else "squared distance"
+    for position, name in enumerate(order, 1):
+        axes = style.panel(figure, rows, columns, position, title=short(name, 30))
+        own = continuity[continuity["trajectory"] == name].sort_values("step")
+        axes.plot(own["step"], own["distance"], color=colours[name], lw=1.0, marker="o", ms=2)
+        axes.plot(own["step"], own["trend"], color=style.QUIET_INK, lw=0.9, linestyle="--")
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** 0.25)
+        log_axis(axes)
+        for row in anomalies[anomalies["trajectory"] == name].itertuples():
+            axes.axvspan(row.step, row.step_last, color=_FLAG, alpha=0.25, lw=1.2)
+            axes.annotate(
+                f"{row.kind} {style.step(row.step)}",
+                (row.step, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -3),
+                textcoords="offset points",
+                ha="left" if row.step < np.mean(axes.get_xlim()) else "right",
+                va="top",
+                fontsize=7.5,
+                color=_FLAG,
+            )
+        style.steps_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_xlabel(style.STEP_LABEL if position > len(order) - columns else "")
+        axes.set_ylabel(label if position % columns == 1 or columns == 1 else "")
+    handles = [
+        Line2D(
+            [], [], color=style.INK, lw=1.0, marker="o", ms=3, label="from the checkpoint before"
+        ),
+        Line2D([], [], color=style.QUIET_INK, lw=0.9, linestyle="--", label="local trend"),
+        Line2D([], [], color=_FLAG, lw=5, alpha=0.4, label="anomaly"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def siblings_figure(siblings: pd.DataFrame) -> Figure:
+    """KL of each training from its siblings, and which are outliers (Figure 15 in numbers).
+
+    Parameters
+    ----------
+    siblings
+        Columns ``family``, ``trajectory``, ``step``, ``kl_to_siblings``, ``times_usual``,
+        ``outlier``.
+    """
+    figure = style.figure(5.8, 0.28 * len(siblings) + 1.3)
+    step = style.step(float(siblings["step"].iloc[0]))
+    axes = style.panel(figure, title=f"Median KL from sibling trainings at step {step}")
+    y = np.arange(len(siblings))[::-1]
+    colour = [_FLAG if outlier else style.PALETTE[0] for outlier in siblings["outlier"]]
+    axes.barh(y, siblings["kl_to_siblings"], color=colour, height=0.65)
+    for place, row in zip(y, siblings.itertuples(), strict=True):
+        text = f" {style.number(row.kl_to_siblings)}"
+        if row.outlier:
+            text += f": {row.times_usual:.1f} times the usual"
+        axes.annotate(text, (row.kl_to_siblings, place), va="center", fontsize=8, color=style.INK)
+    axes.set_yticks(y, [style.plain(name, 34) for name in siblings["trajectory"]])
+    axes.set_ylim(-0.6, len(siblings) - 0.4)
+    axes.set_xlim(
+        0, (1.8 if siblings["outlier"].any() else 1.2) * float(siblings["kl_to_siblings"].max())
+    )
+    axes.set_xlabel(style.KL_LABEL)
+    axes.grid(False, axis="y")
+    return figure

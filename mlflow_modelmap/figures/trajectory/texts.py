@@ -1,0 +1,180 @@
+"""Figures: which texts move irregularly, and what their removal does (Figures 12 and 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.trajectory.kl import line_colours, log_axis, short
+
+
+def text_scores_figure(texts: pd.DataFrame) -> Figure:
+    """Largest against standard deviation of a text's changes, a dot a text (Figure 12).
+
+    Parameters
+    ----------
+    texts
+        Columns ``text``, ``maximum``, ``sd`` (nats), ``dropped``.
+    """
+    figure = style.figure(5.6, 4.4)
+    axes = style.panel(figure, title="Changes of log-likelihood between checkpoints, by text")
+    positive = texts[(texts["maximum"] > 0) & (texts["sd"] > 0)]
+    for dropped, colour, label in (
+        (False, style.PALETTE[0], "kept"),
+        (True, style.PALETTE[1], "dropped"),
+    ):
+        part = positive[positive["dropped"] == dropped]
+        if len(part):
+            axes.scatter(
+                part["sd"],
+                part["maximum"],
+                s=7,
+                color=colour,
+                linewidths=0,
+                alpha=0.6,
+                label=f"{label}: {len(part):,} texts",
+            )
+    log_axis(axes, "x")
+    log_axis(axes)
+    axes.set_xlabel("standard deviation of |change| (nats)")
+    axes.set_ylabel("largest |change| (nats)")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=2)
+    return figure
+
+
+def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: int) -> Figure:
+    """KL between checkpoints with more and more texts removed (Figure 13).
+
+    Parameters
+    ----------
+    table
+        Columns ``removed``, ``trajectory``, ``step``, ``kl``.
+    names
+        Trajectories, a panel each (six at most).
+    chosen
+        How many texts were removed for everything else; drawn in its own colour.
+    """
+    table = table[table["kl"] > 0]
+    shown = [name for name in names if (table["trajectory"] == name).any()][:6]
+    columns = min(max(len(shown), 1), 3)
+    rows = max(1, -(-len(shown) // columns))
+    figure = style.figure(3.3 * columns + 1.1, 2.5 * rows + 0.4)
+    counts = sorted({int(c) for c in table["removed"]} - {0, chosen})
+    norm = LogNorm(max(1, min(counts, default=1)), max([*counts, 2]))
+    shade = ScalarMappable(norm, colormaps[style.SEQUENTIAL])
+    first = None
+    panels = []
+    for position, name in enumerate(shown, 1):
+        axes = style.panel(
+            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
+        )
+        first = first or axes
+        panels.append(axes)
+        own = table[table["trajectory"] == name]
+        for count in counts:
+            line = own[own["removed"] == count].sort_values("step")
+            axes.plot(line["step"], line["kl"], color=shade.to_rgba(count), linewidth=0.8)
+        for count, colour, dash in ((0, style.QUIET_INK, ":"), (chosen, style.PALETTE[1], "-")):
+            line = own[own["removed"] == count].sort_values("step")
+            if len(line):
+                label = "none removed" if count == 0 else f"{count} removed (chosen)"
+                axes.plot(
+                    line["step"], line["kl"], color=colour, linestyle=dash, lw=1.3, label=label
+                )
+        log_axis(axes)
+        style.steps_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_xlabel(style.STEP_LABEL if position > len(shown) - columns else "")
+        axes.set_ylabel("KL (bits/byte)" if position % columns == 1 or columns == 1 else "")
+    if counts and panels:
+        bar = figure.colorbar(shade, ax=panels, shrink=0.8, pad=0.02)
+        bar.set_label("texts removed", fontsize=9)
+        bar.ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        bar.ax.tick_params(labelsize=8)
+    if panels:
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
+        )
+    return figure
+
+
+def halves_figure(first: np.ndarray, second: np.ndarray, correlation: float) -> Figure:
+    """KL of all pairs of points on one half of the texts against the other (Appendix C).
+
+    Parameters
+    ----------
+    first, second
+        Bits per byte, one a pair.
+    correlation
+        Pearson's.
+    """
+    figure = style.figure(4.6, 4.4)
+    axes = style.panel(figure, title=f"All KL on two halves of the texts: r = {correlation:.4f}")
+    known = (first > 0) & (second > 0)
+    axes.scatter(
+        first[known], second[known], s=5, color=style.PALETTE[0], alpha=0.35, lw=0, rasterized=True
+    )
+    low, high = float(np.min([first[known], second[known]])), float(np.max([first, second]))
+    axes.plot([low, high], [low, high], color=style.QUIET_INK, linewidth=0.8)
+    log_axis(axes, "x")
+    log_axis(axes)
+    axes.set_xlabel("KL on the first half (bits/byte)")
+    axes.set_ylabel("KL on the second half (bits/byte)")
+    return figure
+
+
+def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) -> Figure:
+    """KL from the checkpoint before on the texts of each domain alone, a panel a trajectory.
+
+    Parameters
+    ----------
+    table
+        Columns ``domain``, ``texts``, ``trajectory``, ``step``, ``kl``, ``se``.
+    names
+        Trajectories (six at most are drawn).
+    most
+        Domains drawn, those with the most texts.
+    """
+    table = table[table["kl"] > 0]
+    size = table.groupby("domain")["texts"].first().sort_values(ascending=False)
+    domains = list(size.index[:most])
+    colours = line_colours(domains)
+    shown = [name for name in names if (table["trajectory"] == name).any()][:6]
+    columns = min(max(len(shown), 1), 3)
+    rows = max(1, -(-len(shown) // columns))
+    figure = style.figure(3.4 * columns + 2.2, 2.7 * rows + 0.2)
+    first = None
+    for position, name in enumerate(shown, 1):
+        axes = style.panel(
+            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
+        )
+        first = first or axes
+        own = table[table["trajectory"] == name]
+        for domain in domains:
+            line = own[own["domain"] == domain].sort_values("step")
+            axes.plot(line["step"], line["kl"], color=colours[domain], linewidth=1.0)
+        log_axis(axes)
+        style.steps_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_xlabel(style.STEP_LABEL if position > len(shown) - columns else "")
+        axes.set_ylabel("KL (bits/byte)" if position % columns == 1 or columns == 1 else "")
+    labelled = {f"{domain} ({size[domain]:,})": colours[domain] for domain in domains}
+    style.legend(
+        figure,
+        labelled,
+        markers=dict.fromkeys(labelled, ""),
+        title="domain (texts)",
+        lines=True,
+    )
+    return figure

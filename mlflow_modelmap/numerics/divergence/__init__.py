@@ -1,0 +1,1 @@
+"""Numerics: KL divergence and its errors."""

@@ -1,0 +1,239 @@
+"""Numerics: KL divergence in bits/byte between points of a map, each with its standard error."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.kl_and_variance import all_pairs, chosen_pairs
+
+Estimator = Literal["self-normalised", "unbiased"]
+
+
+def kl_matrix(q: ArrayLike) -> np.ndarray:
+    """KL divergence between all pairs of points: squared distances between rows (Section 2).
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N), as `coordinates` of `numerics.matrix` gives them, or any rows of
+        them.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, K)
+        Bits per byte; symmetric, zero on the diagonal, exactly zero between equal rows.
+
+    Raises
+    ------
+    InputError
+        If `q` is not a matrix of finite values.
+
+    Notes
+    -----
+    Besides `q` and the result it takes about 50 MB, whatever K and N are.
+    """
+    return all_pairs(_checked(q), errors=False)[0]
+
+
+def kl_with_standard_error(
+    q: ArrayLike, shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """KL divergence between all pairs and its standard error (Section 2, Appendix C).
+
+    SE = sqrt(sum_s d_s^4 - KL^2 / N) with d the difference of two rows; of texts with shares a it
+    is sqrt(sum_s (d_s^2 - a_s KL)^2), which is the same where every share is 1 / N.
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    shares
+        `LogLikelihoodMatrix.shares` of the matrix that `q` comes from, shape (N,).
+
+    Returns
+    -------
+    kl, se : ndarray of float64, shape (K, K)
+        Bits per byte; symmetric, zero on the diagonal.
+
+    Raises
+    ------
+    InputError
+        If `q` is not a matrix of finite values, or the shares do not fit it.
+    """
+    q = _checked(q)
+    kl, variance = all_pairs(q, _checked_shares(shares, q))
+    assert variance is not None
+    return kl, np.sqrt(variance, out=variance)
+
+
+def kl_pairs(
+    q: ArrayLike, i: ArrayLike, j: ArrayLike, shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """KL divergence and standard error of chosen pairs, from their differences.
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    i, j
+        Row indices that broadcast together.
+    shares
+        As for `kl_with_standard_error`.
+
+    Returns
+    -------
+    kl, se : ndarray of float64, of the shape of the indices
+        Bits per byte.
+    """
+    q = np.asarray(q, dtype=np.float64)
+    i, j = np.broadcast_arrays(np.asarray(i, dtype=np.intp), np.asarray(j, dtype=np.intp))
+    kl, variance = chosen_pairs(q, i.ravel(), j.ravel(), _checked_shares(shares, q))
+    return kl.reshape(i.shape), np.sqrt(variance).reshape(i.shape)
+
+
+def kl_consecutive(q: ArrayLike, shares: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """KL divergence and standard error between each row and the next, shape (K - 1,) (Figure 4)."""
+    steps = np.arange(len(np.asarray(q)))
+    return kl_pairs(q, steps[:-1], steps[1:], shares)
+
+
+def kl_between(
+    l_i: ArrayLike,
+    l_j: ArrayLike,
+    mean_bytes: float,
+    *,
+    weights: ArrayLike | None = None,
+    estimator: Estimator = "self-normalised",
+) -> tuple[float, float]:
+    """KL divergence and standard error between two log-likelihood vectors.
+
+    Parameters
+    ----------
+    l_i, l_j
+        Log-likelihoods in nats of the same N >= 2 texts, shape (N,).
+    mean_bytes
+        B, the mean UTF-8 bytes a text, under the same weights if there are any.
+    weights
+        Importance weights, shape (N,), not negative: how much more often each text occurs in the
+        population that is asked about than in the sample. None: every text counts the same.
+    estimator
+        ``"self-normalised"`` divides by the sum of the weights, so that their scale does not
+        matter: sum w (d - m)^2 / sum w, m the weighted mean of d; without weights the population
+        variance, which is the paper's KL. It is biased by a relative O(1/N). ``"unbiased"`` is
+        the mean over pairs of texts s < t of w_s w_t (d_s - d_t)^2 / 2, without weights the sample
+        variance. It needs weights whose expectation over the sampling is 1, as the ratio of two
+        known probabilities has; which of the two has the smaller error depends on them.
+
+    Returns
+    -------
+    kl, se : float
+        Bits per byte. The standard error is that of the estimator's linear part.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, a value is not finite, or the weights are negative or all zero.
+    """
+    first = np.asarray(l_i, dtype=np.float64)
+    second = np.asarray(l_j, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape or first.size < 2:
+        raise InputError(
+            f"Log-likelihood vectors of shapes {first.shape} and {second.shape} cannot be "
+            "compared; give two of the same two or more texts."
+        )
+    if estimator not in ("self-normalised", "unbiased"):
+        raise InputError(
+            f"The estimator {estimator!r} is unknown; use 'self-normalised' or 'unbiased'."
+        )
+    if not (np.isfinite(mean_bytes) and mean_bytes > 0):
+        raise InputError(f"The mean bytes a text are {mean_bytes}; give a positive number.")
+    w = np.ones(first.size) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != first.shape or not np.isfinite(w).all() or (w < 0).any() or not w.any():
+        raise InputError(
+            "The weights do not fit the texts; give one finite weight a text, none negative "
+            "and not all zero."
+        )
+    difference = first - second
+    if not np.isfinite(difference).all():
+        text = int(np.flatnonzero(~np.isfinite(difference))[0])
+        raise InputError(
+            f"The log-likelihoods of text {text} are {first[text]} and {second[text]}; "
+            "score that point again."
+        )
+    n = first.size
+    # Subtracting the first text's difference keeps the digits of a pair that differs by a constant.
+    difference -= difference[0]
+    share = w / w.sum()
+    square = (difference - share @ difference) ** 2
+    spread = share @ square
+    if estimator == "self-normalised":
+        value = spread
+        error = np.sqrt(np.sum((share * (square - spread)) ** 2))
+    else:
+        level = w.mean()
+        value = spread * level**2 * n / (n - 1)
+        error = np.std(level * w * (square + spread)) / np.sqrt(n)
+    unit = 2.0 * mean_bytes * np.log(2.0)
+    return float(value / unit), float(error / unit)
+
+
+def confidence_interval(
+    kl: ArrayLike, se: ArrayLike, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence interval of a KL divergence, normal on the log scale (delta method).
+
+    KL exp(-z SE / KL) to KL exp(z SE / KL): always positive, and longer upwards, as the sampling
+    distribution of a mean of squares is.
+
+    Parameters
+    ----------
+    kl, se
+        Bits per byte, of shapes that broadcast together.
+    level
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    low, high : ndarray
+        Bits per byte. A KL of exactly 0 gives 0 and 0; an upper end past the largest float is inf.
+    """
+    if not 0.0 < level < 1.0:
+        raise InputError(
+            f"A confidence level of {level} is not possible; give one between 0 and 1."
+        )
+    kl, se = np.asarray(kl, dtype=np.float64), np.asarray(se, dtype=np.float64)
+    z = special.ndtri(0.5 + level / 2.0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        stretch = np.exp(z * np.where(kl > 0, se / kl, 0.0))
+        return kl / stretch, kl * stretch
+
+
+def _checked(q: ArrayLike) -> np.ndarray:
+    q = np.asarray(q, dtype=np.float64)
+    if q.ndim != 2 or 0 in q.shape:
+        raise InputError(f"Coordinates of shape {q.shape} are no matrix of points and texts.")
+    finite = np.isfinite(q.sum(axis=1))
+    if not finite.all():
+        raise InputError(
+            f"Point {int(np.flatnonzero(~finite)[0])} has a coordinate that is not finite; "
+            "score it again."
+        )
+    return q
+
+
+def _checked_shares(shares: np.ndarray | None, q: np.ndarray) -> np.ndarray | None:
+    if shares is None:
+        return None
+    shares = np.asarray(shares, dtype=np.float64)
+    fits = shares.shape == (q.shape[-1],) and (shares > 0).all()
+    if not fits or abs(shares.sum() - 1.0) > 1e-9:
+        raise InputError(
+            f"Shares of shape {shares.shape} that add up to {shares.sum():g} do not fit "
+            f"{q.shape[-1]} texts; give one positive share a text, in all 1."
+        )
+    return shares

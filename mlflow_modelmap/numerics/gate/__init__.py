@@ -1,0 +1,1 @@
+"""Numerics: limits, and what is decided of them."""

@@ -1,0 +1,1 @@
+"""Numerics: claimed and measured trees of models."""

@@ -1,0 +1,1 @@
+"""Numerics: the log-likelihood matrix and bits per byte."""

@@ -1,0 +1,1 @@
+"""Numerics: where points lie among each other."""

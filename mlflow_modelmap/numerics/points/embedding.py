@@ -1,0 +1,160 @@
+"""Numerics: the coordinates in two or three dimensions that a model map is drawn at."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import linalg
+from scipy.sparse.linalg import eigsh
+from sklearn.manifold import TSNE
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.kl import kl_matrix
+
+_FEWEST_POINTS = 4
+_DENSE = 1500
+_EXACT = 100
+
+
+class Principal(NamedTuple):
+    """Principal components: coordinates (K, n) and each one's share of the variance (n,)."""
+
+    coordinates: np.ndarray
+    explained: np.ndarray
+
+
+class Embedding(NamedTuple):
+    """t-SNE coordinates (K, n), the perplexity used (None if t-SNE was not), and a notice."""
+
+    coordinates: np.ndarray
+    perplexity: float | None
+    notice: str | None
+
+
+def pca(q: ArrayLike, components: int = 2) -> Principal:
+    """Principal components of the points, from the smaller of the two Gram matrices.
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    components
+        How many; beyond the rank of `q` they are zero.
+
+    Returns
+    -------
+    Principal
+        Distances are in the square root of bits/byte, as between rows of `q`. The sign of a
+        component is such that its largest coordinate is positive.
+    """
+    q = np.asarray(q, dtype=np.float64)
+    if q.ndim != 2 or 0 in q.shape or components < 1:
+        raise InputError(f"There are no {components} components of coordinates of shape {q.shape}.")
+    points, texts = q.shape
+    a = q - q.mean(axis=0)
+    total = float(np.einsum("ij,ij->", a, a))
+    wide = points <= texts
+    values, vectors = _leading(a @ a.T if wide else a.T @ a, components)
+    # What is below the product's rounding is no direction.
+    values = np.where(values > total * 1e-13, values, 0.0)
+    found = vectors * np.sqrt(values) if wide else (a @ vectors) * (values > 0)
+    coordinates = np.zeros((points, components))
+    coordinates[:, : found.shape[1]] = _signed(found)
+    explained = np.zeros(components)
+    if total > 0:
+        explained[: values.size] = values / total
+    return Principal(coordinates, explained)
+
+
+def tsne(
+    q: ArrayLike,
+    dimensions: int = 2,
+    perplexity: float = 30.0,
+    seed: int = 0,
+    *,
+    kl: ArrayLike | None = None,
+) -> Embedding:
+    """t-SNE of the points on their KL divergences (Figures 1 and 2, Appendix D.1).
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    dimensions
+        2 or 3.
+    perplexity
+        As in the paper, 30; lowered to (K - 1) / 3 where there are too few points.
+    seed
+        Of the small noise laid over the principal components that it starts from.
+    kl
+        `kl_matrix(q)`, shape (K, K), if it is at hand.
+
+    Returns
+    -------
+    Embedding
+        With a notice where the perplexity was lowered, or where the principal components stand in
+        because there are fewer than 4 points or no two of them differ.
+    """
+    q = np.asarray(q, dtype=np.float64)
+    if dimensions not in (2, 3):
+        raise InputError(f"A map of {dimensions} dimensions is not drawn; ask for 2 or 3.")
+    if not 1 <= perplexity < np.inf:
+        raise InputError(f"A perplexity of {perplexity} is not possible; give 1 or more.")
+    start = pca(q, dimensions).coordinates
+    points = len(q)
+    if points < _FEWEST_POINTS:
+        return Embedding(
+            start,
+            None,
+            f"t-SNE needs at least {_FEWEST_POINTS} points and there are {points}; "
+            "the principal components are shown instead.",
+        )
+    spread = float(start[:, 0].std())
+    if spread == 0.0:
+        return Embedding(start, None, "All points coincide, so t-SNE has nothing to place.")
+    notice = None
+    highest = (points - 1) / 3.0
+    if perplexity > highest:
+        notice = (
+            f"The perplexity was lowered from {perplexity:g} to {highest:.3g}, "
+            f"a third of the other points, because there are only {points}."
+        )
+        perplexity = highest
+    distances = np.sqrt(kl_matrix(q) if kl is None else np.array(kl, dtype=np.float64))
+    noise = np.random.default_rng(seed).standard_normal(start.shape)
+    model = TSNE(
+        n_components=dimensions,
+        perplexity=perplexity,
+        metric="precomputed",
+        # sklearn's own scale of a start from principal components.
+        init=(1e-4 * (start / spread + 0.01 * noise)).astype(np.float32),
+        # sklearn's "auto" is 50 at least, at which a map of few points flies apart in 3D, and its
+        # tree method may not leave the start.
+        learning_rate=min(max(points / 48.0, 50.0), points / 10.0),
+        method="exact" if points <= _EXACT else "barnes_hut",
+        random_state=seed,
+    )
+    return Embedding(model.fit_transform(distances).astype(np.float64), perplexity, notice)
+
+
+def _leading(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalues, descending, and their vectors."""
+    size = len(gram)
+    count = min(count, size)
+    if size > _DENSE and count < size // 20:
+        values, vectors = eigsh(gram, k=count, v0=np.ones(size) + np.arange(size) / size)
+        order = np.argsort(values)
+        values, vectors = values[order], vectors[:, order]
+    else:
+        values, vectors = linalg.eigh(gram, subset_by_index=[size - count, size - 1])
+    return values[::-1], vectors[:, ::-1]
+
+
+def _signed(columns: np.ndarray) -> np.ndarray:
+    """Each column with the sign that makes its largest entry positive, the first among equals."""
+    size = np.abs(columns)
+    first = np.argmax(size >= size.max(axis=0) * (1.0 - 1e-6), axis=0)
+    sign = np.where(columns[first, np.arange(columns.shape[1])] < 0, -1.0, 1.0)
+    return columns * sign + 0.0

@@ -1,0 +1,1 @@
+"""Numerics: which texts count, and how much depends on them."""

@@ -1,0 +1,1 @@
+"""Numerics: the paper's scale and one's own."""

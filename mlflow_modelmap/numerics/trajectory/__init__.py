@@ -1,0 +1,1 @@
+"""Numerics: points ordered by training step."""

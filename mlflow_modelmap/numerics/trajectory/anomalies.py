@@ -1,0 +1,336 @@
+"""Numerics: checkpoints and whole trainings that break continuity, with the evidence (Appendix E).
+
+A checkpoint was damaged if it is far from both neighbours while they are near each other; a loss
+spike is the same over a few checkpoints. Everything is judged on logs, against a local trend, by
+medians, so that the faults themselves do not hide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from mlflow_modelmap.errors import InputError
+
+THRESHOLD = 6.0
+"""Robust standard deviations above the trend."""
+LEAST_RATIO = 1.5
+"""Times above the trend, and above the distance across, that count at all."""
+JUMP_RATIO = 2.0
+LONGEST = 5
+"""Checkpoints of a spike, at most."""
+SIBLING_THRESHOLD = 5.0
+SIBLING_RATIO = 1.25
+FEWEST_INTERVALS = 7
+FEWEST_SIBLINGS = 3
+
+_NEAREST = 11
+_LEAST_SCALE = 0.03
+_LEAST_SIBLING_SCALE = 0.05
+_MAD = 1.4826
+
+ANOMALY_COLUMNS = (
+    "kind",
+    "step",
+    "step_last",
+    "score",
+    "times_trend",
+    "step_before",
+    "step_after",
+    "before",
+    "after",
+    "across",
+)
+
+
+class _Found(NamedTuple):
+    """An anomaly by positions of its first, last and bordering checkpoints."""
+
+    begin: int
+    last: int
+    before: int
+    after: int
+    kind: str
+    score: float
+    times: float
+
+
+def anomaly_in_words(kind: str, times_trend: float, score: float, what: str = "KL") -> str:
+    """An anomaly of `checkpoint_anomalies` with its evidence, as tags and warnings say it."""
+    if kind == "identical":
+        return f"identical: no {what} from the step before"
+    return f"{kind}: {times_trend:.1f} times the expected {what} (robust score {score:.1f})"
+
+
+def continuity(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> pd.DataFrame:
+    """Each distance between neighbouring checkpoints against its local trend.
+
+    Parameters
+    ----------
+    steps
+        Training steps, ascending, shape (n,).
+    table
+        Squared distances (KL, or weights), shape (n, n), NaN where unknown.
+    first
+        Intervals that begin before it (warm-up) are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``step_from``, ``step``, ``distance``, ``trend`` (what is expected for that many
+        steps at that time), ``score``: the log of their ratio over 1.4826 times the median
+        absolute one of the trajectory. The trend is a repeated-median line through the logs of
+        the 11 nearest distances against the log of the step, each brought to the usual spacing by
+        the exponent with which distances grow. Unknown distances and those of 0 are left out;
+        with fewer than 7 the table is empty.
+    """
+    steps, table = _checked(steps, table)
+    n = len(steps)
+    at = np.arange(n - 1)
+    distance = table[at, at + 1]
+    keep = (steps[:-1] >= first) & (distance > 0)
+    at, distance = at[keep], distance[keep]
+    columns = ["step_from", "step", "distance", "trend", "score"]
+    if at.size < FEWEST_INTERVALS:
+        return pd.DataFrame(columns=columns, dtype=float).astype({"step_from": int, "step": int})
+    gap = steps[at + 1] - steps[at]
+    growth = growth_exponent(steps, table, first)
+    shift = growth * np.log(gap / np.median(gap))
+    y = np.log(distance) - shift
+    x = np.log((steps[at] + steps[at + 1]) / 2.0)
+    trend = _local_lines(x, y)
+    residual = y - trend
+    scale = max(_MAD * float(np.median(np.abs(residual))), _LEAST_SCALE)
+    return pd.DataFrame(
+        {
+            "step_from": steps[at],
+            "step": steps[at + 1],
+            "distance": distance,
+            "trend": np.exp(trend + shift),
+            "score": residual / scale,
+        }
+    )
+
+
+def growth_exponent(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> float:
+    """c in distance ~ steps^c between near checkpoints: the median over evenly spaced triples.
+
+    Between 0 and 2; 1 where there is no such triple.
+    """
+    steps, table = _checked(steps, table)
+    at = np.arange(len(steps) - 2)
+    even = (np.diff(steps)[:-1] == np.diff(steps)[1:]) & (steps[:-2] >= first)
+    at = at[even]
+    one = (table[at, at + 1] + table[at + 1, at + 2]) / 2.0
+    two = table[at, at + 2]
+    known = (one > 0) & (two > 0)
+    if not known.any():
+        return 1.0
+    return float(np.clip(np.median(np.log2(two[known] / one[known])), 0.0, 2.0))
+
+
+def checkpoint_anomalies(
+    steps: ArrayLike,
+    table: ArrayLike,
+    first: float = 0.0,
+    *,
+    threshold: float = THRESHOLD,
+) -> pd.DataFrame:
+    """Checkpoints that break the continuity of one trajectory.
+
+    Parameters
+    ----------
+    steps, table, first
+        As for `continuity`.
+    threshold
+        Score that a distance must reach.
+
+    Returns
+    -------
+    DataFrame
+        One row an anomaly, in order of step. ``kind`` is
+
+        - ``checkpoint``: far from both neighbours, which are near each other: the one at ``step``;
+        - ``spike``: the same for the checkpoints from ``step`` to ``step_last`` (at most 5);
+        - ``jump``: a distance into ``step`` at least twice the trend, and 1.5 times the distance
+          before it, that is not taken back: a change of regime, or a fault of the last checkpoint,
+          which nothing after it can tell. The first distance after warm-up is none: training may
+          well begin faster than the trend;
+        - ``identical``: no distance at all from the checkpoint before.
+
+        ``score`` and ``times_trend`` are those of the smaller of the distances ``before`` (from
+        ``step_before``) and ``after`` (to ``step_after``); ``across`` is the distance between
+        those two.
+
+    Notes
+    -----
+    Rates measured on generated trajectories of 142 checkpoints (c = 0.05, 0.2 and 1; 20 and 300
+    directions; with and without a fast start; 2 % of the checkpoints missing): no false alarm on
+    720 clean ones. A checkpoint displaced by 4 times the usual squared distance was found in all
+    of 360 in 300 directions; by 10 times in 3 of 4 in 20 directions, where the distances
+    themselves vary by a third; by 100 times in all but one of 720. A spike over three checkpoints
+    of 10 times was found always and in 3 of 4. ``tests/numerics/trajectory/test_anomalies.py``
+    repeats a part.
+    """
+    steps, table = _checked(steps, table)
+    nan = float("nan")
+    end = len(steps) - 1
+    found = [
+        _Found(k, k, k - 1, min(k + 1, end), "identical", nan, 0.0)
+        for k in range(1, len(steps))
+        if steps[k - 1] >= first and table[k - 1, k] == 0
+    ]
+    scores = continuity(steps, table, first)
+    times = (scores["distance"] / scores["trend"]).tolist()
+    of = dict(
+        zip(
+            np.searchsorted(steps, scores["step_from"]).tolist(),
+            zip(scores["score"].tolist(), times, strict=True),
+            strict=True,
+        )
+    )
+    high = {k for k, (score, ratio) in of.items() if score >= threshold and ratio >= LEAST_RATIO}
+    explained: set[int] = set()
+    for length in range(1, LONGEST + 1):
+        for entry in sorted(high):
+            leave = entry + length
+            if leave not in high or explained & set(range(entry, leave + 1)):
+                continue
+            across = table[entry, leave + 1]
+            least = min(table[entry, entry + 1], table[leave, leave + 1])
+            if np.isfinite(across) and least >= LEAST_RATIO * across:
+                explained |= set(range(entry, leave + 1))
+                kind = "checkpoint" if length == 1 else "spike"
+                found.append(
+                    _Found(entry + 1, leave, entry, leave + 1, kind, *min(of[entry], of[leave]))
+                )
+    for entry in sorted(high - explained):
+        rises = of[entry][1] >= LEAST_RATIO * of.get(entry - 1, (nan, nan))[1]
+        if of[entry][1] >= JUMP_RATIO and rises:
+            after = min(entry + 2, end)
+            found.append(_Found(entry + 1, entry + 1, entry, after, "jump", *of[entry]))
+    return pd.DataFrame(
+        [
+            (
+                a.kind,
+                steps[a.begin],
+                steps[a.last],
+                a.score,
+                a.times,
+                steps[a.before],
+                steps[a.after],
+                table[a.before, a.begin],
+                table[a.last, a.after] if a.after != a.last else nan,
+                table[a.before, a.after] if a.after != a.last else nan,
+            )
+            for a in sorted(found)
+        ],
+        columns=list(ANOMALY_COLUMNS),
+    )
+
+
+def sibling_anomalies(
+    between: pd.DataFrame,
+    families: Mapping[str, str],
+    *,
+    threshold: float = SIBLING_THRESHOLD,
+    last_share: float = 0.25,
+) -> pd.DataFrame:
+    """Trainings that ended up far from their siblings: other seeds of the same model (Figure 15).
+
+    Parameters
+    ----------
+    between
+        `trajectories.kl_between`'s table.
+    families
+        From each trajectory to its family; families of fewer than 3 are not judged.
+    threshold
+        Score from which on a trajectory is flagged.
+    last_share
+        The last so much of the steps that all siblings have is looked at, at least the final one.
+
+    Returns
+    -------
+    DataFrame
+        One row a trajectory that has siblings: ``family``, ``trajectory``, ``step_from``,
+        ``step`` (the steps looked at), ``kl_to_siblings`` (at the last of them, the lower median
+        over siblings), ``times_usual`` (the median, over steps, of its ratio to the family's
+        median), ``score`` (its log over 1.4826 times the family's median absolute one) and
+        ``outlier``: a score of 5 or more and at least 1.25 times the usual.
+    """
+    columns = ["family", "trajectory", "step_from", "step", "kl_to_siblings", "times_usual"]
+    frames = []
+    members: dict[str, list[str]] = {}
+    for trajectory, family in families.items():
+        members.setdefault(family, []).append(trajectory)
+    for family, names in members.items():
+        if len(names) < FEWEST_SIBLINGS:
+            continue
+        own = between[between["trajectory"].isin(names) & between["other"].isin(names)]
+        counts = own.groupby("step").size()
+        steps = counts.index[counts == len(names) * (len(names) - 1) // 2].to_numpy()
+        steps = steps[-max(1, round(last_share * steps.size)) :] if steps.size else steps
+        values = [_to_siblings(own[own["step"] == step], names) for step in steps]
+        usable = [k for k, row in enumerate(values) if (row > 0).all()]
+        if not usable:
+            continue
+        distance = np.array([values[k] for k in usable])
+        logs = np.log(distance)
+        centred = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
+        centred -= np.median(centred)
+        scale = max(_MAD * float(np.median(np.abs(centred))), _LEAST_SIBLING_SCALE)
+        frame = pd.DataFrame(
+            {
+                "family": family,
+                "trajectory": names,
+                "step_from": int(steps[usable[0]]),
+                "step": int(steps[usable[-1]]),
+                "kl_to_siblings": distance[-1],
+                "times_usual": np.exp(centred),
+                "score": centred / scale,
+            }
+        )
+        frame["outlier"] = (frame["score"] >= threshold) & (frame["times_usual"] >= SIBLING_RATIO)
+        frames.append(frame)
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return pd.DataFrame(columns=[*columns, "score", "outlier"])
+
+
+def _to_siblings(pairs: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """Lower median of the KL divergences of each trajectory from its siblings."""
+    index = {name: k for k, name in enumerate(names)}
+    table = np.full((len(names), len(names)), np.nan)
+    i = pairs["trajectory"].map(index).to_numpy()
+    j = pairs["other"].map(index).to_numpy()
+    table[i, j] = pairs["kl"]
+    table[j, i] = pairs["kl"]
+    return np.sort(table, axis=1)[:, (len(names) - 2) // 2]
+
+
+def _local_lines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """At each x the value of a repeated-median line through the nearest points."""
+    n = x.size
+    size = min(_NEAREST, n)
+    starts = np.clip(np.arange(n) - size // 2, 0, n - size)
+    index = starts[:, None] + np.arange(size)
+    near_x, near_y = x[index], y[index]
+    dx = near_x[:, :, None] - near_x[:, None, :]
+    dy = near_y[:, :, None] - near_y[:, None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.where(dx != 0, dy / dx, np.nan)
+    slope = np.median(np.nanmedian(slopes, axis=2), axis=1)
+    level = np.median(near_y - slope[:, None] * (near_x - x[:, None]), axis=1)
+    return level
+
+
+def _checked(steps: ArrayLike, table: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    steps = np.asarray(steps, dtype=np.int64)
+    table = np.asarray(table, dtype=np.float64)
+    if table.shape != (steps.size, steps.size):
+        raise InputError(f"Distances of shape {table.shape} do not fit {steps.size} steps.")
+    return steps, table

@@ -1,0 +1,1 @@
+"""Scoring: log-likelihoods from a model in memory."""

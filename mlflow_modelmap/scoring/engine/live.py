@@ -1,0 +1,186 @@
+"""Scoring: a model that is in training, as it lies in memory, so that training does not notice."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.engine.score_texts import score_model
+from mlflow_modelmap.scoring.model.config import (
+    model_type,
+    position_limit,
+    read_config,
+    stored_dtype,
+)
+from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, load_tokenizer, tokenize_with
+from mlflow_modelmap.texts.text_set import TextSet
+
+_PARALLEL = "TOKENIZERS_PARALLELISM"
+
+
+def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:
+    """Log-likelihoods under a model in training, in the precision of its weights.
+
+    Gradients, training mode, autocasting and (on CUDA) the memory that PyTorch holds are afterwards
+    as before.
+
+    Parameters
+    ----------
+    model
+        A causal language model of transformers, also inside DistributedDataParallel or
+        `torch.compile`.
+    tokens
+        From `tokens_for`.
+
+    Raises
+    ------
+    InputError
+        If it is no such model, or no process holds all of its weights.
+    ScoringError
+        If a text has no finite value; `ScoringError.not_finite` names it.
+    """
+    bare = unwrapped(model)
+    if is_sharded(bare):
+        raise InputError(
+            f"The weights of this {type(bare).__name__} are spread over several processes, so that "
+            "it cannot be scored as it is; save it whole, and record the saved directory."
+        )
+    with _without_autocast(bare):
+        try:
+            return score_model(bare, tokens, settings)
+        finally:
+            if any(parameter.is_cuda for parameter in bare.parameters()):
+                torch.cuda.empty_cache()
+
+
+def tokens_for(
+    model: Any, tokenizer: Any, texts: TextSet, settings: ScoringSettings
+) -> TokenizedTexts:
+    """The texts as the model's tokenizer gives them, fitted to its positions.
+
+    Without the tokenizers' threads, which would make later forks of data loaders complain.
+
+    Parameters
+    ----------
+    model
+        The model, or the directory that holds it.
+    tokenizer
+        Its tokenizer; None for that in the directory.
+
+    Raises
+    ------
+    InputError
+        If there is no tokenizer, or a text is too long or gives nothing to score.
+    """
+    if tokenizer is None and isinstance(model, str):
+        tokenizer = load_tokenizer(model)
+    if not callable(tokenizer) or not hasattr(tokenizer, "is_fast"):
+        what = "No tokenizer was" if tokenizer is None else f"A {type(tokenizer).__name__} was"
+        raise InputError(
+            f"{what} given; give the model's tokenizer as tokenizer=, or as the Trainer's "
+            "processing_class."
+        )
+    before = os.environ.get(_PARALLEL)
+    os.environ.setdefault(_PARALLEL, "false")
+    try:
+        tokens = tokenize_with(tokenizer, texts, settings)
+    finally:
+        if before is None:
+            os.environ.pop(_PARALLEL, None)
+    return tokens.within(position_limit(_config(model)), settings.overlong)
+
+
+def described(model: Any) -> dict[str, str | None]:
+    """``model_type``, ``precision`` and ``base_model`` (what it was loaded from, if anything)."""
+    config = _config(model)
+    if isinstance(model, str):
+        return {
+            "model_type": model_type(config),
+            "precision": stored_dtype(config) or "float32",
+            "base_model": None,
+        }
+    bare = unwrapped(model)
+    return {
+        "model_type": model_type(config),
+        "precision": str(bare.dtype).removeprefix("torch."),
+        "base_model": getattr(bare.config, "_name_or_path", None) or None,
+    }
+
+
+def _config(model: Any) -> dict[str, Any]:
+    if isinstance(model, str):
+        return read_config(model)
+    bare = unwrapped(model)
+    if not hasattr(bare, "get_output_embeddings") or not hasattr(bare, "config"):
+        raise InputError(
+            f"A {type(bare).__name__} is no causal language model of transformers; give the one "
+            "that is inside it."
+        )
+    return dict(bare.config.to_dict())
+
+
+def unwrapped(model: Any) -> Any:
+    """The model inside DistributedDataParallel, DataParallel and `torch.compile`."""
+    wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
+    while True:
+        if isinstance(model, wrappers):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        else:
+            return model
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether this process holds only a part of the weights (FSDP, DeepSpeed's ZeRO-3)."""
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        return True
+    # FSDP2 keeps DTensors; ZeRO-3 marks what it has taken apart.
+    return any(hasattr(p, "device_mesh") or hasattr(p, "ds_id") for p in model.parameters())
+
+
+def is_main_process() -> bool:
+    """Whether this is the one process of a distributed training that logs."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        return bool(distributed.get_rank() == 0)
+    return True
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Whatever draws random numbers in here (MLflow does, for names), it changes no later draw."""
+    own, legacy = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(legacy)
+
+
+@contextmanager
+def _without_autocast(model: Any) -> Iterator[None]:
+    """The weights' own precision, where a trainer made the model's forward cast (accelerate)."""
+    casting = model.__dict__.get("forward")
+    plain = model.__dict__.get("_original_forward")
+    swapped = casting is not None and plain is not None
+    if swapped:
+        model.forward = plain
+    device = next((p.device.type for p in model.parameters()), "cpu")
+    try:
+        with torch.autocast(device_type=device, enabled=False):
+            yield
+    finally:
+        if swapped:
+            model.forward = casting

@@ -1,0 +1,157 @@
+"""Scoring: which way to a model's logits is right for it, proved on a few of its own rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.engine.head import TiledHead
+from mlflow_modelmap.scoring.engine.tail import Tail
+
+TILED, REPLAYED, WHOLE = "tiled", "replayed", "whole"
+HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class HeadPath:
+    """How a model's token log-likelihoods are got.
+
+    Attributes
+    ----------
+    kind
+        ``tiled``: the product in tiles, and what the model does to it after. ``replayed``: the
+        model's own tail, over a few rows at a time. ``whole``: the model's own logits, one text
+        at a time.
+    tiled
+        The head of a ``tiled`` path, else None.
+    """
+
+    kind: str
+    tiled: TiledHead | None
+
+
+def check_causal(tail: Tail, ids: torch.Tensor, vocabulary: int, tolerance: float) -> None:
+    """Raise if a prediction depends on later tokens (as in BERT): then there is no likelihood.
+
+    It is also what makes right padding without a mask harmless.
+    """
+    half = max(1, ids.shape[1] // 2)
+    other = ids.clone()
+    other[:, half:] = (other[:, half:] + 1) % vocabulary
+    before, after = (tail.forward(rows)[:, :half].float() for rows in (ids, other))
+    if not torch.isfinite(before).all() or not torch.isfinite(after).all():
+        return  # Overflow shows when texts are scored, and is dealt with there.
+    if not _close(before, after, tolerance):
+        raise InputError(
+            f"This {type(tail.model).__name__} predicts a token from the tokens after it as well; "
+            "only causal language models have a log-likelihood."
+        )
+
+
+def head_path(tail: Tail, ids: torch.Tensor) -> HeadPath:
+    """The fastest way that gives the model's own logits for the tokens `ids` (B, T)."""
+    own = tail.forward(ids).float()
+    if own.shape[:2] != ids.shape:
+        raise ScoringError(
+            f"This {type(tail.model).__name__} gives logits of shape {tuple(own.shape)} for tokens "
+            f"of shape {tuple(ids.shape)}; it has no next-token distribution."
+        )
+    flat = own.reshape(-1, own.shape[-1])
+    finite = torch.isfinite(flat).all(dim=1)
+    tiled = _tiled(tail, ids)
+    if tiled is not None and finite.any():
+        hidden = tail.head_input(ids)
+        rows = tiled.logits(hidden.reshape(-1, hidden.shape[-1]))
+        if _close(rows[finite], flat[finite], _tolerance(tail)):
+            return HeadPath(TILED, tiled)
+    if finite.any() and replays(tail, ids):
+        return HeadPath(REPLAYED, None)
+    return HeadPath(WHOLE, None)
+
+
+def replays(tail: Tail, ids: torch.Tensor) -> bool:
+    """Whether the tail, replayed on the last layer's raw output, gives the model's own logits."""
+    own = tail.forward(ids).float()
+    own = own.reshape(-1, own.shape[-1])
+    finite = torch.isfinite(own).all(dim=1)
+    if not finite.any():
+        return True  # Nothing to compare with: what overflows is scored again in float32.
+    rows = torch.arange(ids.numel(), device=ids.device)
+    try:
+        again = tail.replay(tail.layer_outputs(ids, rows, last_only=True)[-1])
+    except InputError:
+        return False
+    except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return False  # A tail that needs more than the last layer's output.
+    if again.shape != own.shape:
+        return False
+    return _close(again.float()[finite], own[finite], _tolerance(tail))
+
+
+def _tiled(tail: Tail, ids: torch.Tensor) -> TiledHead | None:
+    """The head as a product in tiles, or None where it is something else."""
+    head: Any = tail.head
+    weight = getattr(head, "weight", None)
+    if not isinstance(weight, torch.Tensor) or weight.dim() != 2 or weight.is_meta:
+        return None
+    if not weight.is_floating_point() or not isinstance(head, nn.Linear):
+        return None
+    after = _after_head(tail, ids[:1, :4])
+    if after is None:
+        return None
+    bias = getattr(head, "bias", None)
+    return TiledHead(
+        weight.detach(), None if bias is None else bias.detach(), scale=after[0], cap=after[1]
+    )
+
+
+def _after_head(tail: Tail, ids: torch.Tensor) -> tuple[float | None, float | None] | None:
+    """What the model does to what its head gives: (scale, None), (None, cap), (None, None).
+
+    None where it is none of these. Found by letting the head give known numbers.
+    """
+    given: list[torch.Tensor] = []
+
+    def give(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        known = torch.linspace(-60, 60, output.numel(), device=output.device)
+        given.append(known.reshape(output.shape).to(output.dtype))
+        return given[0].clone()
+
+    hook = tail.head.register_forward_hook(give)
+    try:
+        got = tail.forward(ids).float()
+    finally:
+        hook.remove()
+    if len(given) != 1 or given[0].shape != got.shape:
+        return None
+    known, half = given[0].float(), given[0].dtype in HALF
+    if torch.equal(got, known):
+        return None, None
+    tolerance = 2e-2 if half else 1e-5
+    scale = float((got.double() * known.double()).sum() / known.double().square().sum())
+    if _close(got, known * scale, tolerance):
+        return scale, None
+    config = tail.model.config.get_text_config(decoder=True)
+    for name in ("final_logit_softcapping", "logits_soft_cap", "logit_softcapping"):
+        cap = getattr(config, name, None)
+        if cap and _close(got, cap * torch.tanh(known / cap), tolerance):
+            return None, float(cap)
+    return None
+
+
+def _tolerance(tail: Tail) -> float:
+    """Relative difference that rounding explains."""
+    dtypes = {p.dtype for p in tail.model.parameters() if p.is_floating_point()}
+    return 3e-2 if dtypes & set(HALF) or len(dtypes) > 1 else 2e-5
+
+
+def _close(left: torch.Tensor, right: torch.Tensor, tolerance: float) -> bool:
+    """Whether two tensors differ by at most `tolerance` times the larger one's largest entry."""
+    size = float(torch.maximum(left.abs().max(), right.abs().max()))
+    return float((left - right.to(left.device)).abs().max()) <= tolerance * max(size, 1e-6)

@@ -1,0 +1,1 @@
+"""Scoring: a model into memory, in which precision."""

@@ -1,0 +1,173 @@
+"""Scoring: a causal language model from a local directory, safetensors only."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.load import quantization
+from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.settings import ScoringSettings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' loading bars and advice, nor bitsandbytes' line per product."""
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("transformers", "bitsandbytes", "accelerate")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def compute_dtype(precision: str, device: str) -> torch.dtype:
+    """The dtype of activations: of the precision itself, or that around quantised layers."""
+    if precision not in QUANTISED:
+        return DTYPES[precision]
+    return torch.float32 if device == "cpu" else torch.float16
+
+
+def load_model(
+    model_path: str | os.PathLike[str], precision: str, device: str, settings: ScoringSettings
+) -> Any:
+    """The model in evaluation mode on its device.
+
+    Parameters
+    ----------
+    precision, device
+        As `precision.resolve` gives them: never ``auto``.
+
+    Raises
+    ------
+    InputError
+        If the directory holds no causal language model, or one that the device cannot quantise.
+    ScoringError
+        If the weights are missing, incomplete, in another format than safetensors, or too large.
+    """
+    path = os.fspath(model_path)
+    config = read_config(path)
+    _check_weights(path)
+    options: dict[str, Any] = {}
+    if precision in QUANTISED:
+        with quiet_transformers():
+            quantization.check_bitsandbytes()
+        options["quantization_config"] = quantization.quantization_config(
+            precision, settings, compute_dtype(precision, device)
+        )
+    if settings.device_map is not None:
+        options["device_map"] = settings.device_map
+    elif precision in QUANTISED:
+        options["device_map"] = {"": device}
+    try:
+        with quiet_transformers():
+            model, info = _class_for(path, config, settings).from_pretrained(
+                path,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=settings.trust_remote_code,
+                output_loading_info=True,
+                **{_dtype_word(): compute_dtype(precision, device)},
+                **options,
+            )
+    except (InputError, ScoringError):
+        raise
+    except Exception as error:
+        raise ScoringError(f"The model in {path!r} cannot be loaded: {_told(error)}") from error
+    _check_complete(path, info)
+    if precision in QUANTISED:
+        quantization.check_shapes(quantization.shapes_of(model), precision, device.split(":")[0])
+        quantization.quantised_layers(model)
+    elif settings.device_map is None:
+        try:
+            model = model.to(device)
+        except torch.OutOfMemoryError:
+            raise ScoringError(
+                f"The model in {path!r} does not fit into the memory of {device}; use "
+                "device_map=auto, a lower precision or another device."
+            ) from None
+    return model.eval()
+
+
+def _dtype_word() -> str:
+    """transformers renamed ``torch_dtype`` in 4.56."""
+    import transformers
+
+    major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
+    return "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
+
+
+def _class_for(path: str, config: dict[str, Any], settings: ScoringSettings) -> Any:
+    """transformers' class for a causal language model of this configuration."""
+    from transformers import AutoModelForCausalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = model_type(config)
+    own_code = "AutoModelForCausalLM" in (config.get("auto_map") or {})
+    if (
+        own_code
+        and not settings.trust_remote_code
+        and kind not in (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    ):
+        raise InputError(
+            f"The model in {path!r} brings its own code, which is not run unasked; read it, then "
+            "allow it with trust_remote_code."
+        )
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
+        raise InputError(
+            f"The model in {path!r} is a {kind}, which is no causal language model of "
+            "transformers; only models that predict the next token have a log-likelihood here."
+        )
+    return AutoModelForCausalLM
+
+
+def _check_weights(path: str) -> None:
+    names = os.listdir(path)
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    if any(name.endswith((".bin", ".pt", ".pth")) for name in names):
+        raise InputError(
+            f"The weights in {path!r} are pickles, which can run code when read; convert them with "
+            "`save_pretrained(..., safe_serialization=True)`."
+        )
+    raise InputError(f"{path!r} holds no weights (*.safetensors).")
+
+
+def _check_complete(path: str, info: dict[str, Any]) -> None:
+    """Weights that a checkpoint lacks would be random numbers, and so would the scores."""
+    missing = sorted(map(str, info.get("missing_keys") or ()))
+    other = sorted(str(key[0]) for key in info.get("mismatched_keys") or ())
+    for names, what in ((missing, "lack"), (other, "have another shape than the model for")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ScoringError(
+                f"The weights in {path!r} {what} {names[0]}{more}; scores would come from random "
+                "numbers."
+            )
+
+
+def _told(error: BaseException) -> str:
+    """The first line of an error, and of what caused it where that says more."""
+    cause = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if cause is not None and str(cause).strip():
+        return f"{lines[0]} ({str(cause).strip().splitlines()[0]})"
+    return lines[0]

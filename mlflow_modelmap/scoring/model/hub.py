@@ -1,0 +1,241 @@
+"""Scoring (no torch here): models of the Hugging Face Hub, fetched before they are loaded."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.model.folder import (
+    TELLING_FILES,
+    check_causal,
+    check_model,
+    check_names,
+    check_tokenizer,
+    local_files,
+    weight_names,
+)
+from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
+
+__all__ = ["local_files", "snapshot"]
+
+Result = TypeVar("Result")
+
+# Seconds for one answer of the Hub, and for all that its first answer may take: name resolution
+# and a dead network's every address have no time limit of their own.
+ANSWER_SECONDS = 4.0
+DEADLINE_SECONDS = 8.0
+
+
+def snapshot(reference: ModelReference, *, progress: bool = True) -> ModelFiles:
+    """Fetch a Hub model's configuration, tokenizer and safetensors, and say which commit it is.
+
+    What is in the local cache is not fetched again. If the Hub cannot be reached, the cache
+    alone must do; a full commit hash that is there completely does not even ask.
+
+    Parameters
+    ----------
+    reference
+        A Hub model; a local directory is passed on to `local_files`.
+    progress
+        Whether huggingface_hub shows its progress bars.
+
+    Raises
+    ------
+    InputError
+        If the model or the revision does not exist, is gated, is not in reach, or is no causal
+        language model in safetensors with a tokenizer.
+    """
+    if reference.kind == LOCAL:
+        return local_files(reference.name, reference=reference)
+    if reference.kind != HUB:
+        raise InputError(f"{reference.name!r} is no model of the Hugging Face Hub.")
+    cached = _cached(reference)
+    if cached is not None and os.path.basename(cached) == reference.revision:
+        files = _files(reference, cached)
+        if files is not None:
+            return files
+    with _progress_bars(progress):
+        try:
+            return _fetched(reference)
+        except InputError:
+            raise
+        except Exception as error:
+            if _final(error):
+                raise InputError(_told(reference, error)) from error
+            files = None if cached is None else _files(reference, cached)
+            if files is not None:
+                return files
+            raise InputError(_told(reference, error, cached is not None)) from error
+
+
+def _fetched(reference: ModelReference) -> ModelFiles:
+    import huggingface_hub
+
+    what = f"the model {str(reference)!r}"
+    api = huggingface_hub.HfApi()
+    info = _within(
+        DEADLINE_SECONDS,
+        lambda: api.model_info(reference.name, revision=reference.revision, timeout=ANSWER_SECONDS),
+    )
+    names = [file.rfilename for file in info.siblings or () if "/" not in file.rfilename]
+    check_names(names, what)
+    check_tokenizer(names, what)
+    # The configuration first: what is no causal language model is not worth gigabytes.
+    config = huggingface_hub.hf_hub_download(
+        reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
+    )
+    check_causal(read_config(os.path.dirname(config)), what)
+    wanted = [*TELLING_FILES, *(_literal(name) for name in weight_names(names))]
+    path = huggingface_hub.snapshot_download(
+        reference.name,
+        revision=reference.revision,
+        allow_patterns=[pattern for pattern in wanted if "/" not in pattern],
+        ignore_patterns=["*/*"],
+        etag_timeout=ANSWER_SECONDS,
+    )
+    check_model(path, what)
+    return ModelFiles(reference, path, path, os.path.basename(path))
+
+
+def _literal(name: str) -> str:
+    """A file name as a pattern that only it matches."""
+    return name.replace("[", "[[]")
+
+
+def _cached(reference: ModelReference) -> str | None:
+    """The local cache's snapshot of a revision, whole or not; asks no network."""
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = huggingface_hub.try_to_load_from_cache(
+            reference.name, "config.json", revision=reference.revision
+        )
+    except HFValidationError as error:
+        raise InputError(
+            f"{reference.name!r} is no name on the Hugging Face Hub ({str(error).splitlines()[0]})"
+        ) from None
+    return os.path.dirname(config) if isinstance(config, str) else None
+
+
+def _files(reference: ModelReference, path: str) -> ModelFiles | None:
+    """The model in a snapshot of the local cache, or None unless all of it is there."""
+    try:
+        check_model(path, f"the cached model {str(reference)!r}")
+        check_tokenizer(os.listdir(path), f"the cached model {str(reference)!r}")
+    except InputError:
+        return None
+    return ModelFiles(reference, path, path, os.path.basename(path))
+
+
+def _within(seconds: float, call: Callable[[], Result]) -> Result:
+    """The result of a call, or a TimeoutError; the call itself is left to end by itself."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.extend((True, call()))
+        except BaseException as error:
+            outcome.extend((False, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} seconds")
+    succeeded, value = outcome
+    if succeeded:
+        return value
+    raise value
+
+
+@contextmanager
+def _progress_bars(shown: bool) -> Iterator[None]:
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if shown or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _first_of(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
+    return next((cause for cause in _causes(error) if isinstance(cause, kinds)), None)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status behind an error, if the Hub answered at all."""
+    for cause in _causes(error):
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def _final(error: Exception) -> bool:
+    """Whether the Hub has answered that there is no such thing for this user."""
+    from huggingface_hub import errors
+
+    kinds = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError)
+    return _first_of(error, *kinds) is not None
+
+
+def _told(reference: ModelReference, error: Exception, incomplete: bool = False) -> str:
+    """The one sentence for an error of huggingface_hub."""
+    from huggingface_hub import constants, errors
+
+    name = reference.name
+    page = f"{constants.ENDPOINT}/{name}"
+    status = _status(error)
+    # A gated repository is, to huggingface_hub, a kind of missing one: ask for it first.
+    if _first_of(error, errors.GatedRepoError):
+        return (
+            f"The model {name!r} is gated; accept its conditions at {page} and log in with "
+            "`hf auth login` (or set HF_TOKEN)."
+        )
+    if _first_of(error, errors.RepositoryNotFoundError):
+        return (
+            f"There is no model {name!r} on the Hugging Face Hub, or it is private, and no such "
+            "directory here; check the name, or log in with `hf auth login`."
+        )
+    if _first_of(error, errors.RevisionNotFoundError):
+        return (
+            f"The model {name!r} has no revision {reference.revision!r}; its branches and tags "
+            f"are at {page}/tree/main."
+        )
+    if status == 401:
+        return "The Hugging Face Hub refuses the token; log in again with `hf auth login`."
+    if status in (400, 403, 404):
+        return f"The Hugging Face Hub refuses access to {name!r} ({status}); see {page}."
+    here = "is only partly in the local cache" if incomplete else "is not in the local cache"
+    if _first_of(error, errors.OfflineModeIsEnabled):
+        return f"The model {str(reference)!r} {here} and HF_HUB_OFFLINE is set; unset it to fetch."
+    if status is not None:
+        return (
+            f"The Hugging Face Hub answers {status} and the model {str(reference)!r} {here}; try "
+            "again later."
+        )
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"The model {str(reference)!r} {here} and could not be fetched from {constants.ENDPOINT} "
+        f"({lines[0]}); check the network, or give a local directory."
+    )

@@ -1,0 +1,1 @@
+"""Scoring: texts to tokens."""

@@ -1,0 +1,1 @@
+"""Scoring (no torch here): weights of checkpoints, read from files."""

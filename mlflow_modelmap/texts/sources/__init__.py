@@ -1,0 +1,1 @@
+"""Texts: where texts come from."""

@@ -1,0 +1,198 @@
+"""Texts: the files that texts come in, each read into records that know their place."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.sources.record import Record, record_of
+
+_BINARY_PROBE = 8192
+_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz")
+
+
+def is_plain_text(path: Path) -> bool:
+    """Whether a path holds raw text (a folder, or a file in none of the formats with records)."""
+    return path.is_dir() or not path.name.lower().endswith(
+        (".json", ".parquet", ".csv", ".tsv", *_JSON_LINES)
+    )
+
+
+def read_file(
+    path: Path, column: str = "text", domain_column: str | None = None
+) -> Iterator[Record]:
+    """The records of a JSON, JSONL, Parquet, CSV or TSV file, a plain text file or a folder.
+
+    Raises
+    ------
+    InputError
+        That names the file, and the line or row, if it is missing or malformed.
+    """
+    if not path.exists():
+        raise InputError(
+            f"There is no text file {str(path)!r}; give a JSON, JSONL, Parquet, CSV or plain text "
+            "file, a folder of text files, or python-docs."
+        )
+    name = path.name.lower()
+    try:
+        if path.is_dir():
+            yield from _folder(path)
+        elif name.endswith(_JSON_LINES):
+            yield from _json_lines(path, column, domain_column)
+        elif name.endswith(".json"):
+            yield from _json_list(path, column, domain_column)
+        elif name.endswith(".parquet"):
+            yield from _parquet(path, column, domain_column)
+        elif name.endswith((".csv", ".tsv")):
+            yield from _csv(path, column, domain_column)
+        else:
+            yield Record(_decoded(str(path), path.read_bytes()), str(path))
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read ({error.strerror or error}).") from None
+
+
+def _decoded(where: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: not UTF-8 text (byte {error.start}); convert it to UTF-8."
+        ) from None
+
+
+def _parsed(data: bytes, where: str) -> Any:
+    try:
+        return json.loads(_decoded(where, data))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: malformed JSON ({error}).") from None
+    except RecursionError:
+        raise InputError(f"{where}: malformed JSON (nested too deeply).") from None
+
+
+def _entry(value: Any, where: str, column: str, domain_column: str | None) -> Record:
+    if isinstance(value, str):
+        return Record(value, where)
+    if isinstance(value, Mapping):
+        return record_of(value, where, column, domain_column)
+    raise InputError(
+        f"{where}: this is {'null' if value is None else type(value).__name__}, not a string nor "
+        f"an object with {column!r}."
+    )
+
+
+def _json_list(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+    """A JSON list of strings (or of objects with a text)."""
+    data = path.read_bytes()
+    if data.lstrip()[:1] == b"{" and len(data.splitlines()) > 1:
+        try:
+            json.loads(data.splitlines()[0])
+        except ValueError:
+            pass
+        else:
+            raise InputError(f"{str(path)!r} holds one JSON object a line; name it .jsonl.")
+    values = _parsed(data, str(path))
+    if not isinstance(values, list):
+        raise InputError(
+            f"{str(path)!r} holds a JSON {type(values).__name__}, not a list of strings."
+        )
+    for index, value in enumerate(values):
+        yield _entry(value, f"{path}, entry {index}", column, domain_column)
+
+
+def _json_lines(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+    """One JSON object with a text, or one JSON string, a line; blank lines do not count."""
+    opener: Any = gzip.open if path.name.endswith(".gz") else open
+    with opener(path, "rb") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    where = f"{path}, line {number}"
+                    yield _entry(_parsed(line, where), where, column, domain_column)
+        except (gzip.BadGzipFile, EOFError) as error:
+            raise InputError(f"{str(path)!r} is damaged gzip ({error}).") from None
+
+
+def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise InputError(f"{str(path)!r} is no readable Parquet file ({error}).") from None
+    with file:
+        names = file.schema_arrow.names
+        wanted = {column, domain_column or "domain", "weight"}
+        wanted |= {name.partition(".")[0] for name in wanted} | ({"meta"} - {domain_column})
+        kept = [name for name in names if name in wanted]
+        if column.partition(".")[0] not in names and column not in names:
+            record_of(dict.fromkeys(names), str(path), column)
+        row = 0
+        try:
+            for batch in file.iter_batches(columns=kept):
+                for values in batch.to_pylist():
+                    yield record_of(values, f"{path}, row {row}", column, domain_column)
+                    row += 1
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{str(path)!r} cannot be read beyond row {row} ({error}); fetch it again."
+            ) from None
+
+
+def _csv(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+    tab = path.name.lower().endswith(".tsv")
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t" if tab else ",", strict=True)
+            if rows.fieldnames is not None and column not in rows.fieldnames:
+                record_of(dict.fromkeys(rows.fieldnames), str(path), column)
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                if None in row:
+                    raise InputError(
+                        f"{where}: more fields than the {len(rows.fieldnames or ())} columns; "
+                        "quote texts that hold the separator."
+                    )
+                yield record_of(row, where, column, domain_column)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text (byte {error.start}); convert it to UTF-8."
+        ) from None
+    except csv.Error as error:
+        raise InputError(f"{path}, line {rows.reader.line_num}: malformed CSV ({error}).") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _folder(root: Path) -> Iterator[Record]:
+    """The text files of a folder in the order of their paths.
+
+    Hidden files and folders and files with NUL bytes are left out. A text's domain is the folder
+    it lies in, directly below `root`; files at the top, beside folders, are of the domain `root`.
+    """
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    found = sorted(
+        (path.relative_to(root) for path in found if path.is_file()), key=lambda p: p.as_posix()
+    )
+    nested = any(len(path.parts) > 1 for path in found)
+    for path in found:
+        data = (root / path).read_bytes()
+        if b"\0" in data[:_BINARY_PROBE]:
+            continue
+        text = _decoded(str(root / path), data)
+        domain = None
+        if nested:
+            domain = path.parts[0] if len(path.parts) > 1 else root.resolve().name
+        if text.strip():
+            yield Record(text, str(root / path), domain)

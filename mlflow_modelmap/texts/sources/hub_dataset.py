@@ -1,0 +1,65 @@
+"""Texts: rows of a Hugging Face dataset, streamed (needs the extra `datasets`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.sources.record import Record, record_of
+
+
+def read_dataset(
+    name: str,
+    *,
+    config: str | None = None,
+    split: str = "train",
+    revision: str | None = None,
+    rows: int | None = None,
+    column: str = "text",
+    domain_column: str | None = None,
+) -> Iterator[Record]:
+    """The first `rows` texts of a dataset on the Hub (or in a local folder), in its order.
+
+    Nothing is fetched before the first record is asked for, and only as much as is read.
+
+    Raises
+    ------
+    InputError
+        If the package `datasets` is absent, the dataset cannot be opened, or a row has no text.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(
+            f"Reading the dataset {name!r} needs the package datasets; install it with "
+            "`pip install 'mlflow-modelmap[datasets]'`."
+        ) from None
+    options: dict[str, Any] = {"split": split, "streaming": True}
+    if revision is not None:
+        options["revision"] = revision
+    try:
+        stream = iter(datasets.load_dataset(name, config, **options))
+    except Exception as error:
+        raise _unreadable(name, split, error) from error
+    number = 0
+    stream = islice(stream, rows)
+    while True:
+        try:
+            row = next(stream)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise _unreadable(name, split, error) from error
+        yield record_of(row, f"{name} ({split}), row {number}", column, domain_column)
+        number += 1
+
+
+def _unreadable(name: str, split: str, error: Exception) -> InputError:
+    lines = str(error).strip().splitlines()
+    return InputError(
+        f"The dataset {name!r} (split {split!r}) cannot be read "
+        f"({type(error).__name__}: {lines[0] if lines else ''}); check its name, configuration and "
+        "split, and the network."
+    )

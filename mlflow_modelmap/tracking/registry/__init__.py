@@ -1,0 +1,1 @@
+"""Tracking: models that MLflow keeps."""

@@ -1,0 +1,203 @@
+"""Tracking: models that MLflow keeps - registry and run references to files on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.scoring.model.hub import local_files
+from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
+from mlflow_modelmap.tracking.store.client import client, quiet
+from mlflow_modelmap.words.redact import redact
+
+_VERSIONED = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>[^/]+)/?")
+_ALIASED = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/]+)/?")
+
+
+def logged_model_files(reference: ModelReference) -> ModelFiles:
+    """The files of a ``models:/`` or ``runs:/`` reference.
+
+    Artifacts on this machine are used in place; others are fetched into a folder that lasts as
+    long as the process. A registered model's version becomes the reference's revision.
+
+    Raises
+    ------
+    InputError
+        If there is no such model or artifact, or it is not a transformers model with its weights
+        and tokenizer.
+    TrackingError
+        If the store cannot give it.
+    """
+    store = client()
+    if reference.kind == REGISTRY:
+        reference = _with_version(reference, store)
+    root = _download(reference, store)
+    return files_in(root, reference)
+
+
+def fixed_version(reference: ModelReference) -> ModelReference:
+    """``models:/name@alias`` and ``models:/name/latest`` as the version they stand for now.
+
+    Any other reference comes back as it is.
+
+    Raises
+    ------
+    InputError, TrackingError
+        If the registry has no such version, or cannot be asked.
+    """
+    moving = _ALIASED.fullmatch(reference.name) or _VERSIONED.fullmatch(reference.name)
+    if reference.kind != REGISTRY or moving is None:
+        return reference
+    version = _with_version(reference, client()).revision
+    return replace(reference, name=f"models:/{moving['name']}/{version}")
+
+
+def registered_version(reference: ModelReference) -> tuple[str, str] | None:
+    """Name and version of a ``models:/name/version`` reference, or None for any other."""
+    written = _VERSIONED.fullmatch(reference.name) if reference.kind == REGISTRY else None
+    if written is None or not written["version"].isdecimal():
+        return None
+    return written["name"], written["version"]
+
+
+def tag_version(name: str, version: str, tags: Mapping[str, str], store: MlflowClient) -> None:
+    """Set tags on a version of a registered model.
+
+    Raises
+    ------
+    TrackingError
+        If the registry does not take them.
+    """
+    try:
+        for key, value in tags.items():
+            store.set_model_version_tag(name, version, key, value)
+    except MlflowException as error:
+        raise TrackingError(
+            f"Version {version} of {name!r} cannot be tagged: {redact(error.message)}"
+        ) from error
+
+
+def _with_version(reference: ModelReference, store: MlflowClient) -> ModelReference:
+    aliased = _ALIASED.fullmatch(reference.name)
+    try:
+        if aliased:
+            found = store.get_model_version_by_alias(aliased["name"], aliased["alias"])
+            return replace(reference, revision=str(found.version))
+        versioned = _VERSIONED.fullmatch(reference.name)
+        if versioned:
+            version = versioned["version"]
+            if version == "latest":
+                version = _latest_version(versioned["name"], store)
+            found = store.get_model_version(versioned["name"], version)
+            return replace(reference, revision=str(found.version))
+    except MlflowException as error:
+        raise _not_there(reference, error, store) from error
+    return reference
+
+
+def _latest_version(name: str, store: MlflowClient) -> str:
+    versions = store.search_model_versions(f"name = '{name}'")
+    return str(max((int(v.version) for v in versions), default=0))
+
+
+def _download(reference: ModelReference, store: MlflowClient) -> Path:
+    uri = reference.name.rstrip("/")
+    versioned = _VERSIONED.fullmatch(uri)
+    if versioned and versioned["version"] == "latest" and reference.revision:
+        uri = f"models:/{versioned['name']}/{reference.revision}"
+    temporary = Path(tempfile.gettempdir()).resolve()
+    there = set(os.listdir(temporary))
+    try:
+        with quiet():
+            # Without a destination MLflow gives local artifacts in place; others it fetches into a
+            # temporary folder that nobody else would remove.
+            path = Path(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=uri, tracking_uri=store.tracking_uri
+                )
+            ).resolve()
+    except MlflowException as error:
+        raise _not_there(reference, error, store) from error
+    except OSError as error:
+        raise InputError(
+            f"There are no files behind {reference.name!r} ({redact(str(error))}); look up the "
+            "artifact's path in the MLflow UI."
+        ) from error
+    if temporary in path.parents:
+        fetched = temporary / path.relative_to(temporary).parts[0]
+        if fetched.name not in there:
+            atexit.register(shutil.rmtree, fetched, ignore_errors=True)
+    return path
+
+
+def _not_there(
+    reference: ModelReference, error: MlflowException, store: MlflowClient
+) -> InputError | TrackingError:
+    reason = redact(" ".join(error.message.split())).rstrip(".")[:300]
+    where = redact(store.tracking_uri)
+    if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+        return InputError(
+            f"There is no model {reference.name!r} in {where!r} ({reason}); look up its name and "
+            "version in the MLflow UI."
+        )
+    return TrackingError(f"The model {reference.name!r} cannot be fetched from {where!r}: {reason}")
+
+
+def files_in(root: Path, reference: ModelReference) -> ModelFiles:
+    """The files of a plain Hugging Face folder, or of what `mlflow.transformers` writes.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or holds no weights.
+    """
+    described = root / "MLmodel"
+    if not described.is_file():
+        if not (root / "config.json").is_file():
+            inside = ", ".join(sorted(os.listdir(root))[:8]) if root.is_dir() else "a single file"
+            raise InputError(
+                f"{reference.name!r} is no model: it holds {inside or 'nothing'}, but neither a "
+                "config.json nor an MLmodel file; name the folder that has one."
+            )
+        return local_files(root, reference=reference)
+    flavors = (yaml.safe_load(described.read_text(encoding="utf-8")) or {}).get("flavors", {})
+    flavor = flavors.get("transformers")
+    if flavor is None:
+        raise InputError(
+            f"{reference.name!r} was logged as {', '.join(sorted(flavors)) or 'nothing known'}, "
+            "not with mlflow.transformers; log the model with mlflow.transformers.log_model, or "
+            "log its folder as artifacts and name it as runs:/RUN_ID/path."
+        )
+    if flavor.get("peft_adaptor"):
+        raise InputError(
+            f"{reference.name!r} is a PEFT adapter without its base model; merge them with "
+            "`merge_and_unload` and log the whole model."
+        )
+    model = root / str(flavor.get("model_binary") or "model")
+    if not model.is_dir():
+        source = flavor.get("source_model_name")
+        revision = flavor.get("source_model_revision")
+        hub = f"{source}@{revision}" if revision else source
+        raise InputError(
+            f"{reference.name!r} was logged without weights"
+            + (f", as a mere pointer to {hub!r}; score that instead." if hub else "; log them.")
+        )
+    tokenizer = root / "components" / "tokenizer"
+    if not tokenizer.is_dir():
+        raise InputError(
+            f"{reference.name!r} was logged without a tokenizer; log the model as "
+            "{'model': model, 'tokenizer': tokenizer}."
+        )
+    return local_files(model, tokenizer, reference)

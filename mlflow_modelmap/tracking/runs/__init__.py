@@ -1,0 +1,1 @@
+"""Tracking: runs, written and read."""

@@ -1,0 +1,236 @@
+"""Tracking: a training's run that takes up its checkpoints' vectors, one by one, as it goes on."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Run
+from mlflow.tracking.context.registry import resolve_tags
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of, read_index
+from mlflow_modelmap.tracking.runs.open_run import OpenRun, existing_run, inherited_run_id
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.score_run import write_vectors
+from mlflow_modelmap.tracking.runs.text_dataset import CONTEXT, TextSetDataset
+from mlflow_modelmap.tracking.store.client import experiment_id, now
+
+PREFIX = f"{schema.ARTIFACT_FOLDER}/"
+COLUMNS = (
+    "step",
+    "bits_per_byte",
+    "bits_per_byte_se",
+    "kl_previous",
+    "kl_previous_se",
+    "kl_reference",
+    "kl_reference_se",
+    "diffusion_exponent",
+    "diffusion_exponent_low",
+    "diffusion_exponent_high",
+    "anomaly",
+    "monitor_seconds",
+    "monitor_share",
+)
+"""Of the index, besides ``model`` (the saved directory, if any); all but ``step`` are metrics."""
+
+
+class MonitorRun:
+    """The run of a training, and what it holds of its checkpoints.
+
+    Attributes
+    ----------
+    run
+        Where everything is logged.
+    index
+        ``modelmap/checkpoints.csv``: a row a checkpoint, the columns `COLUMNS` and ``model``.
+    """
+
+    def __init__(self, run: OpenRun, texts: TextSetDataset, index: pd.DataFrame) -> None:
+        self.run, self.texts, self.index = run, texts, index
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps recorded so far, ascending."""
+        return [int(step) for step in self.index["step"]]
+
+    def vectors(self) -> LogLikelihoodMatrix | None:
+        """Those recorded so far, in order of step; None where there are none."""
+        if self.index.empty:
+            return None
+        stored = self.run.store.get_run(self.run.run_id)
+        return read_matrix(checkpoints_of(stored, self.run.store))[0]
+
+    def add(self, result: ScoreResult, row: Mapping[str, Any]) -> None:
+        """Log a checkpoint: its vector, then its row of the index, then the metrics at its step.
+
+        Whatever goes wrong in between, a checkpoint that counts has its vector.
+        """
+        step = int(row["step"])
+        path = Path(schema.checkpoint_vectors(step))
+        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+            weights = self.texts.text_set.weight_array
+            write_vectors(result, Path(folder) / path.name, weights=weights)
+            self.run.store.log_artifact(
+                self.run.run_id, f"{folder}/{path.name}", path.parent.as_posix()
+            )
+        added = pd.DataFrame([{**dict.fromkeys(COLUMNS, math.nan), "model": None, **row}])
+        parts = [part.astype({"model": object}) for part in (self.index, added) if len(part)]
+        index = pd.concat(parts, ignore_index=True)
+        self._write_index(index)
+        self.index = index
+        self.run.log_entities(_metrics(added))
+
+    def saved(self, step: int, folder: str) -> None:
+        """Note where the weights of a recorded checkpoint were saved."""
+        index = self.index.astype({"model": object})
+        index.loc[index["step"] == step, "model"] = folder
+        self._write_index(index)
+        self.index = index
+
+    def _write_index(self, index: pd.DataFrame) -> None:
+        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+            path = Path(folder) / Path(schema.CHECKPOINT_INDEX).name
+            index.to_csv(path, index=False)
+            self.run.store.log_artifact(self.run.run_id, str(path), schema.ARTIFACT_FOLDER)
+        self.run.log(tags={schema.TAG_CHECKPOINTS: len(index)})
+
+    def log_settings(self, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Params: what was asked for must be as before, what it came to is as at first."""
+        held = self.run.there
+        asked = {k: v for k, v in settings.items() if v is not None}
+        new = {k: v for k, v in facts.items() if f"modelmap.{k}" not in held and k not in asked}
+        self.run.log(params={**new, **asked})
+
+    def say(self, tags: Mapping[str, Any]) -> None:
+        """Set tags."""
+        self.run.log(tags=tags)
+
+    def end(self, status: str = "FINISHED") -> None:
+        """End the run, if it was made (or taken up again) here."""
+        if self.run.owned:
+            self.run.store.set_terminated(self.run.run_id, status)
+
+
+def open_monitor_run(
+    store: MlflowClient,
+    texts: TextSetDataset,
+    *,
+    run_id: str | None = None,
+    name: str | None = None,
+    experiment: str | None = None,
+    start_run: bool = True,
+    tags: Mapping[str, Any] | None = None,
+) -> MonitorRun:
+    """The run to record a training in.
+
+    In this order: the run with `run_id`; `mlflow.active_run()`; the run that `mlflow run` made for
+    this process; a new one. A run that was made here, or that had ended and is taken up again, is
+    ended by `MonitorRun.end`; any other by whoever opened it.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it holds something else or other texts, or none is active and
+        none may be made.
+    TrackingError
+        If what it holds already is damaged.
+    """
+    active = mlflow.active_run()
+    chosen = run_id or (active.info.run_id if active is not None else inherited_run_id())
+    if chosen:
+        there = existing_run(store, chosen)
+        _check_fits(there, texts.text_set)
+        info, held = there.info, there.data.tags.get(schema.TAG_KIND)
+        ended = info.status not in ("RUNNING", "SCHEDULED")
+        if ended:
+            store.update_run(info.run_id, status="RUNNING")
+        params = dict(there.data.params)
+        run = OpenRun(store, info.run_id, info.experiment_id, info.run_name or "", ended, params)
+        index = read_index(there, store)
+    elif start_run:
+        where = experiment_id(experiment, store)
+        made = store.create_run(where, tags=resolve_tags(), run_name=name)
+        run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
+        index, held = None, None
+    else:
+        raise InputError(
+            "No MLflow run is active and none is to be made; start one with mlflow.start_run(), "
+            "or leave start_run as it is."
+        )
+    if held is None:
+        _introduce(run, texts, tags or {})
+    monitor = MonitorRun(run, texts, pd.DataFrame(columns=[*COLUMNS, "model"]))
+    if index is not None:
+        monitor.index = index
+        _log_what_is_missing(monitor)
+    return monitor
+
+
+def _check_fits(there: Run, texts: TextSet) -> None:
+    """Refuse a run that is deleted, or holds something else than this training on these texts."""
+    info, tags = there.info, there.data.tags
+    held = tags.get(schema.TAG_KIND)
+    if info.lifecycle_stage != "active":
+        raise InputError(f"Run {info.run_id} is deleted; restore it, or record in another run.")
+    if held not in (None, schema.KIND_MONITOR):
+        raise InputError(
+            f"Run {info.run_id} already holds a {held} of mlflow-modelmap; record the training in "
+            "a run of its own."
+        )
+    before = tags.get(schema.TAG_TEXT_SET), tags.get(schema.TAG_TEXT_WEIGHTS)
+    if held and before != (texts.digest, texts.weights_digest):
+        named = tags.get(schema.TAG_TEXT_SET_NAME) or "unnamed"
+        differ = "weights" if before[0] == texts.digest else "text set"
+        raise InputError(
+            f"Run {info.run_id} was recorded on the text set {named} ({(before[0] or '')[:12]}), "
+            f"and {texts.name} ({texts.digest[:12]}) has another {differ}; go on with the same, or "
+            "record in a new run."
+        )
+
+
+def _introduce(run: OpenRun, texts: TextSetDataset, tags: Mapping[str, Any]) -> None:
+    """Make a run one of ours: its kind, its text set as tags and as a dataset."""
+    text_set = texts.text_set
+    run.log(
+        tags={
+            schema.TAG_SCHEMA: schema.SCHEMA_VERSION,
+            schema.TAG_KIND: schema.KIND_MONITOR,
+            schema.TAG_TEXT_SET: text_set.digest,
+            schema.TAG_TEXT_SET_NAME: text_set.name,
+            schema.TAG_TEXT_WEIGHTS: text_set.weights_digest,
+            schema.TAG_TRAJECTORY: run.name,
+            **{key: value for key, value in tags.items() if value is not None},
+        }
+    )
+    inputs = [InputTag("mlflow.data.context", CONTEXT)]
+    run.store.log_inputs(run.run_id, [DatasetInput(texts._to_mlflow_entity(), inputs)])
+
+
+def _metrics(index: pd.DataFrame) -> list[Metric]:
+    stamp = now()
+    return [
+        Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]))
+        for row in index.to_dict("records")
+        for name in COLUMNS[1:]
+        if name in row and np.isfinite(row[name])
+    ]
+
+
+def _log_what_is_missing(monitor: MonitorRun) -> None:
+    """Log the metrics of checkpoints that were listed when the process before was stopped."""
+    run = monitor.run
+    there = {m.step for m in run.store.get_metric_history(run.run_id, PREFIX + COLUMNS[1])}
+    missing = monitor.index[~monitor.index["step"].isin(there)]
+    run.log_entities(_metrics(missing))

@@ -1,0 +1,111 @@
+"""Tracking: one point of a map, as the run that holds it describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlflow.entities import Run
+
+from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.tracking import schema
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a map, and the run it comes from.
+
+    Attributes
+    ----------
+    run_id, experiment_id, start_time
+        Of the MLflow run; milliseconds since the epoch.
+    name
+        Unique among the runs selected together.
+    model, revision, commit
+        As referred to, and resolved.
+    trajectory, step
+        Where along which training it stands, or None.
+    model_type, base_model, precision
+        Its family, parent and number format, where known.
+    text_set, text_set_name
+        Whole SHA-256 digest of the text set, and its name.
+    bits_per_byte
+        As logged; `read_matrix` puts what it computes from the vector itself.
+    layer
+        Which layer of the model (0 the embeddings), or None for the model itself.
+    identity
+        Hash of everything that went into the score, or None for a run written by others.
+    artifact_uri, vectors
+        Where the run's artifacts lie, and the Parquet file of this point among them.
+    tags
+        All tags of the run.
+    """
+
+    run_id: str
+    name: str
+    model: str
+    text_set: str
+    artifact_uri: str
+    experiment_id: str = ""
+    start_time: int = 0
+    revision: str | None = None
+    commit: str | None = None
+    trajectory: str | None = None
+    step: int | None = None
+    model_type: str | None = None
+    base_model: str | None = None
+    precision: str | None = None
+    text_set_name: str | None = None
+    bits_per_byte: float | None = None
+    layer: int | None = None
+    identity: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    vectors: str = schema.LOG_LIKELIHOODS
+
+    @property
+    def monitored(self) -> bool:
+        """Whether it is one of the many checkpoints that a monitored training run holds."""
+        return self.vectors != schema.LOG_LIKELIHOODS
+
+
+def point_of(run: Run) -> Point:
+    """The point that a score run is.
+
+    Raises
+    ------
+    TrackingError
+        If its step is no number.
+    """
+    tags = run.data.tags
+
+    def tag(name: str) -> str | None:
+        return tags.get(name) or None
+
+    step = tag(schema.TAG_STEP)
+    try:
+        number = int(step) if step is not None else None
+    except ValueError:
+        raise TrackingError(
+            f"Run {run.info.run_id} has the step {step!r} in its tag {schema.TAG_STEP}; it must "
+            "be a whole number."
+        ) from None
+    return Point(
+        run_id=run.info.run_id,
+        name=run.info.run_name or run.info.run_id,
+        model=tag(schema.TAG_MODEL) or run.info.run_name or run.info.run_id,
+        text_set=tag(schema.TAG_TEXT_SET) or "",
+        artifact_uri=run.info.artifact_uri,
+        experiment_id=run.info.experiment_id,
+        start_time=run.info.start_time or 0,
+        revision=tag(schema.TAG_REVISION),
+        commit=tag(schema.TAG_COMMIT),
+        trajectory=tag(schema.TAG_TRAJECTORY),
+        step=number,
+        model_type=tag(schema.TAG_MODEL_TYPE),
+        base_model=tag(schema.TAG_BASE_MODEL),
+        precision=tag(schema.TAG_PRECISION),
+        text_set_name=tag(schema.TAG_TEXT_SET_NAME),
+        bits_per_byte=run.data.metrics.get(schema.METRIC_BITS_PER_BYTE),
+        identity=tag(schema.TAG_IDENTITY),
+        tags=dict(tags),
+    )

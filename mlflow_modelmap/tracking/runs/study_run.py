@@ -1,0 +1,271 @@
+"""Tracking: write map-like runs (map, trajectory, weights, scale, lineage) and load them back."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.texts.text_set import digest_of_weights
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.artifacts import read_artifact
+from mlflow_modelmap.tracking.runs.open_run import open_run
+from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.store.client import check_reachable, client, quiet
+from mlflow_modelmap.words.redact import redact
+
+WEIGHTS = "weights"
+"""Array of the texts' weights on a map-like run, where they have any."""
+CSV_CELLS = 20_000
+"""Tables up to this many cells also go out as CSV, which the UI shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyRun:
+    """What a map-like run holds.
+
+    Attributes
+    ----------
+    run_id, experiment_id, name, kind
+        Of the run.
+    tables
+        Data frames by file name without ending (``points``, ``kl``, ...).
+    arrays
+        Arrays by file name without ending (``coordinates``).
+    metrics, params, tags
+        As logged.
+    """
+
+    run_id: str
+    experiment_id: str
+    name: str
+    kind: str
+    tables: dict[str, pd.DataFrame]
+    arrays: dict[str, np.ndarray]
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def points_table(points: Sequence[Point], **columns: Any) -> pd.DataFrame:
+    """``points.parquet``: one row a point, what its run says of it, then further columns.
+
+    Columns: point, run_id, model, revision, commit, trajectory, step (nullable Int64),
+    model_type, base_model, precision, layer (nullable Int64), bits_per_byte, and `columns`.
+    """
+    frame = pd.DataFrame({"point": [p.name for p in points]})
+    for name in ("run_id", "model", "revision", "commit", "trajectory"):
+        frame[name] = pd.array([getattr(p, name) for p in points], dtype="string")
+    frame["step"] = pd.array([p.step for p in points], dtype="Int64")
+    for name in ("model_type", "base_model", "precision"):
+        frame[name] = pd.array([getattr(p, name) for p in points], dtype="string")
+    frame["layer"] = pd.array([p.layer for p in points], dtype="Int64")
+    frame["bits_per_byte"] = np.array(
+        [np.nan if p.bits_per_byte is None else p.bits_per_byte for p in points], dtype=float
+    )
+    return frame.assign(**columns)
+
+
+def square_table(points: Sequence[str], values: np.ndarray) -> pd.DataFrame:
+    """``kl.parquet`` and its like: column ``point``, then one column a point, same order."""
+    frame = pd.DataFrame(values, columns=list(points))
+    frame.insert(0, "point", list(points), allow_duplicates=True)
+    return frame
+
+
+def write_study(
+    kind: str,
+    *,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    series: Iterable[tuple[str, int, float]] = (),
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    members: Sequence[Point] = (),
+    weights: np.ndarray | None = None,
+    name: str | None = None,
+    experiment: str | None = None,
+    run_id: str | None = None,
+    store: MlflowClient | None = None,
+) -> str:
+    """Write one map-like run, complete or FAILED; its run id comes back.
+
+    Parameters
+    ----------
+    kind
+        ``map``, ``trajectory``, ``weights``, ``scale`` or ``lineage``.
+    tables
+        Each goes out as Parquet, small ones also as CSV.
+    arrays
+        Each goes out as ``.npy`` (never pickled).
+    figures
+        Matplotlib figures (as PNG), by file name without ending.
+    texts
+        Whole text files by name with ending (``map.html``, ``summary.json``).
+    metrics, series
+        Single values, and (name, step, value) for curves; names without ``modelmap/`` get it.
+    params, tags
+        See `OpenRun.log`.
+    members
+        The score runs that were gathered; their number, ids and text set are recorded.
+    weights
+        Of the texts that were used, if they have any: logged as ``weights.npy``.
+    name, experiment, run_id
+        Where to log, see `open_run`. Without a run or experiment: that of the members where they
+        share one, else the current one.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot take it.
+    """
+    store = store or check_reachable()
+    own_tags = {**_member_tags(members, weights), **(tags or {})}
+    if weights is not None:
+        arrays = {**(arrays or {}), WEIGHTS: weights}
+    if not experiment and not run_id:
+        experiment = _shared_experiment(members, store)
+    with open_run(
+        kind, store=store, name=name, experiment=experiment, run_id=run_id, tags=own_tags
+    ) as run:
+        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+            _write_files(Path(folder), tables or {}, arrays or {}, figures or {}, texts or {})
+            run.log_folder(folder)
+        run.log(params=params, metrics={_prefixed(k): v for k, v in (metrics or {}).items()})
+        run.log_series((_prefixed(k), step, value) for k, step, value in series)
+        return run.run_id
+
+
+def _member_tags(members: Sequence[Point], weights: np.ndarray | None) -> dict[str, Any]:
+    if not members:
+        return {}
+    of_texts = members[0].tags.get(schema.TAG_TEXT_WEIGHTS)
+    ids = list(dict.fromkeys(member.run_id for member in members))
+    return {
+        schema.TAG_MEMBERS: len(ids),
+        schema.TAG_TEXT_SET: members[0].text_set,
+        schema.TAG_TEXT_SET_NAME: members[0].text_set_name,
+        schema.TAG_TEXT_WEIGHTS: (
+            None if weights is None else of_texts or digest_of_weights(weights)
+        ),
+    }
+
+
+def _shared_experiment(members: Sequence[Point], store: MlflowClient) -> str | None:
+    """The name of the members' one experiment, unless this process has a run or experiment."""
+    import os
+
+    from mlflow.tracking import fluent
+
+    elsewhere = mlflow.active_run() or fluent._active_experiment_id
+    if elsewhere or any(
+        os.environ.get(f"MLFLOW_{what}") for what in ("RUN_ID", "EXPERIMENT_ID", "EXPERIMENT_NAME")
+    ):
+        return None
+    ids = {member.experiment_id for member in members if member.experiment_id}
+    return store.get_experiment(ids.pop()).name if len(ids) == 1 else None
+
+
+def _prefixed(name: str) -> str:
+    folder = f"{schema.ARTIFACT_FOLDER}/"
+    return name if name.startswith(folder) else folder + name
+
+
+def _write_files(
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    arrays: Mapping[str, np.ndarray],
+    figures: Mapping[str, Any],
+    texts: Mapping[str, str],
+) -> None:
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+        if table.size <= CSV_CELLS:
+            table.to_csv(folder / f"{name}.csv", index=False)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=150)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def load_study(
+    run_id: str,
+    kind: str | None = None,
+    *,
+    tables: Iterable[str] = (),
+    arrays: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    store: MlflowClient | None = None,
+) -> StudyRun:
+    """Load a map-like run back.
+
+    Parameters
+    ----------
+    run_id
+        Of a run that `write_study` wrote.
+    kind
+        What it must be, or None for any map-like kind.
+    tables, arrays
+        Which to load; each must be there. Of weighted texts the array ``weights`` comes with them.
+    optional
+        Tables that are loaded where they are there.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it is of another kind or not finished.
+    TrackingError
+        If one of its files is missing or damaged; it names the run.
+    """
+    store = store or client()
+    try:
+        run = store.get_run(run_id)
+    except MlflowException as error:
+        raise InputError(
+            f"There is no run {run_id!r} in {redact(store.tracking_uri)!r}; copy an id from the "
+            f"MLflow UI ({redact(error.message)})."
+        ) from error
+    of = run.data.tags.get(schema.TAG_KIND)
+    if (kind and of != kind) or of is None:
+        raise InputError(
+            f"Run {run_id} is {f'of kind {of!r}' if of else 'no run of mlflow-modelmap'}, not a "
+            f"{kind or 'map'}; name another run."
+        )
+    if run.info.status != "FINISHED" or schema.TAG_ERROR in run.data.tags:
+        raise InputError(f"Run {run_id} is {run.info.status.lower()}, not finished; make it again.")
+    root = run.info.artifact_uri
+    with quiet():
+        read = {f"{n}.parquet": read_artifact(run_id, root, f"{n}.parquet", store) for n in tables}
+        if schema.TAG_TEXT_WEIGHTS in run.data.tags:
+            arrays = (*arrays, WEIGHTS)
+        read |= {f"{n}.npy": read_artifact(run_id, root, f"{n}.npy", store) for n in arrays}
+        for name in optional:
+            try:
+                read[f"{name}.parquet"] = read_artifact(run_id, root, f"{name}.parquet", store)
+            except TrackingError:
+                continue
+    return StudyRun(
+        run_id=run_id,
+        experiment_id=run.info.experiment_id,
+        name=run.info.run_name or run_id,
+        kind=of,
+        tables={n.removesuffix(".parquet"): f for n, f in read.items() if n.endswith(".parquet")},
+        arrays={n.removesuffix(".npy"): a for n, a in read.items() if n.endswith(".npy")},
+        metrics=dict(run.data.metrics),
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+    )

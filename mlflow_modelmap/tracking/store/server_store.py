@@ -1,0 +1,182 @@
+"""Tracking: the store of the MLflow server that this process is, as far as a reader may see it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.entities import Experiment, Metric, Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.words.redact import redact
+
+IDS_A_SEARCH = 200
+"""Run ids that one filter names; sqlite takes no more than 999 values in a statement."""
+PAGE = 1000
+
+MayRead = Callable[[Sequence[str]], Collection[str]]
+"""Of these experiment ids, those whose runs the one who asks may read."""
+
+
+def everybody(experiment_ids: Sequence[str]) -> Collection[str]:
+    """Of a server without users: all."""
+    return experiment_ids
+
+
+@dataclass(frozen=True)
+class ServerStore:
+    """Reads of a server's own tracking store, in place of a client's over HTTP.
+
+    A worker that asked its own server would wait for itself. Nothing is written.
+
+    Attributes
+    ----------
+    store
+        MLflow's store object of this process.
+    place
+        From a run's artifact URI to where the artifacts lie for this process.
+    may_read
+        Which experiments the one who asks may read.
+    """
+
+    store: Any
+    place: Callable[[str], str]
+    may_read: MayRead = everybody
+
+    @property
+    def tracking_uri(self) -> str:
+        """Of the store, for what asks as if of a client."""
+        return str(getattr(self.store, "db_uri", ""))
+
+    def experiments(self) -> list[Experiment]:
+        """All active experiments that may be read, latest first."""
+        found: list[Experiment] = []
+        token = None
+        while True:
+            page = self.store.search_experiments(ViewType.ACTIVE_ONLY, PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                break
+        seen = set(self.may_read([e.experiment_id for e in found]))
+        return [e for e in found if e.experiment_id in seen]
+
+    def find_experiment(self, experiment_id: str) -> Experiment | None:
+        """An experiment, deleted ones too; None where it is not there or may not be read."""
+        if experiment_id not in set(self.may_read([experiment_id])):
+            return None
+        try:
+            return self.store.get_experiment(experiment_id)
+        except (MlflowException, ValueError) as error:
+            _check_absent(error)
+            return None
+
+    def find_run(self, run_id: str) -> Run | None:
+        """A run, deleted ones too; None where it is not there or may not be read."""
+        try:
+            run = self.store.get_run(run_id)
+        except MlflowException as error:
+            _check_absent(error)
+            return None
+        readable = set(self.may_read([run.info.experiment_id]))
+        return run if run.info.experiment_id in readable else None
+
+    def get_run(self, run_id: str) -> Run:
+        """As a client's, with the artifact URI of this process; for a run that was found before."""
+        run = self.store.get_run(run_id)
+        run.info._artifact_uri = self.place(run.info.artifact_uri)
+        return run
+
+    def search(
+        self, experiment_ids: Sequence[str], filter: str, most: int | None = None
+    ) -> Iterator[Run]:
+        """Active runs of experiments that may be read, latest first."""
+        token = None
+        while experiment_ids:
+            page = self.store.search_runs(
+                list(experiment_ids),
+                filter,
+                ViewType.ACTIVE_ONLY,
+                min(most or PAGE, PAGE),
+                ["attributes.start_time DESC"],
+                token,
+            )
+            yield from page
+            token = page.token
+            if not token or most is not None:
+                return
+
+    def runs_by_id(self, run_ids: Sequence[str]) -> dict[str, Run]:
+        """Those of the runs that are active, by id; the others are left out."""
+        where = [experiment.experiment_id for experiment in self.experiments()]
+        found: dict[str, Run] = {}
+        # An id that is none comes from a table that someone wrote, and would end the filter.
+        ids = [of for of in dict.fromkeys(run_ids) if re.fullmatch(r"[\w-]+", str(of), re.ASCII)]
+        for start in range(0, len(ids), IDS_A_SEARCH):
+            listed = ", ".join(f"'{run_id}'" for run_id in ids[start : start + IDS_A_SEARCH])
+            for run in self.search(where, f"attributes.run_id IN ({listed})"):
+                found[run.info.run_id] = run
+        return found
+
+    def metric_history(self, run_id: str, key: str) -> list[Metric]:
+        """All values that a metric of a run ever had, by step."""
+        values: list[Metric] = []
+        token = None
+        while True:
+            page = self.store.get_metric_history(run_id, key, PAGE, token)
+            values += page
+            token = getattr(page, "token", None)
+            if not token:
+                return sorted(values, key=lambda metric: (metric.step, metric.timestamp))
+
+
+def _check_absent(error: Exception) -> None:
+    """Raise where the store failed, rather than that there is no such thing."""
+    code = getattr(error, "error_code", "RESOURCE_DOES_NOT_EXIST")
+    if code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        reason = redact(" ".join(str(error).split()))[:300]
+        raise TrackingError(
+            f"The tracking store of this server does not answer ({reason}); look into its log."
+        ) from error
+
+
+def place_in_server(artifact_uri: str) -> str:
+    """Where the artifacts of a run lie for a process of `mlflow server`.
+
+    Artifacts that the server itself hands out (``mlflow-artifacts:``) are looked up in its
+    ``--artifacts-destination``, never asked for over HTTP.
+
+    Raises
+    ------
+    TrackingError
+        If they are another server's.
+    """
+    from mlflow.server import handlers
+    from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
+
+    try:
+        if handlers._is_servable_proxied_run_artifact_root(artifact_uri):
+            path = handlers._get_proxied_run_artifact_destination_path(artifact_uri)
+            path = handlers._get_workspace_scoped_repo_path_if_enabled(path)
+            return f"{os.environ[ARTIFACTS_DESTINATION_ENV_VAR].rstrip('/')}/{path}"
+        if artifact_uri.startswith(("mlflow-artifacts:", "http:", "https:")):
+            raise TrackingError(
+                "The artifacts of this run are handed out by another server than this one; start "
+                "this one with --serve-artifacts, or open the page of the other."
+            )
+    except MlflowException as error:
+        raise TrackingError(
+            f"The artifacts of this run cannot be read by this server: {redact(error.message)}"
+        ) from error
+    return artifact_uri
+
+
+def own_store(may_read: MayRead = everybody) -> ServerStore:
+    """The store of the `mlflow server` process that this is."""
+    from mlflow.server import handlers
+
+    return ServerStore(handlers._get_tracking_store(), place_in_server, may_read)

@@ -1,0 +1,1 @@
+"""Words (standard library only): how names, numbers, errors and reasons are written, everywhere."""

@@ -1,0 +1,23 @@
+"""Words: what an error comes down to, on one line, short and without secrets."""
+
+from __future__ import annotations
+
+from mlflow_modelmap.words.redact import redact
+
+
+def reason(error: BaseException, most: int = 300) -> str:
+    """The message of an error for use within a sentence; its type where it has none.
+
+    Parameters
+    ----------
+    most
+        Characters after which it is cut, visibly.
+    """
+    said = redact(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+    return said if len(said) <= most else f"{said[:most]} ..."
+
+
+def reason_with_type(error: BaseException, most: int = 300) -> str:
+    """As `reason`, behind the error's type: for errors that are not our own sentences."""
+    said = reason(error, most)
+    return said if said == type(error).__name__ else f"{type(error).__name__}: {said}"

@@ -1,0 +1,186 @@
+"""Planted faults are found, clean trajectories left alone, at the rates that the docs state."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.trajectory.anomalies import (
+    checkpoint_anomalies,
+    continuity,
+    growth_exponent,
+    sibling_anomalies,
+)
+from tests.numerics.generated import fbm_paths, squared_table, training
+
+
+def squared(x):
+    own = np.sum(x**2, axis=1)
+    table = np.maximum(own[:, None] + own - 2 * x @ x.T, 0.0)
+    np.fill_diagonal(table, 0.0)
+    return table
+
+
+def with_fault(x, at, times, seed=0, length=1):
+    """Checkpoints displaced by so many times the usual squared distance in a random direction."""
+    direction = np.random.default_rng(seed).standard_normal(x.shape[1])
+    size = times * np.sum((x[at] - x[at - 1]) ** 2)
+    x = x.copy()
+    x[at : at + length] += direction * np.sqrt(size / (direction @ direction))
+    return x
+
+
+@pytest.mark.parametrize("exponent", [0.2, 1.0])
+def test_clean_trajectories_raise_no_alarm_and_faults_are_found(exponent):
+    alarms = found = others = 0
+    for seed in range(40):
+        steps, x = training(exponent, 100, 150, seed, missing=0.03)
+        alarms += len(checkpoint_anomalies(steps, squared(x), 2000))
+        at = 3 + seed * 2
+        table = checkpoint_anomalies(steps, squared(with_fault(x, at, 5, seed)), 2000)
+        hit = (table["kind"] == "checkpoint") & (table["step"] == steps[at])
+        found += hit.any()
+        others += (~hit).sum()
+    assert alarms == 0
+    assert found >= 39
+    assert others <= 1
+
+
+def test_a_fault_comes_with_its_evidence():
+    steps, x = training(1.0, 60, 300)
+    x = with_fault(x, 30, 20)
+    distances = squared(x)
+    (row,) = checkpoint_anomalies(steps, distances, 2000).to_dict("records")
+    assert (row["kind"], row["step"], row["step_last"]) == ("checkpoint", steps[30], steps[30])
+    assert (row["step_before"], row["step_after"]) == (steps[29], steps[31])
+    assert row["before"] == distances[29, 30]
+    assert row["after"] == distances[30, 31]
+    assert row["across"] == distances[29, 31]
+    assert row["times_trend"] == pytest.approx(21, rel=0.25)
+
+
+def test_a_spike_over_three_checkpoints_is_one_anomaly():
+    steps, x = training(0.2, 60, 300)
+    table = checkpoint_anomalies(steps, squared(with_fault(x, 30, 20, length=3)), 2000)
+    assert table[["kind", "step", "step_last"]].values.tolist() == [["spike", steps[30], steps[32]]]
+
+
+def test_what_is_not_taken_back_is_a_jump():
+    steps, x = training(0.2, 60, 300)
+    table = checkpoint_anomalies(steps, squared(with_fault(x, 30, 20, length=99)), 2000)
+    assert table[["kind", "step"]].values.tolist() == [["jump", steps[30]]]
+
+
+def test_a_fault_of_the_last_checkpoint_can_only_be_a_jump():
+    steps, x = training(0.2, 60, 300)
+    (row,) = checkpoint_anomalies(steps, squared(with_fault(x, 59, 20)), 2000).to_dict("records")
+    assert (row["kind"], row["step"]) == ("jump", steps[59])
+    assert np.isnan(row["after"])
+
+
+def test_an_identical_checkpoint_is_said_to_be_one():
+    steps, x = training(0.2, 60, 300)
+    x[20] = x[19]
+    table = checkpoint_anomalies(steps, squared_table(x), 2000)
+    assert table.iloc[0][["kind", "step", "step_before"]].tolist() == [
+        "identical",
+        steps[20],
+        steps[19],
+    ]
+
+
+def test_faults_in_warm_up_are_not_judged():
+    steps, x = training(0.2, 60, 300)
+    assert checkpoint_anomalies(steps, squared(with_fault(x, 3, 20)), 10_000).empty
+
+
+def test_missing_checkpoints_are_expected_to_lie_further_apart():
+    steps, x = training(1.0, 60, 1000, fast_start=False)
+    keep = np.ones(60, dtype=bool)
+    keep[[20, 21, 22, 40]] = False
+    table = continuity(steps[keep], squared(x[keep]))
+    gap = (table["step"] - table["step_from"]).to_numpy()
+    usual = table["trend"].to_numpy()[gap == 1000].mean()
+    np.testing.assert_allclose(table["trend"].to_numpy()[gap == 4000], 4 * usual, rtol=0.2)
+    np.testing.assert_allclose(table["trend"].to_numpy()[gap == 2000], 2 * usual, rtol=0.2)
+    assert checkpoint_anomalies(steps[keep], squared(x[keep])).empty
+
+
+@pytest.mark.parametrize("exponent", [0.2, 1.0])
+def test_growth_is_the_exponent_between_near_checkpoints(exponent):
+    steps, x = training(exponent, 60, 1000, fast_start=False)
+    assert growth_exponent(steps, squared(x)) == pytest.approx(exponent, abs=0.05)
+
+
+def test_distances_known_in_a_window_only_are_enough():
+    steps, x = training(1.0, 60, 300)
+    table = squared(with_fault(x, 30, 20))
+    far = np.abs(steps[:, None] - steps) > 4000
+    table[far] = np.nan
+    found = checkpoint_anomalies(steps, table, 2000)
+    assert found[["kind", "step"]].values.tolist() == [["checkpoint", steps[30]]]
+
+
+def test_too_few_checkpoints_are_not_judged():
+    steps, x = training(0.2, 7, 300)
+    assert continuity(steps, squared(x)).empty
+    assert checkpoint_anomalies(steps, squared(x)).empty
+
+
+def test_distances_must_fit_the_steps():
+    with pytest.raises(InputError, match=r"Distances of shape \(3, 3\) do not fit 2 steps"):
+        checkpoint_anomalies([0, 1], np.zeros((3, 3)))
+
+
+def siblings(far, seeds=9, steps=8, seed=0):
+    """KL between seeds of one model at each step; those in `far` end up further from all."""
+    rng = np.random.default_rng(seed)
+    start = rng.standard_normal((seeds, 300))
+    names = [f"m-seed{k}" for k in range(seeds)]
+    own = np.where(np.isin(np.arange(seeds), far), 1.6, 1.0)[:, None]
+    rows = []
+    x = own * (
+        start
+        + 0.2
+        * np.stack(
+            [fbm_paths(0.2, np.arange(1, steps), np.ones(300), rng) for _ in range(seeds)], axis=1
+        )
+    )
+    for t in range(steps):
+        kl = squared(x[t]) / 5000
+        rows += [
+            (1000 * t, names[i], names[j], kl[i, j])
+            for i in range(seeds)
+            for j in range(i + 1, seeds)
+        ]
+    return pd.DataFrame(rows, columns=["step", "trajectory", "other", "kl"]), names
+
+
+def test_outlying_seeds_are_found_and_others_are_not():
+    found = alarms = 0
+    for seed in range(20):
+        between, names = siblings([2, 3], seed=seed)
+        table = sibling_anomalies(between, dict.fromkeys(names, "m"))
+        flagged = set(table.loc[table["outlier"], "trajectory"])
+        found += {"m-seed2", "m-seed3"} <= flagged
+        alarms += len(flagged - {"m-seed2", "m-seed3"})
+        clean, names = siblings([], seed=seed)
+        alarms += sibling_anomalies(clean, dict.fromkeys(names, "m"))["outlier"].sum()
+    assert found == 20
+    assert alarms == 0
+
+
+def test_one_of_three_siblings_can_be_told():
+    between, names = siblings([1], seeds=3)
+    table = sibling_anomalies(between, dict.fromkeys(names, "m")).set_index("trajectory")
+    assert table["outlier"].to_dict() == {"m-seed0": False, "m-seed1": True, "m-seed2": False}
+    assert table["step"].unique().tolist() == [7000]
+
+
+def test_families_are_judged_apart_and_small_ones_not_at_all():
+    between, names = siblings([2], seeds=5)
+    families = {name: "a" if k < 4 else "b" for k, name in enumerate(names)}
+    table = sibling_anomalies(between, families)
+    assert set(table["family"]) == {"a"}
+    assert table.loc[table["outlier"], "trajectory"].tolist() == ["m-seed2"]
+    assert sibling_anomalies(between, {names[0]: "a", names[1]: "a"}).empty

@@ -1,0 +1,72 @@
+"""Autocorrelation and its period, alignment of embeddings, coordinates from distances."""
+
+import numpy as np
+import pytest
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.trajectory.oscillation import (
+    aligned,
+    autocorrelation,
+    classical_scaling,
+    late_part,
+)
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
+from tests.numerics.generated import squared_table
+
+
+def test_the_period_of_a_wave_is_found():
+    steps = np.arange(67_000, 143_001, 1000)
+    found = autocorrelation(steps, np.sin(2 * np.pi * steps / 20_000))
+    assert found.period == 20_000
+    assert found.values[0] == pytest.approx(1.0)
+    assert found.lags[1] == 1000
+
+
+def test_missing_checkpoints_do_not_move_the_period():
+    steps = np.arange(67_000, 143_001, 1000)
+    keep = np.random.default_rng(0).random(steps.size) > 0.1
+    found = autocorrelation(steps[keep], np.cos(2 * np.pi * steps[keep] / 20_000))
+    assert found.period == pytest.approx(20_000, abs=1000)
+    assert (np.diff(found.lags) == 1000).all()
+
+
+def test_the_autocorrelation_is_the_definition():
+    x = np.random.default_rng(1).standard_normal(9)
+    d = x - x.mean()
+    expected = [sum(d[t] * d[t + k] for t in range(9 - k)) / sum(d * d) for k in range(9)]
+    np.testing.assert_allclose(autocorrelation(np.arange(9) * 10, x).values, expected)
+
+
+def test_a_line_has_no_period():
+    assert autocorrelation(np.arange(10) * 5, np.arange(10.0)).period is None
+    with pytest.raises(InputError, match="does not vary"):
+        autocorrelation(np.arange(10), np.ones(10))
+    with pytest.raises(InputError, match="3 checkpoints are too few"):
+        autocorrelation(np.arange(3), np.arange(3))
+
+
+def test_alignment_turns_progress_to_the_right_and_keeps_distances():
+    rng = np.random.default_rng(2)
+    x = np.stack([-3.0 * np.arange(30), 4.0 * np.arange(30)], axis=1) + rng.standard_normal((30, 2))
+    turned = aligned(x)
+    time = np.arange(30) - 14.5
+    assert time @ turned[:, 0] > 0
+    assert time @ turned[:, 1] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(turned.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(squared_table(turned), squared_table(x))
+    assert aligned(np.zeros((5, 2))).tolist() == [[0, 0]] * 5
+
+
+def test_the_late_part_of_pythia_begins_at_67k():
+    steps = np.array([0, 512, *range(1000, 143_001, 1000)])
+    assert late_part(Trajectory("a", steps, np.arange(steps.size))).steps[0] == 67_000
+
+
+def test_classical_scaling_gives_the_distances_back():
+    x = np.random.default_rng(3).standard_normal((6, 3))
+    table = squared_table(x)
+    np.testing.assert_allclose(squared_table(classical_scaling(table, 3)), table)
+    assert classical_scaling(table, 9).shape == (6, 9)
+    table[0, 1] = np.nan
+    with pytest.raises(InputError, match="needs every pair's distance"):
+        classical_scaling(table, 2)

@@ -1,0 +1,81 @@
+"""The tiled head: log-likelihoods like a full log-softmax, for logits of any size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mlflow_modelmap.scoring.engine import head
+from mlflow_modelmap.scoring.engine.head import TiledHead, softmax_log_likelihoods
+
+
+@pytest.fixture
+def rows():
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(70, 16, generator=generator)
+    weight = torch.randn(1500, 16, generator=generator)
+    bias = torch.randn(1500, generator=generator)
+    targets = torch.randint(1500, (70,), generator=generator)
+    return hidden, weight, bias, targets
+
+
+def full(hidden, weight, bias, targets, after=lambda logits: logits):
+    logits = after(hidden.double() @ weight.double().T + bias.double())
+    return logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("size", "shift"), [(1, 0), (30, 0), (1, 300), (1, -300), (40, 1e4), (1e-3, -1e4)]
+)
+def test_it_is_the_full_log_softmax(size, shift, rows, monkeypatch):
+    monkeypatch.setattr(head, "CPU_ROWS", 32)
+    hidden, weight, bias, targets = rows
+    weight, bias = weight * size, bias + shift
+    tiled = TiledHead(weight, bias)
+    expected = full(hidden, weight, bias, targets)
+    tolerance = 1e-5 * max(1.0, size * 16, abs(shift))
+    for _ in range(2):  # The second time it knows that these logits are far from 0.
+        got = tiled.log_likelihoods(hidden, targets)
+        assert got.dtype == torch.float64
+        torch.testing.assert_close(got, expected, atol=tolerance, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "after"),
+    [
+        ({"scale": 0.0625}, lambda z: z * 0.0625),
+        ({"cap": 5.0}, lambda z: 5 * torch.tanh(z / 5)),
+    ],
+    ids=["scale", "cap"],
+)
+def test_scales_and_caps_come_after_the_product(options, after, rows):
+    hidden, weight, bias, targets = rows
+    got = TiledHead(weight, bias, **options).log_likelihoods(hidden, targets)
+    torch.testing.assert_close(got, full(*rows, after), atol=1e-5, rtol=0)
+
+
+def test_without_a_bias_and_in_half_precision(rows):
+    hidden, weight, _, targets = rows
+    half = weight.bfloat16()
+    got = TiledHead(half).log_likelihoods(hidden.bfloat16(), targets)
+    zeros = torch.zeros(len(weight))
+    expected = full(hidden.bfloat16(), half, zeros, targets)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+
+
+def test_a_few_rows_out_of_range_do_not_slow_the_others(rows):
+    hidden, weight, bias, targets = rows
+    hidden = hidden.clone()
+    hidden[3] *= 100
+    tiled = TiledHead(weight, bias)
+    got = tiled.log_likelihoods(hidden, targets)
+    torch.testing.assert_close(got, full(hidden, weight, bias, targets), atol=1e-3, rtol=1e-6)
+    assert not tiled._shifted
+
+
+def test_full_logits_in_half_precision_are_read_in_float32(rows):
+    hidden, weight, bias, targets = rows
+    logits = (hidden @ weight.T + bias).bfloat16()
+    expected = logits.double().log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    got = softmax_log_likelihoods(logits, targets)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
