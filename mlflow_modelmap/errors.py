@@ -1,8 +1,16 @@
 """Shared by every room: the three kinds of failure that a user is told about in one sentence."""
 
+from mlflow_modelmap.words.redact import redact
+
 
 class ModelMapError(Exception):
-    """Base of every failure whose message is meant for the user: one sentence, with its remedy."""
+    """Base of every failure whose message is meant for the user: one sentence, with its remedy.
+
+    Whatever the message quotes, passwords and tokens are taken out of it.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(redact(str(message)))
 
 
 class InputError(ModelMapError):
