@@ -46,17 +46,20 @@ def server(site: Site) -> Iterator[str]:
         yield address
 
 
-def ask(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    address: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """Status, headers in small letters and body; no redirect is followed."""
     parts = urllib.parse.urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     method = headers.pop("method", "GET")
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    connection.request(method, target, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    headers = {k.replace("_", "-"): v for k, v in headers.items()}
+    connection.request(method, target, body, headers)
     response = connection.getresponse()
-    body = response.read()
+    told = response.read()
     connection.close()
-    return response.status, {k.lower(): v for k, v in response.getheaders()}, body
+    return response.status, {k.lower(): v for k, v in response.getheaders()}, told
 
 
 def api(server: str, name: str, **query: Any) -> Any:

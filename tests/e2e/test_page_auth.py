@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,15 @@ def tell(address: str, path: str, **body: str) -> None:
         assert response.status == 200
 
 
+def change_password(address: str, user: str, password: str) -> None:
+    body = json.dumps({"username": user, "password": password}).encode()
+    url = f"{address}/api/2.0/mlflow/users/update-password"
+    status, _, told = ask(
+        url, method="PATCH", body=body, **{"Content-Type": "application/json", **login(ADMIN)}
+    )
+    assert status == 200, told
+
+
 def get(server: str, user: tuple[str, str] | None, path: str, **query: Any):
     url = f"{server}/modelmap/{path}?{urllib.parse.urlencode(query)}"
     status, headers, body = ask(url, **(login(user) if user else {}))
@@ -154,6 +164,43 @@ def test_a_gates_score_in_an_experiment_one_may_not_read_has_no_link(server, sit
     for user, where in ((ADMIN, site.experiments[NASTY]), (ALICE, None), (ALICE, None)):
         told = get(server, user, "api/run", run_id=site.runs["gate"])[1]["data"]["models"]
         assert [of["experiment"] for of in told] == [where, site.experiments["family"]]
+
+
+def test_a_password_that_changes_while_its_user_asks_opens_nothing(server, site):
+    """What may be read is decided once, from the user whom the server let in."""
+    run, family = site.runs["map"], site.experiments["family"]
+    passwords = (BOB[1], "another-pass-12")
+    own = f"{server}/api/2.0/mlflow/runs/get?run_id={run}"
+    stop = threading.Event()
+    seen: list[tuple[str, int, Any]] = []
+
+    def asks(number: int) -> None:
+        while not stop.is_set():
+            user = (BOB[0], passwords[len(seen) % 2])
+            seen.append(("own", ask(own, **login(user))[0], None))
+            seen.append(("run", *get(server, user, "api/run", run_id=run)))
+            seen.append(("list", *get(server, user, "api/experiment", experiment_id=family)))
+            seen.append(("experiments", *get(server, user, "api/experiments")))
+
+    threads = [threading.Thread(target=asks, args=(k,)) for k in range(5)]
+    for thread in threads:
+        thread.start()
+    try:
+        for k in range(10):
+            change_password(server, BOB[0], passwords[(k + 1) % 2])
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        change_password(server, BOB[0], BOB[1])
+    answers = {what: {status for of, status, _ in seen if of == what} for what, *_ in seen}
+    assert 200 not in answers["own"]  # MLflow itself answers 401, 403 or, in the race, 500
+    assert answers["run"] <= {401, 404, 500}
+    assert answers["list"] <= {401, 404, 500}
+    lists = [told for of, status, told in seen if of == "experiments" and status == 200]
+    assert lists
+    for told in lists:
+        assert {of["name"] for of in told["experiments"]} <= {NASTY}
 
 
 def test_mlflow_keeps_its_own_rules(server, site):

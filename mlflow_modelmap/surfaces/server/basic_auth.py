@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 APP_NAME = "modelmap-basic-auth"
+
+_log = logging.getLogger(__name__)
 
 
 def create_app() -> Any:
@@ -35,20 +38,38 @@ def create_app() -> Any:
 
 
 def may_read(experiment_ids: Sequence[str]) -> Collection[str]:
-    """Of these experiments, those whose runs the user of this request may read in MLflow."""
+    """Of these experiments, those whose runs the user of this request may read in MLflow.
+
+    The user is the one that the server authenticated before it asked us: nobody is authenticated
+    again, and what cannot be decided may not be read.
+    """
     from flask import g
 
-    auth = _auth()
-    # MLflow's filter lets everything pass where nobody is logged in.
-    if not auth.is_auth_enabled() or not getattr(g, "mlflow_authenticated_user", None):
+    try:
+        if "modelmap_readable" not in g:
+            g.modelmap_readable = _readable(g.get("mlflow_authenticated_user"))
+        readable = g.modelmap_readable
+        return [where for where in experiment_ids if readable(where)]
+    except Exception:
+        _log.exception("What the user of this request may read cannot be decided, so it is nothing")
+        g.modelmap_readable = _nothing
         return []
-    # Each question to MLflow checks the password again, which is slow on purpose.
-    known: dict[str, bool] = g.setdefault("modelmap_may_read", {})
-    asked = [where for where in experiment_ids if where not in known]
-    if asked:
-        readable = set(auth.filter_experiment_ids(asked))
-        known.update((where, where in readable) for where in asked)
-    return [where for where in experiment_ids if known[where]]
+
+
+def _readable(user: str | None) -> Callable[[str], bool]:
+    """Whether an experiment's runs may be read, decided for one user once a request."""
+    auth = _auth()
+    if not user or not auth.is_auth_enabled():
+        return _nothing
+    if auth.store.get_user(user).is_admin:
+        return lambda experiment_id: True
+    # As MLflow's own search for runs asks it.
+    not_denied = auth.Requirement(auth.RESOURCE_TYPE_RUN, "*", auth.ACTION_NOT_DENIED)
+    return auth._role_based_read_predicate(user, "experiment", also_require=[not_denied])
+
+
+def _nothing(experiment_id: str) -> bool:
+    return False
 
 
 def _auth() -> Any:
@@ -62,11 +83,15 @@ def _auth() -> Any:
             "install 'mlflow-modelmap[auth]'`."
         ) from error
     for name in (
+        "ACTION_NOT_DENIED",
         "BEFORE_REQUEST_VALIDATORS",
+        "RESOURCE_TYPE_RUN",
+        "Requirement",
         "_allow_authenticated",
+        "_role_based_read_predicate",
         "create_app",
-        "filter_experiment_ids",
         "is_auth_enabled",
+        "store",
     ):
         if not hasattr(auth, name):
             from mlflow.version import VERSION
