@@ -64,11 +64,8 @@ def _sqlite_ready(address: str, path: Path) -> None:
     lock = FileLock(path.with_name(f".{path.name}.making.lock"), timeout=WAIT_SECONDS)
     try:
         with lock:
-            if path.exists():
+            if path.exists() or not _made_beside(path):
                 _complete_in_place(address, f"{str(path)!r}")
-            else:
-                _make_beside(path)
-                _first_question(address)
     except Timeout:
         raise TrackingError(
             f"Another process has been making the tracking store {str(path)!r} for "
@@ -76,8 +73,8 @@ def _sqlite_ready(address: str, path: Path) -> None:
         ) from None
 
 
-def _make_beside(path: Path) -> None:
-    """A whole new database, which then gets its name, unless another has it by then."""
+def _made_beside(path: Path) -> bool:
+    """Make a whole new database, which then gets its name; False where another has it by then."""
     for left in path.parent.glob(f".{path.name}.*.making"):
         left.unlink(missing_ok=True)  # of a process that was killed: the lock is ours
     new = path.with_name(f".{path.name}.{os.getpid()}.making")
@@ -86,10 +83,12 @@ def _make_beside(path: Path) -> None:
         try:
             os.link(new, path)
         except FileExistsError:
-            pass  # MLflow itself, which knows no lock, was faster
+            return False  # MLflow itself, which knows no lock, was faster
         except OSError:  # a file system without links
-            if not path.exists():
-                os.rename(new, path)
+            if path.exists():
+                return False
+            os.rename(new, path)
+        return True
     finally:
         new.unlink(missing_ok=True)
 
