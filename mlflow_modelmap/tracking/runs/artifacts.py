@@ -1,4 +1,4 @@
-"""Tracking: one table, array or JSON file among a run's artifacts, read in place or fetched."""
+"""Tracking: one table, array, JSON value or text among a run's artifacts, read in place or fetched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any:
-    """A Parquet or CSV table, a ``.npy`` array or a JSON value from a run's ``modelmap/`` folder.
+    """A Parquet or CSV table, a ``.npy`` array, a JSON value or a text from a run's ``modelmap/`` folder.
 
     Parameters
     ----------
@@ -64,6 +64,8 @@ def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any
             return pd.read_csv(io.BytesIO(data))
         if name.endswith(".json"):
             return json.loads(data)
+        if name.endswith(".txt"):
+            return data.decode("utf-8")
         return pd.read_parquet(io.BytesIO(data))
     except Exception as error:
         reason = redact(" ".join(str(error).split()))[:300]

@@ -7,10 +7,8 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -21,12 +19,15 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.long_values import (
+    LONG_VALUES,
+    PARAM_CHARACTERS,
+    TAG_CHARACTERS,
+    cut,
+)
 from mlflow_modelmap.tracking.store.client import experiment_id, now, quiet
 from mlflow_modelmap.words.redact import redact
 
-PARAM_CHARACTERS = 6000
-TAG_CHARACTERS = 8000
-LONG_VALUES = f"{schema.ARTIFACT_FOLDER}/long_values.json"
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
 
@@ -149,12 +150,8 @@ class OpenRun:
         if len(text) <= most:
             return text
         self._long[f"{what} {name}"] = text
-        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
-            path = Path(folder) / Path(LONG_VALUES).name
-            path.write_text(json.dumps(self._long, indent=1), encoding="utf-8")
-            self.store.log_artifact(self.run_id, str(path), schema.ARTIFACT_FOLDER)
-        end = f" ... ({len(text)} characters; whole in {LONG_VALUES})"
-        return text[: most - len(end)] + end
+        self.store.log_dict(self.run_id, self._long, LONG_VALUES)
+        return cut(text, most)
 
 
 def _written(value: Any) -> str:

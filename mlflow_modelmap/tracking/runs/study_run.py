@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,17 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
+from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
 from mlflow_modelmap.tracking.store.client import check_reachable, client, quiet
 from mlflow_modelmap.words.redact import redact
 
@@ -27,6 +31,9 @@ WEIGHTS = "weights"
 """Array of the texts' weights on a map-like run, where they have any."""
 CSV_CELLS = 20_000
 """Tables up to this many cells also go out as CSV, which the UI shows."""
+_NOTICES = "modelmap.notices"
+_OLD_NOTICES = "notices.txt"
+"""Where version 0.1 left the notices of weights and lineage, one a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +49,11 @@ class StudyRun:
     arrays
         Arrays by file name without ending (``coordinates``).
     metrics, params, tags
-        As logged.
+        As logged; params that are longer than MLflow keeps are whole.
+    selection
+        Which runs it was asked for, or None where it does not say.
+    notices
+        What whoever made it was told, a sentence each.
     """
 
     run_id: str
@@ -54,6 +65,8 @@ class StudyRun:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    selection: Selection | None = None
+    notices: tuple[str, ...] = ()
 
 
 def points_table(points: Sequence[Point], **columns: Any) -> pd.DataFrame:
@@ -82,6 +95,11 @@ def square_table(points: Sequence[str], values: np.ndarray) -> pd.DataFrame:
     return frame
 
 
+def square_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A `square_table` as a frame of shape (K, K), whose index and columns are the points."""
+    return table.set_index("point").rename_axis(index=None)
+
+
 def write_study(
     kind: str,
     *,
@@ -95,6 +113,8 @@ def write_study(
     tags: Mapping[str, Any] | None = None,
     members: Sequence[Point] = (),
     weights: np.ndarray | None = None,
+    selection: Selection | None = None,
+    notices: Sequence[str] = (),
     name: str | None = None,
     experiment: str | None = None,
     run_id: str | None = None,
@@ -122,6 +142,10 @@ def write_study(
         The score runs that were gathered; their number, ids and text set are recorded.
     weights
         Of the texts that were used, if they have any: logged as ``weights.npy``.
+    selection
+        Which runs it was asked for; recorded as params.
+    notices
+        What its user is told, a sentence each; recorded as a param.
     name, experiment, run_id
         Where to log, see `open_run`. Without a run or experiment: that of the members where they
         share one, else the current one.
@@ -132,6 +156,11 @@ def write_study(
         If the store cannot take it.
     """
     store = store or check_reachable()
+    params = {
+        **(params or {}),
+        **(selection.as_params() if selection is not None else {}),
+        **({"notices": json.dumps(list(notices), ensure_ascii=False)} if notices else {}),
+    }
     own_tags = {**_member_tags(members, weights), **(tags or {})}
     if weights is not None:
         arrays = {**(arrays or {}), WEIGHTS: weights}
@@ -258,6 +287,8 @@ def load_study(
                 read[f"{name}.parquet"] = read_artifact(run_id, root, f"{name}.parquet", store)
             except TrackingError:
                 continue
+        params = whole_params(run, store)
+        notices = _notices(run, params, store)
     return StudyRun(
         run_id=run_id,
         experiment_id=run.info.experiment_id,
@@ -266,6 +297,20 @@ def load_study(
         tables={n.removesuffix(".parquet"): f for n, f in read.items() if n.endswith(".parquet")},
         arrays={n.removesuffix(".npy"): a for n, a in read.items() if n.endswith(".npy")},
         metrics=dict(run.data.metrics),
-        params=dict(run.data.params),
+        params=params,
         tags=dict(run.data.tags),
+        selection=selection_in(params),
+        notices=notices,
     )
+
+
+def _notices(run: Run, params: Mapping[str, str], store: MlflowClient) -> tuple[str, ...]:
+    if _NOTICES in params:
+        return list_in(params[_NOTICES])
+    if run.data.tags.get(schema.TAG_KIND) not in (schema.KIND_WEIGHTS, schema.KIND_LINEAGE):
+        return ()
+    try:
+        said = read_artifact(run.info.run_id, run.info.artifact_uri, _OLD_NOTICES, store)
+    except TrackingError:
+        return ()
+    return tuple(filter(None, said.splitlines()))
