@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ def write_study(
     weights: np.ndarray | None = None,
     selection: Selection | None = None,
     notices: Sequence[str] = (),
+    then: Callable[[str], Iterable[str]] | None = None,
     name: str | None = None,
     experiment: str | None = None,
     run_id: str | None = None,
@@ -146,6 +147,9 @@ def write_study(
         Which runs it was asked for; recorded as params.
     notices
         What its user is told, a sentence each; recorded as a param.
+    then
+        What is done elsewhere with the run's id once everything is there; the sentences that it
+        returns join the notices.
     name, experiment, run_id
         Where to log, see `open_run`. Without a run or experiment: that of the members where they
         share one, else the current one.
@@ -159,7 +163,6 @@ def write_study(
     params = {
         **(params or {}),
         **(selection.as_params() if selection is not None else {}),
-        **({"notices": json.dumps(list(notices), ensure_ascii=False)} if notices else {}),
     }
     own_tags = {**_member_tags(members, weights), **(tags or {})}
     if weights is not None:
@@ -174,6 +177,9 @@ def write_study(
             run.log_folder(folder)
         run.log(params=params, metrics={_prefixed(k): v for k, v in (metrics or {}).items()})
         run.log_series((_prefixed(k), step, value) for k, step, value in series)
+        said = [*notices, *(then(run.run_id) if then else ())]
+        if said:
+            run.log(params={"notices": json.dumps(said, ensure_ascii=False)})
         return run.run_id
 
 
