@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.lineage.lineage import lineage, load_lineage
+from mlflow_modelmap.drivers.lineage.lineage import lineage
+from mlflow_modelmap.drivers.lineage.study import load_lineage
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from tests.hub_server import HubServer

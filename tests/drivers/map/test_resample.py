@@ -9,7 +9,8 @@ import pytest
 
 import mlflow_modelmap as mm
 from mlflow_modelmap import InputError, TextSet
-from mlflow_modelmap.drivers.map.build_map import build_map, load_map
+from mlflow_modelmap.drivers.map.build_map import build_map
+from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.drivers.map.resample import resample_texts
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.trajectory.trajectory import trajectory

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlflow_modelmap.drivers.trajectory.trajectory import load_trajectory, trajectory
+from mlflow_modelmap.drivers.trajectory.study import load_trajectory
+from mlflow_modelmap.drivers.trajectory.trajectory import trajectory
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.surfaces.cli import main
 from mlflow_modelmap.texts.text_set import TextSet
