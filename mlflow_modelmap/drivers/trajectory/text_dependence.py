@@ -28,6 +28,7 @@ from mlflow_modelmap.numerics.preprocessing.robustness import (
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.words.reason import reason
 
 EXCERPT = 160
 LISTED = 100
@@ -56,7 +57,7 @@ def halves(done: Preprocessed, splits: int, seed: int, notices: list[str]) -> pd
     try:
         return between_halves(done.matrix.keep_points(after_warm_up(done)), splits, seed)
     except InputError as error:
-        notices.append(f"The halves of the texts were not compared: {error}")
+        notices.append(f"The halves of the texts were not compared: {reason(error)}.")
         return None
 
 

@@ -99,3 +99,8 @@ def test_a_registry_without_versions_is_refused(models):
         measure()
     with pytest.raises(InputError, match="cannot search registered models"):
         lineage(registered_models="name ~ 3", score=False, hub=False)
+
+
+def test_runs_that_were_asked_for_and_are_not_there_are_said(family):
+    with pytest.raises(InputError, match="0 of 4 models .*runs take part.*no experiment 'nowhere'"):
+        measure(experiments=["nowhere"])
