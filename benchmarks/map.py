@@ -107,7 +107,7 @@ def main() -> None:
     from mlflow_modelmap.drivers.map import pictures as map_pictures
     from mlflow_modelmap.drivers.map.build_map import build_map as driver
     from mlflow_modelmap.tracking.runs import study_run as map_run
-    from mlflow_modelmap.tracking.runs.open_run import OpenRun
+    from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
     clock = Clock()
     for module, name, part in (

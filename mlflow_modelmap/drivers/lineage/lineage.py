@@ -33,24 +33,26 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.parents import (
-    TAG_GENERATION,
-    TAG_KL_TO_PARENT,
-    TAG_KL_TO_PARENT_SE,
-    TAG_LINEAGE_RUN,
-    TAG_PARENT,
-    RegisteredVersion,
-    registered_versions,
-    write_back,
-)
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.registry.versions import RegisteredVersion, registered_versions
+from mlflow_modelmap.tracking.registry.write_back import write_back
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.study_run import (
     load_study,
     points_table,
     square_table,
     write_study,
 )
-from mlflow_modelmap.tracking.store.client import check_reachable, experiment_id
+from mlflow_modelmap.tracking.schema import (
+    TAG_GENERATION,
+    TAG_KL_TO_PARENT,
+    TAG_KL_TO_PARENT_SE,
+    TAG_LINEAGE_RUN,
+    TAG_PARENT,
+)
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 PERPLEXITY = 20.0
 """Of Figure 2b."""

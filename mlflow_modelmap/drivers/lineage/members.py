@@ -14,17 +14,17 @@ from mlflow_modelmap.drivers.score.plan_file import QUANTISED
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.scoring.model.hub_lineage import ask_hub
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
-from mlflow_modelmap.tracking.registry.parents import (
+from mlflow_modelmap.tracking.registry.claims import (
     HUB_METADATA,
     PRECISION,
     RUN_TAG,
     Claim,
-    RegisteredVersion,
     claim_in,
     disagreement,
     version_claims,
 )
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.redact import redact
 

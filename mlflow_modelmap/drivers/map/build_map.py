@@ -25,10 +25,10 @@ from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.points.neighbours import nearest
 from mlflow_modelmap.numerics.preprocessing.preprocess import clip_bottom
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import NOTE
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.study_run import (
-    WEIGHTS,
     load_study,
     points_table,
     square_table,
@@ -316,7 +316,7 @@ def _log(
             "perplexity_used": made.perplexity,
             "notices": json.dumps(made.notices, ensure_ascii=False),
         },
-        tags={NOTE: _note(made)},
+        tags={schema.TAG_NOTE: _note(made)},
         members=runs,
         weights=made.weights,
         name=name or "map",
@@ -373,7 +373,7 @@ def load_map(run_id: str) -> ModelMap:
         texts=read.arrays["coordinates"].shape[1],
         mean_bytes=read.metrics["modelmap/mean_bytes"],
         notices=_notices(read.params.get("modelmap.notices", "[]")),
-        weights=read.arrays.get(WEIGHTS),
+        weights=read.arrays.get(schema.STUDY_WEIGHTS),
     )
 
 

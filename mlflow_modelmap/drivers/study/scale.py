@@ -15,7 +15,9 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix,
 from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
 from mlflow_modelmap.numerics.scale.pair_groups import pair_groups
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 from mlflow_modelmap.tracking.store.client import check_reachable
 

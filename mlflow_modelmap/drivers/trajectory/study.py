@@ -15,8 +15,7 @@ from mlflow_modelmap.drivers.trajectory.measures import Weights, ordered_names
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory, common_steps
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import NOTE
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, square_table, write_study
 
 MOST_PAIRS = 100
@@ -142,7 +141,7 @@ def log_study(
             **study.settings,
             "notices": json.dumps(study.notices, ensure_ascii=False),
         },
-        tags={NOTE: _note(study, done)},
+        tags={schema.TAG_NOTE: _note(study, done)},
         members=members,
         weights=done.matrix.weights,
         name=name or "trajectory",

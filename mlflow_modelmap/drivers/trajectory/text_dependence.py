@@ -20,7 +20,7 @@ from mlflow_modelmap.numerics.preprocessing.robustness import (
 )
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 
 EXCERPT = 160
 LISTED = 100

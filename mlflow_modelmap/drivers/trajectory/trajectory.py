@@ -55,11 +55,14 @@ from mlflow_modelmap.numerics.trajectory.trajectories import (
     kl_previous,
 )
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.study_run import (
     points_table,
 )
-from mlflow_modelmap.tracking.store.client import check_reachable, experiment_id
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 
 def trajectory(
