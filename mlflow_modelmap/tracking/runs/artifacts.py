@@ -77,7 +77,7 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
     Raises
     ------
     FileNotFoundError
-        If it is not there.
+        If it is not there; its message goes on behind the artifact's name.
     TrackingError
         If it cannot be fetched.
     """
@@ -85,9 +85,9 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
     if local is not None:
         if not (local / path).is_file():
             raise FileNotFoundError(
-                "it is missing"
+                "is missing"
                 if local.exists()
-                else f"it is missing, and {str(local)!r} is not visible from this machine"
+                else f"is missing, and {str(local)!r} is not visible from this machine"
             )
         yield local / path
         return
@@ -99,7 +99,7 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
         except Exception as error:  # of whatever holds the artifacts
             # MLflow raises the same for one that is missing and a store that is down.
             if Path(path).name not in artifact_names(run_id, root, address, os.path.dirname(path)):
-                raise FileNotFoundError("it is missing") from error
+                raise FileNotFoundError("is missing") from error
             what = f"The artifact {path} of run {run_id} cannot be fetched"
             raise failed(what, address, error) from error
         yield Path(fetched)
@@ -128,11 +128,11 @@ def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any
             return _held(name, file.read_bytes())
     except TrackingError:
         raise
+    except FileNotFoundError as error:
+        what = str(error)
     except Exception as error:  # of pyarrow, numpy and json, whatever a damaged file makes of them
-        raise TrackingError(
-            f"Run {run_id} is damaged: its artifact {path} cannot be read ({reason(error)}); make "
-            "it again."
-        ) from error
+        what = f"cannot be read ({reason(error)})"
+    raise TrackingError(f"Run {run_id} is damaged: its artifact {path} {what}; make it again.")
 
 
 def _held(name: str, data: bytes) -> Any:

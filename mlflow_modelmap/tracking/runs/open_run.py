@@ -19,7 +19,8 @@ from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.readable import check_not_deleted, find_run, kind_of
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.reason import reason, reason_with_type
+from mlflow_modelmap.words.reason import reason_with_type
+from mlflow_modelmap.words.redact import redact
 
 _REASON_CHARACTERS = 2000
 
@@ -67,8 +68,8 @@ def fail_run(run: OpenRun, error: BaseException) -> None:
     stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit))
     if stopped:
         why = "Stopped before the end."
-    elif isinstance(error, ModelMapError):
-        why = f"{reason(error, _REASON_CHARACTERS)}."
+    elif isinstance(error, ModelMapError):  # a sentence already
+        why = redact(str(error))[:_REASON_CHARACTERS]
     else:
         why = reason_with_type(error, _REASON_CHARACTERS)
     # The store itself may be what failed: the error on its way up says more than one from here.

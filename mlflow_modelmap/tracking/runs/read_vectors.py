@@ -169,9 +169,7 @@ def _read(run: Point, address: str) -> Vectors:
         with artifact_file(run.run_id, run.artifact_uri, run.vectors, address) as path:
             return _read_file(run, path)
     except FileNotFoundError as error:
-        raise _damaged(
-            run, f"its artifact {run.vectors} cannot be read ({reason(error)})"
-        ) from error
+        raise _damaged(run, f"its artifact {run.vectors} {error}") from error
 
 
 def _read_file(run: Point, path: Path) -> Vectors:

@@ -44,7 +44,7 @@ def check_reachable(store: MlflowClient | None = None) -> MlflowClient:
         If it does not answer within seconds.
     """
     store = store or client()
-    with _patience(retries=0, seconds=4 * REACH_SECONDS):
+    with _patience(retries=0, seconds=max(1, round(4 * REACH_SECONDS))):
         try:
             store.search_experiments(max_results=1)
         except Exception as error:

@@ -105,7 +105,7 @@ def test_a_failure_half_way_leaves_no_finished_run(members, store):
         [members[0].experiment_id], "tags.`modelmap.kind` = 'map'"
     )
     assert [run.info.status for run in runs] == ["FAILED"]
-    with pytest.raises(InputError, match="is failed, not finished"):
+    with pytest.raises(InputError, match=r"is failed \(RuntimeError: no canvas\), not finished"):
         load_study(runs[0].info.run_id)
 
 
