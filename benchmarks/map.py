@@ -109,7 +109,7 @@ def main() -> None:
     from mlflow_modelmap.drivers.map.model_map import load_map
     from mlflow_modelmap.drivers.study import selection
     from mlflow_modelmap.tracking.runs import study_run as map_run
-    from mlflow_modelmap.tracking.runs.open_run import OpenRun
+    from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
     clock = Clock()
     for module, name, part in (

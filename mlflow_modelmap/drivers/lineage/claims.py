@@ -12,7 +12,7 @@ from mlflow_modelmap.drivers.score.plan_file import QUANTISED
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.hub_lineage import ask_hub
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
-from mlflow_modelmap.tracking.registry.parents import (
+from mlflow_modelmap.tracking.registry.claims import (
     HUB_METADATA,
     PRECISION,
     RUN_TAG,

@@ -20,8 +20,8 @@ from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
 from mlflow_modelmap.numerics.lineage.claimed_graph import lineage as order
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.parents import registered_versions
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.registry.versions import registered_versions
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.listed import listed

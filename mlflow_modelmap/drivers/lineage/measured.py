@@ -21,7 +21,8 @@ from mlflow_modelmap.numerics.lineage.measured_tree import (
     neighbour_joining,
 )
 from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 
 
 @dataclass(frozen=True, eq=False)

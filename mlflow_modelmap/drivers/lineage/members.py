@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mlflow_modelmap.drivers.score.plan_file import QUANTISED
-from mlflow_modelmap.tracking.registry.parents import Claim, RegisteredVersion
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.registry.claims import Claim
+from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
+from mlflow_modelmap.tracking.runs.point import Point
 
 
 @dataclass(frozen=True)

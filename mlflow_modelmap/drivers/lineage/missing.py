@@ -12,7 +12,8 @@ from mlflow_modelmap.drivers.lineage.members import Family
 from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.runs.select_runs import Point, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason, reason_with_type

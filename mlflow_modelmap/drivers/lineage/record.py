@@ -16,15 +16,8 @@ from mlflow_modelmap.figures.lineage.lineage import lineage_map, lineage_tree, m
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.parents import (
-    TAG_GENERATION,
-    TAG_KL_TO_PARENT,
-    TAG_KL_TO_PARENT_SE,
-    TAG_LINEAGE_RUN,
-    TAG_PARENT,
-    RegisteredVersion,
-    write_back,
-)
+from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
+from mlflow_modelmap.tracking.registry.write_back import write_back
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
 
@@ -130,13 +123,13 @@ def _tag_versions(
     said = []
     for child, rows in table[table["child"].isin(versions)].groupby("child", sort=False):
         parents = rows.dropna(subset=["kl"])
-        tags: dict[str, object] = {TAG_LINEAGE_RUN: run}
+        tags: dict[str, object] = {schema.TAG_LINEAGE_RUN: run}
         if rows["generation"].notna().all():
-            tags[TAG_GENERATION] = int(rows["generation"].iloc[0])
+            tags[schema.TAG_GENERATION] = int(rows["generation"].iloc[0])
         if len(parents):
-            tags[TAG_PARENT] = ", ".join(parents["parent"])
-            tags[TAG_KL_TO_PARENT] = ", ".join(f"{value:.6g}" for value in parents["kl"])
-            tags[TAG_KL_TO_PARENT_SE] = ", ".join(f"{value:.3g}" for value in parents["se"])
+            tags[schema.TAG_PARENT] = ", ".join(parents["parent"])
+            tags[schema.TAG_KL_TO_PARENT] = ", ".join(f"{value:.6g}" for value in parents["kl"])
+            tags[schema.TAG_KL_TO_PARENT_SE] = ", ".join(f"{value:.3g}" for value in parents["se"])
         refused = write_back(versions[str(child)], tags, store)
         if refused:
             said.append(refused)

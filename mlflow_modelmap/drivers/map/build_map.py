@@ -25,8 +25,7 @@ from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.points.neighbours import nearest
 from mlflow_modelmap.numerics.preprocessing.preprocess import clip_bottom
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import NOTE
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
 
 
@@ -193,7 +192,7 @@ def _log(
             **{f"explained_{k}": share for k, share in enumerate(made.explained, 1)},
         },
         params={**params, "perplexity_used": made.perplexity},
-        tags={NOTE: _note(made)},
+        tags={schema.TAG_NOTE: _note(made)},
         selection=selected.selection,
         notices=made.notices,
         members=selected.runs,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.study_run import WEIGHTS, load_study, square_of
+from mlflow_modelmap.tracking.runs.study_run import load_study, square_of
 from mlflow_modelmap.words.listed import listed
 
 NEAREST = 3
@@ -151,5 +151,5 @@ def load_map(run_id: str) -> ModelMap:
         texts=read.arrays["coordinates"].shape[1],
         mean_bytes=read.metrics["modelmap/mean_bytes"],
         notices=read.notices,
-        weights=read.arrays.get(WEIGHTS),
+        weights=read.arrays.get(schema.STUDY_WEIGHTS),
     )

@@ -16,7 +16,7 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix,
 from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
 from mlflow_modelmap.numerics.scale.pair_groups import pair_groups
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from mlflow import MlflowClient
 
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.selection import Selection
-from mlflow_modelmap.tracking.store.client import check_reachable, experiment_id
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 
 @dataclass(frozen=True, eq=False)

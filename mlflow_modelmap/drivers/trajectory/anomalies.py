@@ -24,7 +24,7 @@ from mlflow_modelmap.numerics.trajectory.trajectories import (
     squared_distances,
     usual_spacing,
 )
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.listed import listed
 
 _NEAR = 7

@@ -22,7 +22,7 @@ from mlflow_modelmap.numerics.trajectory.trajectories import (
     kl_from,
     kl_previous,
 )
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table
 
 _DIFFUSION_COLUMNS = (

@@ -16,8 +16,7 @@ from mlflow_modelmap.drivers.trajectory.study import TABLES, TrajectoryStudy
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory, common_steps
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import NOTE
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import square_table, write_study
 
 MOST_PAIRS = 100
@@ -65,7 +64,7 @@ def log_study(
         metrics=_metrics(study, done),
         series=_series(study),
         params={**params, **study.settings},
-        tags={NOTE: _note(study, done)},
+        tags={schema.TAG_NOTE: _note(study, done)},
         members=members,
         weights=done.matrix.weights,
         selection=selected.selection,

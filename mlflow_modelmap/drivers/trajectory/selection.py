@@ -19,7 +19,7 @@ from mlflow_modelmap.numerics.trajectory.trajectories import (
     trajectories,
     usual_spacing,
 )
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.natural_order import natural
 

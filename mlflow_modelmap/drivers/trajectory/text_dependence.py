@@ -27,7 +27,7 @@ from mlflow_modelmap.numerics.preprocessing.robustness import (
 )
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.reason import reason
 
 EXCERPT = 160

@@ -11,7 +11,7 @@ from mlflow_modelmap.drivers.score.plan_file import QUANTISED, read_plan, reques
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 
 
 @dataclass(frozen=True)

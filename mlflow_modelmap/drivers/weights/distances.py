@@ -30,7 +30,7 @@ from mlflow_modelmap.scoring.weights.squared_distances import (
     squared_distances,
 )
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 from mlflow_modelmap.tracking.store.client import check_reachable

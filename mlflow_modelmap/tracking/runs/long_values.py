@@ -12,13 +12,11 @@ from mlflow_modelmap.tracking.runs.artifacts import read_artifact
 
 PARAM_CHARACTERS = 6000
 TAG_CHARACTERS = 8000
-LONG_VALUES = f"{schema.ARTIFACT_FOLDER}/long_values.json"
-"""Artifact: a JSON object of "param NAME" or "tag NAME" and the whole value."""
 
 
 def cut(value: str, most: int) -> str:
     """The beginning of a value that is longer than `most`, and where the whole is."""
-    end = f" ... ({len(value)} characters; whole in {LONG_VALUES})"
+    end = f" ... ({len(value)} characters; whole in {schema.LONG_VALUES})"
     return value[: most - len(end)] + end
 
 
@@ -31,9 +29,11 @@ def whole_params(run: Run, store: MlflowClient) -> dict[str, str]:
         If one was cut and the artifact that holds it is missing or damaged.
     """
     params: Mapping[str, str] = run.data.params
-    shortened = [name for name, value in params.items() if value.endswith(f"in {LONG_VALUES})")]
+    shortened = [
+        name for name, value in params.items() if value.endswith(f"in {schema.LONG_VALUES})")
+    ]
     if not shortened:
         return dict(params)
-    name = LONG_VALUES.removeprefix(f"{schema.ARTIFACT_FOLDER}/")
+    name = schema.LONG_VALUES.removeprefix(f"{schema.ARTIFACT_FOLDER}/")
     whole = read_artifact(run.info.run_id, run.info.artifact_uri, name, store)
     return {**params, **{name: str(whole.get(f"param {name}", params[name])) for name in shortened}}

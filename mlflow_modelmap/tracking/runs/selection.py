@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mlflow_modelmap.tracking import schema
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -40,19 +42,18 @@ class Selection:
         return bool(self.experiments or self.filter or self.run_ids)
 
     def as_params(self) -> dict[str, object]:
-        """As params of a study, without the prefix ``modelmap.``."""
+        """As params of a study."""
         return {
-            "experiments": list(self.experiments),
-            "filter": self.filter or "",
-            "run_ids": list(self.run_ids),
+            schema.PARAM_EXPERIMENTS: list(self.experiments),
+            schema.PARAM_FILTER: self.filter or "",
+            schema.PARAM_RUN_IDS: list(self.run_ids),
         }
 
 
 def selection_in(params: Mapping[str, str]) -> Selection | None:
     """What the params of a study record; None where they record nothing of it."""
-    experiments, filter, run_ids = (
-        params.get(f"modelmap.{name}") for name in ("experiments", "filter", "run_ids")
-    )
+    names = (schema.PARAM_EXPERIMENTS, schema.PARAM_FILTER, schema.PARAM_RUN_IDS)
+    experiments, filter, run_ids = map(params.get, names)
     if experiments is None and filter is None and run_ids is None:
         return None
     return Selection(list_in(experiments), filter or None, list_in(run_ids))

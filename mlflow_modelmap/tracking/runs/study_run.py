@@ -1,8 +1,9 @@
-"""Tracking: write map-like runs (map, trajectory, weights, scale, lineage) and load them back."""
+"""Tracking: write the run of a study (map, trajectory, scale, ...) and load it back."""
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,31 +15,25 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.artifacts import read_artifact
+from mlflow_modelmap.tracking.runs.artifacts import artifact_names, read_artifact
 from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.readable import check_readable, find_run, kind_of
 from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
-from mlflow_modelmap.tracking.store.client import check_reachable, client, quiet
-from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.tracking.store.client import check_reachable, client
+from mlflow_modelmap.tracking.store.quiet import quiet
 
-WEIGHTS = "weights"
-"""Array of the texts' weights on a map-like run, where they have any."""
 CSV_CELLS = 20_000
 """Tables up to this many cells also go out as CSV, which the UI shows."""
-_NOTICES = "modelmap.notices"
-_OLD_NOTICES = "notices.txt"
-"""Where version 0.1 left the notices of weights and lineage, one a line."""
 
 
 @dataclass(frozen=True, eq=False)
 class StudyRun:
-    """What a map-like run holds.
+    """What the run of a study holds.
 
     Attributes
     ----------
@@ -121,12 +116,12 @@ def write_study(
     run_id: str | None = None,
     store: MlflowClient | None = None,
 ) -> str:
-    """Write one map-like run, complete or FAILED; its run id comes back.
+    """Write one study, complete or FAILED; its run id comes back.
 
     Parameters
     ----------
     kind
-        ``map``, ``trajectory``, ``weights``, ``scale`` or ``lineage``.
+        One of the kinds of `tracking.schema`, such as ``map`` or ``trajectory``.
     tables
         Each goes out as Parquet, small ones also as CSV.
     arrays
@@ -166,7 +161,7 @@ def write_study(
     }
     own_tags = {**_member_tags(members, weights), **(tags or {})}
     if weights is not None:
-        arrays = {**(arrays or {}), WEIGHTS: weights}
+        arrays = {**(arrays or {}), schema.STUDY_WEIGHTS: weights}
     if not experiment and not run_id:
         experiment = _shared_experiment(members, store)
     with open_run(
@@ -179,7 +174,7 @@ def write_study(
         run.log_series((_prefixed(k), step, value) for k, step, value in series)
         said = [*notices, *(then(run.run_id) if then else ())]
         if said:
-            run.log(params={"notices": json.dumps(said, ensure_ascii=False)})
+            run.log(params={schema.PARAM_NOTICES: json.dumps(said, ensure_ascii=False)})
         return run.run_id
 
 
@@ -200,8 +195,6 @@ def _member_tags(members: Sequence[Point], weights: np.ndarray | None) -> dict[s
 
 def _shared_experiment(members: Sequence[Point], store: MlflowClient) -> str | None:
     """The name of the members' one experiment, unless this process has a run or experiment."""
-    import os
-
     from mlflow.tracking import fluent
 
     elsewhere = mlflow.active_run() or fluent._active_experiment_id
@@ -246,14 +239,14 @@ def load_study(
     optional: Iterable[str] = (),
     store: MlflowClient | None = None,
 ) -> StudyRun:
-    """Load a map-like run back.
+    """Load a study back.
 
     Parameters
     ----------
     run_id
         Of a run that `write_study` wrote.
     kind
-        What it must be, or None for any map-like kind.
+        What it must be, or None for any kind.
     tables, arrays
         Which to load; each must be there. Of weighted texts the array ``weights`` comes with them.
     optional
@@ -262,44 +255,30 @@ def load_study(
     Raises
     ------
     InputError
-        If there is no such run, it is of another kind or not finished.
+        If there is no such run, or it cannot be read: deleted, of another kind, of a later
+        schema or not finished.
     TrackingError
-        If one of its files is missing or damaged; it names the run.
+        If one of its files is missing or damaged (it names the run), or the store cannot answer.
     """
     store = store or client()
-    try:
-        run = store.get_run(run_id)
-    except MlflowException as error:
-        raise InputError(
-            f"There is no run {run_id!r} in {redact(store.tracking_uri)!r}; copy an id from the "
-            f"MLflow UI ({redact(error.message)})."
-        ) from error
-    of = run.data.tags.get(schema.TAG_KIND)
-    if (kind and of != kind) or of is None:
-        raise InputError(
-            f"Run {run_id} is {f'of kind {of!r}' if of else 'no run of mlflow-modelmap'}, not a "
-            f"{kind or 'map'}; name another run."
-        )
-    if run.info.status != "FINISHED" or schema.TAG_ERROR in run.data.tags:
-        raise InputError(f"Run {run_id} is {run.info.status.lower()}, not finished; make it again.")
+    run = find_run(run_id, store)
+    check_readable(run, kind if kind is None else (kind,))
     root = run.info.artifact_uri
+    files = [f"{name}.parquet" for name in tables] + [f"{name}.npy" for name in arrays]
+    if schema.TAG_TEXT_WEIGHTS in run.data.tags:
+        files.append(f"{schema.STUDY_WEIGHTS}.npy")
     with quiet():
-        read = {f"{n}.parquet": read_artifact(run_id, root, f"{n}.parquet", store) for n in tables}
-        if schema.TAG_TEXT_WEIGHTS in run.data.tags:
-            arrays = (*arrays, WEIGHTS)
-        read |= {f"{n}.npy": read_artifact(run_id, root, f"{n}.npy", store) for n in arrays}
-        for name in optional:
-            try:
-                read[f"{name}.parquet"] = read_artifact(run_id, root, f"{name}.parquet", store)
-            except TrackingError:
-                continue
+        wanted = {f"{name}.parquet" for name in optional}
+        if wanted:
+            files += sorted(wanted & artifact_names(run_id, root, store.tracking_uri))
+        read = {name: read_artifact(run_id, root, name, store) for name in files}
         params = whole_params(run, store)
         notices = _notices(run, params, store)
     return StudyRun(
         run_id=run_id,
         experiment_id=run.info.experiment_id,
         name=run.info.run_name or run_id,
-        kind=of,
+        kind=kind_of(run) or "",
         tables={n.removesuffix(".parquet"): f for n, f in read.items() if n.endswith(".parquet")},
         arrays={n.removesuffix(".npy"): a for n, a in read.items() if n.endswith(".npy")},
         metrics=dict(run.data.metrics),
@@ -310,13 +289,25 @@ def load_study(
     )
 
 
+def notices_of(run: Run, store: MlflowClient) -> tuple[str, ...]:
+    """What whoever made a study was told, from its run: a sentence each.
+
+    Raises
+    ------
+    TrackingError
+        If they are longer than MLflow keeps and the artifact that holds them is damaged.
+    """
+    with quiet():
+        return _notices(run, whole_params(run, store), store)
+
+
 def _notices(run: Run, params: Mapping[str, str], store: MlflowClient) -> tuple[str, ...]:
-    if _NOTICES in params:
-        return list_in(params[_NOTICES])
-    if run.data.tags.get(schema.TAG_KIND) not in (schema.KIND_WEIGHTS, schema.KIND_LINEAGE):
+    if schema.PARAM_NOTICES in params:
+        return list_in(params[schema.PARAM_NOTICES])
+    if kind_of(run) not in (schema.KIND_WEIGHTS, schema.KIND_LINEAGE):
         return ()
-    try:
-        said = read_artifact(run.info.run_id, run.info.artifact_uri, _OLD_NOTICES, store)
-    except TrackingError:
+    run_id, root = run.info.run_id, run.info.artifact_uri
+    if schema.OLD_NOTICES not in artifact_names(run_id, root, store.tracking_uri):
         return ()
+    said = read_artifact(run_id, root, schema.OLD_NOTICES, store)
     return tuple(filter(None, said.splitlines()))
