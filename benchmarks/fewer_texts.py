@@ -27,7 +27,9 @@ from mlflow_modelmap.numerics.preprocessing.resampling import (
     inclusion_probabilities,
     variance_ratio,
 )
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 
 
 def halves(points: list[Point]) -> tuple[np.ndarray, np.ndarray]:

@@ -104,15 +104,17 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=1018)
     parser.add_argument("--texts", type=int, default=10_000)
     given = parser.parse_args()
+    from mlflow_modelmap.drivers.map import build_map as driver
     from mlflow_modelmap.drivers.map import pictures as map_pictures
-    from mlflow_modelmap.drivers.map.build_map import build_map as driver
+    from mlflow_modelmap.drivers.map.model_map import load_map
+    from mlflow_modelmap.drivers.study import selection
     from mlflow_modelmap.tracking.runs import study_run as map_run
-    from mlflow_modelmap.tracking.runs.open_run import OpenRun
+    from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
     clock = Clock()
     for module, name, part in (
-        (driver, "select_runs", "find the runs (one search)"),
-        (driver, "read_matrix", "read the vectors"),
+        (selection, "select_runs", "find the runs (one search)"),
+        (selection, "read_matrix", "read the vectors"),
         (driver, "coordinates", "Q, double-centred"),
         (driver, "kl_with_standard_error", "KL and standard error, all pairs"),
         (driver, "pca", "PCA"),
@@ -134,7 +136,7 @@ def main() -> None:
         made = driver.build_map(["benchmark"])
         total = now() - start
         start = time.perf_counter()
-        driver.load_map(made.run_id)
+        load_map(made.run_id)
         loaded = time.perf_counter() - start
         held = sum(
             f.stat().st_size for f in Path(folder).rglob(f"{made.run_id}/**/*") if f.is_file()

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap import ModelMapError, load_trajectory
-from mlflow_modelmap.drivers.trajectory.trajectory import TrajectoryStudy
+from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.numerics.scale.pair_groups import EARLY, LATER, SEED, SIZE, pair_groups
 
 # size: c_w, c_q, alpha, c_exp(q)

@@ -32,7 +32,9 @@ import pandas as pd
 from mlflow_modelmap import ModelMapError, TextSet, read_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking.runs.study_run import write_study
-from mlflow_modelmap.tracking.store.client import check_reachable, experiment_id, quiet
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.experiments import experiment_id
+from mlflow_modelmap.tracking.store.quiet import quiet
 
 EXPERIMENT = "pythia-released"
 ORIGINAL_SEED = "1234"

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "GateDecision": "mlflow_modelmap.drivers.gate.gate",
     "InputError": "mlflow_modelmap.errors",
-    "ModelMap": "mlflow_modelmap.drivers.map.build_map",
+    "ModelMap": "mlflow_modelmap.drivers.map.model_map",
     "ModelMapCallback": "mlflow_modelmap.surfaces.callbacks.trainer",
     "ModelMapError": "mlflow_modelmap.errors",
     "ModelMapLightningCallback": "mlflow_modelmap.surfaces.callbacks.lightning",
@@ -31,11 +31,11 @@ _PUBLIC = {
     "gate": "mlflow_modelmap.drivers.gate.gate",
     "lineage": "mlflow_modelmap.drivers.lineage.lineage",
     "load_layers": "mlflow_modelmap.drivers.study.layers",
-    "load_lineage": "mlflow_modelmap.drivers.lineage.lineage",
-    "load_map": "mlflow_modelmap.drivers.map.build_map",
+    "load_lineage": "mlflow_modelmap.drivers.lineage.study",
+    "load_map": "mlflow_modelmap.drivers.map.model_map",
     "load_quantization": "mlflow_modelmap.drivers.study.quantization",
     "load_scale": "mlflow_modelmap.drivers.study.scale",
-    "load_trajectory": "mlflow_modelmap.drivers.trajectory.trajectory",
+    "load_trajectory": "mlflow_modelmap.drivers.trajectory.study",
     "load_weight_distances": "mlflow_modelmap.drivers.weights.distances",
     "read_texts": "mlflow_modelmap.texts.read",
     "resample_texts": "mlflow_modelmap.drivers.map.resample",
@@ -68,10 +68,10 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.gate.gate import GateDecision as GateDecision
     from mlflow_modelmap.drivers.gate.gate import gate as gate
     from mlflow_modelmap.drivers.lineage.lineage import lineage as lineage
-    from mlflow_modelmap.drivers.lineage.lineage import load_lineage as load_lineage
-    from mlflow_modelmap.drivers.map.build_map import ModelMap as ModelMap
+    from mlflow_modelmap.drivers.lineage.study import load_lineage as load_lineage
     from mlflow_modelmap.drivers.map.build_map import build_map as build_map
-    from mlflow_modelmap.drivers.map.build_map import load_map as load_map
+    from mlflow_modelmap.drivers.map.model_map import ModelMap as ModelMap
+    from mlflow_modelmap.drivers.map.model_map import load_map as load_map
     from mlflow_modelmap.drivers.map.resample import resample_texts as resample_texts
     from mlflow_modelmap.drivers.monitor.monitor import Monitor as Monitor
     from mlflow_modelmap.drivers.pair.compare import compare as compare
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.study.quantization import study_quantization as study_quantization
     from mlflow_modelmap.drivers.study.scale import build_scale as build_scale
     from mlflow_modelmap.drivers.study.scale import load_scale as load_scale
-    from mlflow_modelmap.drivers.trajectory.trajectory import load_trajectory as load_trajectory
+    from mlflow_modelmap.drivers.trajectory.study import load_trajectory as load_trajectory
     from mlflow_modelmap.drivers.trajectory.trajectory import trajectory as trajectory
     from mlflow_modelmap.drivers.weights.distances import (
         load_weight_distances as load_weight_distances,

@@ -20,7 +20,7 @@ from report import report, where
 
 from mlflow_modelmap import build_map, load_map, load_trajectory, sweep, trajectory
 from mlflow_modelmap.drivers.study.scale import build_scale, load_scale
-from mlflow_modelmap.tracking.store.client import quiet
+from mlflow_modelmap.tracking.store.quiet import quiet
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

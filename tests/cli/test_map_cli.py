@@ -7,7 +7,7 @@ import json
 import mlflow
 import pytest
 
-from mlflow_modelmap.drivers.map.build_map import load_map
+from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.surfaces.cli import main
 from mlflow_modelmap.words.value_and_error import with_error
 from tests.scored import made_up, write_family, write_score

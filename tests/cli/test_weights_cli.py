@@ -33,6 +33,15 @@ def test_a_template_with_a_range_of_steps_as_json(store, folders, capsys):
     assert [row["squared_distance"] for row in out["weight_distances"]] == [100.0, 400.0, 100.0]
 
 
+def test_notices_go_to_people_and_to_programs(store, folders, capsys):
+    same = (f"--checkpoint=0={folders}/step5", f"--checkpoint=5={folders}/step5")
+    assert call(*same, "--json") == 0
+    told = capsys.readouterr()
+    (notice,) = json.loads(told.out)["notices"]
+    assert "hold the same weights" in notice
+    assert notice in told.err
+
+
 def test_directories_as_a_table_and_empty_values_as_not_given(store, folders, capsys):
     code = call(
         *(f"--checkpoint=5={folders}/step5", f"--checkpoint=0={folders}/step0"),

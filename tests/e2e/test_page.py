@@ -365,7 +365,7 @@ def test_a_gate_says_its_verdict_and_why(browser, server, site):
         ("deleted map", "was deleted; mlflow runs restore"),
         ("unfinished", "is running, not finished"),
         ("member", "is of kind 'score'"),
-        ("newer", "upgrade the server's"),
+        ("newer", "newer mlflow-modelmap"),
         ("damaged", "is damaged: its artifact modelmap/points.parquet cannot be read"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_missing_artifact_names_its_run(server, tiny_model, texts):
         tags={"modelmap.kind": "score", "modelmap.text_set": texts.digest},
     ).info.run_id
     client.set_terminated(bad)
-    with pytest.raises(TrackingError, match=rf"Run {bad} \('bad'\) is damaged.*cannot be fetched"):
+    with pytest.raises(TrackingError, match=rf"Run {bad} \('bad'\) is damaged.* is missing"):
         read_matrix(select_runs(["damaged"]))
 
 

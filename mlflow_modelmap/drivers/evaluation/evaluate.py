@@ -28,10 +28,13 @@ from mlflow_modelmap.scoring.model.reference import ModelReference, tag_name
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import OpenRun, open_run
-from mlflow_modelmap.tracking.runs.score_run import log_score, vector_table
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
-from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.tracking.runs.vector_table import vector_table
+from mlflow_modelmap.tracking.runs.write_score import log_score
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.quiet import quiet
 
 COMPARISON = "modelmap/comparison.json"
 METRIC_SE = f"{schema.METRIC_BITS_PER_BYTE}_se"

@@ -29,12 +29,10 @@ from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.model_files import (
-    fixed_version,
-    registered_version,
-    tag_version,
-)
-from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.tracking.registry.versions import fixed_version, registered_version
+from mlflow_modelmap.tracking.registry.write_back import tag_version
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.value_and_error import with_error
 
 

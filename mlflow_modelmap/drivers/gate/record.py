@@ -11,7 +11,6 @@ from mlflow import MlflowClient
 from mlflow_modelmap.figures.gate import gate_figure
 from mlflow_modelmap.numerics.gate.limits import FAIL, PASS, UNDECIDED, LimitDecision, Verdict
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import NOTE
 from mlflow_modelmap.tracking.runs.study_run import write_study
 
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 2}
@@ -132,7 +131,7 @@ def log_decision(
             schema.TAG_REFERENCE_RUN: reference.run_id,
             schema.TAG_TEXT_SET: facts["text_set"],
             schema.TAG_TEXT_SET_NAME: facts["text_set_name"],
-            NOTE: facts["paragraph"],
+            schema.TAG_NOTE: facts["paragraph"],
         },
         name=name or f"gate {candidate.name}",
         experiment=experiment,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.lineage.members import Family, relation_of
+from mlflow_modelmap.drivers.lineage.claims import relation_of
+from mlflow_modelmap.drivers.lineage.members import Family
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
 from mlflow_modelmap.numerics.lineage.measured_tree import Agreement, single_claims
 

@@ -1,17 +1,17 @@
-"""Driver: gather scored runs into a model map, log it as a run, and load it back."""
+"""Driver: gather scored runs into a model map, and log it as a run."""
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.map.model_map import NEAREST, ModelMap
+from mlflow_modelmap.drivers.map.pictures import pictures
+from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.map import COORDINATES, ColourBy
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
@@ -25,118 +25,8 @@ from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.points.neighbours import nearest
 from mlflow_modelmap.numerics.preprocessing.preprocess import clip_bottom
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import NOTE
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
-from mlflow_modelmap.tracking.runs.study_run import (
-    WEIGHTS,
-    load_study,
-    points_table,
-    square_table,
-    write_study,
-)
-from mlflow_modelmap.tracking.store.client import check_reachable
-
-NEAREST = 3
-
-
-class Divergence(NamedTuple):
-    """A KL divergence and its standard error, in bits/byte."""
-
-    kl: float
-    se: float
-
-
-@dataclass(frozen=True, eq=False)
-class ModelMap:
-    """K points on N texts.
-
-    Attributes
-    ----------
-    run_id, experiment_id, name
-        Of the run that holds the map.
-    points
-        One row a point: ``point`` (its unique name), ``run_id``, ``model``, ``revision``,
-        ``commit``, ``trajectory``, ``step``, ``model_type``, ``base_model``, ``precision``,
-        ``layer``, ``bits_per_byte``, ``bits_per_byte_se`` and the map's coordinates: ``pca_1`` to
-        ``pca_3``, ``tsne2_1``, ``tsne2_2``, ``tsne3_1`` to ``tsne3_3``.
-    coordinates
-        Q, double-centred and scaled, shape (K, N): squared distances are KL in bits/byte.
-    kl, kl_standard_error
-        Bits per byte, (K, K), rows and columns named by point.
-    nearest
-        Columns ``point``, ``rank``, ``neighbour``, ``kl``, ``se``.
-    entropy_bound
-        The text set's entropy is at most this, in bits/byte.
-    explained
-        Share of the variance of each principal component.
-    perplexity
-        Of t-SNE; None where the principal components stand in for it.
-    text_set, text_set_name, texts, mean_bytes
-        Digest, name, N and B of the text set.
-    weights
-        Of the texts, shape (N,), or None where they count alike.
-    notices
-        What was left out or done otherwise than asked, a sentence each.
-    """
-
-    run_id: str
-    experiment_id: str
-    name: str
-    points: pd.DataFrame
-    coordinates: np.ndarray
-    kl: pd.DataFrame
-    kl_standard_error: pd.DataFrame
-    nearest: pd.DataFrame
-    entropy_bound: float
-    explained: tuple[float, ...]
-    perplexity: float | None
-    text_set: str
-    text_set_name: str | None
-    texts: int
-    mean_bytes: float
-    notices: tuple[str, ...] = ()
-    weights: np.ndarray | None = None
-
-    def between(self, a: str, b: str) -> Divergence:
-        """KL divergence between two points, by name, with its standard error."""
-        a, b = self._known(a), self._known(b)
-        return Divergence(float(self.kl.at[a, b]), float(self.kl_standard_error.at[a, b]))
-
-    def nearest_to(self, point: str, count: int = NEAREST) -> pd.DataFrame:
-        """The nearest other points: columns ``neighbour``, ``kl``, ``se``."""
-        row = self.kl.loc[self._known(point)].drop(point).sort_values(kind="stable").head(count)
-        return pd.DataFrame(
-            {
-                "neighbour": row.index,
-                "kl": row.to_numpy(),
-                "se": self.kl_standard_error.loc[point, row.index].to_numpy(),
-            }
-        )
-
-    def closest_pairs(self, count: int = 5) -> pd.DataFrame:
-        """The pairs with the smallest KL: columns ``point``, ``other``, ``kl``, ``se``."""
-        i, j = np.triu_indices(len(self.kl), 1)
-        kl = self.kl.to_numpy()[i, j]
-        order = np.argsort(kl, kind="stable")[:count]
-        names = self.kl.columns.to_numpy()
-        return pd.DataFrame(
-            {
-                "point": names[i[order]],
-                "other": names[j[order]],
-                "kl": kl[order],
-                "se": self.kl_standard_error.to_numpy()[i[order], j[order]],
-            }
-        )
-
-    def _known(self, point: str) -> str:
-        if point not in self.kl.index:
-            near = difflib.get_close_matches(str(point), list(self.kl.index), 3, 0.4)
-            near = near or list(self.kl.index[:3])
-            raise InputError(
-                f"There is no point {point!r} on this map; there are, among others, "
-                f"{', '.join(map(repr, near))}."
-            )
-        return point
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
 
 
 def build_map(
@@ -183,27 +73,21 @@ def build_map(
     TrackingError
         If the store does not answer, or an artifact is missing or damaged.
     """
-    experiments, run_ids = tuple(experiments), tuple(run_ids)
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
-    store = check_reachable()
-    notices: list[str] = []
-    runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
-    matrix, members = read_matrix(runs, layers=layers)
+    selected = select(experiments, filter, run_ids)
+    matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
         raise InputError(
             f"Only one point was found, {members[0].name!r}, and a map needs at least two; score "
             "another model or select more runs."
         )
-    made = _compute(matrix, members, clip, perplexity, seed, notices)
+    made = _compute(matrix, members, clip, perplexity, seed, selected.notices)
     return _log(
         made,
-        runs,
+        selected,
         colour_by,
         params={
-            "experiments": list(experiments),
-            "filter": filter or "",
-            "run_ids": list(run_ids),
             "layers": layers,
             "preprocessing.clip_quantile": clip,
             "perplexity": perplexity,
@@ -213,7 +97,6 @@ def build_map(
         name=name,
         output_experiment=output_experiment,
         run_id=run_id,
-        store=store,
     )
 
 
@@ -275,17 +158,14 @@ def _compute(
 
 def _log(
     made: ModelMap,
-    runs: Sequence[Point],
+    selected: SelectedRuns,
     colour_by: ColourBy,
     *,
     params: dict[str, Any],
     name: str | None,
     output_experiment: str | None,
     run_id: str | None,
-    store: MlflowClient,
 ) -> ModelMap:
-    from mlflow_modelmap.drivers.map.pictures import pictures
-
     figures, page = pictures(made, colour_by)
     above = np.triu_indices(len(made.kl), 1)
     kl = made.kl.to_numpy()[above]
@@ -311,20 +191,18 @@ def _log(
             "largest_standard_error": float(made.kl_standard_error.to_numpy()[above].max()),
             **{f"explained_{k}": share for k, share in enumerate(made.explained, 1)},
         },
-        params={
-            **params,
-            "perplexity_used": made.perplexity,
-            "notices": json.dumps(made.notices, ensure_ascii=False),
-        },
-        tags={NOTE: _note(made)},
-        members=runs,
+        params={**params, "perplexity_used": made.perplexity},
+        tags={schema.TAG_NOTE: _note(made)},
+        selection=selected.selection,
+        notices=made.notices,
+        members=selected.runs,
         weights=made.weights,
         name=name or "map",
         experiment=output_experiment,
         run_id=run_id,
-        store=store,
+        store=selected.store,
     )
-    info = store.get_run(logged).info
+    info = selected.store.get_run(logged).info
     return replace(
         made, run_id=logged, experiment_id=info.experiment_id, name=info.run_name or "map"
     )
@@ -336,54 +214,3 @@ def _note(made: ModelMap) -> str:
         f"Model map of {len(made.points):,} points on {made.texts:,} texts. The map to explore is "
         "the artifact `modelmap/map.html`; `mlflow_modelmap.load_map` gives everything back."
     )
-
-
-def load_map(run_id: str) -> ModelMap:
-    """What `build_map` logged in a run.
-
-    Raises
-    ------
-    InputError
-        If there is no such run, or it is not a finished map.
-    TrackingError
-        If one of its artifacts is missing or damaged.
-    """
-    read = load_study(
-        run_id,
-        schema.KIND_MAP,
-        tables=("points", "kl", "kl_standard_error", "nearest"),
-        arrays=("coordinates",),
-    )
-    perplexity = read.params.get("modelmap.perplexity_used")
-    shares = (read.metrics.get(f"modelmap/explained_{k}") for k in (1, 2, 3))
-    return ModelMap(
-        run_id=read.run_id,
-        experiment_id=read.experiment_id,
-        name=read.name,
-        points=read.tables["points"],
-        coordinates=read.arrays["coordinates"],
-        kl=_square(read.tables["kl"]),
-        kl_standard_error=_square(read.tables["kl_standard_error"]),
-        nearest=read.tables["nearest"],
-        entropy_bound=read.metrics["modelmap/entropy_bound"],
-        explained=tuple(share for share in shares if share is not None),
-        perplexity=float(perplexity) if perplexity else None,
-        text_set=read.tags.get(schema.TAG_TEXT_SET, ""),
-        text_set_name=read.tags.get(schema.TAG_TEXT_SET_NAME),
-        texts=read.arrays["coordinates"].shape[1],
-        mean_bytes=read.metrics["modelmap/mean_bytes"],
-        notices=_notices(read.params.get("modelmap.notices", "[]")),
-        weights=read.arrays.get(WEIGHTS),
-    )
-
-
-def _notices(written: str) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads(written))
-    except ValueError:  # longer than MLflow keeps
-        return (written,)
-
-
-def _square(table: pd.DataFrame) -> pd.DataFrame:
-    frame = table.set_index("point")
-    return frame.rename_axis(index=None)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from matplotlib.figure import Figure
 
+from mlflow_modelmap.drivers.map.model_map import ModelMap
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.map.bars import bars_figure
 from mlflow_modelmap.figures.map.heatmap import heatmap_figure
@@ -18,9 +17,6 @@ from mlflow_modelmap.figures.map.map import (
     paths,
     shades,
 )
-
-if TYPE_CHECKING:
-    from mlflow_modelmap.drivers.map.build_map import ModelMap
 
 
 def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Figure], str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.map.build_map import ModelMap, load_map
-from mlflow_modelmap.drivers.trajectory.text_dependence import read_texts_of
+from mlflow_modelmap.drivers.map.model_map import ModelMap, load_map
+from mlflow_modelmap.drivers.study.texts_of_points import read_texts_of
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import shares_of
 from mlflow_modelmap.numerics.preprocessing.resampling import (
@@ -26,6 +26,7 @@ from mlflow_modelmap.numerics.preprocessing.resampling import (
 from mlflow_modelmap.texts.sample import chosen_texts, random_numbers
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.words.listed import listed
 
 _ASKED = 8
 """So many runs of a map are asked where their texts were read from."""
@@ -122,20 +123,24 @@ def resample_texts(
     inclusion = inclusion_probabilities(importance(q, method, shares), size)
     chosen = draw(inclusion, random_numbers(whole.texts, seed))
     before = np.ones(len(whole)) if made.weights is None else made.weights
-    weights = before[chosen] / inclusion[chosen]
-    weights /= weights.mean()
+    text_weights = before[chosen] / inclusion[chosen]
+    text_weights /= text_weights.mean()
     part = chosen_texts(whole, chosen.tolist(), name or f"{whole.name}-{method}-{size}")
     return Resampled(
         text_set=TextSet(
-            part.name, part.texts, part.domains, tuple(weights.tolist()), part.allow_duplicates
+            part.name,
+            part.texts,
+            part.domains,
+            tuple(text_weights.tolist()),
+            part.allow_duplicates,
         ),
         chosen=chosen,
         of=len(whole),
         method=method,
         variance_ratio=variance_ratio(q, method, size, shares),
-        relative_error=_median(relative_errors(q, chosen, weights, shares)),
+        relative_error=_median(relative_errors(q, chosen, text_weights, shares)),
         relative_error_before=_median(relative_errors(q, np.arange(len(whole)), before, shares)),
-        largest_weight=float(weights.max()),
+        largest_weight=float(text_weights.max()),
     )
 
 
@@ -156,7 +161,7 @@ def _source(made: ModelMap, store: MlflowClient) -> str:
                 return str(uri)
             found |= {uri} if uri else set()
     said = (
-        f"were read from {', '.join(map(repr, sorted(found)))}, which is not there"
+        f"were read from {listed(sorted(found))}, which is not there"
         if found
         else "were not read from a file"
     )
@@ -173,8 +178,8 @@ def _some(run_ids: Iterable[object]) -> list[str]:
 def _check_weights(whole: TextSet, made: ModelMap) -> None:
     """The file must give the weights with which the map was made; their scale may differ."""
 
-    def shares(weights: np.ndarray | None) -> np.ndarray:
-        own = None if weights is None else shares_of(weights)
+    def shares(text_weights: np.ndarray | None) -> np.ndarray:
+        own = None if text_weights is None else shares_of(text_weights)
         return np.full(len(whole), 1.0 / len(whole)) if own is None else own
 
     if not np.allclose(shares(whole.weight_array), shares(made.weights), rtol=1e-9, atol=0.0):

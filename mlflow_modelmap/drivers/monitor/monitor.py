@@ -22,7 +22,8 @@ from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun, open_monitor_run
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset, TextSetSource
-from mlflow_modelmap.tracking.store.client import briefly, check_reachable, quiet
+from mlflow_modelmap.tracking.store.client import briefly, check_reachable
+from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.redact import redact
 
 if TYPE_CHECKING:

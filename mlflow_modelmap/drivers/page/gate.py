@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.gate.record import DECISION, EXIT_CODES
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.lists import Opened, key, whole
+from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.drivers.page.scale import plain, records
 from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact

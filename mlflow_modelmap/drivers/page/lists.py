@@ -1,44 +1,25 @@
-"""Driver: which experiments and runs the server page lists, and which of them it opens."""
+"""Driver: which experiments and runs the server page lists."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow.entities import Experiment, Run
 
 from mlflow_modelmap.drivers.gate.record import EXIT_CODES
-from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.drivers.page.readable import KINDS, find_experiment
 from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.readable import kind_of, unfinished
+from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.store.server_store import ServerStore
-
-KINDS = {
-    schema.KIND_MAP: "Maps",
-    schema.KIND_TRAJECTORY: "Training",
-    schema.KIND_MONITOR: "Monitored trainings",
-    schema.KIND_SCALE: "Scale",
-    schema.KIND_LINEAGE: "Lineage",
-    schema.KIND_GATE: "Gates",
-}
-"""The kinds of run that the page opens, in the order of its lists."""
 
 MOST_RUNS = 500
 """Runs of one kind that an experiment's list holds, the latest ones."""
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")
-_EXPERIMENT_ID = re.compile(r"[0-9]{1,19}")
 _ANY_KIND = f"tags.`{schema.TAG_KIND}` LIKE '%'"
-
-
-class Opened(NamedTuple):
-    """A run that may be shown, and the experiment it lies in."""
-
-    run: Run
-    experiment: Experiment
 
 
 def list_experiments(store: ServerStore) -> dict[str, Any]:
@@ -60,17 +41,17 @@ def list_experiments(store: ServerStore) -> dict[str, Any]:
         latest[where] = max(latest.get(where, 0), run.info.start_time or 0)
 
     for kind in KINDS:
-        for run in store.search(list(known), _of_kind(kind)):
-            if not _shown(run):
+        for run in store.search(list(known), of_kind(kind)):
+            if unfinished(run):
                 continue
             seen(run)
             of = counts[run.info.experiment_id]
             of[kind] = of.get(kind, 0) + 1
     # An experiment with scores alone is found by any one of them: there may be ten thousand.
     rest = [where for where in known if where not in counts]
-    while one := next(store.search(rest, _ANY_KIND, most=1), None):
-        seen(one)
-        rest.remove(one.info.experiment_id)
+    while found := store.search(rest, _ANY_KIND, most=1):
+        seen(found[0])
+        rest.remove(found[0].info.experiment_id)
     order = sorted(counts, key=lambda where: (-latest[where], where))
     return {
         "experiments": [
@@ -108,8 +89,8 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
             "verdict": _verdict(run),
         }
         for kind in KINDS
-        for run in store.search([experiment_id], _of_kind(kind), most=MOST_RUNS)
-        if _shown(run)
+        for run in store.search([experiment_id], of_kind(kind), most=MOST_RUNS)
+        if not unfinished(run)
     ]
     return {
         "experiment": {"id": experiment_id, "name": one_line(experiment.name)},
@@ -122,8 +103,7 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
 def _nothing(store: ServerStore, experiment: Experiment) -> str:
     name = one_line(experiment.name)
     command = f"`modelmap map --experiment {_quoted(name)}`"
-    ours = f"tags.`{schema.TAG_KIND}` = '{schema.KIND_SCORE}'"
-    if next(store.search([experiment.experiment_id], ours, most=1), None):
+    if store.search([experiment.experiment_id], of_kind(schema.KIND_SCORE), most=1):
         return (
             f"The experiment {name!r} holds scored models but no map yet; draw one with {command}."
         )
@@ -137,17 +117,6 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[\w./-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def _of_kind(kind: str) -> str:
-    return f"tags.`{schema.TAG_KIND}` = '{kind}'"
-
-
-def _shown(run: Run) -> bool:
-    """Monitored trainings are shown while they go on, whatever becomes of them."""
-    if run.data.tags.get(schema.TAG_KIND) == schema.KIND_MONITOR:
-        return True
-    return run.info.status == "FINISHED" and schema.TAG_ERROR not in run.data.tags
-
-
 def _verdict(run: Run) -> str | None:
     """Of a gate; None for runs of other kinds."""
     verdict = run.data.tags.get(schema.TAG_GATE)
@@ -156,7 +125,7 @@ def _verdict(run: Run) -> str | None:
 
 def _note(run: Run) -> str:
     parts = []
-    if run.data.tags.get(schema.TAG_KIND) == schema.KIND_GATE:
+    if kind_of(run) == schema.KIND_GATE:
         candidate, reference = (
             one_line(run.data.params.get(f"modelmap.{of}", "unknown"))
             for of in ("candidate", "reference")
@@ -176,130 +145,3 @@ def _note(run: Run) -> str:
         parts.append(f"{one_line(run.data.tags[schema.TAG_CHECKPOINTS])} checkpoints")
     name = run.data.tags.get(schema.TAG_TEXT_SET_NAME)
     return ", ".join([*parts, *([one_line(name)] if name else [])])
-
-
-def find_experiment(store: ServerStore, experiment_id: str) -> Experiment:
-    """An active experiment that may be read.
-
-    Raises
-    ------
-    InputError
-        If its id is none, it is not there, was deleted or may not be read.
-    """
-    if not _EXPERIMENT_ID.fullmatch(experiment_id):
-        raise InputError(
-            f"{experiment_id[:60]!r} is no experiment id, which is a number; open the list of "
-            "experiments."
-        )
-    found = store.find_experiment(experiment_id)
-    if found is None:
-        raise InputError(
-            f"There is no experiment {experiment_id} here that you may read; open the list of "
-            "experiments."
-        )
-    if found.lifecycle_stage != "active":
-        raise InputError(
-            f"The experiment {experiment_id} was deleted; `mlflow experiments restore -x "
-            f"{experiment_id}` brings it back."
-        )
-    return found
-
-
-def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = tuple(KINDS)) -> Opened:
-    """A run of mlflow-modelmap that may be shown.
-
-    Raises
-    ------
-    InputError
-        If its id is none, it is not there or may not be read, was deleted, is not finished, is of
-        another kind, or written by a newer version.
-    """
-    if not _RUN_ID.fullmatch(run_id):
-        raise InputError(
-            f"{run_id[:60]!r} is no run id, which is 32 letters and digits; copy one from the "
-            "MLflow UI."
-        )
-    run = store.find_run(run_id)
-    if run is None:
-        raise InputError(
-            f"There is no run {run_id} here that you may read; open the list of experiments."
-        )
-    if run.info.lifecycle_stage != "active":
-        raise InputError(
-            f"Run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` brings it back."
-        )
-    experiment = find_experiment(store, run.info.experiment_id)
-    kind = run.data.tags.get(schema.TAG_KIND)
-    if kind not in kinds:
-        what = f"is of kind {one_line(kind)!r}" if kind else "is no run of mlflow-modelmap"
-        raise InputError(
-            f"Run {run_id} {what}, and this page shows runs of kind {', '.join(kinds)}; open it in "
-            "the MLflow UI."
-        )
-    _check_schema(run)
-    if not _shown(run):
-        reason = run.data.tags.get(schema.TAG_ERROR)
-        because = f" ({one_line(reason).rstrip('.')})" if reason else ""
-        state = "failed" if reason else run.info.status.lower()
-        raise InputError(
-            f"Run {run_id} is {state}{because}, not finished; wait for it, or make it again."
-        )
-    return Opened(run, experiment)
-
-
-def _check_schema(run: Run) -> None:
-    written = run.data.tags.get(schema.TAG_SCHEMA, schema.SCHEMA_VERSION)
-    if not written.isdecimal() or int(written) > int(schema.SCHEMA_VERSION):
-        raise InputError(
-            f"Run {run.info.run_id} was written by a newer mlflow-modelmap (schema "
-            f"{one_line(written)[:20]}; this server reads {schema.SCHEMA_VERSION}); upgrade the "
-            "server's."
-        )
-
-
-@contextlib.contextmanager
-def whole(run: Run) -> Iterator[None]:
-    """Say that a run is damaged, where what its artifacts hold does not fit together.
-
-    Raises
-    ------
-    TrackingError
-    """
-    try:
-        yield
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise TrackingError(
-            f"Run {run.info.run_id} is damaged: what its artifacts hold does not fit together "
-            f"({reason}); make it again."
-        ) from error
-
-
-def key(run: Run, what: str) -> tuple[str, int, str]:
-    """What a finished run's part is kept under; a run that was opened again ends anew."""
-    return run.info.run_id, run.info.end_time or 0, what
-
-
-def head(opened: Opened) -> dict[str, Any]:
-    """What every run's page says above: names, kind, state, text set and notices."""
-    run, experiment = opened
-    tags, params = run.data.tags, run.data.params
-    return {
-        "run_id": run.info.run_id,
-        "name": one_line(run.info.run_name or run.info.run_id),
-        "kind": tags[schema.TAG_KIND],
-        "status": run.info.status,
-        "start_time": run.info.start_time,
-        "experiment": {"id": experiment.experiment_id, "name": one_line(experiment.name)},
-        "text_set": tags.get(schema.TAG_TEXT_SET),
-        "text_set_name": one_line(tags.get(schema.TAG_TEXT_SET_NAME) or "") or None,
-        "texts": run.data.metrics.get("modelmap/texts"),
-        "notices": _notices(params.get("modelmap.notices", "[]")),
-    }
-
-
-def _notices(written: str) -> list[str]:
-    try:
-        return [one_line(notice) for notice in json.loads(written)]
-    except ValueError:  # longer than MLflow keeps
-        return [one_line(written)]

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.lists import Opened, key, whole
+from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.figures.map.map import COORDINATES
 from mlflow_modelmap.figures.map.map_data import groups_colouring, map_data, one_line, rounded

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.lists import Opened, key, whole
+from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
 from mlflow_modelmap.tracking import schema

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.lists import Opened, key, whole
+from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.drivers.page.scale import records
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.map.map_data import one_line

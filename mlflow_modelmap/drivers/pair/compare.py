@@ -11,7 +11,9 @@ from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_n
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import confidence_interval, kl_between
 from mlflow_modelmap.numerics.scale.paper_scale import in_words
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, unique_names
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.unique_names import unique_names
 from mlflow_modelmap.tracking.store.client import check_reachable
 
 

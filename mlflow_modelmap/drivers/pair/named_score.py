@@ -11,8 +11,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.tracking.runs.select_runs import Point, select_runs
-from mlflow_modelmap.tracking.store.client import experiment_id
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from mlflow_modelmap.tracking.store.experiments import experiment_id, find_experiments
 
 _RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<step>\d+))?")
 _SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
@@ -43,7 +44,7 @@ def runs_to_name(
         runs = select_runs((here,), filter, store=store)
     if all(matching(reference, runs) for reference in wanted):
         return runs
-    names = tuple(e.name for e in store.search_experiments(max_results=1000))
+    names = tuple(experiment.name for experiment in find_experiments((), store))
     return select_runs(names, filter, store=store)
 
 

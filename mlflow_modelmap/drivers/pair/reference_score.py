@@ -25,11 +25,13 @@ from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.model_files import fixed_version
+from mlflow_modelmap.tracking.registry.versions import fixed_version
+from mlflow_modelmap.tracking.runs.find_score import find_scored_anywhere
 from mlflow_modelmap.tracking.runs.open_run import target_experiment
-from mlflow_modelmap.tracking.runs.score_run import find_scored_anywhere
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix
-from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.quiet import quiet
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +271,7 @@ def _of_model(
 ) -> ReferenceScore:
     prepared = prepare(ScoreRequest(model, settings), texts)
     where = target_experiment(store, experiment)
-    run = find_scored_anywhere(prepared.identity, [where], store)
+    run = find_scored_anywhere([prepared.identity], [where], store)
     if run is not None:
         return _found(str(model), run, texts, role)
     if not score_missing:

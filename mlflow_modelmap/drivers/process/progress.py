@@ -47,3 +47,22 @@ def token_bar(
             bar.update(done - bar.n)
 
         yield move
+
+
+@contextmanager
+def parameter_bar(label: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A function (parameters done, parameters in all) that moves the bar, where one is shown."""
+    if not shown:
+        yield lambda done, total: stopping.check()
+        return
+    interval = 0.2 if sys.stderr.isatty() else 15.0
+    with tqdm(
+        desc=label, unit="par", unit_scale=True, file=sys.stderr, mininterval=interval, total=0
+    ) as bar:
+
+        def move(done: int, total: int) -> None:
+            stopping.check()
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield move

@@ -21,11 +21,15 @@ from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, Mode
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import OpenRun
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
-from mlflow_modelmap.tracking.runs.score_run import bits_per_byte_of, log_score, mean_log_likelihood
-from mlflow_modelmap.tracking.runs.select_runs import Point
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset, TextSetSource
+from mlflow_modelmap.tracking.runs.write_score import (
+    bits_per_byte_of,
+    log_score,
+    mean_log_likelihood,
+)
 from mlflow_modelmap.words.redact import redact
 
 if TYPE_CHECKING:

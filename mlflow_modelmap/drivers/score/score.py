@@ -25,9 +25,11 @@ from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import OpenRun, joins, open_run, target_experiment
-from mlflow_modelmap.tracking.runs.score_run import find_scored
-from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.tracking.runs.find_score import find_scored
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.quiet import quiet
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -142,7 +144,7 @@ layers, double_quantization, int8_threshold, trust_remote_code
         prepared = prepare(asked, text_set)
         where = target_experiment(store, experiment)
         if not again:
-            found = find_scored(prepared.identity, where, store)
+            found = find_scored([prepared.identity], where, store)
             if found is not None:
                 return already_scored(found)
         return score_prepared(
@@ -198,7 +200,7 @@ def _score_joined(
     asked = request()
     text_set, source = load_texts(texts)
     prepared = prepare(asked, text_set)
-    found = None if again else find_scored(prepared.identity, run.experiment_id, store)
+    found = None if again else find_scored([prepared.identity], run.experiment_id, store)
     if found is not None:
         mark_skipped(run, found)
         return already_scored(found)

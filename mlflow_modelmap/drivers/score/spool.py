@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlflow_modelmap.scoring.settings import ScoreResult
-from mlflow_modelmap.tracking.runs.read_vectors import read_table
-from mlflow_modelmap.tracking.runs.score_run import result_of, write_vectors
+from mlflow_modelmap.tracking.runs.vector_table import read_table, result_of, write_vectors
 
 FOLDER_VARIABLE = "MLFLOW_MODELMAP_SPOOL"
 _PROVENANCE = "modelmap.provenance"

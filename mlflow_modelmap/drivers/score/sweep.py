@@ -24,10 +24,13 @@ from mlflow_modelmap.drivers.score.score import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.open_run import OpenRun, joins, open_run, target_experiment
-from mlflow_modelmap.tracking.runs.score_run import scored
-from mlflow_modelmap.tracking.runs.select_runs import SWEEP_TABLE, Point
-from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.tracking.runs.find_score import scored
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.schema import SWEEP_TABLE
+from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.redact import redact
 
 SCORED, SKIPPED, FAILED, PLANNED = "scored", "skipped", "failed", "planned"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.layers import layer_profiles, layer_trajectories
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
@@ -15,9 +16,7 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import LAYER, pair_groups
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import read_matrix, select_runs
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
-from mlflow_modelmap.tracking.store.client import check_reachable
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +69,9 @@ def study_layers(
     InputError
         If no selected run holds layers.
     """
-    store = check_reachable()
-    notices: list[str] = []
-    runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
-    matrix, points = read_matrix(runs, layers=True)
+    selected = select(experiments, filter, run_ids)
+    runs, notices = selected.runs, selected.notices
+    matrix, points = selected.matrix(layers=True)
     inner = np.array([i for i, point in enumerate(points) if point.layer is not None], dtype=int)
     if not len(inner):
         raise InputError(
@@ -125,22 +123,30 @@ def study_layers(
             for row in profiles.itertuples()
         ],
         params={
-            "experiments": list(experiments),
-            "filter": filter or "",
             "perplexity": perplexity,
             "seed": seed,
         },
         members=[run for run in runs if run.run_id in {p.run_id for p in points}],
         weights=matrix.weights,
+        selection=selected.selection,
+        notices=notices,
         name=name or "layers",
         experiment=output_experiment,
         run_id=run_id,
-        store=store,
+        store=selected.store,
     )
     return LayerStudy(made, profiles, table, tuple(notices))
 
 
 def load_layers(run_id: str) -> LayerStudy:
-    """What `study_layers` logged in a run."""
-    read = load_study(run_id, schema.KIND_LAYERS, tables=("layers", "points")).tables
-    return LayerStudy(run_id, read["layers"], read["points"])
+    """What `study_layers` logged in a run.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or it is not a finished run of kind ``layers``.
+    TrackingError
+        If one of its artifacts is missing or damaged.
+    """
+    read = load_study(run_id, schema.KIND_LAYERS, tables=("layers", "points"))
+    return LayerStudy(run_id, read.tables["layers"], read.tables["points"], read.notices)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.quantization import (
     alignment_figure,
@@ -20,9 +21,7 @@ from mlflow_modelmap.numerics.points.directions import alignment
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import FOUR_BIT, INT8, pair_groups
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import read_matrix, select_runs
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
-from mlflow_modelmap.tracking.store.client import check_reachable
 
 _TABLES = ("quantization", "cosines", "alignment")
 
@@ -86,17 +85,16 @@ def study_quantization(
     InputError
         If no model was scored both in full precision and quantised.
     """
-    store = check_reachable()
-    notices: list[str] = []
-    runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
-    matrix, points = read_matrix(runs)
+    selected = select(experiments, filter, run_ids)
+    notices = selected.notices
+    matrix, points = selected.matrix()
     table = points_table(points)
     found = pair_groups(table)
     rows = [found[group] for group in (INT8, FOUR_BIT) if group in found]
     if not rows:
         raise InputError(
-            f"None of the {len(runs)} selected runs is a quantised copy of another; score the "
-            "same model in float32, bfloat16 or float16 and in int8, nf4 or fp4."
+            f"None of the {len(selected.runs)} selected runs is a quantised copy of another; score "
+            "the same model in float32, bfloat16 or float16 and in int8, nf4 or fp4."
         )
     original, copy = np.concatenate(rows).T
     used = np.unique(np.concatenate([original, copy]))
@@ -134,26 +132,35 @@ def study_quantization(
         figures=figures,
         metrics=metrics,
         params={
-            "experiments": list(experiments),
-            "filter": filter or "",
             "perplexity": embedding.perplexity,
             "trials": trials,
             "seed": seed,
         },
         members=[points[index] for index in used],
         weights=matrix.weights,
+        selection=selected.selection,
+        notices=notices,
         name=name or "quantization",
         experiment=output_experiment,
         run_id=run_id,
-        store=store,
+        store=selected.store,
     )
     return QuantizationStudy(made, pairs, cosines, aligned, tuple(notices))
 
 
 def load_quantization(run_id: str) -> QuantizationStudy:
-    """What `study_quantization` logged in a run."""
-    read = load_study(run_id, schema.KIND_QUANTIZATION, tables=_TABLES).tables
-    return QuantizationStudy(run_id, *(read[name] for name in _TABLES))
+    """What `study_quantization` logged in a run.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or it is not a finished run of kind ``quantization``.
+    TrackingError
+        If one of its artifacts is missing or damaged.
+    """
+    read = load_study(run_id, schema.KIND_QUANTIZATION, tables=_TABLES)
+    pairs, cosines, aligned = (read.tables[name] for name in _TABLES)
+    return QuantizationStudy(run_id, pairs, cosines, aligned, read.notices)
 
 
 def _short(table: pd.DataFrame, rows: np.ndarray) -> list[str]:

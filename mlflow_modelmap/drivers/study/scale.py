@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.scale import scale_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
@@ -15,9 +16,8 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix,
 from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
 from mlflow_modelmap.numerics.scale.pair_groups import pair_groups
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
-from mlflow_modelmap.tracking.store.client import check_reachable
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +75,8 @@ def build_scale(
     InputError
         If no setting has a pair, or a tag is on no run.
     """
-    store = check_reachable()
-    notices: list[str] = []
-    runs = select_runs(experiments, filter, run_ids, notices=notices, store=store)
-    matrix, points = _with_layers(runs)
+    selected = select(experiments, filter, run_ids)
+    matrix, points = _with_layers(selected)
     table = points_table(points)
     for tag in groups:
         values = [point.tags.get(tag) for point in points]
@@ -90,8 +88,9 @@ def build_scale(
     found = pair_groups(table, group_columns=groups, most_random=most_random, seed=seed)
     if not found:
         raise InputError(
-            f"The {len(runs)} selected runs hold no pair of any setting of the scale; score a "
-            "second checkpoint, precision or model, or name a tag whose runs belong together."
+            f"The {len(selected.runs)} selected runs hold no pair of any setting of the scale; "
+            "score a second checkpoint, precision or model, or name a tag whose runs belong "
+            "together."
         )
     q = coordinates(matrix)
     names = np.array(matrix.points, dtype=object)
@@ -125,26 +124,26 @@ def build_scale(
             for statistic in ("median", "n")
         },
         params={
-            "experiments": list(experiments),
-            "filter": filter or "",
             "groups": list(groups),
             "most_random": most_random,
             "seed": seed,
         },
-        members=runs,
+        members=selected.runs,
         weights=matrix.weights,
+        selection=selected.selection,
+        notices=selected.notices,
         name=name or "scale",
         experiment=output_experiment,
         run_id=run_id,
-        store=store,
+        store=selected.store,
     )
-    return Scale(made, summary, measured, tuple(notices))
+    return Scale(made, summary, measured, tuple(selected.notices))
 
 
-def _with_layers(runs: Sequence[Point]) -> tuple[LogLikelihoodMatrix, list[Point]]:
+def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The models themselves, then every layer of those that were scored with the lens."""
-    models, points = read_matrix(runs)
-    lens, lens_points = read_matrix(runs, layers=True)
+    models, points = selected.matrix()
+    lens, lens_points = selected.matrix(layers=True)
     inner = [index for index, point in enumerate(lens_points) if point.layer is not None]
     layers = lens.keep_points(np.array(inner, dtype=np.intp))
     matrix = LogLikelihoodMatrix(
@@ -161,8 +160,10 @@ def load_scale(run_id: str) -> Scale:
 
     Raises
     ------
-    InputError, TrackingError
-        If the run is not a finished scale, or damaged.
+    InputError
+        If there is no such run, or it is not a finished run of kind ``scale``.
+    TrackingError
+        If one of its artifacts is missing or damaged.
     """
     read = load_study(run_id, schema.KIND_SCALE, tables=("scale", "pairs"))
-    return Scale(run_id, read.tables["scale"], read.tables["pairs"])
+    return Scale(run_id, read.tables["scale"], read.tables["pairs"], read.notices)

@@ -2,55 +2,36 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.study.selection import select
+from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
-from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, clip_bottom
+from mlflow_modelmap.numerics.preprocessing.preprocess import (
+    REMOVED,
+    Preprocessed,
+    clip_bottom,
+    kl_after_removing,
+    without_points,
+)
 from mlflow_modelmap.numerics.preprocessing.robustness import (
     between_halves,
     correlation,
     kl_by_domain,
 )
-from mlflow_modelmap.texts.read import read_texts
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.words.reason import reason
 
 EXCERPT = 160
 LISTED = 100
-
-
-class _OnTexts(Protocol):
-    """A score run or a map: something that was made on one text set."""
-
-    @property
-    def text_set(self) -> str: ...
-    @property
-    def text_set_name(self) -> str | None: ...
-
-
-def read_texts_of(given: str | os.PathLike[str] | TextSet, point: _OnTexts) -> TextSet:
-    """The text set, which must be the one that was scored.
-
-    Raises
-    ------
-    InputError
-        If it is another one; both digests are named.
-    """
-    text_set = given if isinstance(given, TextSet) else read_texts(given, allow_duplicates=True)
-    if text_set.digest != point.text_set:
-        raise InputError(
-            f"The texts {text_set.name!r} (digest {text_set.digest[:12]}) are not those that were "
-            f"scored ({point.text_set_name or 'unnamed'}, digest {point.text_set[:12]}); give the "
-            "same texts in the same order."
-        )
-    return text_set
 
 
 def worst_texts(table: pd.DataFrame, text_set: TextSet | None) -> pd.DataFrame:
@@ -76,7 +57,7 @@ def halves(done: Preprocessed, splits: int, seed: int, notices: list[str]) -> pd
     try:
         return between_halves(done.matrix.keep_points(after_warm_up(done)), splits, seed)
     except InputError as error:
-        notices.append(f"The halves of the texts were not compared: {error}")
+        notices.append(f"The halves of the texts were not compared: {reason(error)}.")
         return None
 
 
@@ -159,3 +140,55 @@ def text_set_correlation(
     first = kl_matrix(coordinates(done.matrix.keep_points(own)))
     second = kl_matrix(coordinates(other.keep_points(others)))
     return correlation(first, second), len(pairs)
+
+
+def text_tables(
+    matrix: LogLikelihoodMatrix,
+    given: Sequence[Trajectory],
+    done: Preprocessed,
+    text_set: TextSet | None,
+    splits: int,
+    seed: int,
+    notices: list[str],
+) -> dict[str, pd.DataFrame]:
+    """What depends on the choice of texts: Figure 13, halves, domains."""
+    tables = {}
+    if done.scores is not None:
+        clipped, kept = without_points(matrix, given, done.left_out)
+        if done.clip_value is not None:
+            clipped = replace(clipped, values=np.maximum(clipped.values, done.clip_value))
+        # The paper's numbers, of its 10,000 texts.
+        shares = {round(count * done.kept.size / 10_000) for count in REMOVED}
+        late = int(10_000 / 143_000 * max(int(t.steps[-1]) for t in kept))
+        tables["kl_after_removing"] = kl_after_removing(
+            clipped,
+            kept,
+            done.scores.maximum,
+            removed=sorted({0, int(done.dropped.size), *shares}),
+            from_step=max(done.warm_up, late),
+        )
+    split = halves(done, splits, seed, notices)
+    if split is not None:
+        tables["halves"] = split
+    if text_set is not None and text_set.domains is not None:
+        tables["domains"] = by_domain(done, text_set)
+    return tables
+
+
+def with_other_texts(
+    study: TrajectoryStudy,
+    done: Preprocessed,
+    points: Sequence[Point],
+    experiments: Iterable[str],
+    other_filter: str | None,
+    notices: list[str],
+) -> TrajectoryStudy:
+    """With the correlation to the same checkpoints on another text set, if a filter finds them."""
+    if not other_filter:
+        return study
+    other = select(experiments, other_filter)
+    notices += other.notices
+    value, both = text_set_correlation(done, points, *other.matrix())
+    settings = {**study.settings, "other_text_set": other.runs[0].text_set}
+    settings |= {"other_text_set.correlation": value, "other_text_set.checkpoints": both}
+    return replace(study, settings=settings)

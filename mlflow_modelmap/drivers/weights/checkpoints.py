@@ -11,7 +11,7 @@ from mlflow_modelmap.drivers.score.plan_file import QUANTISED, read_plan, reques
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point
+from mlflow_modelmap.tracking.runs.point import Point
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,13 @@ class Checkpoint:
 
 
 def by_trajectory(asked: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
-    """Checkpoints of each training in order of step, each step once."""
+    """Checkpoints of each training in order of step, each step once.
+
+    Raises
+    ------
+    InputError
+        If a training has fewer than two, or different ones of a step.
+    """
     lines: dict[str, dict[int, Checkpoint]] = {}
     for checkpoint in asked:
         line = lines.setdefault(checkpoint.trajectory, {})
@@ -44,7 +50,13 @@ def by_trajectory(asked: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
 
 
 def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoint], list[Point]]:
-    """The checkpoints that score runs are of, and those runs; with what is left out said."""
+    """The checkpoints that score runs are of, and those runs; with what is left out said.
+
+    Raises
+    ------
+    InputError
+        If none of the runs has a step, a trajectory and weights.
+    """
     asked, members = [], []
     bare = quantised = unsaved = 0
     for run in runs:
@@ -75,7 +87,13 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
 
 
 def from_plan(plan: str | os.PathLike[str], notices: list[str]) -> list[Checkpoint]:
-    """The checkpoints that a sweep's plan names; with what is left out said."""
+    """The checkpoints that a sweep's plan names; with what is left out said.
+
+    Raises
+    ------
+    InputError
+        If the plan cannot be read or names no step.
+    """
     parsed, _ = read_plan(plan)
     wanted = requests(parsed, Path(plan).absolute().parent)
     asked = [
@@ -97,7 +115,20 @@ def from_plan(plan: str | os.PathLike[str], notices: list[str]) -> list[Checkpoi
 def from_template(
     model: str, steps: Sequence[int], revisions: str, trajectory: str | None
 ) -> list[Checkpoint]:
-    """The checkpoints of one model, by its steps and how a step's revision is called."""
+    """The checkpoints of one model, by its steps and how a step's revision is called.
+
+    Parameters
+    ----------
+    model, revisions
+        ``{step}`` stands in one of them.
+    trajectory
+        What the training is called; by default as the model.
+
+    Raises
+    ------
+    InputError
+        If there are no steps, or every step would be the same.
+    """
     if not steps:
         raise InputError(f"No steps of {model!r} were given; list them, such as 0,1000,2000.")
     in_model = "{step}" in model
@@ -120,7 +151,13 @@ def _line_name(reference: ModelReference, trajectory: str | None) -> str:
 
 
 def directory(path: str | os.PathLike[str]) -> ModelReference:
-    """A local directory, whatever it is called."""
+    """A local directory, whatever it is called.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
     reference = ModelReference.parse(os.path.join(os.fspath(path), ""))
     if reference.kind != LOCAL:
         raise InputError(f"There is no directory {os.fspath(path)!r}; give one with a checkpoint.")

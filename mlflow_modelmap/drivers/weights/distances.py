@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.process.progress import parameter_bar
 from mlflow_modelmap.drivers.score.one_score import resolve_model
 from mlflow_modelmap.drivers.score.spool import spool_folder
+from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.drivers.weights.checkpoints import (
     Checkpoint,
     by_trajectory,
@@ -30,9 +30,12 @@ from mlflow_modelmap.scoring.weights.squared_distances import (
     squared_distances,
 )
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.select_runs import Point, select_runs
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.reason import reason
 
 PREVIOUS = "weight_distance_previous"
 
@@ -71,7 +74,7 @@ class TrajectoryWeights:
         """
         part = self.table[self.table["trajectory"] == trajectory]
         if part.empty:
-            known = ", ".join(map(repr, self.table["trajectory"].unique()))
+            known = listed(self.table["trajectory"].unique().tolist())
             raise InputError(f"There is no trajectory {trajectory!r}; there are {known}.")
         steps = sorted({*part["step_from"], *part["step"]})
         upper = part.pivot(index="step_from", columns="step", values="squared_distance")
@@ -140,17 +143,15 @@ def weight_distances(
         raise InputError("Both a window and the full matrix were asked for; choose one.")
     if window is not None and window < 1:
         raise InputError(f"The window is {window} steps; it must be 1 or more.")
-    store = check_reachable()
-    notices: list[str] = []
-    experiments, run_ids = tuple(experiments), tuple(run_ids)
-    members: list[Point] = []
-    sources = [bool(experiments or filter or run_ids), plan is not None]
-    sources += [model is not None, bool(checkpoints)]
-    if sum(sources) != 1:
+    selection = Selection.of(experiments, filter, run_ids)
+    if sum((bool(selection), plan is not None, model is not None, bool(checkpoints))) != 1:
         raise InputError(
             "Say once where the checkpoints are: score runs (an experiment, filter or run ids), a "
             "plan, a model with steps, or directories by step."
         )
+    store = check_reachable()
+    notices: list[str] = []
+    members: list[Point] = []
     if plan is not None:
         asked = from_plan(plan, notices)
     elif model is not None:
@@ -161,8 +162,9 @@ def weight_distances(
             for step, path in checkpoints.items()
         ]
     else:
-        found = select_runs(experiments, filter, run_ids, notices=notices, store=store)
-        asked, members = from_runs(found, notices)
+        selected = select(selection.experiments, selection.filter, selection.run_ids, store=store)
+        notices = selected.notices
+        asked, members = from_runs(selected.runs, notices)
     parts, facts = _measure_all(by_trajectory(asked), window, full, progress, notices)
     table = pd.concat(parts, ignore_index=True)
     result = TrajectoryWeights("", table, tuple(notices))
@@ -172,7 +174,6 @@ def weight_distances(
         schema.KIND_WEIGHTS,
         tables={"weight_distances": table, "weight_parameters": facts},
         figures={PREVIOUS: weight_distances_figure(result.previous)},
-        texts={"notices.txt": "\n".join(notices)} if notices else None,
         series=[
             (
                 f"{PREVIOUS}/{row.trajectory}" if several else PREVIOUS,
@@ -183,8 +184,6 @@ def weight_distances(
         ],
         params={
             "window": "all" if full else window or "neighbours",
-            "experiments": list(experiments),
-            "filter": filter or "",
             "plan": os.fspath(plan) if plan else "",
         },
         tags={
@@ -192,6 +191,8 @@ def weight_distances(
             schema.TAG_MODEL: model,
         },
         members=members if same_texts else (),
+        selection=selection,
+        notices=notices,
         name=name or "weights",
         experiment=output_experiment,
         run_id=run_id,
@@ -205,15 +206,13 @@ def load_weight_distances(run_id: str) -> TrajectoryWeights:
 
     Raises
     ------
-    InputError, TrackingError
-        If the run is not a finished run of kind ``weights``, or damaged.
+    InputError
+        If there is no such run, or it is not a finished run of kind ``weights``.
+    TrackingError
+        If one of its artifacts is missing or damaged.
     """
     read = load_study(run_id, schema.KIND_WEIGHTS, tables=("weight_distances",))
-    return TrajectoryWeights(run_id, read.tables["weight_distances"])
-
-
-def _metric(trajectory: str, several: bool) -> str:
-    return f"{PREVIOUS}/{trajectory}" if several else PREVIOUS
+    return TrajectoryWeights(run_id, read.tables["weight_distances"], read.notices)
 
 
 def _measure_all(
@@ -235,7 +234,7 @@ def _measure_all(
         except ModelMapError as error:
             if len(lines) == 1:
                 raise
-            notices.append(f"The trajectory {name!r} was left out: {error}")
+            notices.append(f"The trajectory {name!r} was left out: {reason(error)}.")
             continue
         index = np.arange(len(line))
         first, second = np.nonzero((index[:, None] < index) & (index <= reach[:, None]))
@@ -274,7 +273,7 @@ def _measure(
         else resolve_model(checkpoint.reference).model_path
         for checkpoint in line
     ]
-    with _bar(name, progress) as bar:
+    with parameter_bar(name, progress) as bar:
         return squared_distances(
             folders,
             reach,
@@ -282,23 +281,3 @@ def _measure(
             spool=spool_folder(),
             progress=bar,
         )
-
-
-@contextmanager
-def _bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar in parameters on stderr."""
-    if not shown:
-        yield None
-        return
-    from tqdm import tqdm
-
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    with tqdm(
-        desc=label, unit="par", unit_scale=True, file=sys.stderr, mininterval=interval, total=0
-    ) as bar:
-
-        def move(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield move

@@ -38,5 +38,9 @@ def layers(output: Output, **values: Any) -> None:
         *table(rows, ("model", "layers", "KL (bits/byte)", "SE")),
         f"Run {found.run_id} holds the profiles and trajectories.",
     ]
-    result = {"run_id": found.run_id, "layers": found.profiles.to_dict("records")}
+    result = {
+        "run_id": found.run_id,
+        "layers": found.profiles.to_dict("records"),
+        "notices": list(found.notices),
+    }
     output.tell(result, lines, ids=[found.run_id])

@@ -19,7 +19,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mlflow_modelmap.drivers.map.build_map import ModelMap
+    from mlflow_modelmap.drivers.map.model_map import ModelMap
 
 MAP = "The map"
 

@@ -46,5 +46,6 @@ def quantization(output: Output, **values: Any) -> None:
         "run_id": found.run_id,
         "pairs": found.pairs.to_dict("records"),
         "alignment": found.alignment.to_dict("records"),
+        "notices": list(found.notices),
     }
     output.tell(result, lines, ids=[found.run_id])

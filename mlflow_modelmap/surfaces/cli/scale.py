@@ -52,7 +52,11 @@ def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
         *table(rows, ("setting", "median", "mean", "SD", "pairs", "paper's median")),
         f"KL divergence in bits/byte. Run {found.run_id} holds the figure and every pair.",
     ]
-    result = {"run_id": found.run_id, "scale": found.table.to_dict("records")}
+    result = {
+        "run_id": found.run_id,
+        "scale": found.table.to_dict("records"),
+        "notices": list(found.notices),
+    }
     output.tell(result, lines, ids=[found.run_id])
 
 

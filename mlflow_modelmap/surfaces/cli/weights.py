@@ -68,7 +68,11 @@ def weights(
         *table(rows, ("trajectory", "from step", "step", "squared distance")),
         f"Run {found.run_id} holds {len(found.table)} distances.",
     ]
-    result = {"run_id": found.run_id, "weight_distances": found.table.to_dict("records")}
+    result = {
+        "run_id": found.run_id,
+        "weight_distances": found.table.to_dict("records"),
+        "notices": list(found.notices),
+    }
     output.tell(result, lines, ids=[found.run_id])
 
 

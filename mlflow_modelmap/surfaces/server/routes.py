@@ -13,8 +13,9 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.gate import gate_payload
-from mlflow_modelmap.drivers.page.lists import head, list_experiments, list_runs, open_run
+from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
 from mlflow_modelmap.drivers.page.map import map_payload, members_payload, pair_payload
+from mlflow_modelmap.drivers.page.readable import head, open_run
 from mlflow_modelmap.drivers.page.scale import lineage_payload, scale_payload
 from mlflow_modelmap.drivers.page.training import monitor_payload, trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
@@ -67,7 +68,7 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
 
     def run() -> Any:
         opened = open_run(store(), request.args.get("run_id", ""))
-        above = head(opened)
+        above = head(store(), opened)
         data: dict[str, Any]
         if above["kind"] == schema.KIND_MAP:
             data = map_payload(store(), opened, cache)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -16,14 +13,13 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.hub import local_files
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
-from mlflow_modelmap.tracking.store.client import client, quiet
-from mlflow_modelmap.words.redact import redact
-
-_VERSIONED = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>[^/]+)/?")
-_ALIASED = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/]+)/?")
+from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
+from mlflow_modelmap.tracking.store.client import client
+from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.reason import reason
 
 
 def logged_model_files(reference: ModelReference) -> ModelFiles:
@@ -42,79 +38,14 @@ def logged_model_files(reference: ModelReference) -> ModelFiles:
     """
     store = client()
     if reference.kind == REGISTRY:
-        reference = _with_version(reference, store)
+        reference = with_version(reference, store)
     root = _download(reference, store)
     return files_in(root, reference)
 
 
-def fixed_version(reference: ModelReference) -> ModelReference:
-    """``models:/name@alias`` and ``models:/name/latest`` as the version they stand for now.
-
-    Any other reference comes back as it is.
-
-    Raises
-    ------
-    InputError, TrackingError
-        If the registry has no such version, or cannot be asked.
-    """
-    moving = _ALIASED.fullmatch(reference.name) or _VERSIONED.fullmatch(reference.name)
-    if reference.kind != REGISTRY or moving is None:
-        return reference
-    version = _with_version(reference, client()).revision
-    return replace(reference, name=f"models:/{moving['name']}/{version}")
-
-
-def registered_version(reference: ModelReference) -> tuple[str, str] | None:
-    """Name and version of a ``models:/name/version`` reference, or None for any other."""
-    written = _VERSIONED.fullmatch(reference.name) if reference.kind == REGISTRY else None
-    if written is None or not written["version"].isdecimal():
-        return None
-    return written["name"], written["version"]
-
-
-def tag_version(name: str, version: str, tags: Mapping[str, str], store: MlflowClient) -> None:
-    """Set tags on a version of a registered model.
-
-    Raises
-    ------
-    TrackingError
-        If the registry does not take them.
-    """
-    try:
-        for key, value in tags.items():
-            store.set_model_version_tag(name, version, key, value)
-    except MlflowException as error:
-        raise TrackingError(
-            f"Version {version} of {name!r} cannot be tagged: {redact(error.message)}"
-        ) from error
-
-
-def _with_version(reference: ModelReference, store: MlflowClient) -> ModelReference:
-    aliased = _ALIASED.fullmatch(reference.name)
-    try:
-        if aliased:
-            found = store.get_model_version_by_alias(aliased["name"], aliased["alias"])
-            return replace(reference, revision=str(found.version))
-        versioned = _VERSIONED.fullmatch(reference.name)
-        if versioned:
-            version = versioned["version"]
-            if version == "latest":
-                version = _latest_version(versioned["name"], store)
-            found = store.get_model_version(versioned["name"], version)
-            return replace(reference, revision=str(found.version))
-    except MlflowException as error:
-        raise _not_there(reference, error, store) from error
-    return reference
-
-
-def _latest_version(name: str, store: MlflowClient) -> str:
-    versions = store.search_model_versions(f"name = '{name}'")
-    return str(max((int(v.version) for v in versions), default=0))
-
-
 def _download(reference: ModelReference, store: MlflowClient) -> Path:
     uri = reference.name.rstrip("/")
-    versioned = _VERSIONED.fullmatch(uri)
+    versioned = VERSIONED.fullmatch(uri)
     if versioned and versioned["version"] == "latest" and reference.revision:
         uri = f"models:/{versioned['name']}/{reference.revision}"
     temporary = Path(tempfile.gettempdir()).resolve()
@@ -129,10 +60,10 @@ def _download(reference: ModelReference, store: MlflowClient) -> Path:
                 )
             ).resolve()
     except MlflowException as error:
-        raise _not_there(reference, error, store) from error
+        raise no_model(reference, error, store) from error
     except OSError as error:
         raise InputError(
-            f"There are no files behind {reference.name!r} ({redact(str(error))}); look up the "
+            f"There are no files behind {reference.name!r} ({reason(error)}); look up the "
             "artifact's path in the MLflow UI."
         ) from error
     if temporary in path.parents:
@@ -140,19 +71,6 @@ def _download(reference: ModelReference, store: MlflowClient) -> Path:
         if fetched.name not in there:
             atexit.register(shutil.rmtree, fetched, ignore_errors=True)
     return path
-
-
-def _not_there(
-    reference: ModelReference, error: MlflowException, store: MlflowClient
-) -> InputError | TrackingError:
-    reason = redact(" ".join(error.message.split())).rstrip(".")[:300]
-    where = redact(store.tracking_uri)
-    if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
-        return InputError(
-            f"There is no model {reference.name!r} in {where!r} ({reason}); look up its name and "
-            "version in the MLflow UI."
-        )
-    return TrackingError(f"The model {reference.name!r} cannot be fetched from {where!r}: {reason}")
 
 
 def files_in(root: Path, reference: ModelReference) -> ModelFiles:

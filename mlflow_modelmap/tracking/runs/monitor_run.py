@@ -12,8 +12,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, Metric, Run
+from mlflow.entities import Metric, Run
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.time import get_current_time_millis
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
@@ -21,11 +22,18 @@ from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of, read_index
-from mlflow_modelmap.tracking.runs.open_run import OpenRun, existing_run, inherited_run_id
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.open_run import inherited_run_id
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
-from mlflow_modelmap.tracking.runs.score_run import write_vectors
-from mlflow_modelmap.tracking.runs.text_dataset import CONTEXT, TextSetDataset
-from mlflow_modelmap.tracking.store.client import experiment_id, now
+from mlflow_modelmap.tracking.runs.readable import (
+    check_not_deleted,
+    check_readable,
+    find_run,
+    kind_of,
+)
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.runs.vector_table import write_vectors
+from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 PREFIX = f"{schema.ARTIFACT_FOLDER}/"
 COLUMNS = (
@@ -100,10 +108,7 @@ class MonitorRun:
         self.index = index
 
     def _write_index(self, index: pd.DataFrame) -> None:
-        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
-            path = Path(folder) / Path(schema.CHECKPOINT_INDEX).name
-            index.to_csv(path, index=False)
-            self.run.store.log_artifact(self.run.run_id, str(path), schema.ARTIFACT_FOLDER)
+        self.run.store.log_text(self.run.run_id, index.to_csv(index=False), schema.CHECKPOINT_INDEX)
         self.run.log(tags={schema.TAG_CHECKPOINTS: len(index)})
 
     def log_settings(self, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -150,9 +155,9 @@ def open_monitor_run(
     active = mlflow.active_run()
     chosen = run_id or (active.info.run_id if active is not None else inherited_run_id())
     if chosen:
-        there = existing_run(store, chosen)
+        there = find_run(chosen, store)
         _check_fits(there, texts.text_set)
-        info, held = there.info, there.data.tags.get(schema.TAG_KIND)
+        info, held = there.info, kind_of(there)
         ended = info.status not in ("RUNNING", "SCHEDULED")
         if ended:
             store.update_run(info.run_id, status="RUNNING")
@@ -180,15 +185,15 @@ def open_monitor_run(
 
 def _check_fits(there: Run, texts: TextSet) -> None:
     """Refuse a run that is deleted, or holds something else than this training on these texts."""
-    info, tags = there.info, there.data.tags
-    held = tags.get(schema.TAG_KIND)
-    if info.lifecycle_stage != "active":
-        raise InputError(f"Run {info.run_id} is deleted; restore it, or record in another run.")
+    info, tags, held = there.info, there.data.tags, kind_of(there)
+    check_not_deleted(there)
     if held not in (None, schema.KIND_MONITOR):
         raise InputError(
             f"Run {info.run_id} already holds a {held} of mlflow-modelmap; record the training in "
             "a run of its own."
         )
+    if held:
+        check_readable(there, (schema.KIND_MONITOR,), finished=False)
     before = tags.get(schema.TAG_TEXT_SET), tags.get(schema.TAG_TEXT_WEIGHTS)
     if held and before != (texts.digest, texts.weights_digest):
         named = tags.get(schema.TAG_TEXT_SET_NAME) or "unnamed"
@@ -214,12 +219,11 @@ def _introduce(run: OpenRun, texts: TextSetDataset, tags: Mapping[str, Any]) -> 
             **{key: value for key, value in tags.items() if value is not None},
         }
     )
-    inputs = [InputTag("mlflow.data.context", CONTEXT)]
-    run.store.log_inputs(run.run_id, [DatasetInput(texts._to_mlflow_entity(), inputs)])
+    run.log_texts(texts)
 
 
 def _metrics(index: pd.DataFrame) -> list[Metric]:
-    stamp = now()
+    stamp = get_current_time_millis()
     return [
         Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]))
         for row in index.to_dict("records")

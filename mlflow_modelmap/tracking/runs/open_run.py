@@ -3,174 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
-import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Run, RunTag
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
+from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.store.client import experiment_id, now, quiet
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.readable import check_not_deleted, find_run, kind_of
+from mlflow_modelmap.tracking.store.experiments import experiment_id
+from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.reason import reason_with_type
 from mlflow_modelmap.words.redact import redact
 
-PARAM_CHARACTERS = 6000
-TAG_CHARACTERS = 8000
-LONG_VALUES = f"{schema.ARTIFACT_FOLDER}/long_values.json"
-NOTE = "mlflow.note.content"
-PARENT = "mlflow.parentRunId"
-
-_NOT_IN_A_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
-
-
-@dataclass
-class OpenRun:
-    """A run to log into.
-
-    Attributes
-    ----------
-    store
-        Client of its tracking store.
-    run_id, experiment_id, name
-        Of the run.
-    owned
-        Whether the work made this run and therefore ends it. A run that was given is ended by
-        whoever opened it; here it only ever becomes FAILED.
-    """
-
-    store: MlflowClient
-    run_id: str
-    experiment_id: str
-    name: str
-    owned: bool
-    there: dict[str, str] = field(default_factory=dict)
-    _long: dict[str, str] = field(default_factory=dict)
-
-    def log(
-        self,
-        *,
-        params: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, Any] | None = None,
-        step: int = 0,
-    ) -> None:
-        """Log params (under ``modelmap.``), metrics (at one step) and tags, in few requests.
-
-        Passwords and tokens are taken out. A value longer than MLflow keeps is shortened visibly
-        and logged whole in ``modelmap/long_values.json``. A metric that is not finite is left
-        out, and named in the tag ``modelmap.not_finite``.
-        """
-        stamp = now()
-        wrong = [name for name, value in (metrics or {}).items() if not math.isfinite(value)]
-        tags = dict(tags or {})
-        if wrong:
-            tags[schema.TAG_NOT_FINITE] = ", ".join(wrong)
-        self.log_entities(
-            [
-                Metric(metric_name(name), float(value), stamp, step)
-                for name, value in (metrics or {}).items()
-                if name not in wrong
-            ],
-            self._params(params or {}),
-            [
-                RunTag(name, self._fitting("tag", name, value, TAG_CHARACTERS))
-                for name, value in tags.items()
-                if value is not None
-            ],
-        )
-
-    def log_series(self, series: Iterable[tuple[str, int, float]]) -> None:
-        """Log metrics that have a step, so that the UI draws curves: (name, step, value)."""
-        stamp = now()
-        self.log_entities(
-            [
-                Metric(metric_name(name), float(value), stamp, int(step))
-                for name, step, value in series
-                if math.isfinite(value)
-            ]
-        )
-
-    def log_entities(
-        self,
-        metrics: Sequence[Metric] = (),
-        params: Sequence[Param] = (),
-        tags: Sequence[RunTag] = (),
-    ) -> None:
-        """`log_batch` in pieces of the sizes that every MLflow server takes."""
-        params, tags = list(params), list(tags)
-        for start in range(0, max(len(metrics), 1), 800):
-            part = list(metrics[start : start + 800])
-            if part or params or tags:
-                self.store.log_batch(self.run_id, part, params[:100], tags[:100])
-            params, tags = params[100:], tags[100:]
-        while params or tags:
-            self.store.log_batch(self.run_id, [], params[:100], tags[:100])
-            params, tags = params[100:], tags[100:]
-
-    def rename(self, name: str) -> None:
-        """Name the run in the UI."""
-        if name != self.name:
-            self.store.update_run(self.run_id, name=name)
-            self.name = name
-
-    def log_folder(self, folder: str | os.PathLike[str]) -> None:
-        """Log every file of a folder under ``modelmap/`` among the run's artifacts."""
-        self.store.log_artifacts(self.run_id, os.fspath(folder), schema.ARTIFACT_FOLDER)
-
-    def _params(self, params: Mapping[str, Any]) -> list[Param]:
-        kept = []
-        for name, value in params.items():
-            if value is None:
-                continue
-            key = name if name.startswith("modelmap.") else f"modelmap.{name}"
-            shown = self._fitting("param", key, value, PARAM_CHARACTERS)
-            if key not in self.there:
-                kept.append(Param(key, shown))
-                self.there[key] = shown
-            elif self.there[key] != shown:
-                raise TrackingError(
-                    f"Run {self.run_id} already holds the param {key} = {self.there[key]!r}, which "
-                    f"cannot become {shown!r}; log into a new run."
-                )
-        return kept
-
-    def _fitting(self, what: str, name: str, value: Any, most: int) -> str:
-        text = redact(_written(value))
-        if len(text) <= most:
-            return text
-        self._long[f"{what} {name}"] = text
-        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
-            path = Path(folder) / Path(LONG_VALUES).name
-            path.write_text(json.dumps(self._long, indent=1), encoding="utf-8")
-            self.store.log_artifact(self.run_id, str(path), schema.ARTIFACT_FOLDER)
-        end = f" ... ({len(text)} characters; whole in {LONG_VALUES})"
-        return text[: most - len(end)] + end
-
-
-def _written(value: Any) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else json.dumps(value)
-        if isinstance(value, (bool, list, tuple, dict))
-        else str(value)
-    )
-
-
-def metric_name(name: str) -> str:
-    """`name` with what MLflow takes in no metric name (``@ + ( ) [ ] , = | :``) replaced by _."""
-    clean = re.sub(r"/{2,}", "/", _NOT_IN_A_NAME.sub("_", name)).strip("/ ")
-    return clean[:250]
+_REASON_CHARACTERS = 2000
 
 
 @contextlib.contextmanager
@@ -214,18 +66,16 @@ def open_run(
 def fail_run(run: OpenRun, error: BaseException) -> None:
     """Mark a run FAILED (KILLED where somebody stopped it) with its reason in one sentence."""
     stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit))
-    reason = redact(
-        "Stopped before the end."
-        if stopped
-        else str(error)
-        if isinstance(error, ModelMapError)
-        else f"{type(error).__name__}: {error}"
-    )[:2000]
+    if stopped:
+        why = "Stopped before the end."
+    elif isinstance(error, ModelMapError):  # a sentence already
+        why = redact(str(error))[:_REASON_CHARACTERS]
+    else:
+        why = reason_with_type(error, _REASON_CHARACTERS)
     # The store itself may be what failed: the error on its way up says more than one from here.
     with contextlib.suppress(Exception):
-        run.store.log_batch(
-            run.run_id, tags=[RunTag(schema.TAG_ERROR, reason), RunTag(NOTE, reason)]
-        )
+        said = [RunTag(schema.TAG_ERROR, why), RunTag(schema.TAG_NOTE, why)]
+        run.store.log_batch(run.run_id, tags=said)
     with contextlib.suppress(Exception):
         run.store.set_terminated(run.run_id, "KILLED" if stopped else "FAILED")
 
@@ -239,7 +89,7 @@ def joins(store: MlflowClient, run_id: str | None = None) -> bool:
     """Whether `open_run` would log into a run that is there already, rather than make one."""
     if run_id or mlflow.active_run() is not None or not inherited_run_id():
         return bool(run_id)
-    return schema.TAG_KIND not in existing_run(store, inherited_run_id() or "").data.tags
+    return kind_of(find_run(inherited_run_id() or "", store)) is None
 
 
 def target_experiment(store: MlflowClient, experiment: str | None = None) -> str:
@@ -249,7 +99,7 @@ def target_experiment(store: MlflowClient, experiment: str | None = None) -> str
         return active.info.experiment_id
     inherited = inherited_run_id()
     if not experiment and inherited:
-        return existing_run(store, inherited).info.experiment_id
+        return find_run(inherited, store).info.experiment_id
     return experiment_id(experiment, store)
 
 
@@ -264,15 +114,15 @@ def _find_or_make(
 ) -> OpenRun:
     parent: Run | None = None
     if run_id:
-        return _join(existing_run(store, run_id), kind, store, name, experiment, tags)
+        return _join(find_run(run_id, store), kind, store, name, experiment, tags)
     active = mlflow.active_run()
     if parent_run_id:
-        parent = existing_run(store, parent_run_id)
+        parent = find_run(parent_run_id, store)
     elif active is not None:
-        parent = existing_run(store, active.info.run_id)
+        parent = find_run(active.info.run_id, store)
     elif inherited_run_id():
-        parent = existing_run(store, inherited_run_id() or "")
-        if schema.TAG_KIND not in parent.data.tags:
+        parent = find_run(inherited_run_id() or "", store)
+        if kind_of(parent) is None:
             return _join(parent, kind, store, name, experiment, tags)
     if parent is not None and not experiment:
         where = parent.info.experiment_id
@@ -291,7 +141,7 @@ def _make(
 ) -> OpenRun:
     own_tags = {**resolve_tags(), schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind}
     if parent is not None:
-        own_tags[PARENT] = parent.info.run_id
+        own_tags[MLFLOW_PARENT_RUN_ID] = parent.info.run_id
     made = store.create_run(where, tags=own_tags, run_name=name)
     run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
     try:
@@ -311,7 +161,8 @@ def _join(
     tags: Mapping[str, Any],
 ) -> OpenRun:
     info = there.info
-    held = there.data.tags.get(schema.TAG_KIND)
+    check_not_deleted(there)
+    held = kind_of(there)
     if held:
         raise InputError(
             f"Run {info.run_id} already holds a {held} of mlflow-modelmap; name another run."
@@ -341,20 +192,3 @@ def _join(
         fail_run(run, error)
         raise
     return run
-
-
-def existing_run(store: MlflowClient, run_id: str) -> Run:
-    """A run to log into.
-
-    Raises
-    ------
-    InputError
-        If it is not there.
-    """
-    try:
-        return store.get_run(run_id)
-    except MlflowException as error:
-        raise InputError(
-            f"There is no run {run_id!r} in {redact(store.tracking_uri)!r} to log into: "
-            f"{redact(error.message)}"
-        ) from error

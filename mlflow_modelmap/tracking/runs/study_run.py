@@ -1,9 +1,11 @@
-"""Tracking: write map-like runs (map, trajectory, weights, scale, lineage) and load them back."""
+"""Tracking: write the run of a study (map, trajectory, scale, ...) and load it back."""
 
 from __future__ import annotations
 
+import json
+import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,26 +14,26 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Run
 
-from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.artifacts import read_artifact
+from mlflow_modelmap.tracking.runs.artifacts import artifact_names, read_artifact
+from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
-from mlflow_modelmap.tracking.runs.select_runs import Point
-from mlflow_modelmap.tracking.store.client import check_reachable, client, quiet
-from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.readable import check_readable, find_run, kind_of
+from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
+from mlflow_modelmap.tracking.store.client import check_reachable, client
+from mlflow_modelmap.tracking.store.quiet import quiet
 
-WEIGHTS = "weights"
-"""Array of the texts' weights on a map-like run, where they have any."""
 CSV_CELLS = 20_000
 """Tables up to this many cells also go out as CSV, which the UI shows."""
 
 
 @dataclass(frozen=True, eq=False)
 class StudyRun:
-    """What a map-like run holds.
+    """What the run of a study holds.
 
     Attributes
     ----------
@@ -42,7 +44,11 @@ class StudyRun:
     arrays
         Arrays by file name without ending (``coordinates``).
     metrics, params, tags
-        As logged.
+        As logged; params that are longer than MLflow keeps are whole.
+    selection
+        Which runs it was asked for, or None where it does not say.
+    notices
+        What whoever made it was told, a sentence each.
     """
 
     run_id: str
@@ -54,6 +60,8 @@ class StudyRun:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    selection: Selection | None = None
+    notices: tuple[str, ...] = ()
 
 
 def points_table(points: Sequence[Point], **columns: Any) -> pd.DataFrame:
@@ -82,6 +90,11 @@ def square_table(points: Sequence[str], values: np.ndarray) -> pd.DataFrame:
     return frame
 
 
+def square_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A `square_table` as a frame of shape (K, K), whose index and columns are the points."""
+    return table.set_index("point").rename_axis(index=None)
+
+
 def write_study(
     kind: str,
     *,
@@ -95,17 +108,20 @@ def write_study(
     tags: Mapping[str, Any] | None = None,
     members: Sequence[Point] = (),
     weights: np.ndarray | None = None,
+    selection: Selection | None = None,
+    notices: Sequence[str] = (),
+    then: Callable[[str], Iterable[str]] | None = None,
     name: str | None = None,
     experiment: str | None = None,
     run_id: str | None = None,
     store: MlflowClient | None = None,
 ) -> str:
-    """Write one map-like run, complete or FAILED; its run id comes back.
+    """Write one study, complete or FAILED; its run id comes back.
 
     Parameters
     ----------
     kind
-        ``map``, ``trajectory``, ``weights``, ``scale`` or ``lineage``.
+        One of the kinds of `tracking.schema`, such as ``map`` or ``trajectory``.
     tables
         Each goes out as Parquet, small ones also as CSV.
     arrays
@@ -122,6 +138,13 @@ def write_study(
         The score runs that were gathered; their number, ids and text set are recorded.
     weights
         Of the texts that were used, if they have any: logged as ``weights.npy``.
+    selection
+        Which runs it was asked for; recorded as params.
+    notices
+        What its user is told, a sentence each; recorded as a param.
+    then
+        What is done elsewhere with the run's id once everything is there; the sentences that it
+        returns join the notices.
     name, experiment, run_id
         Where to log, see `open_run`. Without a run or experiment: that of the members where they
         share one, else the current one.
@@ -132,9 +155,13 @@ def write_study(
         If the store cannot take it.
     """
     store = store or check_reachable()
+    params = {
+        **(params or {}),
+        **(selection.as_params() if selection is not None else {}),
+    }
     own_tags = {**_member_tags(members, weights), **(tags or {})}
     if weights is not None:
-        arrays = {**(arrays or {}), WEIGHTS: weights}
+        arrays = {**(arrays or {}), schema.STUDY_WEIGHTS: weights}
     if not experiment and not run_id:
         experiment = _shared_experiment(members, store)
     with open_run(
@@ -145,6 +172,9 @@ def write_study(
             run.log_folder(folder)
         run.log(params=params, metrics={_prefixed(k): v for k, v in (metrics or {}).items()})
         run.log_series((_prefixed(k), step, value) for k, step, value in series)
+        said = [*notices, *(then(run.run_id) if then else ())]
+        if said:
+            run.log(params={schema.PARAM_NOTICES: json.dumps(said, ensure_ascii=False)})
         return run.run_id
 
 
@@ -165,8 +195,6 @@ def _member_tags(members: Sequence[Point], weights: np.ndarray | None) -> dict[s
 
 def _shared_experiment(members: Sequence[Point], store: MlflowClient) -> str | None:
     """The name of the members' one experiment, unless this process has a run or experiment."""
-    import os
-
     from mlflow.tracking import fluent
 
     elsewhere = mlflow.active_run() or fluent._active_experiment_id
@@ -211,14 +239,14 @@ def load_study(
     optional: Iterable[str] = (),
     store: MlflowClient | None = None,
 ) -> StudyRun:
-    """Load a map-like run back.
+    """Load a study back.
 
     Parameters
     ----------
     run_id
         Of a run that `write_study` wrote.
     kind
-        What it must be, or None for any map-like kind.
+        What it must be, or None for any kind.
     tables, arrays
         Which to load; each must be there. Of weighted texts the array ``weights`` comes with them.
     optional
@@ -227,45 +255,59 @@ def load_study(
     Raises
     ------
     InputError
-        If there is no such run, it is of another kind or not finished.
+        If there is no such run, or it cannot be read: deleted, of another kind, of a later
+        schema or not finished.
     TrackingError
-        If one of its files is missing or damaged; it names the run.
+        If one of its files is missing or damaged (it names the run), or the store cannot answer.
     """
     store = store or client()
-    try:
-        run = store.get_run(run_id)
-    except MlflowException as error:
-        raise InputError(
-            f"There is no run {run_id!r} in {redact(store.tracking_uri)!r}; copy an id from the "
-            f"MLflow UI ({redact(error.message)})."
-        ) from error
-    of = run.data.tags.get(schema.TAG_KIND)
-    if (kind and of != kind) or of is None:
-        raise InputError(
-            f"Run {run_id} is {f'of kind {of!r}' if of else 'no run of mlflow-modelmap'}, not a "
-            f"{kind or 'map'}; name another run."
-        )
-    if run.info.status != "FINISHED" or schema.TAG_ERROR in run.data.tags:
-        raise InputError(f"Run {run_id} is {run.info.status.lower()}, not finished; make it again.")
+    run = find_run(run_id, store)
+    check_readable(run, kind if kind is None else (kind,))
     root = run.info.artifact_uri
+    files = [f"{name}.parquet" for name in tables] + [f"{name}.npy" for name in arrays]
+    if schema.TAG_TEXT_WEIGHTS in run.data.tags:
+        files.append(f"{schema.STUDY_WEIGHTS}.npy")
     with quiet():
-        read = {f"{n}.parquet": read_artifact(run_id, root, f"{n}.parquet", store) for n in tables}
-        if schema.TAG_TEXT_WEIGHTS in run.data.tags:
-            arrays = (*arrays, WEIGHTS)
-        read |= {f"{n}.npy": read_artifact(run_id, root, f"{n}.npy", store) for n in arrays}
-        for name in optional:
-            try:
-                read[f"{name}.parquet"] = read_artifact(run_id, root, f"{name}.parquet", store)
-            except TrackingError:
-                continue
+        wanted = {f"{name}.parquet" for name in optional}
+        if wanted:
+            files += sorted(wanted & artifact_names(run_id, root, store.tracking_uri))
+        read = {name: read_artifact(run_id, root, name, store) for name in files}
+        params = whole_params(run, store)
+        notices = _notices(run, params, store)
     return StudyRun(
         run_id=run_id,
         experiment_id=run.info.experiment_id,
         name=run.info.run_name or run_id,
-        kind=of,
+        kind=kind_of(run) or "",
         tables={n.removesuffix(".parquet"): f for n, f in read.items() if n.endswith(".parquet")},
         arrays={n.removesuffix(".npy"): a for n, a in read.items() if n.endswith(".npy")},
         metrics=dict(run.data.metrics),
-        params=dict(run.data.params),
+        params=params,
         tags=dict(run.data.tags),
+        selection=selection_in(params),
+        notices=notices,
     )
+
+
+def notices_of(run: Run, store: MlflowClient) -> tuple[str, ...]:
+    """What whoever made a study was told, from its run: a sentence each.
+
+    Raises
+    ------
+    TrackingError
+        If they are longer than MLflow keeps and the artifact that holds them is damaged.
+    """
+    with quiet():
+        return _notices(run, whole_params(run, store), store)
+
+
+def _notices(run: Run, params: Mapping[str, str], store: MlflowClient) -> tuple[str, ...]:
+    if schema.PARAM_NOTICES in params:
+        return list_in(params[schema.PARAM_NOTICES])
+    if kind_of(run) not in (schema.KIND_WEIGHTS, schema.KIND_LINEAGE):
+        return ()
+    run_id, root = run.info.run_id, run.info.artifact_uri
+    if schema.OLD_NOTICES not in artifact_names(run_id, root, store.tracking_uri):
+        return ()
+    said = read_artifact(run_id, root, schema.OLD_NOTICES, store)
+    return tuple(filter(None, said.splitlines()))

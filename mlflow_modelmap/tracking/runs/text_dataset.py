@@ -17,7 +17,6 @@ from mlflow_modelmap.words.redact import redact
 
 DIGEST_CHARACTERS = 32
 """MLflow keeps 36 characters of a digest; the whole one is in the tag ``modelmap.text_set``."""
-CONTEXT = "scoring"
 
 
 class TextSetSource(DatasetSource):

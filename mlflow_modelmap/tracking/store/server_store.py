@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,11 +13,12 @@ from mlflow.entities import Experiment, Metric, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import TrackingError
-from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.tracking.store.failures import is_missing
+from mlflow_modelmap.tracking.store.paging import every
+from mlflow_modelmap.words.reason import reason
 
 IDS_A_SEARCH = 200
 """Run ids that one filter names; sqlite takes no more than 999 values in a statement."""
-PAGE = 1000
 
 MayRead = Callable[[Sequence[str]], Collection[str]]
 """Of these experiment ids, those whose runs the one who asks may read."""
@@ -54,14 +56,12 @@ class ServerStore:
 
     def experiments(self) -> list[Experiment]:
         """All active experiments that may be read, latest first."""
-        found: list[Experiment] = []
-        token = None
-        while True:
-            page = self.store.search_experiments(ViewType.ACTIVE_ONLY, PAGE, page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                break
+        with _answering():
+            found: list[Experiment] = every(
+                lambda most, token: self.store.search_experiments(
+                    ViewType.ACTIVE_ONLY, most, page_token=token
+                )
+            )
         seen = set(self.may_read([e.experiment_id for e in found]))
         return [e for e in found if e.experiment_id in seen]
 
@@ -69,46 +69,41 @@ class ServerStore:
         """An experiment, deleted ones too; None where it is not there or may not be read."""
         if experiment_id not in set(self.may_read([experiment_id])):
             return None
-        try:
-            return self.store.get_experiment(experiment_id)
-        except (MlflowException, ValueError) as error:
-            _check_absent(error)
-            return None
+        return _or_none(lambda: self.store.get_experiment(experiment_id))
 
     def find_run(self, run_id: str) -> Run | None:
         """A run, deleted ones too; None where it is not there or may not be read."""
-        try:
-            run = self.store.get_run(run_id)
-        except MlflowException as error:
-            _check_absent(error)
+        run = _or_none(lambda: self.store.get_run(run_id))
+        if run is None:
             return None
         readable = set(self.may_read([run.info.experiment_id]))
         return run if run.info.experiment_id in readable else None
 
     def get_run(self, run_id: str) -> Run:
         """As a client's, with the artifact URI of this process; for a run that was found before."""
-        run = self.store.get_run(run_id)
+        with _answering():
+            run = self.store.get_run(run_id)
         run.info._artifact_uri = self.place(run.info.artifact_uri)
         return run
 
     def search(
         self, experiment_ids: Sequence[str], filter: str, most: int | None = None
-    ) -> Iterator[Run]:
-        """Active runs of experiments that may be read, latest first."""
-        token = None
-        while experiment_ids:
-            page = self.store.search_runs(
-                list(experiment_ids),
-                filter,
-                ViewType.ACTIVE_ONLY,
-                min(most or PAGE, PAGE),
-                ["attributes.start_time DESC"],
-                token,
+    ) -> list[Run]:
+        """Active runs of experiments that may be read, latest first; at most `most`."""
+        if not experiment_ids:
+            return []
+        with _answering():
+            return every(
+                lambda wanted, token: self.store.search_runs(
+                    list(experiment_ids),
+                    filter,
+                    ViewType.ACTIVE_ONLY,
+                    wanted,
+                    ["attributes.start_time DESC"],
+                    token,
+                ),
+                most=most,
             )
-            yield from page
-            token = page.token
-            if not token or most is not None:
-                return
 
     def runs_by_id(self, run_ids: Sequence[str]) -> dict[str, Run]:
         """Those of the runs that are active, by id; the others are left out."""
@@ -124,24 +119,35 @@ class ServerStore:
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """All values that a metric of a run ever had, by step."""
-        values: list[Metric] = []
-        token = None
-        while True:
-            page = self.store.get_metric_history(run_id, key, PAGE, token)
-            values += page
-            token = getattr(page, "token", None)
-            if not token:
-                return sorted(values, key=lambda metric: (metric.step, metric.timestamp))
+        with _answering():
+            values: list[Metric] = every(
+                lambda most, token: self.store.get_metric_history(run_id, key, most, token)
+            )
+        return sorted(values, key=lambda metric: (metric.step, metric.timestamp))
 
 
-def _check_absent(error: Exception) -> None:
-    """Raise where the store failed, rather than that there is no such thing."""
-    code = getattr(error, "error_code", "RESOURCE_DOES_NOT_EXIST")
-    if code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-        reason = redact(" ".join(str(error).split()))[:300]
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
         raise TrackingError(
-            f"The tracking store of this server does not answer ({reason}); look into its log."
+            f"The tracking store of this server does not answer ({reason(error)}); look into its "
+            "log."
         ) from error
+
+
+def _or_none(ask: Callable[[], Any]) -> Any:
+    """What the store gives, or None where it has no such thing."""
+    with _answering():
+        try:
+            return ask()
+        except ValueError:  # of older versions of MLflow, for an experiment id that is no number
+            return None
+        except MlflowException as error:
+            if is_missing(error):
+                return None
+            raise
 
 
 def place_in_server(artifact_uri: str) -> str:
@@ -170,7 +176,7 @@ def place_in_server(artifact_uri: str) -> str:
             )
     except MlflowException as error:
         raise TrackingError(
-            f"The artifacts of this run cannot be read by this server: {redact(error.message)}"
+            f"The artifacts of this run cannot be read by this server: {reason(error)}"
         ) from error
     return artifact_uri
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
@@ -38,31 +37,6 @@ def test_a_map_holds_what_the_vectors_say(store):
     assert list(near["kl"]) == sorted(np.delete(made.kl["m2"].to_numpy(), 2))[:3]
     first = made.closest_pairs(1).iloc[0]
     assert first["kl"] == made.kl.to_numpy()[np.triu_indices(5, 1)].min()
-
-
-def test_everything_comes_back_from_the_run(store, family):
-    made = build_map(["test"])
-    back = load_map(made.run_id)
-    pd.testing.assert_frame_equal(back.points, made.points)
-    pd.testing.assert_frame_equal(back.kl, made.kl)
-    pd.testing.assert_frame_equal(back.kl_standard_error, made.kl_standard_error)
-    pd.testing.assert_frame_equal(back.nearest, made.nearest)
-    np.testing.assert_array_equal(back.coordinates, made.coordinates)
-    for name in (
-        "run_id",
-        "experiment_id",
-        "name",
-        "entropy_bound",
-        "explained",
-        "perplexity",
-        "text_set",
-        "text_set_name",
-        "texts",
-        "mean_bytes",
-        "notices",
-    ):
-        assert getattr(back, name) == getattr(made, name), name
-    assert back.text_set == DIGEST
 
 
 def test_the_run_says_what_it_is_and_holds_the_pictures(store, family):
@@ -205,13 +179,3 @@ def test_a_map_that_cannot_be_written_is_failed_not_finished(store, family, tmp_
     assert run.data.tags["modelmap.error"]
     with pytest.raises(InputError, match="failed"):
         load_map(run.info.run_id)
-
-
-def test_unknown_points_and_runs_are_told_with_what_is_there(store, family):
-    made = build_map(["test"])
-    with pytest.raises(InputError, match=r"'tiny seed 0 step 3'.*'tiny seed 0 step 2'"):
-        made.between("tiny seed 0 step 3", "tiny seed 0 step 2")
-    with pytest.raises(InputError, match="no run"):
-        load_map("0" * 32)
-    with pytest.raises(InputError, match="kind 'score'"):
-        load_map(family[0])

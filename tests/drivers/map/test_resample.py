@@ -9,7 +9,8 @@ import pytest
 
 import mlflow_modelmap as mm
 from mlflow_modelmap import InputError, TextSet
-from mlflow_modelmap.drivers.map.build_map import build_map, load_map
+from mlflow_modelmap.drivers.map.build_map import build_map
+from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.drivers.map.resample import resample_texts
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.trajectory.trajectory import trajectory
@@ -181,7 +182,7 @@ def test_what_cannot_be_done_is_one_sentence(map_id, whole, change, message):
 def test_another_kind_of_run_is_no_map(store):
     write_family(store, steps=(0, 1, 2, 4, 512, 600, 700))
     study = trajectory(["test"], figures=False)
-    with pytest.raises(InputError, match="is of kind 'trajectory', not a map"):
+    with pytest.raises(InputError, match="is of kind 'trajectory', not 'map'"):
         resample_texts(study.run_id, 10)
 
 

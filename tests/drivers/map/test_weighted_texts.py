@@ -9,7 +9,8 @@ import pytest
 
 from mlflow_modelmap import InputError, TextSet, TrackingError
 from mlflow_modelmap.drivers.lineage.lineage import lineage
-from mlflow_modelmap.drivers.map.build_map import build_map, load_map
+from mlflow_modelmap.drivers.map.build_map import build_map
+from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.drivers.pair.compare import compare
 from mlflow_modelmap.drivers.score import one_score, spool
 from mlflow_modelmap.drivers.score.score import score

@@ -166,7 +166,7 @@ def test_a_row_that_was_not_finished_does_not_count_and_is_recorded_again(store,
 def test_metrics_that_a_killed_process_did_not_log_are_logged_when_it_goes_on(
     store, start, texts, monkeypatch
 ):
-    from mlflow_modelmap.tracking.runs.open_run import OpenRun
+    from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
     model, tokenizer = model_of(start), tokenizer_of(start)
     with mlflow.start_run() as active:
@@ -207,7 +207,7 @@ def test_runs_that_hold_something_else_or_other_texts_are_refused(store, start, 
     with pytest.raises(InputError, match=r"monitoring texts \(.*and few .*another text set"):
         Monitor(few, tokenizer=tokenizer, run_id=run_id, raise_errors=True).start(model)
     mlflow.MlflowClient().delete_run(run_id)
-    with pytest.raises(InputError, match="is deleted"):
+    with pytest.raises(InputError, match="was deleted"):
         Monitor(texts, tokenizer=tokenizer, run_id=run_id, raise_errors=True).start(model)
 
 

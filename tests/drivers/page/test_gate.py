@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow_modelmap import InputError, TrackingError
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.gate import gate_payload
-from mlflow_modelmap.drivers.page.lists import list_runs, open_run
+from mlflow_modelmap.drivers.page.lists import list_runs
+from mlflow_modelmap.drivers.page.readable import open_run
 from tests.drivers.page.test_page import artifact, reads
 from tests.page_site import NASTY, Site, make_site
 

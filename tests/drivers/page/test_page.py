@@ -13,8 +13,9 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.lists import head, list_experiments, list_runs, open_run
+from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
 from mlflow_modelmap.drivers.page.map import map_payload, members_payload, pair_payload
+from mlflow_modelmap.drivers.page.readable import head, open_run
 from mlflow_modelmap.drivers.page.scale import lineage_payload, scale_payload
 from mlflow_modelmap.drivers.page.training import monitor_payload, trajectory_payload
 from mlflow_modelmap.numerics.divergence.kl import confidence_interval
@@ -86,8 +87,8 @@ def test_an_experiment_without_maps_says_what_to_run(page, site, name, words):
         ("deleted map", r"was deleted; `mlflow runs restore --run-id \w{32}`"),
         ("in deleted", r"was deleted; `mlflow"),
         ("unfinished", "is running, not finished"),
-        ("newer", r"newer mlflow-modelmap \(schema 99; this server reads 1\); upgrade"),
-        ("member", "is of kind 'score', and this page shows runs of kind map"),
+        ("newer", r"newer mlflow-modelmap \(schema 99; this one reads 1\); upgrade"),
+        ("member", "is of kind 'score', not 'map', 'trajectory'"),
     ],
 )
 def test_a_run_that_cannot_be_shown_is_told_in_a_sentence(page, site, name, words):
@@ -137,7 +138,7 @@ def test_a_map_is_what_load_map_gives(page, site):
     assert len(drawn["paths"]) == 2
     assert drawn["entropy_bound"] == made.entropy_bound
     json.dumps(drawn, allow_nan=False)
-    top = head(open_run(page, site.runs["map"]))
+    top = head(page, open_run(page, site.runs["map"]))
     assert top["texts"] == made.texts
     assert top["notices"] == list(made.notices)
 
@@ -218,7 +219,7 @@ def test_a_trajectory_with_intervals(page, site):
 
 def test_a_training_that_goes_on(page, site):
     opened = open_run(page, site.runs["monitor"])
-    assert head(opened)["status"] == "RUNNING"
+    assert head(page, opened)["status"] == "RUNNING"
     (line,) = monitor_payload(page, opened)["trajectories"]
     assert [row["step"] for row in line["bits_per_byte"]] == [100, 200, 300]
     assert [(r["step_from"], r["step"], r["kl"], r["se"]) for r in line["kl_previous"]] == [

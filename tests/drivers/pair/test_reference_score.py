@@ -146,7 +146,7 @@ def test_an_unfinished_run_is_refused(store, texts):
     run_id = write_score(
         store, "half", np.full(24, -9.0), texts.bytes, digest=texts.digest, status="RUNNING"
     )
-    with pytest.raises(InputError, match="is running; only finished runs"):
+    with pytest.raises(InputError, match="is running, not finished"):
         reference_score(run_id, texts)
 
 

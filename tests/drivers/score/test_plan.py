@@ -9,6 +9,7 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.score.plan_file import parse_plan, read_plan, requests
+from mlflow_modelmap.scoring.model.reference import tag_name
 
 
 def expand(*models, **rest):
@@ -181,3 +182,14 @@ def test_the_plan_in_the_documentation_is_one(tmp_path):
     made = requests(plan, tmp_path)
     assert len(made) == 1 + (5 + 143) + 4 + 3
     assert made[-1].point_name == "seed 1 step 256"
+
+
+def test_a_base_model_that_is_a_directory_is_found_whatever_way_it_was_written(tmp_path):
+    for name in ("base", "child"):
+        (tmp_path / name).mkdir()
+    plan = parse_plan({"models": ["base", {"model": "child", "base_model": "./base"}]})
+    base, child = requests(plan, tmp_path)
+    assert child.base_model is not None
+    assert tag_name(child.base_model) == base.reference.name
+    assert tag_name("org/name") == "org/name"
+    assert tag_name(None) is None

@@ -11,7 +11,8 @@ import pytest
 from mlflow_modelmap import InputError, ScoringError, TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import local_path
-from mlflow_modelmap.tracking.runs.open_run import joins, metric_name, open_run, target_experiment
+from mlflow_modelmap.tracking.runs.log_values import metric_name
+from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError
-from mlflow_modelmap.tracking.runs.read_vectors import local_path, read_matrix
+from mlflow_modelmap.tracking.runs.artifacts import local_path
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.tracking.conftest import vector_frame
 
@@ -54,7 +55,7 @@ def test_different_text_sets_never_meet(write_run):
         write_run(name, text_set_name="first")
     write_run("c", digest="b" * 64)
     with pytest.raises(
-        InputError, match=r"aaaaaaaaaaaa \(first, 2 runs\) and bbbbbbbbbbbb \(unnamed, 1 run\)"
+        InputError, match=r"aaaaaaaaaaaa \(first, 2 runs\), bbbbbbbbbbbb \(unnamed, 1 run\)"
     ):
         read_matrix(select_runs(["test"]))
 

@@ -49,14 +49,14 @@ def test_an_unfinished_run_that_is_named_is_refused_with_its_reason(write_run, s
     with pytest.raises(InputError, match=rf"{bad} \('bad'\) is failed \(Out of memory\)"):
         select_runs(run_ids=[bad])
     unsaid = write_run("worse", status=status)
-    with pytest.raises(InputError, match=f"{unsaid} .* is {said}; only finished"):
+    with pytest.raises(InputError, match=f"{unsaid} .* is {said}, not finished"):
         select_runs(run_ids=[unsaid])
 
 
 def test_a_deleted_run_that_is_named_is_refused(write_run, store):
     gone = write_run("gone")
     mlflow.MlflowClient(store).delete_run(gone)
-    with pytest.raises(InputError, match="is deleted"):
+    with pytest.raises(InputError, match="was deleted"):
         select_runs(run_ids=[gone])
 
 
@@ -132,7 +132,7 @@ def test_a_run_of_another_kind_is_refused(write_run):
         select_runs(run_ids=[write_run("m", kind="map", artifact=False)])
     with mlflow.start_run() as run:
         pass
-    with pytest.raises(InputError, match="is no score run"):
+    with pytest.raises(InputError, match="is no run of mlflow-modelmap"):
         select_runs(run_ids=[run.info.run_id])
 
 

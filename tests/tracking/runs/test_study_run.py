@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from mlflow_modelmap import InputError, TrackingError
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import (
     load_study,
     points_table,
+    square_of,
     square_table,
     write_study,
 )
@@ -103,15 +105,15 @@ def test_a_failure_half_way_leaves_no_finished_run(members, store):
         [members[0].experiment_id], "tags.`modelmap.kind` = 'map'"
     )
     assert [run.info.status for run in runs] == ["FAILED"]
-    with pytest.raises(InputError, match="is failed, not finished"):
+    with pytest.raises(InputError, match=r"is failed \(RuntimeError: no canvas\), not finished"):
         load_study(runs[0].info.run_id)
 
 
 def test_what_cannot_be_loaded_is_said(members, store):
     run_id = write_study("map", arrays={"coordinates": np.zeros((1, 2))}, members=members)
-    with pytest.raises(InputError, match="is of kind 'map', not a trajectory"):
+    with pytest.raises(InputError, match="is of kind 'map', not 'trajectory'"):
         load_study(run_id, "trajectory")
-    with pytest.raises(InputError, match="is of kind 'score', not a map"):
+    with pytest.raises(InputError, match="is of kind 'score', not 'map'"):
         load_study(members[0].run_id, "map")
     with pytest.raises(InputError, match="There is no run 'nope'"):
         load_study("nope")
@@ -121,3 +123,56 @@ def test_what_cannot_be_loaded_is_said(members, store):
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(TrackingError, match=r"coordinates\.npy cannot be read"):
         load_study(run_id, arrays=["coordinates"])
+
+
+def test_a_study_says_which_runs_it_was_asked_for_and_what_its_user_was_told(members):
+    said = ["Left out 2 runs: ümlaut.", 'A "quoted" one.']
+    asked = Selection.of((name for name in ["test"]), "params.x = '1'", iter(["r1", "r2"]))
+    read = load_study(write_study("scale", selection=asked, notices=said, members=members))
+    assert read.notices == tuple(said)
+    assert read.selection == Selection(("test",), "params.x = '1'", ("r1", "r2"))
+    nothing = load_study(write_study("scale", members=members))
+    assert nothing.notices == ()
+    assert nothing.selection is None
+    everything = load_study(write_study("scale", selection=Selection(), members=members))
+    assert everything.selection == Selection()
+
+
+def test_notices_and_run_ids_longer_than_mlflow_keeps_come_back_whole(members, store):
+    said = [f"Text {number} was left out, because it is like many others." for number in range(400)]
+    ids = [f"{number:032x}" for number in range(300)]
+    run_id = write_study("map", selection=Selection.of((), None, ids), notices=said)
+    kept = mlflow.MlflowClient(store).get_run(run_id).data.params
+    assert len(kept["modelmap.notices"]) <= 6000
+    assert "long_values.json" in kept["modelmap.notices"]
+    read = load_study(run_id)
+    assert read.notices == tuple(said)
+    assert read.selection == Selection((), None, tuple(ids))
+    (folder_of(run_id, store) / "long_values.json").unlink()
+    with pytest.raises(TrackingError, match=rf"{run_id} is damaged.*long_values\.json"):
+        load_study(run_id)
+
+
+@pytest.mark.parametrize("kind", ["weights", "lineage"])
+def test_notices_that_the_first_version_wrote_as_a_file_are_read(members, kind):
+    old = write_study(
+        kind, texts={"notices.txt": "One.\nTwo."}, params={"experiments": ["test"], "filter": ""}
+    )
+    read = load_study(old)
+    assert read.notices == ("One.", "Two.")
+    assert read.selection == Selection(("test",))
+    assert load_study(write_study(kind)).notices == ()
+
+
+def test_notices_that_the_first_version_wrote_as_a_param_are_read(members):
+    old = write_study("map", params={"notices": '["One.", "Two."]', "run_ids": ["r"]})
+    assert load_study(old).notices == ("One.", "Two.")
+    assert load_study(old).selection == Selection((), None, ("r",))
+
+
+def test_a_square_table_comes_back_as_a_square():
+    values = np.array([[0.0, 2.0], [2.0, 0.0]])
+    square = square_of(square_table(["a", "point b"], values))
+    assert np.array_equal(square.to_numpy(), values)
+    assert list(square.index) == list(square.columns) == ["a", "point b"]
+    assert square.index.name is None

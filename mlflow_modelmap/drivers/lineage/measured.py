@@ -1,0 +1,102 @@
+"""Driver: what the scores of a lineage's models say - KL, trees made from it, and the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.drivers.lineage.members import Family
+from mlflow_modelmap.drivers.lineage.table import lineage_table
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage, nearest_candidates
+from mlflow_modelmap.numerics.lineage.measured_tree import (
+    Agreement,
+    Tree,
+    compare_trees,
+    minimum_spanning_tree,
+    neighbour_joining,
+)
+from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The K models of a lineage that have a score, on N texts.
+
+    Attributes
+    ----------
+    names
+        Of the members, length K.
+    points
+        Their score runs, in the same order.
+    coordinates
+        Q, double-centred and scaled, shape (K, N).
+    text_weights
+        Shape (N,), or None where the texts count alike.
+    kl, se
+        Bits per byte, (K, K), named by member.
+    table, agreement
+        See `LineageResult`.
+    spanning, joined
+        The minimum spanning tree, and that by neighbour joining.
+    """
+
+    names: list[str]
+    points: list[Point]
+    coordinates: np.ndarray
+    text_weights: np.ndarray | None
+    kl: pd.DataFrame
+    se: pd.DataFrame
+    table: pd.DataFrame
+    agreement: Agreement
+    spanning: Tree
+    joined: Tree
+
+
+def measure(family: Family, graph: Lineage, notices: Sequence[str]) -> Measured:
+    """Compare all members that have a score.
+
+    Parameters
+    ----------
+    notices
+        Why others have none.
+
+    Raises
+    ------
+    InputError
+        If fewer than two have one, or they were scored on different texts.
+    TrackingError
+        If one of their artifacts is missing or damaged.
+    """
+    runs = {name: m.run for name, m in family.members.items() if m.run is not None}
+    if len(runs) < 2:
+        raise InputError(
+            f"{len(runs)} of {len(family.members)} models could be measured; a lineage needs "
+            f"two ({' '.join(notices)})."
+        )
+    matrix, points = read_matrix(list(runs.values()))
+    names = list(runs)
+    q = coordinates(matrix)
+    values, errors = kl_with_standard_error(q, matrix.shares)
+    kl = pd.DataFrame(values, index=names, columns=names)
+    se = pd.DataFrame(errors, index=names, columns=names)
+    nearest = nearest_candidates(graph, kl)
+    spanning, joined = minimum_spanning_tree(values), neighbour_joining(values)
+    return Measured(
+        names=names,
+        points=points,
+        coordinates=q,
+        text_weights=matrix.weights,
+        kl=kl,
+        se=se,
+        table=lineage_table(family, graph, kl, se, nearest),
+        agreement=compare_trees(graph, names, nearest, spanning, joined),
+        spanning=spanning,
+        joined=joined,
+    )

@@ -1,0 +1,142 @@
+"""Driver: which runs and experiments the server page opens, and what it says above each."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run
+
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.figures.map.map_data import one_line
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.readable import check_not_deleted, check_readable
+from mlflow_modelmap.tracking.runs.study_run import notices_of
+from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.reason import reason_with_type
+
+KINDS = {
+    schema.KIND_MAP: "Maps",
+    schema.KIND_TRAJECTORY: "Training",
+    schema.KIND_MONITOR: "Monitored trainings",
+    schema.KIND_SCALE: "Scale",
+    schema.KIND_LINEAGE: "Lineage",
+    schema.KIND_GATE: "Gates",
+}
+"""The kinds of run that the page opens, in the order of its lists."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")
+_EXPERIMENT_ID = re.compile(r"[0-9]{1,19}")
+
+
+class Opened(NamedTuple):
+    """A run that may be shown, and the experiment it lies in."""
+
+    run: Run
+    experiment: Experiment
+
+
+def find_experiment(store: ServerStore, experiment_id: str) -> Experiment:
+    """An active experiment that may be read.
+
+    Raises
+    ------
+    InputError
+        If its id is none, it is not there, was deleted or may not be read.
+    """
+    if not _EXPERIMENT_ID.fullmatch(experiment_id):
+        raise InputError(
+            f"{experiment_id[:60]!r} is no experiment id, which is a number; open the list of "
+            "experiments."
+        )
+    found = store.find_experiment(experiment_id)
+    if found is None:
+        raise InputError(
+            f"There is no experiment {experiment_id} here that you may read; open the list of "
+            "experiments."
+        )
+    if found.lifecycle_stage != "active":
+        raise InputError(
+            f"The experiment {experiment_id} was deleted; `mlflow experiments restore -x "
+            f"{experiment_id}` brings it back."
+        )
+    return found
+
+
+def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = tuple(KINDS)) -> Opened:
+    """A run of mlflow-modelmap that may be shown.
+
+    Raises
+    ------
+    InputError
+        If its id is none, it is not there or may not be read, was deleted, is not finished, is of
+        another kind, or written by a newer version.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise InputError(
+            f"{run_id[:60]!r} is no run id, which is 32 letters and digits; copy one from the "
+            "MLflow UI."
+        )
+    run = store.find_run(run_id)
+    if run is None:
+        raise InputError(
+            f"There is no run {run_id} here that you may read; open the list of experiments."
+        )
+    check_not_deleted(run)
+    experiment = find_experiment(store, run.info.experiment_id)
+    try:
+        check_readable(run, kinds)
+    except InputError as error:  # it quotes tags, which anybody can write
+        raise InputError(one_line(error)) from error
+    return Opened(run, experiment)
+
+
+@contextlib.contextmanager
+def whole(run: Run) -> Iterator[None]:
+    """Say that a run is damaged, where what its artifacts hold does not fit together.
+
+    Raises
+    ------
+    TrackingError
+    """
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise TrackingError(
+            f"Run {run.info.run_id} is damaged: what its artifacts hold does not fit together "
+            f"({reason_with_type(error)}); make it again."
+        ) from error
+
+
+def key(run: Run, what: str) -> tuple[str, int, str]:
+    """What a finished run's part is kept under; a run that was opened again ends anew."""
+    return run.info.run_id, run.info.end_time or 0, what
+
+
+def head(store: ServerStore, opened: Opened) -> dict[str, Any]:
+    """What every run's page says above: names, kind, state, text set and notices."""
+    run, experiment = opened
+    tags = run.data.tags
+    return {
+        "run_id": run.info.run_id,
+        "name": one_line(run.info.run_name or run.info.run_id),
+        "kind": tags[schema.TAG_KIND],
+        "status": run.info.status,
+        "start_time": run.info.start_time,
+        "experiment": {"id": experiment.experiment_id, "name": one_line(experiment.name)},
+        "text_set": tags.get(schema.TAG_TEXT_SET),
+        "text_set_name": one_line(tags.get(schema.TAG_TEXT_SET_NAME) or "") or None,
+        "texts": run.data.metrics.get("modelmap/texts"),
+        "notices": _notices(store, run),
+    }
+
+
+def _notices(store: ServerStore, run: Run) -> list[str]:
+    try:
+        said = notices_of(store.get_run(run.info.run_id), cast(MlflowClient, store))
+    except TrackingError as error:  # the rest of the run may be whole
+        said = (str(error),)
+    return [one_line(notice) for notice in said]

@@ -1,0 +1,44 @@
+"""Driver: the texts that points were scored on, given again to be read."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.read import read_texts
+from mlflow_modelmap.texts.text_set import TextSet
+
+
+class OnTexts(Protocol):
+    """A score run or a map: something that was made on one text set."""
+
+    @property
+    def text_set(self) -> str: ...
+    @property
+    def text_set_name(self) -> str | None: ...
+
+
+def read_texts_of(given: str | os.PathLike[str] | TextSet, point: OnTexts) -> TextSet:
+    """The text set, which must be the one that was scored.
+
+    Parameters
+    ----------
+    given
+        The texts, or where `read_texts` finds them.
+    point
+        Whatever knows the digest of its texts.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read or are others; both digests are named.
+    """
+    text_set = given if isinstance(given, TextSet) else read_texts(given, allow_duplicates=True)
+    if text_set.digest != point.text_set:
+        raise InputError(
+            f"The texts {text_set.name!r} (digest {text_set.digest[:12]}) are not those that were "
+            f"scored ({point.text_set_name or 'unnamed'}, digest {point.text_set[:12]}); give the "
+            "same texts in the same order."
+        )
+    return text_set

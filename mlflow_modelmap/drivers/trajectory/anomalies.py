@@ -1,0 +1,177 @@
+"""Driver: checkpoints and trainings that break continuity - found, flagged, and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mlflow_modelmap.drivers.trajectory.selection import WeightTables
+from mlflow_modelmap.numerics.diffusion.tables import Q, W
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.scale.pair_groups import seed_family
+from mlflow_modelmap.numerics.trajectory.anomalies import (
+    ANOMALY_COLUMNS,
+    anomaly_in_words,
+    checkpoint_anomalies,
+    continuity,
+    sibling_anomalies,
+)
+from mlflow_modelmap.numerics.trajectory.trajectories import (
+    Trajectory,
+    kl_between,
+    squared_distances,
+    usual_spacing,
+)
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.words.listed import listed
+
+_NEAR = 7
+"""Distances this many spacings apart are enough to judge continuity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What breaks continuity, and the evidence; see `numerics.trajectory.anomalies`.
+
+    Attributes
+    ----------
+    anomalies, continuity
+        With the columns ``trajectory`` and ``space`` (q or w) before those of the numerics.
+    siblings
+        Of trainings that differ in their seed alone.
+    """
+
+    anomalies: pd.DataFrame
+    continuity: pd.DataFrame
+    siblings: pd.DataFrame
+
+    def flagged(self, given: Sequence[Trajectory], points: Sequence[str]) -> dict[str, str]:
+        """The flagged points by name, each with why."""
+        why: dict[str, str] = {}
+        of = {t.name: t for t in given}
+        for row in self.anomalies.itertuples():
+            t = of[row.trajectory]
+            what = "KL" if row.space == Q else "weight distance"
+            inside = (t.steps >= row.step) & (t.steps <= row.step_last)
+            for at in t.rows[inside]:
+                said = anomaly_in_words(row.kind, row.times_trend, row.score, what)
+                why[points[at]] = "; ".join(filter(None, (why.get(points[at]), said)))
+        for row in self.siblings[self.siblings["outlier"].astype(bool)].itertuples():
+            said = (
+                f"trajectory: ends {row.times_usual:.1f} times as far from its siblings as usual "
+                f"(robust score {row.score:.1f})"
+            )
+            for at in of[row.trajectory].rows:
+                why[points[at]] = "; ".join(filter(None, (why.get(points[at]), said)))
+        return why
+
+    def damaged(self, given: Sequence[Trajectory], points: Sequence[str]) -> list[str]:
+        """The points to leave out: damaged checkpoints, spikes and outlying trainings."""
+        of = {t.name: t for t in given}
+        gone: set[str] = set()
+        for row in self.anomalies.itertuples():
+            if row.kind in ("checkpoint", "spike"):
+                t = of[row.trajectory]
+                inside = (t.steps >= row.step) & (t.steps <= row.step_last)
+                gone.update(points[at] for at in t.rows[inside])
+        for name in self.siblings.loc[self.siblings["outlier"].astype(bool), "trajectory"]:
+            gone.update(points[at] for at in of[name].rows)
+        return [point for point in points if point in gone]
+
+
+def find_anomalies(
+    matrix: LogLikelihoodMatrix,
+    given: Sequence[Trajectory],
+    weight_tables: WeightTables,
+    warm_up: int,
+) -> Found:
+    """Checkpoints and trainings that break continuity, in q and in the weights.
+
+    Of a matrix that is clipped and without its irregular texts, whose noise would hide much.
+    """
+    q = coordinates(matrix)
+    reach = _NEAR * usual_spacing(given)
+    anomalies, lines = [], []
+    for t in given:
+        tables = [(Q, t.steps, squared_distances(q, t, reach))]
+        if t.name in weight_tables:
+            tables.append((W, *weight_tables[t.name]))
+        for space, steps, table in tables:
+            label = {"trajectory": t.name, "space": space}
+            anomalies.append(checkpoint_anomalies(steps, table, warm_up).assign(**label))
+            lines.append(continuity(steps, table, warm_up).assign(**label))
+    families = {t.name: seed_family(t.name) for t in given}
+    related = [t for t in given if list(families.values()).count(families[t.name]) > 1]
+    between = kl_between(q, related, shares=matrix.shares) if related else None
+    siblings = (
+        sibling_anomalies(between, {t.name: families[t.name] for t in related})
+        if between is not None
+        else sibling_anomalies(pd.DataFrame(columns=["step", "trajectory", "other", "kl"]), {})
+    )
+    return Found(
+        joined(anomalies, ("trajectory", "space", *ANOMALY_COLUMNS)),
+        joined(lines, ("trajectory", "space", "step_from", "step", "distance", "trend", "score")),
+        siblings,
+    )
+
+
+def points_to_leave_out(
+    matrix: LogLikelihoodMatrix,
+    given: Sequence[Trajectory],
+    found: Found,
+    leave_out: Sequence[str],
+    by_detection: bool,
+    notices: list[str],
+) -> list[str]:
+    """Names of the points that are left out, as asked and as found.
+
+    Parameters
+    ----------
+    leave_out
+        Names of points or of whole trajectories.
+    by_detection
+        Whether damaged ones go as well; if not, they are named among the notices.
+    """
+    damaged = found.damaged(given, matrix.points)
+    of = {t.name: [matrix.points[row] for row in t.rows] for t in given}
+    asked = [point for name in leave_out for point in of.get(name, [name])]
+    gone = list(dict.fromkeys([*asked, *(damaged if by_detection else ())]))
+    remaining = [point for point in damaged if point not in set(gone)]
+    if remaining:
+        notices.append(
+            f"{len(remaining)} checkpoints break continuity or belong to an outlying training "
+            f"({listed(remaining)}); they were kept: look at anomalies.csv, and leave them out by "
+            "name or by detection."
+        )
+    # A training of which one good checkpoint would be left is left out as a whole.
+    for names in of.values():
+        left = [point for point in names if point not in set(gone)]
+        if by_detection and len(left) == 1:
+            gone += left
+    return gone
+
+
+def flagged_runs(
+    found: Found,
+    given: Sequence[Trajectory],
+    matrix: LogLikelihoodMatrix,
+    points: Sequence[Point],
+) -> dict[str, str]:
+    """Why each flagged run is, by run id; a monitored training says it of its steps."""
+    why = found.flagged(given, matrix.points)
+    said: dict[str, list[str]] = {}
+    for p in points:
+        if p.name in why:
+            at = f"step {p.step}: " if p.monitored else ""
+            said.setdefault(p.run_id, []).append(at + why[p.name])
+    return {run_id: "; ".join(reasons) for run_id, reasons in said.items()}
+
+
+def joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """The tables below each other with these columns, which are there also if no row is."""
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(filled, ignore_index=True)[list(columns)]

@@ -1,0 +1,165 @@
+"""Tracking: params, metrics, tags and files logged into an open run, as MLflow can hold them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.utils.time import get_current_time_millis
+
+from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.long_values import PARAM_CHARACTERS, TAG_CHARACTERS, cut
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.words.redact import redact
+
+_NOT_IN_A_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
+
+
+@dataclass
+class OpenRun:
+    """A run to log into.
+
+    Attributes
+    ----------
+    store
+        Client of its tracking store.
+    run_id, experiment_id, name
+        Of the run.
+    owned
+        Whether the work made this run and therefore ends it. A run that was given is ended by
+        whoever opened it; here it only ever becomes FAILED.
+    """
+
+    store: MlflowClient
+    run_id: str
+    experiment_id: str
+    name: str
+    owned: bool
+    there: dict[str, str] = field(default_factory=dict)
+    _long: dict[str, str] = field(default_factory=dict)
+
+    def log(
+        self,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        step: int = 0,
+    ) -> None:
+        """Log params (under ``modelmap.``), metrics (at one step) and tags, in few requests.
+
+        Passwords and tokens are taken out. A value longer than MLflow keeps is shortened visibly
+        and logged whole in ``modelmap/long_values.json``. A metric that is not finite is left
+        out, and named in the tag ``modelmap.not_finite``.
+        """
+        stamp = get_current_time_millis()
+        wrong = [name for name, value in (metrics or {}).items() if not math.isfinite(value)]
+        tags = dict(tags or {})
+        if wrong:
+            tags[schema.TAG_NOT_FINITE] = ", ".join(wrong)
+        self.log_entities(
+            [
+                Metric(metric_name(name), float(value), stamp, step)
+                for name, value in (metrics or {}).items()
+                if name not in wrong
+            ],
+            self._params(params or {}),
+            [
+                RunTag(name, self._fitting("tag", name, value, TAG_CHARACTERS))
+                for name, value in tags.items()
+                if value is not None
+            ],
+        )
+
+    def log_series(self, series: Iterable[tuple[str, int, float]]) -> None:
+        """Log metrics that have a step, so that the UI draws curves: (name, step, value)."""
+        stamp = get_current_time_millis()
+        self.log_entities(
+            [
+                Metric(metric_name(name), float(value), stamp, int(step))
+                for name, step, value in series
+                if math.isfinite(value)
+            ]
+        )
+
+    def log_entities(
+        self,
+        metrics: Sequence[Metric] = (),
+        params: Sequence[Param] = (),
+        tags: Sequence[RunTag] = (),
+    ) -> None:
+        """`log_batch` in pieces of the sizes that every MLflow server takes."""
+        params, tags = list(params), list(tags)
+        for start in range(0, max(len(metrics), 1), 800):
+            part = list(metrics[start : start + 800])
+            if part or params or tags:
+                self.store.log_batch(self.run_id, part, params[:100], tags[:100])
+            params, tags = params[100:], tags[100:]
+        while params or tags:
+            self.store.log_batch(self.run_id, [], params[:100], tags[:100])
+            params, tags = params[100:], tags[100:]
+
+    def rename(self, name: str) -> None:
+        """Name the run in the UI."""
+        if name != self.name:
+            self.store.update_run(self.run_id, name=name)
+            self.name = name
+
+    def log_folder(self, folder: str | os.PathLike[str]) -> None:
+        """Log every file of a folder under ``modelmap/`` among the run's artifacts."""
+        self.store.log_artifacts(self.run_id, os.fspath(folder), schema.ARTIFACT_FOLDER)
+
+    def log_texts(self, dataset: TextSetDataset) -> None:
+        """Log a text set as what was scored, for the UI and for filters."""
+        context = [InputTag("mlflow.data.context", "scoring")]
+        inputs = [DatasetInput(dataset._to_mlflow_entity(), context)]
+        self.store.log_inputs(self.run_id, inputs)
+
+    def _params(self, params: Mapping[str, Any]) -> list[Param]:
+        kept = []
+        for name, value in params.items():
+            if value is None:
+                continue
+            key = name if name.startswith("modelmap.") else f"modelmap.{name}"
+            shown = self._fitting("param", key, value, PARAM_CHARACTERS)
+            if key not in self.there:
+                kept.append(Param(key, shown))
+                self.there[key] = shown
+            elif self.there[key] != shown:
+                raise TrackingError(
+                    f"Run {self.run_id} already holds the param {key} = {self.there[key]!r}, which "
+                    f"cannot become {shown!r}; log into a new run."
+                )
+        return kept
+
+    def _fitting(self, what: str, name: str, value: Any, most: int) -> str:
+        text = redact(_written(value))
+        if len(text) <= most:
+            return text
+        self._long[f"{what} {name}"] = text
+        self.store.log_dict(self.run_id, self._long, schema.LONG_VALUES)
+        return cut(text, most)
+
+
+def _written(value: Any) -> str:
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value)
+        if isinstance(value, (bool, list, tuple, dict))
+        else str(value)
+    )
+
+
+def metric_name(name: str) -> str:
+    """`name` with what MLflow takes in no metric name (``@ + ( ) [ ] , = | :``) replaced by _."""
+    clean = re.sub(r"/{2,}", "/", _NOT_IN_A_NAME.sub("_", name)).strip("/ ")
+    return clean[:250]

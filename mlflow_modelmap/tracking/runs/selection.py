@@ -1,0 +1,70 @@
+"""Tracking: which runs a study was asked for, as it is recorded on the study and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mlflow_modelmap.tracking import schema
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `select_runs` was asked for; make one with `Selection.of`.
+
+    Attributes
+    ----------
+    experiments
+        Experiment names.
+    filter
+        MLflow filter string, or None.
+    run_ids
+        Runs named one by one.
+    """
+
+    experiments: tuple[str, ...] = ()
+    filter: str | None = None
+    run_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        experiments: Iterable[str] = (),
+        filter: str | None = None,
+        run_ids: Iterable[str] = (),
+    ) -> Selection:
+        """From whatever a user gave, generators too, which can be gone through only once."""
+        return cls(tuple(experiments), filter or None, tuple(run_ids))
+
+    def __bool__(self) -> bool:
+        """Whether anything was asked for."""
+        return bool(self.experiments or self.filter or self.run_ids)
+
+    def as_params(self) -> dict[str, object]:
+        """As params of a study."""
+        return {
+            schema.PARAM_EXPERIMENTS: list(self.experiments),
+            schema.PARAM_FILTER: self.filter or "",
+            schema.PARAM_RUN_IDS: list(self.run_ids),
+        }
+
+
+def selection_in(params: Mapping[str, str]) -> Selection | None:
+    """What the params of a study record; None where they record nothing of it."""
+    names = (schema.PARAM_EXPERIMENTS, schema.PARAM_FILTER, schema.PARAM_RUN_IDS)
+    experiments, filter, run_ids = map(params.get, names)
+    if experiments is None and filter is None and run_ids is None:
+        return None
+    return Selection(list_in(experiments), filter or None, list_in(run_ids))
+
+
+def list_in(param: str | None) -> tuple[str, ...]:
+    """The texts in a param that holds a JSON list; what is none counts as one text."""
+    if not param:
+        return ()
+    try:
+        written = json.loads(param)
+    except ValueError:
+        return (param,)
+    return tuple(map(str, written)) if isinstance(written, list) else (param,)

@@ -1,0 +1,168 @@
+"""Tracking: log-likelihood vectors as the table of one artifact, written and read back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.tracking import schema
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """What one artifact holds: the model's own vector, and one a layer where there are any.
+
+    `weights` are those of the texts, shape (N,), or None where they count alike.
+    """
+
+    own: np.ndarray | None
+    layers: dict[int, np.ndarray]
+    scored_tokens: np.ndarray
+    bytes: np.ndarray
+    weights: np.ndarray | None = None
+
+
+def vector_table(
+    result: ScoreResult,
+    metadata: Mapping[str, str] | None = None,
+    weights: np.ndarray | None = None,
+) -> pa.Table:
+    """The artifact's rows: one a text, layer null; with the lens one more a text and layer.
+
+    `weights` are those of the text set, shape (N,), if it has any.
+    """
+    layers = result.layer_log_likelihoods
+    count = len(result.log_likelihoods)
+    rows = 1 if layers is None else 1 + len(layers)
+    values = [result.log_likelihoods] if layers is None else [result.log_likelihoods, *layers]
+    numbers = np.repeat(np.arange(-1, rows - 1), count)
+    layer = pa.array(numbers, mask=numbers < 0, type=pa.int64())
+    columns = {
+        "text": np.tile(np.arange(count, dtype=np.int64), rows),
+        "layer": layer,
+        "log_likelihood": np.concatenate(values).astype(np.float64, copy=False),
+        "scored_tokens": np.tile(result.scored_tokens.astype(np.int64, copy=False), rows),
+        "bytes": np.tile(result.bytes.astype(np.int64, copy=False), rows),
+    }
+    if weights is not None:
+        columns[schema.WEIGHT_COLUMN] = np.tile(weights.astype(np.float64, copy=False), rows)
+    table = pa.table(columns)
+    return table.replace_schema_metadata(dict(metadata)) if metadata else table
+
+
+def write_vectors(
+    result: ScoreResult,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    weights: np.ndarray | None = None,
+) -> None:
+    """Write the artifact; the file appears whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(
+            vector_table(result, metadata, weights),
+            partial,
+            compression="zstd",
+            # All log-likelihoods differ: a dictionary of them is larger than they are.
+            use_dictionary=["layer", "scored_tokens", "bytes"],
+        )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def result_of(vectors: Vectors, provenance: Mapping[str, Any]) -> ScoreResult | None:
+    """A score read back from its artifact, or None where the model's own rows are missing."""
+    if vectors.own is None:
+        return None
+    layers = [vectors.layers[k] for k in sorted(vectors.layers)]
+    return ScoreResult(
+        log_likelihoods=vectors.own,
+        scored_tokens=vectors.scored_tokens,
+        bytes=vectors.bytes,
+        layer_log_likelihoods=np.stack(layers) if layers else None,
+        provenance=dict(provenance),
+    )
+
+
+def read_table(table: pa.Table) -> Vectors:
+    """The vectors in a table of the columns of `schema.LOG_LIKELIHOOD_COLUMNS`.
+
+    A column `schema.WEIGHT_COLUMN` may be there too.
+
+    Raises
+    ------
+    ValueError
+        If texts are missing or repeated, a value is not finite or a weight not positive; the
+        message says which.
+    """
+    if table.num_rows == 0:
+        raise ValueError("its vectors hold no rows")
+    weighted = schema.WEIGHT_COLUMN in table.column_names
+    needed = ("text", "log_likelihood", "scored_tokens", "bytes")
+    for name in (*needed, schema.WEIGHT_COLUMN) if weighted else needed:
+        if table[name].null_count:
+            raise ValueError(f"its column {name} holds empty cells")
+    text = _integers(table, "text")
+    values = _numbers(table, "log_likelihood")
+    tokens, size = _integers(table, "scored_tokens"), _integers(table, "bytes")
+    if not np.isfinite(values).all():
+        at = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
+    if (size <= 0).any():
+        raise ValueError(f"its text {text[int(np.argmax(size <= 0))]} has no bytes")
+    weight = _numbers(table, schema.WEIGHT_COLUMN) if weighted else np.ones(len(text))
+    wrong = ~(np.isfinite(weight) & (weight > 0))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(f"its weight of text {text[at]} is {weight[at]}, not a positive number")
+    layer = table["layer"]
+    if layer.null_count == table.num_rows:
+        groups: dict[int | None, Any] = {None: slice(None)}
+    else:
+        number = np.asarray(layer.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        groups = {None: np.isnan(number)} if layer.null_count else {}
+        groups |= {int(k): number == k for k in np.unique(number[~np.isnan(number)])}
+    vectors: dict[int | None, np.ndarray] = {}
+    common: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    for key, rows in groups.items():
+        order, of = text[rows], "" if key is None else f" of layer {key}"
+        if not np.array_equal(order, np.arange(len(order))):
+            rank = np.argsort(order, kind="stable")
+            if not np.array_equal(order[rank], np.arange(len(order))):
+                raise ValueError(f"its texts{of} are not 0 to {len(order) - 1}, each once")
+        else:
+            rank = slice(None)  # type: ignore[assignment]
+        vectors[key] = values[rows][rank]
+        part = (tokens[rows][rank], size[rows][rank], weight[rows][rank])
+        if common is None:
+            common = part
+        elif not np.array_equal(common[1], part[1]):
+            raise ValueError(f"its rows{of} are of other texts than its other rows")
+        elif not np.array_equal(common[2], part[2]):
+            raise ValueError(f"its rows{of} have other weights than its other rows")
+    assert common is not None
+    own = vectors.pop(None, None)
+    layers = {k: v for k, v in vectors.items() if k is not None}
+    return Vectors(own, layers, common[0], common[1], common[2] if weighted else None)
+
+
+def _integers(table: pa.Table, name: str) -> np.ndarray:
+    return _numbers(table, name, pa.int64())
+
+
+def _numbers(table: pa.Table, name: str, kind: Any = None) -> np.ndarray:
+    try:
+        column = table[name].cast(kind or pa.float64())
+    except pa.ArrowException:
+        raise ValueError(f"its column {name} holds something else than numbers") from None
+    return column.to_numpy()

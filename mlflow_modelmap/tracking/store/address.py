@@ -1,0 +1,86 @@
+"""Tracking: the address of a store - whether it can work, found in seconds and not in minutes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.redact import redact
+
+REACH_SECONDS = 5
+"""How long a store may take to accept a connection before it counts as unreachable."""
+_DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def check_address(address: str) -> None:
+    """Refuse at once what MLflow would retry for minutes.
+
+    Raises
+    ------
+    TrackingError
+        If nobody listens at a server's address, or a sqlite file is none or cannot be made.
+    """
+    parts = urlsplit(address)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme == "sqlite":
+        _check_sqlite(address)
+    elif scheme in ("http", "https") or scheme in _DEFAULT_PORTS:
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise unreachable(address, error) from None
+        if scheme in ("http", "https") and any(
+            os.environ.get(name) for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
+        ):
+            return
+        port = port or _DEFAULT_PORTS.get(scheme) or (443 if scheme == "https" else 80)
+        if parts.hostname:
+            try:
+                socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS).close()
+            except OSError as error:
+                raise unreachable(address, error) from error
+
+
+def _check_sqlite(address: str) -> None:
+    name = address.partition("///")[2].partition("?")[0]
+    if not name or name == ":memory:":
+        return
+    path = Path(name)
+    if path.is_dir():
+        raise TrackingError(
+            f"The tracking store {address!r} is a directory; name a database file in it, such as "
+            f"sqlite:///{path / 'mlflow.db'}."
+        )
+    if path.exists():
+        try:
+            with path.open("rb") as file:
+                head = file.read(16)
+        except OSError as error:
+            raise unreachable(address, error) from None
+        if head and not head.startswith(b"SQLite format 3"):
+            raise TrackingError(
+                f"The tracking store {address!r} is not a sqlite database; name another file."
+            )
+        return
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise TrackingError(
+            f"The tracking store {address!r} cannot be made, because {str(there)!r} is not a "
+            "directory that can be written; choose another --tracking-uri."
+        )
+
+
+def unreachable(address: str, error: BaseException) -> TrackingError:
+    """The sentence for a store that does not answer, or not in time."""
+    cause: BaseException | None = error
+    while cause is not None and "timeout" not in type(cause).__name__.lower():
+        cause = cause.__cause__ or cause.__context__
+    why = reason(error) if cause is None else "it did not answer in time"
+    return TrackingError(
+        f"The MLflow tracking store {redact(address)!r} cannot be used ({why}); start it, or set "
+        "--tracking-uri or MLFLOW_TRACKING_URI to one that answers."
+    )

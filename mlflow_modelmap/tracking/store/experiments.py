@@ -1,0 +1,102 @@
+"""Tracking: experiments by name, by id, the current one, or all that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, ViewType
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.tracking.store.client import client
+from mlflow_modelmap.tracking.store.failures import failed, is_missing
+from mlflow_modelmap.tracking.store.paging import every
+from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.redact import redact
+
+_LISTED = 20
+
+
+def experiment_id(name: str | None = None, store: MlflowClient | None = None) -> str:
+    """The id of an experiment, made if it is not there; without a name, the current one.
+
+    The current one is what `mlflow.set_experiment`, ``MLFLOW_EXPERIMENT_NAME`` or
+    ``MLFLOW_EXPERIMENT_ID`` says, else MLflow's default experiment.
+
+    Raises
+    ------
+    TrackingError
+        If it was deleted, or an id in the environment leads nowhere.
+    """
+    store = store or client()
+    if not name:
+        return _current_experiment_id()
+    found = store.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return store.create_experiment(name)
+        except MlflowException:
+            found = store.get_experiment_by_name(name)  # another process was faster
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"The experiment {name!r} was deleted; restore it with `mlflow experiments restore -x "
+            f"{found.experiment_id}`, or choose another name."
+        )
+    return found.experiment_id
+
+
+def _current_experiment_id() -> str:
+    from mlflow.tracking import fluent
+
+    try:
+        return fluent._get_experiment_id() or "0"
+    except MlflowException as error:
+        raise TrackingError(f"The current experiment cannot be found: {reason(error)}") from error
+
+
+def find_experiments(names: Sequence[str], store: MlflowClient) -> list[Experiment]:
+    """Existing experiments by name (or id); all active ones where no name is given.
+
+    Raises
+    ------
+    InputError
+        If one is not there; it lists those that are.
+    TrackingError
+        If the store cannot answer.
+    """
+    try:
+        if not names:
+            return every_experiment(store)
+        return [_experiment(name, store) for name in names]
+    except MlflowException as error:
+        raise failed("Experiments cannot be read", store.tracking_uri, error) from error
+
+
+def every_experiment(store: MlflowClient) -> list[Experiment]:
+    """All active experiments, latest first."""
+    return every(
+        lambda most, token: store.search_experiments(
+            ViewType.ACTIVE_ONLY, max_results=most, page_token=token
+        )
+    )
+
+
+def _experiment(name: str, store: MlflowClient) -> Experiment:
+    found = store.get_experiment_by_name(name)
+    if found is None and name.isdecimal():
+        try:
+            found = store.get_experiment(name)
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+    if found is None or found.lifecycle_stage == "deleted":
+        there = [experiment.name for experiment in every_experiment(store)]
+        raise InputError(
+            f"There is no experiment {name!r} in {redact(store.tracking_uri)!r}; there "
+            f"{'is' if len(there) == 1 else 'are'} {listed(there, _LISTED)}."
+        )
+    return found

@@ -1,0 +1,40 @@
+"""Tracking: what an error of MLflow means - there is no such thing, or the store itself failed."""
+
+from __future__ import annotations
+
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.redact import redact
+
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_MALFORMED = "INVALID_PARAMETER_VALUE"
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether what was asked for by name or id is not there, or could never be.
+
+    A malformed id is one that nothing has. Whatever else MLflow raises - a server that is down, a
+    database that is damaged, a permission that is missing - says nothing about what is there.
+    """
+    return isinstance(error, MlflowException) and error.error_code in (*_MISSING, _MALFORMED)
+
+
+def is_malformed(error: BaseException) -> bool:
+    """Whether the store understood that it was asked nonsense, such as a filter that is none."""
+    return isinstance(error, MlflowException) and error.error_code == _MALFORMED
+
+
+def failed(what: str, address: str, error: BaseException) -> TrackingError:
+    """The sentence for a store that cannot answer: ``{what} cannot be read from ADDRESS``.
+
+    Parameters
+    ----------
+    what
+        What was asked for and what could not be done, such as ``Run 'x' cannot be read``.
+    """
+    return TrackingError(
+        f"{what} from {redact(address)!r} ({reason(error)}); see whether the store answers, and "
+        "try again."
+    )

@@ -1,0 +1,33 @@
+"""Models beside their quantised copies: how far, and which way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlflow_modelmap.drivers.study.quantization import load_quantization, study_quantization
+from mlflow_modelmap.errors import InputError
+from tests.drivers.study.known import N, expected_kl
+
+
+def test_quantisation_says_how_far_and_which_way(family):
+    study = study_quantization(["test"])
+    assert len(study.pairs) == 6
+    for row in study.pairs.itertuples():
+        assert row.kl == pytest.approx(expected_kl(family[row.model], family[row.model, "int8"]))
+        assert 0 < row.se < row.kl
+    by_type = study.alignment.set_index("model_type")
+    assert set(by_type.index) == {"llama", "mistral"}
+    # Pushes of length sqrt(N) with noise of a tenth of it: cosine 1 / 1.01.
+    assert by_type["mean"].to_numpy() == pytest.approx(1 / 1.01, abs=0.02)
+    assert (by_type["mean"] > by_type["random_mean"]).all()
+    again = load_quantization(study.run_id)
+    assert again.pairs["kl"].tolist() == study.pairs["kl"].tolist()
+
+
+def test_without_a_quantised_copy_the_study_says_what_to_score(write_run):
+    generator = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_run(name, generator.normal(size=N), precision="float32")
+    with pytest.raises(InputError, match="quantised copy of another; score the same model"):
+        study_quantization(["test"])

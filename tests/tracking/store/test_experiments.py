@@ -1,0 +1,51 @@
+"""Experiments by name, by id, the current one, and all of them."""
+
+from __future__ import annotations
+
+import mlflow
+import pytest
+
+from mlflow_modelmap import InputError, TrackingError
+from mlflow_modelmap.tracking.store.client import client as client_of
+from mlflow_modelmap.tracking.store.experiments import experiment_id, find_experiments
+
+
+def test_an_experiment_is_made_once(store):
+    first = experiment_id("mine")
+    assert experiment_id("mine") == first
+    assert mlflow.get_experiment_by_name("mine").experiment_id == first
+
+
+def test_without_a_name_the_current_experiment_is_meant(store, monkeypatch):
+    assert experiment_id() == mlflow.get_experiment_by_name("test").experiment_id
+
+
+def test_an_experiment_id_in_the_environment_counts(store, monkeypatch):
+    from mlflow.tracking import fluent
+
+    wanted = experiment_id("wanted")
+    monkeypatch.setattr(fluent, "_active_experiment_id", None)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", wanted)
+    assert experiment_id() == wanted
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "999")
+    with pytest.raises(TrackingError, match="999"):
+        experiment_id()
+
+
+def test_a_deleted_experiment_is_not_written_to(store):
+    where = experiment_id("gone")
+    mlflow.delete_experiment(where)
+    with pytest.raises(TrackingError, match=f"'gone' was deleted; restore it .* {where}"):
+        experiment_id("gone")
+
+
+def test_experiments_are_found_by_name_or_id_and_listed_when_missing(store):
+    client = client_of()
+    where = experiment_id("mine")
+    assert [e.name for e in find_experiments(("mine", where), client)] == [
+        "mine",
+        "mine",
+    ]
+    assert {e.name for e in find_experiments((), client)} >= {"mine", "test"}
+    with pytest.raises(InputError, match=r"no experiment 'mime'.*'mine'"):
+        find_experiments(("mime",), client)
