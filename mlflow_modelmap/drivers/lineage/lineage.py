@@ -141,9 +141,9 @@ def lineage(
     where = output_experiment or (experiments[0] if len(experiments) == 1 else None)
     text_set = None
     if texts is not None:
-        from mlflow_modelmap.drivers.score.score import load_texts
+        from mlflow_modelmap.drivers.score.texts import load_texts
 
-        text_set, _ = load_texts(texts)
+        text_set = load_texts(texts)
     runs = _runs(experiments, filter, run_ids, where, bool(versions), text_set, notices, store)
     family = gather(versions, runs)
     claim_parents(family, list(family.members), hub, store, notices)

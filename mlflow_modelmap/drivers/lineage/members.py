@@ -10,8 +10,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.score.plan_file import QUANTISED
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
+from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.scoring.model.hub_lineage import ask_hub
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.tracking.registry.parents import (

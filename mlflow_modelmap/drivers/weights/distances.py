@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.score.one_score import resolve_model
+from mlflow_modelmap.drivers.process.progress import PARAMETERS, progress_bar
+from mlflow_modelmap.drivers.score.prepare import resolve_model
 from mlflow_modelmap.drivers.score.spool import spool_folder
 from mlflow_modelmap.drivers.weights.checkpoints import (
     Checkpoint,
@@ -274,7 +273,7 @@ def _measure(
         else resolve_model(checkpoint.reference).model_path
         for checkpoint in line
     ]
-    with _bar(name, progress) as bar:
+    with progress_bar(name, progress, unit=PARAMETERS) as bar:
         return squared_distances(
             folders,
             reach,
@@ -282,23 +281,3 @@ def _measure(
             spool=spool_folder(),
             progress=bar,
         )
-
-
-@contextmanager
-def _bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar in parameters on stderr."""
-    if not shown:
-        yield None
-        return
-    from tqdm import tqdm
-
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    with tqdm(
-        desc=label, unit="par", unit_scale=True, file=sys.stderr, mininterval=interval, total=0
-    ) as bar:
-
-        def move(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield move

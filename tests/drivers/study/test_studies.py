@@ -112,7 +112,8 @@ def test_the_scale_of_ones_own_groups_by_tag_and_as_json(write_run):  # noqa: F8
 
 
 def test_a_base_model_that_is_a_directory_is_found_whatever_way_it_was_written(tmp_path):
-    from mlflow_modelmap.drivers.score.plan_file import parse_plan, requests
+    from mlflow_modelmap.drivers.score.plan_file import parse_plan
+    from mlflow_modelmap.drivers.score.plan_requests import requests
 
     for name in ("base", "child"):
         (tmp_path / name).mkdir()
