@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from mlflow_modelmap.scoring.settings import ScoringSettings
+
+ROUNDING_ONLY = ("device_map", "batch_tokens")
+"""Settings that change a number by no more than rounding."""
 
 
 def identity(
@@ -20,6 +22,9 @@ def identity(
     text_weights: str | None = None,
 ) -> str:
     """SHA-256 (hex) of what a score is made from; the same one is not made twice.
+
+    Settings at their default leave no trace, so that a setting that is added later changes no
+    identity that there is.
 
     Parameters
     ----------
@@ -37,12 +42,13 @@ def identity(
     text_weights
         Digest of the texts' weights, or None where they have none.
     """
-    chosen = asdict(settings)
-    chosen.update(precision=precision, device=device_type)
+    left_out = {"precision", "device", *ROUNDING_ONLY}  # the first two count as resolved
     content: dict[str, object] = {
         "commit": commit,
+        "device": device_type,
         "labels": dict(labels),
-        "settings": chosen,
+        "precision": precision,
+        "settings": settings.model_dump(exclude_defaults=True, exclude=left_out),
         "texts": text_digest,
     }
     if text_weights is not None:

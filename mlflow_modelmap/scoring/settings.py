@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.strict import Checked, OneOf, Strict, Text, Whole
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8", "nf4", "fp4")
-BOS_POLICIES = ("auto", "always", "never")
-OVERLONG_POLICIES = ("error", "truncate")
-MATMUL_PRECISIONS = ("float32", "bfloat16")
+FOUR_BIT = ("nf4", "fp4")
+Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16", "float16", "int8", *FOUR_BIT))]
 
 
-@dataclass(frozen=True)
-class ScoringSettings:
+class SettingsFields(Strict):
+    """Every setting of a score, its kind and its default: what plans and configurations hold too.
+
+    `ScoringSettings` says what they mean. A new setting is written here and there, and nowhere
+    else; the command line, plans and the evaluator's configuration take it from here.
+    """
+
+    precision: Precision = "auto"
+    device: Text = "auto"
+    device_map: Text | None = None
+    batch_tokens: Annotated[Whole, Field(ge=1)] = 2048
+    bos: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
+    overlong: Annotated[str, OneOf(("error", "truncate"))] = "error"
+    split_special_tokens: bool = False
+    matmul: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
+    layers: bool = False
+    double_quantization: bool = False
+    int8_threshold: Annotated[float, Field(ge=0)] = 0.0
+    trust_remote_code: bool = False
+
+
+class ScoringSettings(SettingsFields, Checked):
     """How a model is scored.
 
     Parameters
@@ -50,37 +72,35 @@ class ScoringSettings:
     Raises
     ------
     InputError
-        If a value is not one of those above.
+        If a value is not one of those above, or of another kind: text is not taken for a number.
     """
 
-    precision: str = "auto"
-    device: str = "auto"
-    device_map: str | None = None
-    batch_tokens: int = 2048
-    bos: str = "auto"
-    overlong: str = "error"
-    split_special_tokens: bool = False
-    matmul: str = "float32"
-    layers: bool = False
-    double_quantization: bool = False
-    int8_threshold: float = 0.0
-    trust_remote_code: bool = False
+    # For `dataclasses.replace`, `asdict` and `fields`, which people use on settings.
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
-    def __post_init__(self) -> None:
-        for label, value, choices in (
-            ("precision", self.precision, PRECISIONS),
-            ("bos", self.bos, BOS_POLICIES),
-            ("overlong", self.overlong, OVERLONG_POLICIES),
-            ("matmul", self.matmul, MATMUL_PRECISIONS),
-        ):
-            if value not in choices:
-                raise InputError(f"Unknown {label} {value!r}; choose one of {', '.join(choices)}.")
-        if self.batch_tokens < 1:
-            raise InputError(f"batch_tokens is {self.batch_tokens}; it must be 1 or more.")
-        if self.double_quantization and self.precision not in ("nf4", "fp4"):
+    @model_validator(mode="after")
+    def _double_quantization_has_blocks(self) -> ScoringSettings:
+        if self.double_quantization and self.precision not in FOUR_BIT:
             raise InputError(
                 f"double_quantization goes with precision nf4 or fp4, not {self.precision!r}."
             )
+        return self
+
+    def with_precision(self, precision: str) -> ScoringSettings:
+        """The same in another precision; double quantisation only where there are 4 bits."""
+        doubled = self.double_quantization and precision in FOUR_BIT
+        return dataclasses.replace(self, precision=precision, double_quantization=doubled)
+
+
+ScoringSettings.__dataclass_fields__ = {
+    f.name: f
+    for f in dataclasses.fields(
+        dataclasses.make_dataclass(
+            "Settings",
+            [(n, Any, field(default=f.default)) for n, f in SettingsFields.model_fields.items()],
+        )
+    )
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,9 @@ class TextSet:
         feel them.
     allow_duplicates
         Whether the same text may occur twice.
+    source
+        Where they were read from, as `read_texts` takes it; None for texts made in memory. It is
+        no part of what they are: neither the digest nor equality feels it.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class TextSet:
     domains: tuple[str, ...] | None = None
     weights: tuple[float, ...] | None = None
     allow_duplicates: bool = False
+    source: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.texts:

@@ -12,7 +12,8 @@ import mlflow
 import pytest
 import yaml
 
-from mlflow_modelmap.drivers.score.plan_file import read_plan, requests
+from mlflow_modelmap.drivers.score.plan_file import read_plan
+from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.texts.write import write_texts
 from tests.hub_server import HubServer
 

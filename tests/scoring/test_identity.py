@@ -44,5 +44,24 @@ def test_weights_of_the_texts_are_a_part_and_their_absence_is_none():
     assert weighted != identity(*BASE, "b" * 64)
 
 
-def test_a_score_of_texts_without_weights_is_found_by_the_identity_it_always_had():
-    assert identity(*BASE) == "bbad8237dcf72c6929ff7b84641e6d0554a3ee36a827a5792ba375bee887395f"
+@pytest.mark.parametrize(
+    "change", [{"batch_tokens": 64}, {"device_map": "auto"}, {"device": "cuda:1"}]
+)
+def test_what_changes_rounding_only_is_no_part(change):
+    other = replace(SETTINGS, **change)
+    assert identity(*BASE[:4], other, BASE[5]) == identity(*BASE)
+
+
+class Later(ScoringSettings):
+    """The settings of a later version."""
+
+    sliding_window: int = 0
+
+
+def test_a_setting_that_comes_later_changes_no_identity_until_it_is_used():
+    assert identity(*BASE[:4], Later(), BASE[5]) == identity(*BASE)
+    assert identity(*BASE[:4], Later(sliding_window=3), BASE[5]) != identity(*BASE)
+
+
+def test_it_is_the_same_in_every_version_from_now_on():
+    assert identity(*BASE) == "9989bc883d51a154d34702c3cb95b6971437c125c027f13a3ea1a2b24cb82a45"

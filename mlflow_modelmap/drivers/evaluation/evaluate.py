@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact, ParquetEvaluationArtifact
 from mlflow.models.evaluation.base import EvaluationResult
 
-from mlflow_modelmap.drivers.evaluation.config import EvaluationConfig, texts_of
+from mlflow_modelmap.drivers.evaluation.config import EvaluationConfig
+from mlflow_modelmap.drivers.evaluation.texts import texts_of
 from mlflow_modelmap.drivers.pair.comparison import distance
 from mlflow_modelmap.drivers.pair.reference_score import (
     ReferenceScore,
     reference_score,
     settings_beside,
 )
-from mlflow_modelmap.drivers.process.progress import token_bar
-from mlflow_modelmap.drivers.score.one_score import ScoreRequest, prepare
+from mlflow_modelmap.drivers.process.progress import progress_bar
+from mlflow_modelmap.drivers.score.prepare import prepare
+from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest
+from mlflow_modelmap.drivers.score.tags import score_tags
+from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
 from mlflow_modelmap.scoring.model.evaluable import Evaluable, evaluable
@@ -110,7 +113,7 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
                 run,
                 result,
                 TextSetDataset(texts),
-                settings=asdict(config.settings),
+                settings=config.settings.model_dump(),
                 tags=tags,
                 step=config.step,
             )
@@ -171,13 +174,11 @@ def _function_in(model: Any) -> Any:
 def _score_files(
     reference: ModelReference, texts: TextSet, config: EvaluationConfig
 ) -> tuple[ScoreResult, dict[str, Any]]:
-    from mlflow_modelmap.scoring.engine.score_texts import score_texts
-
-    said = (config.trajectory, config.step, config.model_type, config.base_model)
-    prepared = prepare(ScoreRequest(reference, config.settings, *said), texts)
-    with token_bar(prepared.request.point_name, config.progress) as bar:
-        result = score_texts(prepared.files, texts, config.settings, progress=bar)
-    return result, prepared.tags(texts)
+    said = {name: getattr(config, name) for name in PointFields.model_fields}
+    request = ScoreRequest(reference=reference, settings=config.settings, **said)
+    prepared = prepare(request, texts)
+    with progress_bar(request.point_name, config.progress) as bar:
+        return vector(Ready(prepared), bar), dict(prepared.tags)
 
 
 def _score_in_memory(
@@ -194,17 +195,13 @@ def _score_in_memory(
             )
     tokens = tokens_for(subject.model, subject.tokenizer, texts, settings)
     result = score_live(subject.model, tokens, settings)
-    return result, {
-        schema.TAG_MODEL: tag_name(subject.name),
-        schema.TAG_TRAJECTORY: config.trajectory,
-        schema.TAG_STEP: config.step,
-        schema.TAG_MODEL_TYPE: config.model_type or described(subject.model)["model_type"],
-        schema.TAG_BASE_MODEL: tag_name(config.base_model),
-        schema.TAG_PRECISION: result.provenance["precision"],
-        schema.TAG_TEXT_SET: texts.digest,
-        schema.TAG_TEXT_SET_NAME: texts.name,
-        schema.TAG_TEXT_WEIGHTS: texts.weights_digest,
-    }
+    return result, score_tags(
+        texts,
+        config,
+        model=tag_name(subject.name),
+        model_type=described(subject.model)["model_type"],
+        precision=str(result.provenance["precision"]),
+    )
 
 
 def _compared(

@@ -16,7 +16,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     reference_score,
     settings_beside,
 )
-from mlflow_modelmap.drivers.score.score import load_texts
+from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.gate.limits import (
     LimitDecision,
@@ -104,7 +104,7 @@ def gate(
     with quiet():
         store = check_reachable()
         version = _version(candidate) if tag_version else None
-        text_set, source = load_texts(texts)
+        text_set = load_texts(texts)
         if len(text_set) < 2:
             raise InputError(
                 f"The text set {text_set.name!r} holds one text, which decides nothing; use some "
@@ -117,7 +117,6 @@ def gate(
                 text_set,
                 settings=how,
                 experiment=experiment,
-                source=source,
                 store=store,
                 progress=progress,
                 role=role,

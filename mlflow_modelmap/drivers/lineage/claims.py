@@ -8,8 +8,8 @@ from dataclasses import replace
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.lineage.members import Family, Member
-from mlflow_modelmap.drivers.score.plan_file import QUANTISED
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.scoring.model.hub_lineage import ask_hub
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.tracking.registry.claims import (

@@ -89,9 +89,9 @@ def lineage(
     where = output_experiment or only
     text_set = None
     if texts is not None:
-        from mlflow_modelmap.drivers.score.score import load_texts
+        from mlflow_modelmap.drivers.score.texts import load_texts
 
-        text_set, _ = load_texts(texts)
+        text_set = load_texts(texts)
     runs, selection = _runs(asked, where, bool(versions), notices, store)
     if text_set is not None:
         runs = _on_texts(runs, text_set, notices)

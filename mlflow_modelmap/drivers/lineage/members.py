@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mlflow_modelmap.drivers.score.plan_file import QUANTISED
+from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.tracking.registry.claims import Claim
 from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
 from mlflow_modelmap.tracking.runs.point import Point

@@ -13,7 +13,9 @@ from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, Recorded, log
 from mlflow_modelmap.drivers.pair.comparison import check_same_parts
 from mlflow_modelmap.drivers.pair.reference_score import reference_score
-from mlflow_modelmap.drivers.score.score import load_texts
+from mlflow_modelmap.drivers.score.request import Said
+from mlflow_modelmap.drivers.score.tags import score_tags
+from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.numerics.trajectory.running import WINDOW, RunningTrajectory
 from mlflow_modelmap.numerics.trajectory.trajectories import warm_up_of
@@ -21,7 +23,7 @@ from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun, open_monitor_run
-from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset, TextSetSource
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.store.client import briefly, check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.redact import redact
@@ -104,7 +106,7 @@ class Monitor:
         overlong: str = "error",
         split_special_tokens: bool = False,
     ) -> None:
-        self.texts, source = load_texts(texts)
+        self.texts = load_texts(texts)
         if len(self.texts) < 2:
             raise InputError(
                 f"The text set {self.texts.name!r} holds one text, and a KL divergence needs at "
@@ -124,7 +126,7 @@ class Monitor:
         )
         self.stopped: str | None = None
         self._where: dict[str, Any] = {"run_id": run_id, "name": name, "experiment": experiment}
-        self._dataset = TextSetDataset(self.texts, TextSetSource(source))
+        self._dataset = TextSetDataset(self.texts)
         self._training: MonitoredTraining | None = None
 
     @property
@@ -264,17 +266,19 @@ class Monitor:
 
         tokens = tokens_for(model, tokenizer or self.tokenizer, self.texts, self.settings)
         about = described(model)
+        said = Said(trajectory=self.trajectory, base_model=self.base_model or about["base_model"])
         store = check_reachable()
         run = open_monitor_run(
             store,
             self._dataset,
             start_run=self.start_run,
-            tags={
-                schema.TAG_TRAJECTORY: self.trajectory,
-                schema.TAG_MODEL_TYPE: about["model_type"],
-                schema.TAG_PRECISION: about["precision"],
-                schema.TAG_BASE_MODEL: self.base_model or about["base_model"],
-            },
+            tags=score_tags(
+                self.texts,
+                said,
+                model=None,
+                model_type=about["model_type"],
+                precision=about["precision"],
+            ),
             **self._where,
         )
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from mlflow import MlflowClient
@@ -16,7 +16,9 @@ from mlflow_modelmap.drivers.pair.named_score import (
     only_one,
     runs_to_name,
 )
-from mlflow_modelmap.drivers.score.one_score import ScoreRequest, prepare
+from mlflow_modelmap.drivers.score.found import believed
+from mlflow_modelmap.drivers.score.prepare import prepare
+from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score import score_prepared
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
@@ -26,7 +28,7 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.registry.versions import fixed_version
-from mlflow_modelmap.tracking.runs.find_score import find_scored_anywhere
+from mlflow_modelmap.tracking.runs.find_score import scores_anywhere
 from mlflow_modelmap.tracking.runs.open_run import target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -78,7 +80,6 @@ def reference_score(
     *,
     settings: ScoringSettings | None = None,
     experiment: str | None = None,
-    source: str | None = None,
     store: MlflowClient | None = None,
     progress: bool = False,
     score_missing: bool = True,
@@ -101,8 +102,6 @@ def reference_score(
         Where names are looked up first, and where a score goes that is made now; by default the
         experiment of the active run, else the current one. A score of the same model under the
         same settings is found in any experiment.
-    source
-        Where the texts were read from, for the run that is made now.
     progress
         Whether a progress bar is shown on stderr.
     score_missing
@@ -149,7 +148,6 @@ def reference_score(
             texts,
             settings or ScoringSettings(),
             experiment,
-            source,
             store,
             progress,
             score_missing,
@@ -165,8 +163,7 @@ def settings_beside(settings: ScoringSettings, precision: str | None = None) -> 
     """
     if precision is None:
         precision = "auto" if settings.precision in QUANTISED else settings.precision
-    doubled = settings.double_quantization and precision in ("nf4", "fp4")
-    return replace(settings, precision=precision, double_quantization=doubled)
+    return settings.with_precision(precision)
 
 
 def _hub_model(written: str) -> ModelReference | None:
@@ -263,15 +260,14 @@ def _of_model(
     texts: TextSet,
     settings: ScoringSettings,
     experiment: str | None,
-    source: str | None,
     store: MlflowClient,
     progress: bool,
     score_missing: bool,
     role: str,
 ) -> ReferenceScore:
-    prepared = prepare(ScoreRequest(model, settings), texts)
+    prepared = prepare(ScoreRequest(reference=model, settings=settings), texts)
     where = target_experiment(store, experiment)
-    run = find_scored_anywhere([prepared.identity], [where], store)
+    run = believed(prepared, scores_anywhere(prepared.identities, [where], store))
     if run is not None:
         return _found(str(model), run, texts, role)
     if not score_missing:
@@ -281,8 +277,6 @@ def _of_model(
         )
     made = score_prepared(
         prepared,
-        texts,
-        source,
         store=store,
         experiment=experiment,
         nested=False,

@@ -1,4 +1,4 @@
-"""Driver: a progress bar in tokens, with tokens/s and time left, on stderr only."""
+"""Driver: a progress bar with speed and time left, on stderr only, that looks whether to stop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from tqdm import tqdm
 
 from mlflow_modelmap.drivers.process import stopping
 
+TOKENS, PARAMETERS = "tok", "par"
+
 
 @contextmanager
-def token_bar(
-    label: str, shown: bool = True, *, stays: bool = True
+def progress_bar(
+    label: str, shown: bool = True, *, unit: str = TOKENS, stays: bool = True
 ) -> Iterator[Callable[[int, int], None]]:
-    """A function (tokens done, tokens in all) that moves the bar, where one is shown.
+    """A function (done, in all) that moves the bar, where one is shown.
 
-    A bar that does not stay makes room for the next one: many models take one line.
+    Shown or not, each call ends the work if somebody asked for that (`stopping.check`).
+
+    Parameters
+    ----------
+    unit
+        What is counted: ``tok`` or ``par``.
+    stays
+        A bar that does not stay makes room for the next one: many models take one line.
     """
     if not shown:
         yield lambda done, total: stopping.check()
@@ -26,7 +35,7 @@ def token_bar(
     terminal = sys.stderr.isatty()
     with tqdm(
         desc=label,
-        unit="tok",
+        unit=unit,
         unit_scale=True,
         file=sys.stderr,
         mininterval=0.2 if terminal else 15.0,
@@ -37,31 +46,11 @@ def token_bar(
 
         def move(done: int, total: int) -> None:
             stopping.check()
-            if (
-                terminal and bar.n == 0 and done < total
-            ):  # loading the model is no part of the tokens/s
+            # What came before the first call, such as loading the model, is no part of the speed.
+            if terminal and bar.n == 0 and done < total:
                 bar.reset(total)
                 bar.initial = bar.n = done
                 bar.refresh()
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield move
-
-
-@contextmanager
-def parameter_bar(label: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A function (parameters done, parameters in all) that moves the bar, where one is shown."""
-    if not shown:
-        yield lambda done, total: stopping.check()
-        return
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    with tqdm(
-        desc=label, unit="par", unit_scale=True, file=sys.stderr, mininterval=interval, total=0
-    ) as bar:
-
-        def move(done: int, total: int) -> None:
-            stopping.check()
             bar.total = total
             bar.update(done - bar.n)
 

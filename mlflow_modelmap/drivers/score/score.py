@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.process.progress import token_bar
-from mlflow_modelmap.drivers.score.one_score import (
-    Prepared,
-    ScoredModel,
-    ScoreRequest,
-    TokenCache,
-    already_scored,
-    mark_skipped,
-    prepare,
-    score_into,
-)
-from mlflow_modelmap.drivers.score.one_score import resolve_model as resolve_model
-from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+from mlflow_modelmap.drivers.process.progress import progress_bar
+from mlflow_modelmap.drivers.score.found import find_scored
+from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
+from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest, trajectory_of
+from mlflow_modelmap.drivers.score.score_into import ScoredModel, already_scored, score_into
+from mlflow_modelmap.drivers.score.texts import load_texts
+from mlflow_modelmap.drivers.score.token_cache import TokenCache
+from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.find_score import find_scored
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
-
-if TYPE_CHECKING:
-    from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 _AUTOMATIC_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # what MLflow calls a run that has no name
 
@@ -108,27 +97,14 @@ layers, double_quantization, int8_threshold, trust_remote_code
     Without a `run_id` the score goes into a nested child of `mlflow.active_run()`, else into the
     run that `mlflow run` made for this process, else into a new run.
     """
-    settings = ScoringSettings(
-        precision=precision,
-        device=device,
-        device_map=device_map,
-        batch_tokens=batch_tokens,
-        bos=bos,
-        overlong=overlong,
-        split_special_tokens=split_special_tokens,
-        matmul=matmul,
-        layers=layers,
-        double_quantization=double_quantization,
-        int8_threshold=int8_threshold,
-        trust_remote_code=trust_remote_code,
-    )
+    given = locals()
+    settings = ScoringSettings(**{key: given[key] for key in ScoringSettings.model_fields})
 
     def request() -> ScoreRequest:
         reference = ModelReference.parse(model, revision)
-        line = trajectory
-        if step is not None and line is None and reference.kind == HUB:
-            line = reference.name
-        return ScoreRequest(reference, settings, line, step, model_type, base_model, name)
+        said = {key: given[key] for key in (*PointFields.model_fields, "name")}
+        said["trajectory"] = trajectory or trajectory_of(reference, step)
+        return ScoreRequest(reference=reference, settings=settings, **said)
 
     with quiet():
         store = check_reachable()
@@ -136,32 +112,22 @@ layers, double_quantization, int8_threshold, trust_remote_code
             with open_run(
                 schema.KIND_SCORE, store=store, name=name, experiment=experiment, run_id=run_id
             ) as run:
+                asked = request()
                 if not run_id and _AUTOMATIC_NAME.fullmatch(run.name):
-                    run.rename(name or request().point_name)
-                return _score_joined(run, request, texts, store, again, progress)
-        asked = request()
-        text_set, source = load_texts(texts)
-        prepared = prepare(asked, text_set)
+                    run.rename(asked.point_name)
+                return _score_joined(run, prepare(asked, load_texts(texts)), again, progress)
+        prepared = prepare(request(), load_texts(texts))
         where = target_experiment(store, experiment)
-        if not again:
-            found = find_scored([prepared.identity], where, store)
-            if found is not None:
-                return already_scored(found)
+        there = None if again else find_scored(prepared, where, store)
+        if there is not None:
+            return already_scored(there)
         return score_prepared(
-            prepared,
-            text_set,
-            source,
-            store=store,
-            experiment=experiment,
-            again=again,
-            progress=progress,
+            prepared, store=store, experiment=experiment, again=again, progress=progress
         )
 
 
 def score_prepared(
     prepared: Prepared,
-    texts: TextSet,
-    source: str | None,
     *,
     store: MlflowClient,
     experiment: str | None = None,
@@ -176,58 +142,31 @@ def score_prepared(
     nested
         Whether the run becomes a child of an active run, as in `open_run`.
     """
-    tokens = TokenCache().tokens_for(prepared, texts, again=again)
-    with open_run(
-        schema.KIND_SCORE,
-        store=store,
-        name=prepared.request.point_name,
-        experiment=experiment,
-        tags=prepared.tags(texts),
-        nested=nested,
-    ) as run:
-        return _scored(run, prepared, texts, source, tokens, again, progress)
+    ready = TokenCache().ready(prepared, again=again)
+    name = prepared.request.point_name
+    with (
+        open_run(
+            schema.KIND_SCORE,
+            store=store,
+            name=name,
+            experiment=experiment,
+            tags=prepared.tags,
+            nested=nested,
+        ) as run,
+        progress_bar(name, progress) as bar,
+    ):
+        return score_into(run, ready, bar)
 
 
-def _score_joined(
-    run: OpenRun,
-    request: Callable[[], ScoreRequest],
-    texts: TextSet | str | os.PathLike[str],
-    store: MlflowClient,
-    again: bool,
-    progress: bool,
-) -> ScoredModel:
+def _score_joined(run: OpenRun, prepared: Prepared, again: bool, progress: bool) -> ScoredModel:
     """Score into a run that was there before: whatever goes wrong, it has to say so."""
-    asked = request()
-    text_set, source = load_texts(texts)
-    prepared = prepare(asked, text_set)
-    found = None if again else find_scored([prepared.identity], run.experiment_id, store)
-    if found is not None:
-        mark_skipped(run, found)
-        return already_scored(found)
-    run.log(tags=prepared.tags(text_set))
-    tokens = TokenCache().tokens_for(prepared, text_set, again=again)
-    return _scored(run, prepared, text_set, source, tokens, again, progress)
-
-
-def _scored(
-    run: OpenRun,
-    prepared: Prepared,
-    texts: TextSet,
-    source: str | None,
-    tokens: TokenizedTexts | None,
-    again: bool,
-    progress: bool,
-) -> ScoredModel:
-    with token_bar(prepared.request.point_name, progress) as bar:
-        return score_into(run, prepared, texts, source, again=again, tokens=tokens, progress=bar)
-
-
-def load_texts(texts: TextSet | str | os.PathLike[str]) -> tuple[TextSet, str | None]:
-    """A text set, and where it was read from (None where it was made in memory)."""
-    if isinstance(texts, TextSet):
-        return texts, None
-    from mlflow_modelmap.texts.read import read_texts
-
-    written = os.fspath(texts)
-    source = os.path.abspath(written) if os.path.exists(written) else written
-    return read_texts(written), source
+    there = None
+    if not again:
+        there = find_scored(prepared, run.experiment_id, run.store)
+    if there is not None:
+        run.log(tags={schema.TAG_KIND: schema.KIND_SKIPPED, schema.TAG_SAME_AS: there.run_id})
+        return already_scored(there)
+    run.log(tags=prepared.tags)
+    ready = TokenCache().ready(prepared, again=again)
+    with progress_bar(prepared.request.point_name, progress) as bar:
+        return score_into(run, ready, bar)

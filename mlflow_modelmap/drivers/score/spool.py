@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,18 +39,23 @@ def keep(identity: str, result: ScoreResult) -> Path:
     return path
 
 
-def waiting(identity: str, texts: int) -> ScoreResult | None:
-    """The vector of this identity, if it waits here undamaged and covers all N texts."""
+def waiting(identities: Iterable[str], texts: int) -> ScoreResult | None:
+    """The vector of one of these identities that waits here undamaged and covers all N texts."""
+    found = (_read(path_of(identity)) for identity in identities)
+    return next((r for r in found if r is not None and len(r.log_likelihoods) == texts), None)
+
+
+def _read(path: Path) -> ScoreResult | None:
     try:
-        table = pq.read_table(path_of(identity))
+        table = pq.read_table(path)
         vectors = read_table(table)
         provenance = json.loads((table.schema.metadata or {})[_PROVENANCE.encode()])
     except (OSError, ValueError, KeyError, pa.ArrowException):
         return None
-    result = result_of(vectors, provenance)
-    return result if result is not None and len(result.log_likelihoods) == texts else None
+    return result_of(vectors, provenance)
 
 
-def drop(identity: str) -> None:
-    """Forget a vector that is logged."""
-    path_of(identity).unlink(missing_ok=True)
+def drop(identities: Iterable[str]) -> None:
+    """Forget vectors that are logged."""
+    for identity in identities:
+        path_of(identity).unlink(missing_ok=True)

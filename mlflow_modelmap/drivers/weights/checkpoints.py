@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_modelmap.drivers.score.plan_file import QUANTISED, read_plan, requests
+from mlflow_modelmap.drivers.score.plan_file import read_plan
+from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.process.progress import parameter_bar
-from mlflow_modelmap.drivers.score.one_score import resolve_model
+from mlflow_modelmap.drivers.process.progress import PARAMETERS, progress_bar
+from mlflow_modelmap.drivers.score.prepare import resolve_model
 from mlflow_modelmap.drivers.score.spool import spool_folder
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.drivers.weights.checkpoints import (
@@ -273,7 +273,7 @@ def _measure(
         else resolve_model(checkpoint.reference).model_path
         for checkpoint in line
     ]
-    with parameter_bar(name, progress) as bar:
+    with progress_bar(name, progress, unit=PARAMETERS) as bar:
         return squared_distances(
             folders,
             reach,

@@ -14,23 +14,15 @@ from typing import Any
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.reference import LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.tokenizer.files import TOKENIZER_FILES, holds_tokenizer, matches
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 _SHARDS = "model-*-of-*.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-_VOCABULARIES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-    "tekken.json",
-    "*.model",
-    "*.tiktoken",
-)
 # All that can change a score beside the weights: configuration, tokenizer, the model's own code.
-TELLING_FILES = ("config.json", "*token*.json", "*vocab*", "merges.txt", "*.py", *_VOCABULARIES)
+TELLING_FILES = ("config.json", *TOKENIZER_FILES)
 _NOT_CAUSAL = (
     "ForMaskedLM",
     "ForPreTraining",
@@ -129,7 +121,7 @@ def check_causal(config: dict[str, Any], what: str) -> None:
 
 def check_tokenizer(names: Iterable[str], what: str) -> None:
     """Raise an InputError unless files of these names hold a tokenizer."""
-    if not any(fnmatchcase(name, pattern) for name in names for pattern in _VOCABULARIES):
+    if not holds_tokenizer(names):
         raise InputError(
             f"{_capital(what)} has no tokenizer (such as tokenizer.json); save the tokenizer "
             "beside the model."
@@ -158,7 +150,7 @@ def content_digest(model_path: str, tokenizer_path: str) -> str:
     found: dict[str, str] = {}
     for label, folder in (("model", model_path), ("tokenizer", tokenizer_path)):
         names = os.listdir(folder)
-        kept = [n for n in names if any(fnmatchcase(n, pattern) for pattern in TELLING_FILES)]
+        kept = [n for n in names if matches(n, TELLING_FILES)]
         if label == "model":
             kept += _weight_files(folder, names)
             kept += [WEIGHTS_INDEX] if WEIGHTS_INDEX in names else []

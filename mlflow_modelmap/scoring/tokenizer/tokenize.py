@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +11,14 @@ import numpy as np
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.reason import reason
 
 PROBE = "a"
+MOST = 8
+"""Texts that an error names one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +89,8 @@ class TokenizedTexts:
             return self
         if overlong != "truncate":
             raise InputError(
-                f"{_texts(long, self.lengths)} more than the {limit} tokens that the model takes; "
-                "shorten or leave out those texts, or cut them with overlong=truncate."
+                f"{_too_long(long, self.lengths)} more than the {limit} tokens that the model "
+                "takes; shorten or leave out those texts, or cut them with overlong=truncate."
             )
         if limit <= self.first:
             raise InputError(f"A model of {limit} positions leaves nothing of a text to score.")
@@ -101,9 +107,7 @@ def load_tokenizer(path: str | os.PathLike[str], trust_remote_code: bool = False
     """The tokenizer of a local directory, never from the network."""
     from transformers import AutoTokenizer
 
-    names = set(os.listdir(path)) if os.path.isdir(path) else set()
-    known = ("tokenizer", "vocab", "merges", "spiece", "sentencepiece", "special_tokens")
-    if not any(name.startswith(known) or name.endswith((".model", ".tiktoken")) for name in names):
+    if not holds_tokenizer(os.listdir(path) if os.path.isdir(path) else ()):
         raise InputError(
             f"{os.fspath(path)!r} holds no tokenizer; save one there with "
             "`tokenizer.save_pretrained`, or give the directory that has it."
@@ -114,7 +118,7 @@ def load_tokenizer(path: str | os.PathLike[str], trust_remote_code: bool = False
         )
     except Exception as error:
         raise ScoringError(
-            f"The tokenizer in {os.fspath(path)!r} cannot be loaded: {_first_line(error)}"
+            f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
         ) from error
 
 
@@ -174,7 +178,7 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     nothing = [index for index, row in enumerate(ids) if len(row) <= first]
     if nothing:
         raise InputError(
-            f"The tokenizer leaves nothing to score of {_listed(nothing)} of {texts.name!r}: a "
+            f"The tokenizer leaves nothing to score of {_numbered(nothing)} of {texts.name!r}: a "
             f"text needs at least {first + 1} tokens, BOS included; leave those texts out"
             + ("." if prefix else ", or score with bos=always.")
         )
@@ -228,22 +232,13 @@ def _bytes_reached(text: str, characters: list[int]) -> np.ndarray:
     return np.maximum.accumulate(reached) if len(reached) else reached
 
 
-def _listed(indices: Any, most: int = 8) -> str:
-    shown = ", ".join(str(int(i)) for i in list(indices)[:most])
-    more = f" and {len(indices) - most} more" if len(indices) > most else ""
-    return f"text{'s' if len(indices) > 1 else ''} {shown}{more}"
+def _numbered(indices: Collection[int]) -> str:
+    return f"text{'s' if len(indices) > 1 else ''} {listed(indices, MOST, quoted=False)}"
 
 
-def _texts(indices: np.ndarray, lengths: np.ndarray, most: int = 8) -> str:
-    shown = ", ".join(f"{int(i)} ({int(lengths[i])} tokens)" for i in indices[:most])
-    more = f" and {len(indices) - most} more" if len(indices) > most else ""
-    return (
-        f"Text{'s' if len(indices) > 1 else ''} {shown}{more} have"
-        if len(indices) > 1
-        else (f"Text {shown} has")
+def _too_long(indices: np.ndarray, lengths: np.ndarray) -> str:
+    shown = [f"{int(index)} ({int(lengths[index])} tokens)" for index in indices]
+    several = len(shown) > 1
+    return f"Text{'s' if several else ''} {listed(shown, MOST, quoted=False)} " + (
+        "have" if several else "has"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

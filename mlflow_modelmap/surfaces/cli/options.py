@@ -7,28 +7,17 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
 from mlflow_modelmap.drivers.process.stopping import stoppable
-from mlflow_modelmap.scoring.settings import (
-    BOS_POLICIES,
-    MATMUL_PRECISIONS,
-    OVERLONG_POLICIES,
-    PRECISIONS,
-    ScoringSettings,
-)
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.strict import OneOf
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUTPUT = "Output"
-CHOICES = {
-    "precision": PRECISIONS,
-    "bos": BOS_POLICIES,
-    "overlong": OVERLONG_POLICIES,
-    "matmul": MATMUL_PRECISIONS,
-}
 
 
 class Option(click.Option):
@@ -96,20 +85,20 @@ def option(*declarations: str, group: str = "Options", **keywords: Any) -> Calla
 def settings_options(function: Function, without: Collection[str] = ()) -> Function:
     """One option for every field of `ScoringSettings` but some, with its docstring as help."""
     texts = _parameter_help(ScoringSettings.__doc__ or "")
-    for field in reversed(fields(ScoringSettings)):
-        if field.name in without:
+    for name, field in reversed(ScoringSettings.model_fields.items()):
+        if name in without:
             continue
-        default = None if field.default is MISSING else field.default
-        flag = f"--{field.name.replace('_', '-')}"
-        keywords: dict[str, Any] = {"help": texts[field.name], "group": "Scoring"}
+        default = field.default
+        keywords: dict[str, Any] = {"help": texts[name], "group": "Scoring"}
         if isinstance(default, bool):
             keywords |= {"is_flag": True, "default": False}
         else:
             keywords |= {"default": default, "show_default": default is not None}
             keywords["type"] = str if default is None else type(default)
-            if field.name in CHOICES:
-                keywords["metavar"] = "|".join(CHOICES[field.name])
-        function = option(flag, field.name, **keywords)(function)
+            for limit in field.metadata:
+                if isinstance(limit, OneOf):
+                    keywords["metavar"] = "|".join(limit.choices)
+        function = option(f"--{name.replace('_', '-')}", name, **keywords)(function)
     return function
 
 
@@ -164,7 +153,7 @@ def comma_separated(
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a command's values that are fields of `ScoringSettings`."""
-    return {f.name: values[f.name] for f in fields(ScoringSettings) if f.name in values}
+    return {name: values[name] for name in ScoringSettings.model_fields if name in values}
 
 
 def _parameter_help(docstring: str) -> dict[str, str]:

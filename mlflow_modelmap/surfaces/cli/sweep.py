@@ -26,8 +26,8 @@ def sweep(
     What is scored already is skipped, so a sweep that was stopped goes on where it was. A model
     that fails is reported at the end, and the exit code is then 1.
     """
-    from mlflow_modelmap.drivers.score.sweep import FAILED, SCORED, SKIPPED
     from mlflow_modelmap.drivers.score.sweep import sweep as run_sweep
+    from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SCORED, SKIPPED
 
     done = run_sweep(
         plan,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from mlflow import MlflowClient
 
@@ -13,41 +13,16 @@ from mlflow_modelmap.tracking.runs.search import search_scores
 from mlflow_modelmap.tracking.store.experiments import find_experiments
 
 
-def find_scored(
-    identities: Collection[str], experiment_id: str, store: MlflowClient
-) -> Point | None:
-    """The latest readable run of an experiment with one of these identities, or None.
-
-    Several are the same score by the rules of this version and of earlier ones.
-    """
-    return max(_with(identities, [experiment_id], store), key=_age, default=None)
-
-
-def find_scored_anywhere(
-    identities: Collection[str], first: Iterable[str], store: MlflowClient
-) -> Point | None:
-    """As `find_scored`, in all experiments; a run in those named `first` is preferred."""
-    every = [experiment.experiment_id for experiment in find_experiments((), store)]
-    preferred = set(first)
-    return max(
-        _with(identities, every, store),
-        key=lambda run: (run.experiment_id in preferred, *_age(run)),
-        default=None,
-    )
-
-
-def scored(experiment_id: str, store: MlflowClient, *, text_digest: str) -> dict[str, Point]:
-    """The readable score runs of an experiment on one text set by identity, the latest of each."""
-    on_these = f"tags.`{schema.TAG_TEXT_SET}` = '{text_digest}'"
-    runs = sorted(search_scores([experiment_id], on_these, store), key=_age)
-    return {run.identity: run for run in runs if run.identity and _has_vectors(run)}
-
-
-def _with(
+def scores_with(
     identities: Collection[str], experiment_ids: Collection[str], store: MlflowClient
 ) -> list[Point]:
+    """The readable score runs of experiments with one of these identities, the latest first.
+
+    Several are the same score by the rules of this version and of earlier ones. Anyone may have
+    written such a run: what else it says of itself is still to be asked.
+    """
     # MLflow's filters know no OR, and no IN for tags.
-    return [
+    runs = [
         run
         for identity in identities
         for run in search_scores(
@@ -55,6 +30,26 @@ def _with(
         )
         if _has_vectors(run)
     ]
+    return sorted(runs, key=_age, reverse=True)
+
+
+def scores_anywhere(
+    identities: Collection[str], first: Collection[str], store: MlflowClient
+) -> list[Point]:
+    """As `scores_with`, in all experiments; runs in those named `first` come first."""
+    every = [experiment.experiment_id for experiment in find_experiments((), store)]
+    runs = scores_with(identities, every, store)
+    return sorted(runs, key=lambda run: run.experiment_id not in first)
+
+
+def scored(experiment_id: str, store: MlflowClient, *, text_digest: str) -> dict[str, list[Point]]:
+    """The readable score runs of an experiment on one text set by identity, the latest first."""
+    on_these = f"tags.`{schema.TAG_TEXT_SET}` = '{text_digest}'"
+    found: dict[str, list[Point]] = {}
+    for run in sorted(search_scores([experiment_id], on_these, store), key=_age, reverse=True):
+        if run.identity and _has_vectors(run):
+            found.setdefault(run.identity, []).append(run)
+    return found
 
 
 def _age(run: Point) -> tuple[int, str]:

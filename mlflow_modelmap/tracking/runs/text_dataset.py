@@ -71,7 +71,7 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
     text_set
         The texts; they are not logged themselves.
     source
-        Where they come from.
+        Where they come from, if not from where the text set says.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
         digest: str | None = None,
     ) -> None:
         self._text_set = text_set
-        super().__init__(source or TextSetSource(), name or text_set.name[:500], digest)
+        source = source or TextSetSource(text_set.source)
+        super().__init__(source, name or text_set.name[:500], digest)
 
     def _compute_digest(self) -> str:
         return self._text_set.digest[:DIGEST_CHARACTERS]
@@ -154,8 +155,8 @@ def from_text_set(
     Parameters
     ----------
     source
-        The path it was read from, if any.
+        Where it was read from, if not from where the text set says.
     name, digest
         Shown in the UI; by default the text set's own name and first 32 hex digits.
     """
-    return TextSetDataset(text_set, TextSetSource(source), name, digest)
+    return TextSetDataset(text_set, TextSetSource(source) if source else None, name, digest)

@@ -97,9 +97,10 @@ def _first_question(address: str) -> None:
     """What makes MLflow make tables and its default experiment."""
     store = MlflowClient(address, registry_uri=address)
     store.search_experiments(max_results=1)
-    engine = getattr(getattr(store, "_tracking_client", None), "store", None)
-    if address.endswith(".making") and isinstance(getattr(engine, "engine", None), Engine):
-        engine.engine.dispose()
+    own = getattr(getattr(store, "_tracking_client", None), "store", None)
+    engine = getattr(own, "engine", None)
+    if address.endswith(".making") and isinstance(engine, Engine):
+        engine.dispose()
 
 
 def _complete_in_place(address: str, shown: str) -> None:

@@ -12,7 +12,7 @@ from mlflow_modelmap.drivers.lineage.lineage import lineage
 from mlflow_modelmap.drivers.map.build_map import build_map
 from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.drivers.pair.compare import compare
-from mlflow_modelmap.drivers.score import one_score, spool
+from mlflow_modelmap.drivers.score import score_into, spool
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.study.layers import study_layers
 from mlflow_modelmap.drivers.study.quantization import study_quantization
@@ -47,7 +47,7 @@ def test_a_score_of_weighted_texts_holds_and_uses_their_weights(store, tiny_mode
     assert done.bits_per_byte == pytest.approx(bits, rel=1e-12)
     assert run.data.metrics["modelmap/bits_per_byte"] == pytest.approx(bits, rel=1e-12)
     assert run.data.metrics["modelmap/mean_log_likelihood"] == pytest.approx(mean, rel=1e-12)
-    assert one_score.as_result(done)["mean_log_likelihood"] == pytest.approx(mean, rel=1e-12)
+    assert score_into.as_result(done)["mean_log_likelihood"] == pytest.approx(mean, rel=1e-12)
     matrix, points = read_matrix(select_runs(run_ids=(done.run_id,)))
     assert matrix.weights.tolist() == list(weighted.weights)
     assert points[0].bits_per_byte == pytest.approx(bits, rel=1e-12)
@@ -73,7 +73,7 @@ def test_a_vector_that_waits_in_the_spool_is_logged_with_its_weights(
         raise RuntimeError("the store is gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(one_score, "log_score", dies)
+        broken.setattr(score_into, "log_score", dies)
         with pytest.raises(TrackingError, match="is kept in"):
             score(tiny_model, weighted, progress=False)
     assert len(list(spool.spool_folder().glob("*.parquet"))) == 1

@@ -59,7 +59,7 @@ def test_a_model_is_scored_once_and_found_again(store, tiny_model, texts, all_ru
 def test_a_model_scored_in_another_experiment_is_found(store, tiny_model, texts, all_runs):
     there = score(tiny_model, texts, experiment="elsewhere")
     assert reference_score(tiny_model, texts).run_id == there.run_id
-    other = reference_score(tiny_model, texts, settings=ScoringSettings(batch_tokens=64))
+    other = reference_score(tiny_model, texts, settings=ScoringSettings(overlong="truncate"))
     assert other.run_id != there.run_id
     assert len(all_runs()) == 2
 

@@ -18,7 +18,7 @@ import pytest
 
 import mlflow_modelmap as mm
 from mlflow_modelmap import InputError, ScoringError, TextSet, TrackingError
-from mlflow_modelmap.drivers.score import one_score, spool
+from mlflow_modelmap.drivers.score import score_into, spool
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.scoring.engine.score_texts import score_texts
 from mlflow_modelmap.scoring.model.hub import local_files
@@ -272,7 +272,7 @@ def test_a_store_that_dies_after_scoring_loses_nothing(
         raise OSError("http://me:secret@host went away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(one_score, "log_score", dies)
+        broken.setattr(score_into, "log_score", dies)
         with pytest.raises(TrackingError, match="scored but could not be logged") as caught:
             score(tiny_model, texts, progress=False)
     (kept,) = spool_folder.glob("*.parquet")
@@ -295,14 +295,14 @@ def test_a_store_that_dies_after_scoring_loses_nothing(
 def test_a_damaged_spool_is_not_believed(store, tiny_model, texts, spool_folder):
     result = score_texts(local_files(str(tiny_model)), texts, ScoringSettings(layers=True))
     path = spool.keep("x", result)
-    back = spool.waiting("x", 24)
+    back = spool.waiting(["x"], 24)
     assert np.array_equal(back.log_likelihoods, result.log_likelihoods)
     assert np.array_equal(back.layer_log_likelihoods, result.layer_log_likelihoods)
     assert back.provenance == result.provenance
-    assert spool.waiting("x", 23) is None
+    assert spool.waiting(["x"], 23) is None
     path.write_bytes(path.read_bytes()[:-20])
-    assert spool.waiting("x", 24) is None
-    assert spool.waiting("y", 24) is None
+    assert spool.waiting(["x"], 24) is None
+    assert spool.waiting(["y"], 24) is None
 
 
 def test_a_hub_token_in_the_environment_gets_nowhere(store, tiny_model, texts, monkeypatch):

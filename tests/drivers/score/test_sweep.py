@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError
-from mlflow_modelmap.drivers.score import one_score
+from mlflow_modelmap.drivers.score import score_into
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.tracking.runs.artifacts import local_path
@@ -164,7 +164,7 @@ def test_a_store_that_is_gone_ends_the_sweep(store, family, texts, monkeypatch, 
     def gone(*_, **__):
         raise TrackingError("The store does not answer.")
 
-    monkeypatch.setattr(one_score, "log_score", dies)
+    monkeypatch.setattr(score_into, "log_score", dies)
     monkeypatch.setattr("mlflow_modelmap.drivers.score.sweep.check_reachable", _first_then(gone))
     with pytest.raises(TrackingError, match="does not answer"):
         sweep({"models": family}, texts=texts, progress=False)

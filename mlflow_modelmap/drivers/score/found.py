@@ -1,0 +1,33 @@
+"""Driver: a score that is there already - found by its identity, believed by its own tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlflow import MlflowClient
+
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.find_score import scores_with
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.words.redact import redact
+
+_SAYS = (schema.TAG_MODEL, schema.TAG_COMMIT, schema.TAG_TEXT_SET, schema.TAG_PRECISION)
+
+
+def believed(prepared: Prepared, candidates: Iterable[Point]) -> Point | None:
+    """The first of the runs with its identity that says the same of itself, or None."""
+    return next((point for point in candidates if says_the_same(point, prepared)), None)
+
+
+def find_scored(prepared: Prepared, experiment_id: str, store: MlflowClient) -> Point | None:
+    """The latest run of an experiment that holds this score, or None."""
+    return believed(prepared, scores_with(prepared.identities, [experiment_id], store))
+
+
+def says_the_same(point: Point, prepared: Prepared) -> bool:
+    """Whether a run's own tags name the model, commit, text set and precision asked for.
+
+    Anyone can write a run, with any identity.
+    """
+    return all(point.tags.get(tag) == redact(str(prepared.tags[tag])) for tag in _SAYS)

@@ -1,0 +1,125 @@
+"""Driver: the models that a plan stands for - its lists and templates multiplied out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow_modelmap.drivers.score.plan_file import ModelEntry, Plan, PlanSettings
+from mlflow_modelmap.drivers.score.request import ScoreRequest, trajectory_of
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.identity import ROUNDING_ONLY
+from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.scoring.settings import FOUR_BIT, ScoringSettings
+
+STEP = "{step}"
+
+
+def requests(plan: Plan, folder: str | os.PathLike[str] = ".") -> list[ScoreRequest]:
+    """The models that a plan stands for, in its order.
+
+    Parameters
+    ----------
+    folder
+        Where the plan lies; local models are looked for there first.
+
+    Raises
+    ------
+    InputError
+        If an entry contradicts itself or one model is asked for twice.
+    """
+    made: list[ScoreRequest] = []
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, entry in enumerate(plan.models, start=1):
+        for request in _expanded(entry, plan.defaults, number, Path(folder)):
+            settings = request.settings.model_dump(exclude=set(ROUNDING_ONLY))
+            labels = tuple(sorted(request.labels().items()))
+            key = (request.reference, tuple(settings.values()), labels)
+            if key in seen:
+                raise InputError(
+                    f"The plan asks for {request.point_name!r} twice, in models {seen[key]} and "
+                    f"{number}; drop one."
+                )
+            seen[key] = number
+            made.append(request)
+    return made
+
+
+def _expanded(
+    entry: ModelEntry, defaults: PlanSettings, number: int, folder: Path
+) -> Iterator[ScoreRequest]:
+    def refuse(what: str) -> InputError:
+        return InputError(f"Model {number} of the plan ({entry.model!r}) {what}.")
+
+    for one, many in (("revision", "revisions"), ("step", "steps"), ("precision", "precisions")):
+        if {one, many} <= entry.model_fields_set:
+            raise refuse(f"has both {one} and {many}; give one of them")
+    templates = (entry.model, entry.revision or "", *(entry.revisions or ()), entry.name or "")
+    templated = any(STEP in text for text in templates[:-1])
+    if entry.steps is not None and not templated:
+        raise refuse(f"has steps, but no {STEP} in its model or revision, so all are the same")
+    if entry.steps is None and entry.step is None and any(STEP in text for text in templates):
+        raise refuse(f"has {STEP} in its name but no steps; list them under steps")
+    values = {**defaults.said(), **entry.said()}
+    # What an entry says of its precision replaces both forms of the defaults.
+    if "precision" in entry.model_fields_set:
+        values.pop("precisions", None)
+    elif "precisions" in entry.model_fields_set:
+        values.pop("precision", None)
+    elif "precision" in values and "precisions" in values:
+        raise InputError("The plan's defaults have both precision and precisions; give one.")
+    precisions = values.get("precisions") or [values.get("precision", "auto")]
+    for revision in entry.revisions or (entry.revision,):
+        for step in _steps(entry):
+            for precision in precisions:
+                try:
+                    yield _request(entry, values, revision, step, precision, precisions, folder)
+                except InputError as error:
+                    raise InputError(f"Model {number} of the plan: {error}") from None
+
+
+def _steps(entry: ModelEntry) -> list[int | None]:
+    if entry.steps is None:
+        return [entry.step]
+    return list(dict.fromkeys(step for part in entry.steps for step in part.steps()))
+
+
+def _request(
+    entry: ModelEntry,
+    values: Mapping[str, Any],
+    revision: str | None,
+    step: int | None,
+    precision: str,
+    precisions: list[str],
+    folder: Path,
+) -> ScoreRequest:
+    def filled(text: str | None) -> str | None:
+        if text is None:
+            return None
+        text = text.replace("{precision}", precision).replace("{revision}", revision or "main")
+        return text if step is None else text.replace(STEP, str(step))
+
+    def found(model: str) -> str:
+        beside = folder / os.path.expanduser(model)
+        return os.fspath(beside) if beside.is_dir() else model
+
+    reference = ModelReference.parse(found(filled(entry.model) or ""), filled(revision))
+    base_model = filled(values.get("base_model"))
+    trajectory = values.get("trajectory") or trajectory_of(reference, step)
+    if trajectory is not None and len(precisions) > 1 and precision in QUANTISED:
+        trajectory = f"{trajectory} {precision}"  # one trajectory holds one checkpoint a step
+    chosen = {key: values[key] for key in ScoringSettings.model_fields if key in values}
+    if precision not in FOUR_BIT:
+        chosen.pop("double_quantization", None)
+    return ScoreRequest(
+        reference=reference,
+        settings=ScoringSettings(**{**chosen, "precision": precision}),
+        trajectory=filled(trajectory),
+        step=step,
+        model_type=values.get("model_type"),
+        base_model=found(base_model) if base_model else None,
+        name=filled(entry.name),
+    )

@@ -1,0 +1,106 @@
+"""Driver: all that is known of a score before any weights are read - files, precision, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.drivers.score.tags import score_tags
+from mlflow_modelmap.scoring.identity import identity
+from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
+from mlflow_modelmap.scoring.load.precision import resolve
+from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.texts.text_set import TextSet
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A request whose files are at hand, and the texts; plain values that can go anywhere.
+
+    Attributes
+    ----------
+    request, texts
+        What is to be scored on what.
+    files
+        Where the model lies on this machine.
+    precision
+        As resolved: what ``auto`` comes to here.
+    identity
+        Of the score.
+    identities
+        All by which it may be found: its own, and the one that version 0.1.0 gave it.
+    tags
+        The ``modelmap.*`` tags of its run.
+    """
+
+    request: ScoreRequest
+    texts: TextSet
+    files: ModelFiles
+    precision: str
+    identity: str
+    identities: tuple[str, ...]
+    tags: Mapping[str, Any]
+
+
+def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
+    """Find the model's files, what will be done with them, and the identity of the score.
+
+    Raises
+    ------
+    InputError
+        If the model is not there or no causal language model, or the precision or device does not
+        go with it or this machine.
+    ScoringError, TrackingError
+        If the Hub or the MLflow store cannot give it.
+    """
+    files = resolve_model(request.reference)
+    config = read_config(files.model_path)
+    precision, device = resolve(request.settings, config)
+    made_from = (
+        files.commit,
+        texts.digest,
+        precision,
+        device.partition(":")[0],
+        request.settings,
+        request.labels(),
+        texts.weights_digest,
+    )
+    own, former = identity(*made_from), identity_of_0_1_0(*made_from)
+    tags = score_tags(
+        texts,
+        request,
+        model=files.reference.name,
+        revision=files.reference.revision,
+        commit=files.commit,
+        model_type=model_type(config),
+        precision=precision,
+        identity=own,
+    )
+    identities = (own,) if former is None else (own, former)
+    return Prepared(request, texts, files, precision, own, identities, tags)
+
+
+def resolve_model(reference: ModelReference) -> ModelFiles:
+    """Where a model's files are on this machine, fetched if need be.
+
+    Raises
+    ------
+    InputError
+        If it is not there, gated, or no causal language model.
+    ScoringError, TrackingError
+        If the Hub or the MLflow store cannot give it.
+    """
+    if reference.kind == HUB:
+        from mlflow_modelmap.scoring.model.hub import snapshot
+
+        return snapshot(reference)
+    if reference.kind == LOCAL:
+        from mlflow_modelmap.scoring.model.folder import local_files
+
+        return local_files(reference.name)
+    from mlflow_modelmap.tracking.registry.model_files import logged_model_files
+
+    return logged_model_files(reference)

@@ -1,0 +1,76 @@
+"""Driver: tokens of a text set, made once for each tokenizer, whatever folders it lies in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache
+
+from mlflow_modelmap.drivers.score import spool
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.drivers.score.vector import Ready
+from mlflow_modelmap.scoring.model.config import model_type, position_limit, read_config
+from mlflow_modelmap.scoring.model.folder import file_digest
+from mlflow_modelmap.scoring.tokenizer.files import tokenizer_files
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+
+
+class TokenCache:
+    """Tokens for prepared models; those of the last few tokenizers are kept."""
+
+    def __init__(self, keep: int = 4) -> None:
+        self._made: LRUCache[tuple[Any, ...], TokenizedTexts] = LRUCache(keep)
+
+    def ready(self, prepared: Prepared, *, again: bool = False) -> Ready:
+        """A prepared model with its tokens, or with its vector if that waits in the spool.
+
+        Parameters
+        ----------
+        again
+            Whether a vector that waits does not count.
+
+        Raises
+        ------
+        InputError
+            If a text is too long for the model, or gives nothing to score.
+        """
+        kept = None if again else spool.waiting(prepared.identities, len(prepared.texts))
+        return Ready(prepared, None if kept else self.tokens_for(prepared), kept)
+
+    def tokens_for(self, prepared: Prepared) -> TokenizedTexts:
+        """The tokens for a model, fitted to its positions.
+
+        Raises
+        ------
+        InputError
+            If a text is too long for the model, or gives nothing to score.
+        """
+        from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
+
+        folder, texts = prepared.files.tokenizer_path, prepared.texts
+        settings, config = prepared.request.settings, read_config(prepared.files.model_path)
+        key = (
+            tokenizer_digest(folder),
+            model_type(config),
+            texts.digest,
+            settings.bos,
+            settings.split_special_tokens,
+            settings.trust_remote_code,
+        )
+        if key not in self._made:
+            self._made[key] = tokenize(folder, texts, settings)
+        return self._made[key].within(position_limit(config), settings.overlong)
+
+
+def tokenizer_digest(folder: str) -> str:
+    """SHA-256 (hex) over names and contents of the files that make a directory's tokenizer."""
+    sha = hashlib.sha256()
+    for name in tokenizer_files(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            sha.update(f"{name}\0{file_digest(path)}\n".encode())
+    return sha.hexdigest()

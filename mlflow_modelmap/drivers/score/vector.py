@@ -1,0 +1,64 @@
+"""Driver: what is ready to be scored, and its vector - the part that can run on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.scoring.settings import ScoreResult
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A prepared model with the tokens of its texts, or with the vector that waits in the spool.
+
+    Plain values throughout, so that it can be pickled and scored in another process.
+
+    Attributes
+    ----------
+    prepared
+        Model, texts and settings.
+    tokens
+        The texts under the model's tokenizer, fitted to its positions; None to make them then.
+    kept
+        The vector, if it was made before and not logged.
+    """
+
+    prepared: Prepared
+    tokens: TokenizedTexts | None = None
+    kept: ScoreResult | None = None
+
+
+def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> ScoreResult:
+    """The log-likelihood vector of what is ready, and how it came about.
+
+    No store is asked and nothing is written; the same `ready` gives the same numbers, on CPU to
+    the bit, wherever it is called.
+
+    Parameters
+    ----------
+    progress
+        Called with the tokens scored so far and those to score in all.
+
+    Raises
+    ------
+    InputError, ScoringError
+        As `score_texts`.
+    """
+    if ready.kept is not None:
+        return ready.kept
+    from mlflow_modelmap.scoring.engine.score_texts import score_texts
+
+    prepared = ready.prepared
+    return score_texts(
+        prepared.files,
+        prepared.texts,
+        prepared.request.settings,
+        tokens=ready.tokens,
+        progress=progress,
+    )

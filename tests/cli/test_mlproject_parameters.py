@@ -1,0 +1,86 @@
+"""MLproject: its entry points declare what the commands take, with the same defaults."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.surfaces.cli import cli
+
+ROOT = Path(__file__).parent.parent.parent
+ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+# MLflow has these itself: the run and its experiment are what `mlflow run` makes.
+OF_MLFLOW = {"experiment", "run_id", "quiet", "json_", "tracking_uri"}
+
+
+def command_of(entry: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), entry)
+    assert found is not None
+    return found
+
+
+def declared(entry: str) -> dict[str, str | None]:
+    """Default by parameter; None for one that must be given."""
+    parameters = ENTRIES[entry]["parameters"]
+    return {k: None if isinstance(v, str) else v["default"] for k, v in parameters.items()}
+
+
+def written(default: object) -> str:
+    """A default as an MLproject writes it."""
+    return (
+        str(default).lower()
+        if isinstance(default, bool)
+        else ""
+        if default is None
+        else str(default)
+    )
+
+
+def own_default(parameter: click.Parameter) -> object:
+    """An option's default; whatever click calls none is None, and a flag's is False."""
+    default = parameter.default
+    unset = False if getattr(parameter, "is_flag", False) else None
+    return default if isinstance(default, (str, int, float)) else unset
+
+
+def taken(entry: str) -> dict[str, click.Parameter]:
+    """Parameters of the command by name; flags without their hidden twins."""
+    return {
+        p.name: p
+        for p in command_of(entry).params
+        if p.name is not None and not getattr(p, "hidden", False)
+    }
+
+
+@pytest.mark.parametrize("entry", ["score", "gate", "lineage"])
+def test_every_setting_is_declared_with_its_default(entry):
+    parameters = declared(entry)
+    for name, parameter in taken(entry).items():
+        if name in ScoringSettings.model_fields:
+            assert parameters[name] == written(ScoringSettings.model_fields[name].default), name
+            assert parameters[name] == written(own_default(parameter)), name
+    missing = set(ScoringSettings.model_fields) - set(parameters)
+    assert missing == ({"layers"} if entry == "gate" else set())
+
+
+@pytest.mark.parametrize("entry", ["score", "sweep", "gate"])
+def test_an_entry_point_takes_what_its_command_takes(entry):
+    assert set(declared(entry)) == set(taken(entry)) - OF_MLFLOW
+    for name, parameter in taken(entry).items():
+        if name not in OF_MLFLOW:
+            must = declared(entry)[name] is None
+            assert must == parameter.required, name
+            assert must or declared(entry)[name] == written(own_default(parameter)), name
+
+
+@pytest.mark.parametrize("entry", list(ENTRIES))
+def test_every_parameter_is_handed_to_an_option_that_there_is(entry):
+    command = ENTRIES[entry]["command"]
+    assert set(re.findall(r"\{(\w+)\}", command)) == set(declared(entry))
+    options = {flag for p in command_of(entry).params for flag in p.opts}
+    assert set(re.findall(r" (--[\w-]+)", command)) <= options
