@@ -21,15 +21,11 @@ from mlflow_modelmap.drivers.lineage.table import drift, lineage_table, metrics_
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.lineage.lineage import lineage_map, lineage_tree, measured_tree_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+from mlflow_modelmap.numerics.lineage.agreement import Agreement, compare_trees
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage, nearest_candidates
 from mlflow_modelmap.numerics.lineage.claimed_graph import lineage as order
-from mlflow_modelmap.numerics.lineage.measured_tree import (
-    Agreement,
-    compare_trees,
-    minimum_spanning_tree,
-    neighbour_joining,
-)
-from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+from mlflow_modelmap.numerics.lineage.measured_tree import minimum_spanning_tree, neighbour_joining
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.drivers.lineage.members import Family, relation_of
+from mlflow_modelmap.numerics.lineage.agreement import Agreement, single_claims
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
-from mlflow_modelmap.numerics.lineage.measured_tree import Agreement, single_claims
 
 AGREES, NEARER, CLOSE, UNMEASURED = (
     "nearest is the parent",

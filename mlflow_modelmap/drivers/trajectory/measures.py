@@ -10,35 +10,23 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.diffusion.exponents import (
-    FEWEST,
-    check_window,
-    sliding_exponents,
-    windows,
-)
+from mlflow_modelmap.numerics.diffusion.exponents import FEWEST
 from mlflow_modelmap.numerics.diffusion.tables import EXP_Q, Q, W
-from mlflow_modelmap.numerics.matrix.log_likelihoods import (
-    LogLikelihoodMatrix,
-    coordinates,
-    exponential,
-)
+from mlflow_modelmap.numerics.diffusion.windows import check_window, sliding_exponents, windows
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates, exponential
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.scale.pair_groups import seed_family
 from mlflow_modelmap.numerics.trajectory.anomalies import (
     ANOMALY_COLUMNS,
     anomaly_in_words,
     checkpoint_anomalies,
     continuity,
-    sibling_anomalies,
 )
-from mlflow_modelmap.numerics.trajectory.trajectories import (
-    Trajectory,
-    default_warm_up,
-    distance_table,
-    kl_between,
-    squared_distances,
-    trajectories,
-    usual_spacing,
-)
+from mlflow_modelmap.numerics.trajectory.distance_tables import distance_table, squared_distances
+from mlflow_modelmap.numerics.trajectory.kl_along import kl_between
+from mlflow_modelmap.numerics.trajectory.sibling_anomalies import sibling_anomalies
+from mlflow_modelmap.numerics.trajectory.spacing import default_warm_up, usual_spacing
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory, trajectories
 from mlflow_modelmap.tracking.runs.select_runs import Point
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.natural_order import natural

@@ -32,11 +32,10 @@ from mlflow_modelmap.figures.trajectory.texts import (
 from mlflow_modelmap.numerics.diffusion.tables import Q, W
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
+from mlflow_modelmap.numerics.trajectory.alignment import aligned, classical_scaling
 from mlflow_modelmap.numerics.trajectory.oscillation import (
     Autocorrelation,
-    aligned,
     autocorrelation,
-    classical_scaling,
     late_part,
 )
 from mlflow_modelmap.numerics.trajectory.trajectories import by_name, common_steps

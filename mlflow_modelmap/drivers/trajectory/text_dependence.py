@@ -11,8 +11,10 @@ import pandas as pd
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
-from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, clip_bottom
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
+from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
 from mlflow_modelmap.numerics.preprocessing.robustness import (
     between_halves,
     correlation,

@@ -39,21 +39,17 @@ from mlflow_modelmap.drivers.weights.distances import load_weight_distances
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.diffusion.tables import Q, hoelder_table, summary_table
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
 from mlflow_modelmap.numerics.preprocessing.preprocess import (
-    REMOVED,
     Preprocessed,
-    consecutive,
-    kl_after_removing,
     preprocess,
     without_points,
 )
-from mlflow_modelmap.numerics.trajectory.trajectories import (
-    Trajectory,
-    kl_between,
-    kl_from,
-    kl_previous,
-)
+from mlflow_modelmap.numerics.preprocessing.robustness import REMOVED, kl_after_removing
+from mlflow_modelmap.numerics.trajectory.kl_along import kl_between, kl_from, kl_previous
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix, select_runs
 from mlflow_modelmap.tracking.runs.study_run import (
