@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.sources.record import Record, record_of
+from mlflow_modelmap.words.reason import reason_with_type
 
 
 def read_dataset(
@@ -57,9 +58,7 @@ def read_dataset(
 
 
 def _unreadable(name: str, split: str, error: Exception) -> InputError:
-    lines = str(error).strip().splitlines()
     return InputError(
         f"The dataset {name!r} (split {split!r}) cannot be read "
-        f"({type(error).__name__}: {lines[0] if lines else ''}); check its name, configuration and "
-        "split, and the network."
+        f"({reason_with_type(error)}); check its name, configuration and split, and the network."
     )
