@@ -54,6 +54,11 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
 def effective_dimension(exponent: Interval) -> Interval:
     """D = 2 / c, the dimension of a path of fractional Brownian motion (Appendix B).
 
+    Parameters
+    ----------
+    exponent
+        c with its interval; the ends of the dimension are NaN where those of c are not positive.
+
     Raises
     ------
     InputError

@@ -61,7 +61,13 @@ def power_law(lags: ArrayLike, squared: ArrayLike) -> PowerLaw:
 
 
 def slope_weights(lags: np.ndarray) -> np.ndarray:
-    """The least-squares slope on log lags is this times the log distances; shape (m,)."""
+    """The least-squares slope on log lags is this times the log distances; shape (m,).
+
+    Parameters
+    ----------
+    lags
+        Steps from t0, positive, at least two different ones, shape (m,).
+    """
     x = np.log(lags)
     centred = x - x.mean()
     return centred / (centred @ centred)

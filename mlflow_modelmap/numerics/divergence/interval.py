@@ -28,6 +28,11 @@ def confidence_interval(
     -------
     low, high : ndarray
         Bits per byte. A KL of exactly 0 gives 0 and 0; an upper end past the largest float is inf.
+
+    Raises
+    ------
+    InputError
+        If the level is not between 0 and 1.
     """
     if not 0.0 < level < 1.0:
         raise InputError(

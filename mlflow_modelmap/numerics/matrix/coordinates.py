@@ -11,6 +11,13 @@ def double_centre(values: np.ndarray, shares: np.ndarray | None = None) -> np.nd
     """Subtract row means (over texts), then column means (over points); shape (K, N).
 
     With `shares`, shape (N,), the means over texts are weighted.
+
+    Parameters
+    ----------
+    values
+        Nats, float64, shape (K, N).
+    shares
+        Of the weights of the texts, shape (N,), their sum 1.
     """
     rows = _over_texts(values, shares)
     return rows - rows.mean(axis=0, keepdims=True)
@@ -54,6 +61,13 @@ def exponential(q: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
 
     Of weighted texts the exponential is taken of what each coordinate would be among N texts that
     count alike, q / sqrt(N a) with a its share, and scaled back.
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    shares
+        `LogLikelihoodMatrix.shares`, shape (N,), or None.
     """
     if shares is None:
         return np.expm1(q)

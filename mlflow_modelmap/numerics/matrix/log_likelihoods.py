@@ -84,7 +84,15 @@ class LogLikelihoodMatrix:
 
 
 def check_weights(weights: np.ndarray, texts: int) -> None:
-    """An InputError unless there is one positive finite weight a text."""
+    """An InputError unless there is one positive finite weight a text.
+
+    Parameters
+    ----------
+    weights
+        One a text.
+    texts
+        N.
+    """
     if weights.shape != (texts,) or not (np.isfinite(weights) & (weights > 0)).all():
         raise InputError(
             f"Weights of shape {weights.shape} do not fit {texts} texts; give each text one "
@@ -96,6 +104,11 @@ def shares_of(weights: np.ndarray) -> np.ndarray | None:
     """Each weight's share of their sum, shape (N,); None where all weights are equal.
 
     So texts that are weighted alike give exactly the numbers of texts without weights.
+
+    Parameters
+    ----------
+    weights
+        Positive and finite, shape (N,).
     """
     if (weights == weights[0]).all():
         return None

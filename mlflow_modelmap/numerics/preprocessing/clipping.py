@@ -19,6 +19,13 @@ def clip_bottom(
     Each value counts with its text's weight, so that few weighted texts are clipped where the many
     that they stand for would be.
 
+    Parameters
+    ----------
+    matrix
+        Log-likelihoods in nats, shape (K, N).
+    quantile
+        From 0 to 1.
+
     Returns
     -------
     matrix, value, count

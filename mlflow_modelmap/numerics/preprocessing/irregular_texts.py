@@ -30,6 +30,20 @@ def consecutive(
     """Rows of consecutive checkpoints at or after `warm_up`, neither of them left out.
 
     The neighbours of a checkpoint that was left out are not consecutive.
+
+    Parameters
+    ----------
+    given
+        Trajectories with rows of one matrix.
+    warm_up
+        Training step.
+    left_out
+        Rows.
+
+    Returns
+    -------
+    first, second : ndarray of int, shape (P,)
+        Rows of the earlier and the later checkpoint of each pair.
     """
     first, second = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.intp)]
     for t in given:
@@ -49,6 +63,11 @@ def text_scores(values: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> Tex
         Log-likelihoods in nats, shape (K, N).
     pairs
         Rows of the two checkpoints of each of P >= 1 pairs.
+
+    Returns
+    -------
+    TextScores
+        Nats, shape (N,).
     """
     texts = values.shape[1]
     maximum, total, squares = np.zeros(texts), np.zeros(texts), np.zeros(texts)
@@ -66,7 +85,13 @@ def text_scores(values: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> Tex
 
 
 def worst_first(scores: np.ndarray) -> np.ndarray:
-    """Numbers of the texts from the highest score to the lowest; equal ones in their order."""
+    """Numbers of the texts from the highest score to the lowest; equal ones in their order.
+
+    Parameters
+    ----------
+    scores
+        One a text, shape (N,).
+    """
     return np.argsort(-scores, kind="stable")
 
 
@@ -75,6 +100,15 @@ def irregular(scores: np.ndarray, drop: float, shares: np.ndarray | None = None)
 
     Of weighted texts the share is one of their weights, so that as much of the population is
     dropped, whatever part of the sample stands for it.
+
+    Parameters
+    ----------
+    scores
+        One a text, shape (N,).
+    drop
+        From 0 to below 1.
+    shares
+        Of the weights, shape (N,), their sum 1; None where all texts count alike.
     """
     order = worst_first(scores)
     if shares is None:

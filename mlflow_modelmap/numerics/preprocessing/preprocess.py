@@ -184,6 +184,20 @@ def without_points(
 ) -> tuple[LogLikelihoodMatrix, list[Trajectory]]:
     """The matrix and the trajectories without some points.
 
+    Parameters
+    ----------
+    matrix
+        K points.
+    given
+        Trajectories with rows of `matrix`.
+    leave_out
+        Names of points.
+
+    Returns
+    -------
+    matrix, trajectories
+        Of what is left; trajectories of which nothing is left are gone.
+
     Raises
     ------
     InputError

@@ -63,6 +63,12 @@ def between_halves(matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0)
     DataFrame
         Columns ``split`` (from 0), ``texts`` (in the first half), ``correlation``, and
         ``mean_ratio``: the mean KL on the second half over that on the first.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than four texts or three points, no split is asked for, or KL does not
+        vary.
     """
     texts = matrix.values.shape[1]
     if texts < 2 * FEWEST_TEXTS:

@@ -21,6 +21,10 @@ def pairs_within(
         Most pairs to return, drawn without replacement.
     seed
         Of that draw.
+
+    Returns
+    -------
+    i, j : ndarray of int, shape (number of pairs,)
     """
     codes, _ = pd.factorize(pd.Series(list(labels), dtype=object))
     order = np.argsort(codes, kind="stable")
@@ -35,7 +39,12 @@ def pairs_within(
 
 
 def pairs_at_random(points: int, limit: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` different pairs i < j out of `points` points, drawn with a seed."""
+    """At most `limit` different pairs i < j out of `points` points, drawn with a seed.
+
+    Returns
+    -------
+    i, j : ndarray of int, shape (number of pairs,)
+    """
     i, j = np.triu_indices(points, 1)
     return _drawn(i, j, limit, seed)
 

@@ -19,6 +19,11 @@ def aligned(coordinates: ArrayLike) -> np.ndarray:
     ----------
     coordinates
         In order of step, shape (n, 2).
+
+    Returns
+    -------
+    ndarray, shape (n, 2)
+        Distances are kept.
     """
     x = np.asarray(coordinates, dtype=np.float64)
     x = x - x.mean(axis=0)
@@ -40,6 +45,16 @@ def classical_scaling(squared: ArrayLike, dimensions: int) -> np.ndarray:
         Shape (n, n), symmetric, all known.
     dimensions
         How many; beyond what the distances span they are 0.
+
+    Returns
+    -------
+    ndarray, shape (n, dimensions)
+        Centred; the largest spread first.
+
+    Raises
+    ------
+    InputError
+        If the table is not square, or a distance is unknown.
     """
     table = np.asarray(squared, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not np.isfinite(table).all():

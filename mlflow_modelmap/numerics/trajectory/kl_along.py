@@ -59,13 +59,22 @@ def kl_from(
 ) -> pd.DataFrame:
     """KL divergence of every later checkpoint from the one at step `start` (Figure 5, left).
 
-    `shares` are as in `kl_previous`.
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    given
+        Trajectories whose rows are those of `q`.
+    start
+        Training step.
+    shares
+        As in `kl_previous`.
 
     Returns
     -------
     DataFrame
-        Columns ``trajectory``, ``step_from``, ``step``, ``kl``, ``se``; trajectories that have no
-        checkpoint at that step, or none after it, are left out.
+        Columns ``trajectory``, ``step_from``, ``step``, ``kl``, ``se`` (bits/byte);
+        trajectories that have no checkpoint at that step, or none after it, are left out.
 
     Raises
     ------
@@ -123,7 +132,7 @@ def kl_between(
     Returns
     -------
     DataFrame
-        Columns ``step``, ``trajectory``, ``other``, ``kl``, ``se``; each pair once.
+        Columns ``step``, ``trajectory``, ``other``, ``kl``, ``se`` (bits/byte); each pair once.
     """
     at: dict[int, list[tuple[str, int]]] = {}
     for t in given:

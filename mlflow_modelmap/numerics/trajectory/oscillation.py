@@ -68,6 +68,12 @@ def autocorrelation(steps: ArrayLike, component: ArrayLike) -> Autocorrelation:
 
 
 def late_part(trajectory: Trajectory) -> Trajectory:
-    """The last 76/143 of a trajectory's steps, as the paper looks at 67k to 143k."""
+    """The last 76/143 of a trajectory's steps, as the paper looks at 67k to 143k.
+
+    Parameters
+    ----------
+    trajectory
+        Any; at least its last checkpoint is kept.
+    """
     length = trajectory.steps[-1] - trajectory.steps[0]
     return trajectory.where(trajectory.steps >= trajectory.steps[-1] - _LATE * length - 1e-6)

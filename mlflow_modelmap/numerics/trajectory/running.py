@@ -116,7 +116,13 @@ class RunningTrajectory:
         return self._table[: len(self), : len(self)]
 
     def latest(self) -> Latest:
-        """What the latest checkpoint adds to those before it."""
+        """What the latest checkpoint adds to those before it.
+
+        Raises
+        ------
+        InputError
+            If no checkpoint was added yet.
+        """
         n = len(self)
         if n == 0:
             raise InputError("No checkpoint is recorded yet, so that there is no latest one.")

@@ -52,5 +52,11 @@ def default_warm_up(given: Sequence[Trajectory]) -> int:
 
 
 def warm_up_of(steps: int) -> int:
-    """The paper's share (2,000 of 143,000) of a training of so many steps, rounded up."""
+    """The paper's share (2,000 of 143,000) of a training of so many steps, rounded up.
+
+    Parameters
+    ----------
+    steps
+        Length of the training.
+    """
     return int(np.ceil(WARM_UP * steps - 1e-9))

@@ -53,6 +53,11 @@ def trajectories(
     labels, steps, points
         Of each row of the matrix: its trajectory, its training step and its name, shape (K,).
 
+    Returns
+    -------
+    list of Trajectory
+        In the natural order of their names.
+
     Raises
     ------
     InputError
@@ -100,7 +105,18 @@ def trajectories(
 
 
 def common_steps(given: Sequence[Trajectory]) -> np.ndarray:
-    """Steps at which every trajectory has a checkpoint, ascending."""
+    """Steps at which every trajectory has a checkpoint, ascending.
+
+    Parameters
+    ----------
+    given
+        One trajectory or more.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        May be empty.
+    """
     steps = given[0].steps
     for t in given[1:]:
         steps = np.intersect1d(steps, t.steps)

@@ -87,6 +87,14 @@ def score_model(
         From `tokenize` or `tokenize_with`, with this model's tokenizer.
     precision
         What was loaded, as `precision.resolve` says; None for the dtype of the model at hand.
+
+    Raises
+    ------
+    InputError
+        If the tokens are another model's, a prediction depends on later tokens, or it has no layers
+        that can be scored.
+    ScoringError
+        If a text has no finite value, or memory runs out on a single text.
     """
     own = precision is not None
     precision = precision or str(model.dtype).removeprefix("torch.")

@@ -68,6 +68,15 @@ class StoredTensor:
     def read_into(self, file: BinaryIO, start: int, out: np.ndarray) -> None:
         """Fill `out` (float64, shape (n,)) with elements start .. start + n, exactly.
 
+        Parameters
+        ----------
+        file
+            The tensor's file, open in binary.
+        start
+            First element that is wanted.
+        out
+            Float64, shape (n,).
+
         Raises
         ------
         InputError

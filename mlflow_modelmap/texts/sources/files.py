@@ -24,6 +24,11 @@ def read_file(
 ) -> Iterator[Record]:
     """The records of a JSON, JSONL, Parquet, CSV or TSV file, a plain text file or a folder.
 
+    Parameters
+    ----------
+    column, domain_column
+        Where text and domain stand in rows with names; dots lead into nested fields.
+
     Raises
     ------
     InputError

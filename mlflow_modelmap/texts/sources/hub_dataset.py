@@ -25,6 +25,17 @@ def read_dataset(
 
     Nothing is fetched before the first record is asked for, and only as much as is read.
 
+    Parameters
+    ----------
+    name
+        Of the dataset on the Hub, or a local folder.
+    config, split, revision
+        As `datasets.load_dataset` takes them.
+    rows
+        How many; all if None.
+    column, domain_column
+        Where text and domain stand in a row; dots lead into nested fields.
+
     Raises
     ------
     InputError

@@ -83,7 +83,13 @@ def python_docs_corpus() -> list[str]:
 
 
 def parse_python_docs(source: str) -> TextSet | None:
-    """The text set that ``python-docs`` or ``python-docs:SIZE`` names, or None for any other."""
+    """The text set that ``python-docs`` or ``python-docs:SIZE`` names, or None for any other.
+
+    Raises
+    ------
+    InputError
+        If what follows the colon is no number, or above the number of texts.
+    """
     word, colon, size = source.partition(":")
     if word != NAME:
         return None
