@@ -18,7 +18,8 @@ import mlflow
 import numpy as np
 
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_with_standard_error
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.preprocessing.resampling import (
     METHODS,
     Method,

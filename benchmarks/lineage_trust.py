@@ -125,7 +125,7 @@ def score_all(folder: Path, names: list[str]):
     """The matrix of all models on held-out documentation."""
     from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
     from mlflow_modelmap.scoring.engine.score_texts import score_texts
-    from mlflow_modelmap.scoring.model.hub import local_files
+    from mlflow_modelmap.scoring.model.folder import local_files
     from mlflow_modelmap.scoring.settings import ScoringSettings
     from mlflow_modelmap.texts.sources.python_docs import python_docs
 
@@ -141,13 +141,13 @@ def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None
     """Print how the claims fare, on all texts and on fewer."""
     from mlflow_modelmap.drivers.lineage.table import AGREES, CLOSE, NEARER, verdict
     from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+    from mlflow_modelmap.numerics.lineage.agreement import compare_trees
     from mlflow_modelmap.numerics.lineage.claimed_graph import lineage, nearest_candidates
     from mlflow_modelmap.numerics.lineage.measured_tree import (
-        compare_trees,
         minimum_spanning_tree,
         neighbour_joining,
     )
-    from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+    from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 
     names = list(matrix.points)
     merged = {name: tuple(parents) for name, *parents in merges}

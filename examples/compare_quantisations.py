@@ -13,7 +13,7 @@ import argparse
 import mlflow
 
 from mlflow_modelmap import score, study_quantization
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.words.value_and_error import with_error
 
 PRECISIONS = ("float32", "int8", "nf4", "fp4")  # the first one is the original

@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mlflow_modelmap import lineage
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.texts.sources.python_docs import python_docs_corpus
 from mlflow_modelmap.words.value_and_error import with_error
 

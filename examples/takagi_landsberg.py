@@ -19,10 +19,10 @@ import argparse
 
 import numpy as np
 
-from mlflow_modelmap.numerics.diffusion.exponents import (
+from mlflow_modelmap.numerics.diffusion.exponents import exponent_of_coordinates
+from mlflow_modelmap.numerics.diffusion.hoelder_and_dimension import (
     Interval,
     effective_dimension,
-    exponent_of_coordinates,
     ratio,
 )
 

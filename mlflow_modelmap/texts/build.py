@@ -64,6 +64,11 @@ def build_texts(
         ``error``, ``drop`` all but the first, or ``keep``.
     drop_empty
         Leave out empty texts instead of refusing them.
+
+    Raises
+    ------
+    InputError
+        If a source is missing or malformed, a text cannot be used, or none is left.
     """
     if duplicates not in DUPLICATES:
         raise InputError(

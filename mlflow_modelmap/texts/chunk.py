@@ -15,6 +15,11 @@ def chunk(text: str, size: int = DEFAULT_BYTES) -> list[str]:
     characters allow, so at least ``size - 3`` bytes. The paper's texts are such chunks of 1,024
     bytes (Section 3).
 
+    Parameters
+    ----------
+    size
+        UTF-8 bytes.
+
     Raises
     ------
     InputError

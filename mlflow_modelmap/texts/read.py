@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import DEFAULT_BYTES
-from mlflow_modelmap.texts.sources.files import is_plain_text, read_file
-from mlflow_modelmap.texts.sources.python_docs import parse_python_docs
+from mlflow_modelmap.texts.sources import files, python_docs
 from mlflow_modelmap.texts.sources.record import (
     Record,
     check_encodable,
@@ -18,7 +16,11 @@ from mlflow_modelmap.texts.sources.record import (
     refuse_duplicates,
     text_set_of,
 )
+from mlflow_modelmap.texts.sources.source import Source
 from mlflow_modelmap.texts.text_set import TextSet
+
+SOURCES: tuple[Source, ...] = (python_docs.SOURCE, files.SOURCE)
+"""Kinds of sources; the first that takes what the user wrote is asked, and the last takes all."""
 
 
 def read_records(
@@ -32,6 +34,13 @@ def read_records(
     Raw text (a folder, a plain text file) is cut at `chunk_bytes` (1,024 if None); texts from
     files of records are cut only if `chunk_bytes` is given.
 
+    Parameters
+    ----------
+    source, column, domain_column
+        As in `read_texts`.
+    chunk_bytes
+        UTF-8 bytes at which every text is cut.
+
     Raises
     ------
     InputError
@@ -42,21 +51,10 @@ def read_records(
         raise InputError(
             "No texts were given; name a text file, a folder of text files, or python-docs."
         )
-    built_in = parse_python_docs(written)
-    if built_in is not None:
-        assert built_in.domains is not None
-        records: Iterator[Record] = (
-            Record(text, f"{written}, text {index}", domain)
-            for index, (text, domain) in enumerate(
-                zip(built_in.texts, built_in.domains, strict=True)
-            )
-        )
-    else:
-        path = Path(written).expanduser()
-        records = read_file(path, column, domain_column)
-        if chunk_bytes is None and is_plain_text(path):
-            chunk_bytes = DEFAULT_BYTES
-    for record in records:
+    kind = _kind(written)
+    if chunk_bytes is None and kind.is_raw(written):
+        chunk_bytes = DEFAULT_BYTES
+    for record in kind.records(written, column, domain_column):
         if chunk_bytes is None or not record.text.strip():
             yield record
         else:
@@ -106,12 +104,10 @@ def read_texts(
 
 
 def name_of(source: str | os.PathLike[str]) -> str:
-    """What a text set is called if nobody says: the file's name without its ending."""
-    built_in = parse_python_docs(os.fspath(source))
-    if built_in is not None:
-        return built_in.name
-    path = Path(source).expanduser()
-    stem = path.resolve().name
-    for ending in (".gz", path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix):
-        stem = stem.removesuffix(ending) if path.is_file() else stem
-    return stem or "texts"
+    """What a text set is called if nobody says: for a file, its name without its ending."""
+    written = os.fspath(source)
+    return _kind(written).name(written)
+
+
+def _kind(written: str) -> Source:
+    return next(kind for kind in SOURCES if kind.takes(written))

@@ -17,6 +17,15 @@ def sampled(texts: Sequence[str], size: int, seed: int) -> list[int]:
     So it depends on no random generator's version and hardly on the order of the texts, and with
     one seed a smaller sample lies within a larger one.
 
+    Parameters
+    ----------
+    texts
+        N of them.
+    size
+        How many, 1 to N.
+    seed
+        Of the choice.
+
     Raises
     ------
     InputError
@@ -60,7 +69,20 @@ def _keys(texts: Sequence[str], start: bytes) -> list[bytes]:
 
 
 def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = None) -> TextSet:
-    """Some texts of a text set by their numbers, with their domains and weights."""
+    """Some texts of a text set by their numbers, with their domains and weights.
+
+    Parameters
+    ----------
+    chosen
+        Indices, in the order in which the texts are wanted.
+    name
+        Of the new text set; that of the old one if None.
+
+    Raises
+    ------
+    InputError
+        If a text would occur twice where duplicates are not allowed, or none is chosen.
+    """
     domains, weights = text_set.domains, text_set.weights
     return TextSet(
         text_set.name if name is None else name,
@@ -72,5 +94,11 @@ def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = No
 
 
 def sample(text_set: TextSet, size: int, seed: int = 0) -> TextSet:
-    """`size` texts of a text set, in its order, chosen by `seed`; see `sampled`."""
+    """`size` texts of a text set, in its order, chosen by `seed`; see `sampled`.
+
+    Raises
+    ------
+    InputError
+        If `size` is below 1 or above the number of texts.
+    """
     return chosen_texts(text_set, sampled(text_set.texts, size, seed))

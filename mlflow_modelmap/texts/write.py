@@ -30,6 +30,16 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
     path
         ``.jsonl``: an object with ``text`` and, where there are some, ``domain`` and ``weight`` a
         line. ``.json``: a list of strings, which has no room for domains and weights.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    InputError
+        If the ending is neither, a list has no room for domains or weights, or writing fails.
     """
     out = check_output(path)
     domains, weights = text_set.domains, text_set.weights

@@ -9,7 +9,7 @@ import mlflow
 from family import Member
 
 from mlflow_modelmap import ModelMap
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.words.value_and_error import with_error
 
 

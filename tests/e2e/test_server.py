@@ -22,7 +22,7 @@ from mlflow_modelmap import Monitor, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.scoring.engine.score_texts import score_texts
-from mlflow_modelmap.scoring.model.hub import local_files
+from mlflow_modelmap.scoring.model.folder import local_files
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs

@@ -1,8 +1,9 @@
-"""Generated trajectories with known answers, for the tests of the numerics and of the driver."""
+"""Generated points, trees and trajectories with known answers, for the tests of the numerics."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse.csgraph import shortest_path
 
 
 def fbm_paths(
@@ -48,3 +49,57 @@ def training(
 def squared_table(x: np.ndarray) -> np.ndarray:
     """Squared distances between all rows, by differences."""
     return np.array([[float(np.sum((a - b) ** 2)) for b in x] for a in x])
+
+
+def plain(q, dtype=np.float64, shares=None):
+    """The formulas of Section 2 and Appendix C, pair by pair."""
+    q = q.astype(dtype)
+    points, texts = q.shape
+    a = np.full(texts, 1 / dtype(texts)) if shares is None else shares.astype(dtype)
+    kl, se = np.zeros((points, points), dtype), np.zeros((points, points), dtype)
+    for i in range(points):
+        square = (q[i] - q) ** 2
+        kl[i] = square.sum(axis=1)
+        # The same as sqrt(sum d^4 - KL^2 / N), without its cancellation.
+        se[i] = np.sqrt(((square - kl[i, :, None] * a) ** 2).sum(axis=1))
+    return kl, se
+
+
+def spread_out(points, texts, seed=0, *, tail=None):
+    """Points spread over a KL of about 10."""
+    rng = np.random.default_rng(seed)
+    draw = rng.standard_normal if tail is None else lambda shape: rng.standard_t(tail, shape)
+    q = draw((points, texts)) * np.sqrt(5.0 / texts)
+    q -= q.mean(axis=1, keepdims=True)
+    return q - q.mean(axis=0)
+
+
+def off_diagonal(matrix):
+    return matrix[~np.eye(len(matrix), dtype=bool)]
+
+
+def worst(found, true):
+    return float(np.max(np.abs(off_diagonal(found) / off_diagonal(true) - 1)))
+
+
+def uneven(texts, seed=0):
+    """Shares as resampling gives them: many middling ones, few small ones."""
+    weights = np.random.default_rng(seed).gamma(0.5, size=texts) + 1e-3
+    return weights / weights.sum()
+
+
+def squared(x):
+    own = np.sum(x**2, axis=1)
+    table = np.maximum(own[:, None] + own - 2 * x @ x.T, 0.0)
+    np.fill_diagonal(table, 0.0)
+    return table
+
+
+def random_tree(count, seed):
+    """Additive distances of a random tree whose nodes are all observed; parent of each node."""
+    rng = np.random.default_rng(seed)
+    parent = [int(rng.integers(0, k)) for k in range(1, count)]
+    weights = np.zeros((count, count))
+    for child, above in enumerate(parent, start=1):
+        weights[child, above] = rng.uniform(0.1, 1.0)
+    return shortest_path(weights, directed=False), parent

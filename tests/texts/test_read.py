@@ -12,7 +12,10 @@ import pytest
 from pyarrow import parquet
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts import read
 from mlflow_modelmap.texts.read import read_texts
+from mlflow_modelmap.texts.sources.record import Record
+from mlflow_modelmap.texts.sources.source import Source
 from mlflow_modelmap.texts.text_set import digest_of
 
 TEXTS = (
@@ -240,3 +243,16 @@ def test_a_csv_cell_may_be_long(tmp_path):
     path.write_text("text\n" + "x" * (limit + 10) + "\n")
     assert read_texts(path).bytes[0] == limit + 10
     assert csv.field_size_limit() == limit
+
+
+def test_a_kind_of_source_is_one_entry_of_the_table(monkeypatch):
+    def records(written, column, domain_column):
+        yield Record(f"{written} {column} " * 200, written)
+
+    kind = Source(lambda w: w.startswith("mem:"), records, lambda w: True, lambda w: w[4:])
+    monkeypatch.setattr(read, "SOURCES", (kind, *read.SOURCES))
+    found = read_texts("mem:a", allow_duplicates=True)
+    assert found.name == "a"
+    assert len(found) > 1  # raw text is cut
+    assert found.texts[0].startswith("mem:a text ")
+    assert read_texts("python-docs:3").name.startswith("python-docs")

@@ -12,15 +12,14 @@ from mlflow_modelmap.drivers.lineage.members import Family
 from mlflow_modelmap.drivers.lineage.table import lineage_table
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+from mlflow_modelmap.numerics.lineage.agreement import Agreement, compare_trees
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage, nearest_candidates
 from mlflow_modelmap.numerics.lineage.measured_tree import (
-    Agreement,
     Tree,
-    compare_trees,
     minimum_spanning_tree,
     neighbour_joining,
 )
-from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 

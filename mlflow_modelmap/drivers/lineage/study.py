@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mlflow_modelmap.numerics.lineage.measured_tree import Agreement
+from mlflow_modelmap.numerics.lineage.agreement import Agreement
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study
 

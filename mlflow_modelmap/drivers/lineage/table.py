@@ -9,8 +9,8 @@ import pandas as pd
 
 from mlflow_modelmap.drivers.lineage.claims import relation_of
 from mlflow_modelmap.drivers.lineage.members import Family
+from mlflow_modelmap.numerics.lineage.agreement import Agreement, single_claims
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
-from mlflow_modelmap.numerics.lineage.measured_tree import Agreement, single_claims
 
 AGREES, NEARER, CLOSE, UNMEASURED = (
     "nearest is the parent",

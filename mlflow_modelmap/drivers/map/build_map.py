@@ -15,15 +15,15 @@ from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.map import COORDINATES, ColourBy
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
-from mlflow_modelmap.numerics.matrix.log_likelihoods import (
-    LogLikelihoodMatrix,
+from mlflow_modelmap.numerics.matrix.bits_per_byte import (
     bits_per_byte_standard_error,
-    coordinates,
     entropy_bound,
 )
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.points.neighbours import nearest
-from mlflow_modelmap.numerics.preprocessing.preprocess import clip_bottom
+from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study

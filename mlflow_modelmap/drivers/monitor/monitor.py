@@ -18,7 +18,7 @@ from mlflow_modelmap.drivers.score.tags import score_tags
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.numerics.trajectory.running import WINDOW, RunningTrajectory
-from mlflow_modelmap.numerics.trajectory.trajectories import warm_up_of
+from mlflow_modelmap.numerics.trajectory.spacing import warm_up_of
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema

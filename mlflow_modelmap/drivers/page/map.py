@@ -17,8 +17,8 @@ from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.figures.map.map import COORDINATES
 from mlflow_modelmap.figures.map.map_data import groups_colouring, map_data, one_line, rounded
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore

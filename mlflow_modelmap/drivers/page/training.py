@@ -16,7 +16,7 @@ from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.drivers.page.scale import records
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.map.map_data import one_line
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.trajectory.anomalies import anomaly_in_words
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study

@@ -9,8 +9,9 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_named, runs_to_name
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval, kl_between
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.kl import kl_between
+from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.unique_names import unique_names

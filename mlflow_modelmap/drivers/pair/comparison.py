@@ -8,9 +8,10 @@ import numpy as np
 
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval, kl_between
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte_difference
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.scale.in_words import in_words
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import ModelMapError, TrackingError
 from mlflow_modelmap.scoring.settings import ScoreResult
-from mlflow_modelmap.tracking.runs.open_run import OpenRun
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset

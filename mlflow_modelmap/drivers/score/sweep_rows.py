@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from mlflow_modelmap.drivers.score.request import ScoreRequest
-from mlflow_modelmap.tracking.runs.open_run import OpenRun
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.schema import SWEEP_TABLE
 from mlflow_modelmap.words.redact import redact
 

@@ -12,7 +12,7 @@ from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.layers import layer_profiles, layer_trajectories
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
-from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import LAYER, pair_groups
 from mlflow_modelmap.tracking import schema

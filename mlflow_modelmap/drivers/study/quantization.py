@@ -16,7 +16,7 @@ from mlflow_modelmap.figures.study.quantization import (
     quantised_map,
 )
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
-from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.directions import alignment
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import FOUR_BIT, INT8, pair_groups

@@ -12,7 +12,8 @@ from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.scale import scale_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
 from mlflow_modelmap.numerics.scale.pair_groups import pair_groups
 from mlflow_modelmap.tracking import schema

@@ -9,21 +9,20 @@ import pandas as pd
 
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables
 from mlflow_modelmap.numerics.diffusion.tables import Q, W
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.scale.pair_groups import seed_family
 from mlflow_modelmap.numerics.trajectory.anomalies import (
     ANOMALY_COLUMNS,
     anomaly_in_words,
     checkpoint_anomalies,
     continuity,
-    sibling_anomalies,
 )
-from mlflow_modelmap.numerics.trajectory.trajectories import (
-    Trajectory,
-    kl_between,
-    squared_distances,
-    usual_spacing,
-)
+from mlflow_modelmap.numerics.trajectory.distance_tables import squared_distances
+from mlflow_modelmap.numerics.trajectory.kl_along import kl_between
+from mlflow_modelmap.numerics.trajectory.sibling_anomalies import sibling_anomalies
+from mlflow_modelmap.numerics.trajectory.spacing import usual_spacing
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.listed import listed
 

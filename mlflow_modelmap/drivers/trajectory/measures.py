@@ -11,17 +11,13 @@ from mlflow_modelmap.drivers.trajectory.anomalies import Found, joined
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables, choose_window
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.diffusion.exponents import sliding_exponents
 from mlflow_modelmap.numerics.diffusion.tables import EXP_Q, Q, W, hoelder_table, summary_table
+from mlflow_modelmap.numerics.diffusion.windows import sliding_exponents
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
-from mlflow_modelmap.numerics.matrix.log_likelihoods import coordinates, exponential
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates, exponential
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
-from mlflow_modelmap.numerics.trajectory.trajectories import (
-    Trajectory,
-    kl_between,
-    kl_from,
-    kl_previous,
-)
+from mlflow_modelmap.numerics.trajectory.kl_along import kl_between, kl_from, kl_previous
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table
 

@@ -10,15 +10,12 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.diffusion.exponents import FEWEST, check_window, windows
+from mlflow_modelmap.numerics.diffusion.exponents import FEWEST
+from mlflow_modelmap.numerics.diffusion.windows import check_window, windows
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
-from mlflow_modelmap.numerics.trajectory.trajectories import (
-    Trajectory,
-    default_warm_up,
-    distance_table,
-    trajectories,
-    usual_spacing,
-)
+from mlflow_modelmap.numerics.trajectory.distance_tables import distance_table
+from mlflow_modelmap.numerics.trajectory.spacing import default_warm_up, usual_spacing
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory, trajectories
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.natural_order import natural

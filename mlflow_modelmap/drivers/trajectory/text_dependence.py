@@ -12,17 +12,15 @@ from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
-from mlflow_modelmap.numerics.preprocessing.preprocess import (
-    REMOVED,
-    Preprocessed,
-    clip_bottom,
-    kl_after_removing,
-    without_points,
-)
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
+from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, without_points
 from mlflow_modelmap.numerics.preprocessing.robustness import (
+    REMOVED,
     between_halves,
     correlation,
+    kl_after_removing,
     kl_by_domain,
 )
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory

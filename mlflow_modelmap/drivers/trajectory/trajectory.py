@@ -31,7 +31,8 @@ from mlflow_modelmap.drivers.trajectory.text_dependence import (
 )
 from mlflow_modelmap.drivers.weights.distances import load_weight_distances
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.preprocessing.preprocess import consecutive, preprocess
+from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
+from mlflow_modelmap.numerics.preprocessing.preprocess import preprocess
 from mlflow_modelmap.texts.text_set import TextSet
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables
 from mlflow_modelmap.figures.trajectory.shapes import weights_map_figure
 from mlflow_modelmap.numerics.points.embedding import tsne
-from mlflow_modelmap.numerics.trajectory.oscillation import aligned, classical_scaling
+from mlflow_modelmap.numerics.trajectory.alignment import aligned, classical_scaling
 
 _LATE = 43 / 143
 """The share of a training that the paper draws, its last."""

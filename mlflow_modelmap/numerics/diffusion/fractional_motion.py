@@ -8,15 +8,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.diffusion.power_law import slope_weights
 
+_LEVEL = 0.95
 _TERMS = 2_000
+
 _NODES = np.unique(np.round(np.geomspace(1, _TERMS, 120)).astype(int))
+
 _EXPONENTS = np.linspace(0.02, 1.90, 48)
 
 
 def fractional_covariance(times: ArrayLike, exponent: float) -> np.ndarray:
-    """Covariance of fractional Brownian motion of diffusion exponent c = 2 H, shape (m, m)."""
+    """Covariance of fractional Brownian motion of diffusion exponent c = 2 H, shape (m, m).
+
+    Parameters
+    ----------
+    times
+        Steps from the start, not negative, shape (m,).
+    exponent
+        c, between 0 and 2.
+    """
     t = np.asarray(times, dtype=np.float64)
     return 0.5 * (t[:, None] ** exponent + t**exponent - np.abs(t[:, None] - t) ** exponent)
 
@@ -32,6 +43,11 @@ def directions_of(gram: ArrayLike, lags: ArrayLike, exponent: float) -> float:
         Their steps from t0, shape (m,).
     exponent
         By which their correlation in time is taken out.
+
+    Returns
+    -------
+    float
+        1 or more.
     """
     gram = np.asarray(gram, dtype=np.float64)
     lags = np.asarray(lags, dtype=np.float64)
@@ -47,9 +63,9 @@ def directions_of(gram: ArrayLike, lags: ArrayLike, exponent: float) -> float:
 
 
 def interval(
-    lags: np.ndarray, estimate: float, directions: float, least: float, level: float
+    lags: np.ndarray, estimate: float, directions: float, least: float
 ) -> tuple[float, float]:
-    """All exponents under which the fitted one is not extreme.
+    """All exponents under which the fitted one is not extreme: its 95 % confidence interval.
 
     Parameters
     ----------
@@ -61,18 +77,12 @@ def interval(
         Effective number of independent directions of the path.
     least
         A standard error that is not gone below.
-    level
-        Coverage.
 
     Returns
     -------
     low, high
     """
-    if not 0.0 < level < 1.0:
-        raise InputError(
-            f"A confidence level of {level} is not possible; give one between 0 and 1."
-        )
-    tail = 0.5 + level / 2.0
+    tail = 0.5 + _LEVEL / 2.0
     pairs = lags.size * (lags.size - 1) // 2
     half = np.maximum(
         stats.t.ppf(tail, pairs) * slope_deviation(lags, directions),
@@ -89,7 +99,15 @@ def interval(
 
 
 def slope_deviation(lags: ArrayLike, directions: float) -> np.ndarray:
-    """Standard deviation of the fitted exponent under each of a grid of true ones, shape (48,)."""
+    """Standard deviation of the fitted exponent under each of a grid of true ones, shape (48,).
+
+    Parameters
+    ----------
+    lags
+        Steps from t0, whole and positive, shape (m,).
+    directions
+        Effective number of independent directions of the path.
+    """
     lags = np.asarray(lags, dtype=np.int64)
     powers = _correlation_powers(tuple((lags // np.gcd.reduce(lags)).tolist()))
     a = directions / 2.0
@@ -122,10 +140,3 @@ def _between_nodes() -> np.ndarray:
     """Shares of the nodes in each n by linear interpolation, shape (nodes, terms)."""
     n = np.arange(1, _TERMS + 1)
     return np.stack([np.interp(n, _NODES, row) for row in np.eye(_NODES.size)])
-
-
-def slope_weights(lags: np.ndarray) -> np.ndarray:
-    """The least-squares slope on log lags is this times the log distances; shape (m,)."""
-    x = np.log(lags)
-    centred = x - x.mean()
-    return centred / (centred @ centred)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.numerics.diffusion.exponents import Interval, effective_dimension, ratio
+from mlflow_modelmap.numerics.diffusion.hoelder_and_dimension import (
+    Interval,
+    effective_dimension,
+    ratio,
+)
 
 Q, W, EXP_Q = "q", "w", "exp_q"
-SPACES = (Q, W, EXP_Q)
 
 
 def hoelder_table(diffusion: pd.DataFrame) -> pd.DataFrame:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.kl_and_variance import all_pairs, chosen_pairs
-
-Estimator = Literal["self-normalised", "unbiased"]
+from mlflow_modelmap.numerics.divergence.gram_products import all_pairs
+from mlflow_modelmap.numerics.divergence.kl_variance import Estimator, chosen_pairs, estimate
 
 
 def kl_matrix(q: ArrayLike) -> np.ndarray:
@@ -89,17 +85,16 @@ def kl_pairs(
     -------
     kl, se : ndarray of float64, of the shape of the indices
         Bits per byte.
+
+    Raises
+    ------
+    InputError
+        If the shares do not fit `q`.
     """
     q = np.asarray(q, dtype=np.float64)
     i, j = np.broadcast_arrays(np.asarray(i, dtype=np.intp), np.asarray(j, dtype=np.intp))
     kl, variance = chosen_pairs(q, i.ravel(), j.ravel(), _checked_shares(shares, q))
     return kl.reshape(i.shape), np.sqrt(variance).reshape(i.shape)
-
-
-def kl_consecutive(q: ArrayLike, shares: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """KL divergence and standard error between each row and the next, shape (K - 1,) (Figure 4)."""
-    steps = np.arange(len(np.asarray(q)))
-    return kl_pairs(q, steps[:-1], steps[1:], shares)
 
 
 def kl_between(
@@ -122,12 +117,8 @@ def kl_between(
         Importance weights, shape (N,), not negative: how much more often each text occurs in the
         population that is asked about than in the sample. None: every text counts the same.
     estimator
-        ``"self-normalised"`` divides by the sum of the weights, so that their scale does not
-        matter: sum w (d - m)^2 / sum w, m the weighted mean of d; without weights the population
-        variance, which is the paper's KL. It is biased by a relative O(1/N). ``"unbiased"`` is
-        the mean over pairs of texts s < t of w_s w_t (d_s - d_t)^2 / 2, without weights the sample
-        variance. It needs weights whose expectation over the sampling is 1, as the ratio of two
-        known probabilities has; which of the two has the smaller error depends on them.
+        ``"self-normalised"``, the paper's where there are no weights, or ``"unbiased"``; see
+        `kl_variance.estimate`.
 
     Returns
     -------
@@ -137,7 +128,8 @@ def kl_between(
     Raises
     ------
     InputError
-        If the shapes differ, a value is not finite, or the weights are negative or all zero.
+        If the shapes differ, a value is not finite, the mean bytes are not positive, the weights
+        are negative or all zero, or the estimator is unknown.
     """
     first = np.asarray(l_i, dtype=np.float64)
     second = np.asarray(l_j, dtype=np.float64)
@@ -145,10 +137,6 @@ def kl_between(
         raise InputError(
             f"Log-likelihood vectors of shapes {first.shape} and {second.shape} cannot be "
             "compared; give two of the same two or more texts."
-        )
-    if estimator not in ("self-normalised", "unbiased"):
-        raise InputError(
-            f"The estimator {estimator!r} is unknown; use 'self-normalised' or 'unbiased'."
         )
     if not (np.isfinite(mean_bytes) and mean_bytes > 0):
         raise InputError(f"The mean bytes a text are {mean_bytes}; give a positive number.")
@@ -165,52 +153,9 @@ def kl_between(
             f"The log-likelihoods of text {text} are {first[text]} and {second[text]}; "
             "score that point again."
         )
-    n = first.size
-    # Subtracting the first text's difference keeps the digits of a pair that differs by a constant.
-    difference -= difference[0]
-    share = w / w.sum()
-    square = (difference - share @ difference) ** 2
-    spread = share @ square
-    if estimator == "self-normalised":
-        value = spread
-        error = np.sqrt(np.sum((share * (square - spread)) ** 2))
-    else:
-        level = w.mean()
-        value = spread * level**2 * n / (n - 1)
-        error = np.std(level * w * (square + spread)) / np.sqrt(n)
+    variance, error = estimate(difference, w, estimator)
     unit = 2.0 * mean_bytes * np.log(2.0)
-    return float(value / unit), float(error / unit)
-
-
-def confidence_interval(
-    kl: ArrayLike, se: ArrayLike, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence interval of a KL divergence, normal on the log scale (delta method).
-
-    KL exp(-z SE / KL) to KL exp(z SE / KL): always positive, and longer upwards, as the sampling
-    distribution of a mean of squares is.
-
-    Parameters
-    ----------
-    kl, se
-        Bits per byte, of shapes that broadcast together.
-    level
-        Coverage, between 0 and 1.
-
-    Returns
-    -------
-    low, high : ndarray
-        Bits per byte. A KL of exactly 0 gives 0 and 0; an upper end past the largest float is inf.
-    """
-    if not 0.0 < level < 1.0:
-        raise InputError(
-            f"A confidence level of {level} is not possible; give one between 0 and 1."
-        )
-    kl, se = np.asarray(kl, dtype=np.float64), np.asarray(se, dtype=np.float64)
-    z = special.ndtri(0.5 + level / 2.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        stretch = np.exp(z * np.where(kl > 0, se / kl, 0.0))
-        return kl / stretch, kl * stretch
+    return float(variance / unit), float(error / unit)
 
 
 def _checked(q: ArrayLike) -> np.ndarray:

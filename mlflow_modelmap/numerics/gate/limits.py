@@ -16,7 +16,7 @@ from typing import Literal
 from scipy import special
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 
 Verdict = Literal["pass", "fail", "undecided"]
 PASS: Verdict = "pass"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import networkx as nx
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
@@ -40,27 +42,21 @@ class Lineage:
     cycles: tuple[tuple[str, ...], ...]
 
     @property
-    def merges(self) -> tuple[str, ...]:
-        """Models with several parents; shown, but no parent-child statistics (Appendix G)."""
-        return tuple(model for model, parents in self.parents.items() if len(parents) > 1)
-
-    @property
     def edges(self) -> list[tuple[str, str]]:
         """(parent, child) of every claim, merges and cycles included."""
         return [(parent, child) for child, parents in self.parents.items() for parent in parents]
 
+    @cached_property
+    def graph(self) -> nx.DiGraph:
+        """Every model, and an edge from parent to child for each claim."""
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.parents)
+        graph.add_edges_from(self.edges)
+        return graph
+
     def descendants(self, model: str) -> set[str]:
-        """All that was made from a model, at any distance; the model itself only on a cycle."""
-        below: set[str] = set()
-        wanted = [model]
-        children: dict[str, list[str]] = {}
-        for parent, child in self.edges:
-            children.setdefault(parent, []).append(child)
-        while wanted:
-            new = [c for c in children.get(wanted.pop(), ()) if c not in below]
-            below.update(new)
-            wanted += new
-        return below
+        """All others that were made from a model, at any distance."""
+        return set(nx.descendants(self.graph, model))
 
 
 def lineage(models: Iterable[str], claims: Mapping[str, Sequence[str]]) -> Lineage:
@@ -92,27 +88,20 @@ def lineage(models: Iterable[str], claims: Mapping[str, Sequence[str]]) -> Linea
     missing = tuple(dict.fromkeys(p for ps in parents.values() for p in ps if p not in parents))
     parents.update(dict.fromkeys(missing, ()))
     generation: dict[str, int | None] = dict.fromkeys(parents)
-    waiting = {model: len(ps) for model, ps in parents.items()}
-    children: dict[str, list[str]] = {}
-    for child, ps in parents.items():
-        for parent in ps:
-            children.setdefault(parent, []).append(child)
-    ready = [model for model, count in waiting.items() if not count]
-    for model in ready:  # grows while it is gone through: a child follows its last parent
-        depths = [generation[parent] for parent in parents[model]]
-        generation[model] = 1 + max(d for d in depths if d is not None) if depths else 0
-        for child in children.get(model, ()):
-            waiting[child] -= 1
-            if not waiting[child]:
-                ready.append(child)
     root: dict[str, str | None] = dict.fromkeys(parents)
-    for model in ready:
-        ps = parents[model]
-        if len(ps) < 2:
-            root[model] = root[ps[0]] if ps else model
-    return Lineage(
-        parents, generation, root, missing, selfish, _cycles(parents, {*waiting} - {*ready})
-    )
+    graph = nx.DiGraph()
+    graph.add_nodes_from(parents)
+    graph.add_edges_from((p, child) for child, ps in parents.items() for p in ps)
+    turning = [m for part in nx.strongly_connected_components(graph) if len(part) > 1 for m in part]
+    unordered = set(turning).union(*(nx.descendants(graph, m) for m in turning))
+    graph.remove_nodes_from(unordered)
+    for depth, layer in enumerate(nx.topological_generations(graph)):
+        for model in layer:
+            generation[model] = depth
+            ps = parents[model]
+            if len(ps) < 2:
+                root[model] = root[ps[0]] if ps else model
+    return Lineage(parents, generation, root, missing, selfish, _cycles(parents, unordered))
 
 
 def _cycles(
@@ -141,11 +130,16 @@ def nearest_candidates(graph: Lineage, kl: pd.DataFrame) -> dict[str, str]:
     Parameters
     ----------
     kl
-        Bits per byte, square, named by model on both sides.
+        Bits per byte, square, named by model on both sides; each of them in `graph`.
+
+    Returns
+    -------
+    dict
+        From model to the nearest; without models that have no candidate.
     """
     found = {}
     for model in kl.index:
-        row = kl.loc[model].drop([model, *(graph.descendants(model) & {*kl.columns} - {model})])
+        row = kl.loc[model].drop([model, *(graph.descendants(model) & {*kl.columns})])
         if not row.empty:
             found[model] = str(row.idxmin())
     return found

@@ -1,18 +1,18 @@
-"""Numerics: trees made from KL divergences alone, and how a claimed lineage agrees with them."""
+"""Numerics: trees of models made from KL divergences alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree as scipy_tree
-from scipy.sparse.csgraph import shortest_path
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,44 +34,40 @@ class Tree:
     lengths: np.ndarray
     models: int
 
+    @cached_property
+    def graph(self) -> nx.Graph:
+        """The tree with its nodes, and the ``length`` of each edge."""
+        graph = nx.Graph()
+        graph.add_nodes_from(range(self.models))
+        for (a, b), length in zip(self.edges.tolist(), self.lengths.tolist(), strict=True):
+            graph.add_edge(a, b, length=length)
+        return graph
+
     def splits(self) -> set[frozenset[int]]:
         """For every edge, the models on the side that model 0 is not on."""
-        neighbours: dict[int, list[int]] = {}
-        for a, b in self.edges.tolist():
-            neighbours.setdefault(a, []).append(b)
-            neighbours.setdefault(b, []).append(a)
-        order, above = [0], {0: -1}
-        for node in order:
-            for other in neighbours.get(node, ()):
-                if other != above[node]:
-                    above[other] = node
-                    order.append(other)
-        below: dict[int, set[int]] = {}
-        for node in reversed(order):
-            own = below.setdefault(node, set())
-            if node < self.models:
-                own.add(node)
-            if above[node] >= 0:
-                below.setdefault(above[node], set()).update(own)
-        return {frozenset(side) for node, side in below.items() if node != 0}
+        rooted = nx.bfs_tree(self.graph, 0)
+        below: dict[int, frozenset[int]] = {}
+        for node in nx.dfs_postorder_nodes(rooted, 0):
+            own = frozenset([node] if node < self.models else [])
+            below[node] = own.union(*(below[child] for child in rooted.successors(node)))
+        return {side for node, side in below.items() if node != 0}
 
     def newick(self, names: Sequence[str]) -> str:
-        """The tree in Newick format, as programs for phylogenies read it."""
-        neighbours: dict[int, list[tuple[int, float]]] = {}
-        for (a, b), length in zip(self.edges.tolist(), self.lengths.tolist(), strict=True):
-            neighbours.setdefault(a, []).append((b, length))
-            neighbours.setdefault(b, []).append((a, length))
-        start = max(neighbours, default=0)
+        """The tree in Newick format, as programs for phylogenies read it.
+
+        Parameters
+        ----------
+        names
+            Of the K models.
+        """
+        start = max(self.graph)
+        rooted = nx.bfs_tree(self.graph, start)
         written: dict[int, str] = {}
-        stack = [(start, -1, False)]
-        while stack:
-            node, above, ready = stack.pop()
-            following = [(n, length) for n, length in neighbours.get(node, ()) if n != above]
-            if not ready:
-                stack.append((node, above, True))
-                stack += [(n, node, False) for n, _ in following]
-                continue
-            inner = ",".join(f"{written[n]}:{length:.6g}" for n, length in following)
+        for node in nx.dfs_postorder_nodes(rooted, start):
+            inner = ",".join(
+                f"{written[child]}:{self.graph.edges[node, child]['length']:.6g}"
+                for child in rooted.successors(node)
+            )
             name = "'" + names[node].replace("'", "''") + "'" if node < self.models else ""
             written[node] = f"({inner}){name}" if inner else name
         return written[start] + ";"
@@ -84,6 +80,11 @@ def minimum_spanning_tree(kl: ArrayLike) -> Tree:
     ----------
     kl
         Bits per byte, symmetric, shape (K, K).
+
+    Raises
+    ------
+    InputError
+        If `kl` is not square, symmetric, finite and 0 or more.
     """
     kl = _checked(kl)
     # scipy takes 0 for "no edge"; ranks keep the order, and equal models stay joined.
@@ -106,6 +107,11 @@ def neighbour_joining(kl: ArrayLike) -> Tree:
     ----------
     kl
         Bits per byte, symmetric, shape (K, K).
+
+    Raises
+    ------
+    InputError
+        If `kl` is not square, symmetric, finite and 0 or more.
     """
     distance = _checked(kl).copy()
     count = len(distance)
@@ -138,82 +144,6 @@ def neighbour_joining(kl: ArrayLike) -> Tree:
         edges.append((nodes[0], nodes[1]))
         lengths.append(float(distance[0, 1]))
     return Tree(np.array(edges, dtype=np.intp).reshape(-1, 2), np.array(lengths), count)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far a claimed lineage and trees made without it agree.
-
-    Attributes
-    ----------
-    claimed
-        Claims of one parent whose both ends were measured.
-    nearest
-        How many children have that parent as nearest candidate.
-    spanning
-        How many claims are edges of the minimum spanning tree.
-    steps
-        Mean number of its edges between child and claimed parent; 1 is full agreement.
-    families
-        Claimed families (a model with all that descends from it) of 2 .. K - 2 measured models.
-    joined
-        How many of them are one side of a branch of the neighbour-joining tree.
-    """
-
-    claimed: int
-    nearest: int
-    spanning: int
-    steps: float
-    families: int
-    joined: int
-
-
-def compare_trees(
-    graph: Lineage,
-    models: Sequence[str],
-    nearest: dict[str, str],
-    spanning: Tree,
-    joined: Tree,
-) -> Agreement:
-    """Compare a claimed lineage with trees of the same measured models; merges are left out."""
-    index = {model: k for k, model in enumerate(models)}
-    claims = single_claims(graph, models)
-    ends = {frozenset(edge) for edge in spanning.edges.tolist()}
-    a, b = spanning.edges.T if len(spanning.edges) else (np.empty(0, int), np.empty(0, int))
-    size = len(models)
-    hops = shortest_path(
-        csr_array((np.ones(len(a)), (a, b)), shape=(size, size)), directed=False, unweighted=True
-    )
-    distances = [hops[index[child], index[parent]] for parent, child in claims]
-    families = {
-        frozenset(index[m] for m in {model, *graph.descendants(model)} if m in index)
-        for model in graph.parents
-        if graph.generation[model] is not None
-    }
-    families = {family for family in families if 2 <= len(family) <= size - 2}
-    # A branch has two sides; the family may be either.
-    splits = joined.splits()
-    whole = frozenset(range(size))
-    return Agreement(
-        claimed=len(claims),
-        nearest=sum(nearest.get(child) == parent for parent, child in claims),
-        spanning=sum(frozenset((index[p], index[c])) in ends for p, c in claims),
-        steps=float(np.mean(distances)) if distances else float("nan"),
-        families=len(families),
-        joined=sum(f in splits or whole - f in splits for f in families),
-    )
-
-
-def single_claims(graph: Lineage, models: Iterable[str]) -> list[tuple[str, str]]:
-    """(parent, child) of every measured pair, without merges and what is on or below a cycle."""
-    measured = set(models)
-    return [
-        (parents[0], child)
-        for child, parents in graph.parents.items()
-        if len(parents) == 1
-        and {child, parents[0]} <= measured
-        and graph.generation[child] is not None
-    ]
 
 
 def _checked(kl: ArrayLike) -> np.ndarray:

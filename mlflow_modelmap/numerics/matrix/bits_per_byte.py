@@ -1,4 +1,4 @@
-"""Numerics: by how many bits per byte one model predicts a text set better than another."""
+"""Numerics: bits per byte - how well a model predicts a text set, and two models compared in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 
 
 def bits_and_error(
@@ -48,11 +49,8 @@ def bits_and_error(
             "The weights do not fit the texts; give one finite weight a text, none negative "
             "and not all zero."
         )
-    bits = -values / np.log(2.0)
-    total = w @ size
-    ratio = float(w @ bits / total)
-    residual = w * (bits - ratio * size)
-    return ratio, float(np.sqrt(residual @ residual) / total)
+    ratio = _ratio(values[None], size, w)
+    return float(ratio[0]), float(_ratio_error(values[None], size, w, ratio)[0])
 
 
 def bits_per_byte_difference(
@@ -90,3 +88,43 @@ def bits_per_byte_difference(
             "compared; give two of the same texts."
         )
     return bits_and_error(first - second, text_bytes, weights)
+
+
+def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """-mean(l) / (B ln 2) of each point, shape (K,): how well it predicts the text set."""
+    return _ratio(matrix.values, matrix.text_bytes, _shares(matrix))
+
+
+def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Standard error of each point's bits per byte, shape (K,), over the choice of texts.
+
+    It is that of `bits_and_error`.
+    """
+    w = _shares(matrix)
+    ratio = _ratio(matrix.values, matrix.text_bytes, w)
+    return _ratio_error(matrix.values, matrix.text_bytes, w, ratio)
+
+
+def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
+    """Upper bound on the text set's entropy in bits/byte: the best point's (Appendix C)."""
+    return float(bits_per_byte(matrix).min())
+
+
+def _shares(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    texts = len(matrix.text_bytes)
+    return np.full(texts, 1.0 / texts) if matrix.shares is None else matrix.shares
+
+
+def _ratio(values: np.ndarray, size: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """-sum(w l) / (sum(w b) ln 2) of each row of `values`, shape (K,)."""
+    return 0.0 - values @ w / (w @ size * np.log(2.0))
+
+
+def _ratio_error(
+    values: np.ndarray, size: np.ndarray, w: np.ndarray, ratio: np.ndarray
+) -> np.ndarray:
+    """Standard error of each row's `_ratio`, that of its linear part, shape (K,)."""
+    residual = values / np.log(2.0)
+    residual += ratio[:, None] * size
+    residual *= w
+    return np.sqrt(np.einsum("ij,ij->i", residual, residual)) / (w @ size)

@@ -1,10 +1,10 @@
-"""Numerics: the order in which a heatmap shows points, so that near ones stand together."""
+"""Numerics: the tree of points by which a heatmap puts near ones together."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 _OPTIMAL = 2000
@@ -26,9 +26,3 @@ def tree(kl: ArrayLike) -> np.ndarray:
     distances = np.sqrt(np.asarray(kl, dtype=np.float64))
     condensed = squareform(distances, checks=False)
     return linkage(condensed, method="average", optimal_ordering=len(distances) <= _OPTIMAL)
-
-
-def heatmap_order(kl: ArrayLike) -> np.ndarray:
-    """Positions of the points in the order of their tree's leaves, shape (K,)."""
-    points = len(np.asarray(kl))
-    return leaves_list(tree(kl)) if points > 1 else np.arange(points)

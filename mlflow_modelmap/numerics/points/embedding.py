@@ -48,6 +48,11 @@ def pca(q: ArrayLike, components: int = 2) -> Principal:
     Principal
         Distances are in the square root of bits/byte, as between rows of `q`. The sign of a
         component is such that its largest coordinate is positive.
+
+    Raises
+    ------
+    InputError
+        If `q` is no matrix, or fewer than one component is asked for.
     """
     q = np.asarray(q, dtype=np.float64)
     if q.ndim != 2 or 0 in q.shape or components < 1:
@@ -96,6 +101,11 @@ def tsne(
     Embedding
         With a notice where the perplexity was lowered, or where the principal components stand in
         because there are fewer than 4 points or no two of them differ.
+
+    Raises
+    ------
+    InputError
+        If the dimensions are neither 2 nor 3, or the perplexity is below 1 or not finite.
     """
     q = np.asarray(q, dtype=np.float64)
     if dimensions not in (2, 3):

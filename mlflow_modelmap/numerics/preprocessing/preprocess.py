@@ -6,32 +6,23 @@ Each step can be done alone; `preprocess` does them in the paper's order and rec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.clipping import CLIP, clip_bottom
+from mlflow_modelmap.numerics.preprocessing.irregular_texts import (
+    DROP_TEXTS,
+    TextScores,
+    consecutive,
+    irregular,
+    text_scores,
+    worst_first,
+)
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
-
-CLIP = 0.02
-DROP_TEXTS = 0.03
-REMOVED = (10, *range(100, 1001, 100))
-"""Numbers of removed texts in the paper's Figure 13."""
-
-
-class TextScores(NamedTuple):
-    """How irregularly each text's log-likelihood moves, in nats, shape (N,).
-
-    ``maximum`` and ``sd`` are the largest and the standard deviation of the absolute differences
-    between consecutive checkpoints; ``pairs`` is how many there were.
-    """
-
-    maximum: np.ndarray
-    sd: np.ndarray
-    pairs: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +184,20 @@ def without_points(
 ) -> tuple[LogLikelihoodMatrix, list[Trajectory]]:
     """The matrix and the trajectories without some points.
 
+    Parameters
+    ----------
+    matrix
+        K points.
+    given
+        Trajectories with rows of `matrix`.
+    leave_out
+        Names of points.
+
+    Returns
+    -------
+    matrix, trajectories
+        Of what is left; trajectories of which nothing is left are gone.
+
     Raises
     ------
     InputError
@@ -223,151 +228,3 @@ def without_points(
     if not kept:
         raise InputError("Every trajectory was left out; keep at least one.")
     return matrix.keep_points(keep), kept
-
-
-def clip_bottom(
-    matrix: LogLikelihoodMatrix, quantile: float = CLIP
-) -> tuple[LogLikelihoodMatrix, float, int]:
-    """Raise log-likelihoods below a quantile of all values to it.
-
-    Each value counts with its text's weight, so that few weighted texts are clipped where the many
-    that they stand for would be.
-
-    Returns
-    -------
-    matrix, value, count
-        The clipped matrix, the quantile's value in nats, and how many values were below it.
-    """
-    value = float(_quantile(matrix.values, quantile, matrix.shares))
-    below = int(np.count_nonzero(matrix.values < value))
-    return replace(matrix, values=np.maximum(matrix.values, value)), value, below
-
-
-def _quantile(values: np.ndarray, quantile: float, shares: np.ndarray | None) -> np.floating:
-    if shares is None:
-        return np.quantile(values, quantile)
-    order = np.argsort(values, axis=None)
-    reached = np.cumsum(np.broadcast_to(shares, values.shape).ravel()[order])
-    at = np.searchsorted(reached, quantile * reached[-1])
-    return values.ravel()[order[min(at, order.size - 1)]]
-
-
-def consecutive(
-    given: Sequence[Trajectory], warm_up: int, left_out: set[int] | frozenset[int] = frozenset()
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of consecutive checkpoints at or after `warm_up`, neither of them left out.
-
-    The neighbours of a checkpoint that was left out are not consecutive.
-    """
-    first, second = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.intp)]
-    for t in given:
-        gone = np.isin(t.rows, list(left_out))
-        late = (t.steps[:-1] >= warm_up) & ~gone[:-1] & ~gone[1:]
-        first.append(t.rows[:-1][late])
-        second.append(t.rows[1:][late])
-    return np.concatenate(first), np.concatenate(second)
-
-
-def text_scores(values: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> TextScores:
-    """Score each text by its absolute changes between pairs of checkpoints (Figure 12).
-
-    Parameters
-    ----------
-    values
-        Log-likelihoods in nats, shape (K, N).
-    pairs
-        Rows of the two checkpoints of each of P >= 1 pairs.
-    """
-    texts = values.shape[1]
-    maximum, total, squares = np.zeros(texts), np.zeros(texts), np.zeros(texts)
-    # Sums around the first difference keep the digits of a text that always moves alike.
-    origin = np.abs(values[pairs[1][0]] - values[pairs[0][0]])
-    for i, j in zip(*pairs, strict=True):
-        size = np.abs(values[j] - values[i])
-        np.maximum(maximum, size, out=maximum)
-        size -= origin
-        total += size
-        squares += size * size
-    count = len(pairs[0])
-    variance = squares / count - (total / count) ** 2
-    return TextScores(maximum, np.sqrt(np.maximum(variance, 0.0)), count)
-
-
-def worst_first(scores: np.ndarray) -> np.ndarray:
-    """Numbers of the texts from the highest score to the lowest; equal ones in their order."""
-    return np.argsort(-scores, kind="stable")
-
-
-def irregular(scores: np.ndarray, drop: float, shares: np.ndarray | None = None) -> np.ndarray:
-    """Numbers of the texts to drop, the worst first: those that hold a share `drop` of all.
-
-    Of weighted texts the share is one of their weights, so that as much of the population is
-    dropped, whatever part of the sample stands for it.
-    """
-    order = worst_first(scores)
-    if shares is None:
-        return order[: round(drop * order.size)]
-    own = shares[order]
-    return order[np.cumsum(own) - own / 2.0 < drop]
-
-
-def kl_after_removing(
-    matrix: LogLikelihoodMatrix,
-    given: Sequence[Trajectory],
-    scores: np.ndarray,
-    *,
-    removed: Sequence[int] = REMOVED,
-    from_step: int = 0,
-) -> pd.DataFrame:
-    """KL between consecutive checkpoints when more and more texts are removed (Figure 13).
-
-    Parameters
-    ----------
-    matrix
-        Clipped, with all texts.
-    given
-        Trajectories with rows of `matrix`.
-    scores
-        Of each text, shape (N,); the highest are removed first.
-    removed
-        How many; numbers that leave fewer than two texts are passed over.
-    from_step
-        Pairs before it are left out.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``removed``, ``trajectory``, ``step_from``, ``step``, ``kl`` (bits/byte, each with
-        the mean bytes of the texts that are left).
-    """
-    texts = matrix.values.shape[1]
-    counts = [count for count in dict.fromkeys(removed) if 0 <= count <= texts - 2]
-    order = worst_first(scores)[::-1]
-    weight = np.ones(texts) if matrix.shares is None else matrix.shares[order]
-    mass = np.cumsum(weight)
-    size = np.cumsum(weight * matrix.text_bytes[order])
-    frames = []
-    for t in given:
-        late = t.steps[:-1] >= from_step
-        difference = matrix.values[t.rows[1:][late]] - matrix.values[t.rows[:-1][late]]
-        difference -= difference.mean(axis=1, keepdims=True)
-        difference = difference[:, order]
-        total = np.cumsum(weight * difference, axis=1)
-        squares = np.cumsum(weight * difference * difference, axis=1)
-        for count in counts:
-            last = texts - count - 1
-            mean_bytes = size[last] / mass[last]
-            variance = squares[:, last] / mass[last] - (total[:, last] / mass[last]) ** 2
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "removed": count,
-                        "trajectory": t.name,
-                        "step_from": t.steps[:-1][late],
-                        "step": t.steps[1:][late],
-                        "kl": np.maximum(variance, 0.0) / (2.0 * mean_bytes * np.log(2.0)),
-                    }
-                )
-            )
-    columns = ["removed", "trajectory", "step_from", "step", "kl"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

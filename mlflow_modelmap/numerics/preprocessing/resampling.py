@@ -15,7 +15,8 @@ import numpy as np
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_with_standard_error
-from mlflow_modelmap.numerics.matrix.log_likelihoods import double_centre, shares_of
+from mlflow_modelmap.numerics.matrix.coordinates import double_centre
+from mlflow_modelmap.numerics.matrix.log_likelihoods import shares_of
 
 Method = Literal["kl", "length-squared", "uniform"]
 METHODS: tuple[Method, ...] = ("kl", "length-squared", "uniform")

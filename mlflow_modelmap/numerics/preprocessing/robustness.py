@@ -10,7 +10,10 @@ from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_pairs
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.irregular_texts import worst_first
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 
 FEWEST_TEXTS = 2
 
@@ -60,6 +63,12 @@ def between_halves(matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0)
     DataFrame
         Columns ``split`` (from 0), ``texts`` (in the first half), ``correlation``, and
         ``mean_ratio``: the mean KL on the second half over that on the first.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than four texts or three points, no split is asked for, or KL does not
+        vary.
     """
     texts = matrix.values.shape[1]
     if texts < 2 * FEWEST_TEXTS:
@@ -76,27 +85,6 @@ def between_halves(matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0)
         mean = float(first.mean())
         rows.append((split, one.size, correlation(first, second), float(second.mean()) / mean))
     return pd.DataFrame(rows, columns=["split", "texts", "correlation", "mean_ratio"])
-
-
-def between_text_sets(matrix: LogLikelihoodMatrix, other: LogLikelihoodMatrix) -> float:
-    """Correlation of all KL divergences of the same points on two text sets.
-
-    Raises
-    ------
-    InputError
-        If fewer than three points are on both.
-    """
-    both = [point for point in matrix.points if point in set(other.points)]
-    if len(both) < 3:
-        raise InputError(
-            f"{len(both)} points were scored on both text sets; three or more are needed."
-        )
-
-    def table(of: LogLikelihoodMatrix) -> np.ndarray:
-        index = {point: row for row, point in enumerate(of.points)}
-        return kl_matrix(coordinates(of.keep_points(np.array([index[p] for p in both]))))
-
-    return correlation(table(matrix), table(other))
 
 
 def kl_by_domain(
@@ -154,3 +142,69 @@ def kl_by_domain(
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame(columns=["domain", "texts", "pair", "kl", "se"])
+
+
+REMOVED = (10, *range(100, 1001, 100))
+"""Numbers of removed texts in the paper's Figure 13."""
+
+
+def kl_after_removing(
+    matrix: LogLikelihoodMatrix,
+    given: Sequence[Trajectory],
+    scores: np.ndarray,
+    *,
+    removed: Sequence[int] = REMOVED,
+    from_step: int = 0,
+) -> pd.DataFrame:
+    """KL between consecutive checkpoints when more and more texts are removed (Figure 13).
+
+    Parameters
+    ----------
+    matrix
+        Clipped, with all texts.
+    given
+        Trajectories with rows of `matrix`.
+    scores
+        Of each text, shape (N,); the highest are removed first.
+    removed
+        How many; numbers that leave fewer than two texts are passed over.
+    from_step
+        Pairs before it are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``removed``, ``trajectory``, ``step_from``, ``step``, ``kl`` (bits/byte, each with
+        the mean bytes of the texts that are left).
+    """
+    texts = matrix.values.shape[1]
+    counts = [count for count in dict.fromkeys(removed) if 0 <= count <= texts - 2]
+    order = worst_first(scores)[::-1]
+    weight = np.ones(texts) if matrix.shares is None else matrix.shares[order]
+    mass = np.cumsum(weight)
+    size = np.cumsum(weight * matrix.text_bytes[order])
+    frames = []
+    for t in given:
+        late = t.steps[:-1] >= from_step
+        difference = matrix.values[t.rows[1:][late]] - matrix.values[t.rows[:-1][late]]
+        difference -= difference.mean(axis=1, keepdims=True)
+        difference = difference[:, order]
+        total = np.cumsum(weight * difference, axis=1)
+        squares = np.cumsum(weight * difference * difference, axis=1)
+        for count in counts:
+            last = texts - count - 1
+            mean_bytes = size[last] / mass[last]
+            variance = squares[:, last] / mass[last] - (total[:, last] / mass[last]) ** 2
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "removed": count,
+                        "trajectory": t.name,
+                        "step_from": t.steps[:-1][late],
+                        "step": t.steps[1:][late],
+                        "kl": np.maximum(variance, 0.0) / (2.0 * mean_bytes * np.log(2.0)),
+                    }
+                )
+            )
+    columns = ["removed", "trajectory", "step_from", "step", "kl"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.numerics.scale.own_scale import pairs_at_random, pairs_within
+from mlflow_modelmap.numerics.scale.pairs import pairs_at_random, pairs_within
+from mlflow_modelmap.numerics.trajectory.spacing import WARM_UP, most_common_gap
 
 LATER = "Later"
 EARLY = "Early"
@@ -21,9 +22,6 @@ FINE_TUNE = "FT"
 WITHIN_TYPE = "Intra-type"
 RANDOM = "Random"
 LAYER = "Layer"
-
-SETTINGS = (LATER, EARLY, SEED, SIZE, INT8, FOUR_BIT, FINE_TUNE, WITHIN_TYPE, RANDOM, LAYER)
-"""Every setting of the paper's Table 2a, in its order and by its names."""
 
 COLUMNS = (
     "model",
@@ -39,7 +37,6 @@ COLUMNS = (
 _FULL_PRECISION = ("float32", "bfloat16", "float16")
 _SEED = re.compile(r"[-_ .]?seed[-_ .]?\d+", re.IGNORECASE)
 _PART_OF_TRAINING = 50 / 143  # the paper's first and last 50k of 143k steps
-_WARM_UP = 2_000 / 143_000
 
 
 def seed_family(trajectory: str) -> str:
@@ -138,14 +135,12 @@ def _neighbours(table: pd.DataFrame, *, early: bool) -> Pairs:
     for _, rows in _trajectories(table):
         steps = rows["step"].to_numpy()
         last = steps[-1]
-        late_enough = steps >= _WARM_UP * last
+        late_enough = steps >= WARM_UP * last
         steps, index = steps[late_enough], rows.index.to_numpy()[late_enough]
         if len(steps) < 2:
             continue
         gaps = np.diff(steps)
-        spacings, counts = np.unique(gaps, return_counts=True)
-        usual = spacings[counts == counts.max()].max()
-        for position in np.flatnonzero(gaps == usual):
+        for position in np.flatnonzero(gaps == most_common_gap(gaps)):
             start, end = steps[position], steps[position + 1]
             inside = end if early else last - start
             if inside <= _PART_OF_TRAINING * last + 1e-6:

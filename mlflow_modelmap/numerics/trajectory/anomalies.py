@@ -1,4 +1,4 @@
-"""Numerics: checkpoints and whole trainings that break continuity, with the evidence (Appendix E).
+"""Numerics: checkpoints that break the continuity of their training, with the evidence.
 
 A checkpoint was damaged if it is far from both neighbours while they are near each other; a loss
 spike is the same over a few checkpoints. Everything is judged on logs, against a local trend, by
@@ -7,31 +7,34 @@ medians, so that the faults themselves do not hide it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.stats import siegelslopes
 
 from mlflow_modelmap.errors import InputError
 
 THRESHOLD = 6.0
 """Robust standard deviations above the trend."""
+
 LEAST_RATIO = 1.5
 """Times above the trend, and above the distance across, that count at all."""
+
 JUMP_RATIO = 2.0
+
 LONGEST = 5
 """Checkpoints of a spike, at most."""
-SIBLING_THRESHOLD = 5.0
-SIBLING_RATIO = 1.25
+
 FEWEST_INTERVALS = 7
-FEWEST_SIBLINGS = 3
 
 _NEAREST = 11
+
 _LEAST_SCALE = 0.03
-_LEAST_SIBLING_SCALE = 0.05
-_MAD = 1.4826
+
+MAD = 1.4826
+"""Standard deviations a median absolute deviation, of normal values."""
 
 ANOMALY_COLUMNS = (
     "kind",
@@ -60,7 +63,15 @@ class _Found(NamedTuple):
 
 
 def anomaly_in_words(kind: str, times_trend: float, score: float, what: str = "KL") -> str:
-    """An anomaly of `checkpoint_anomalies` with its evidence, as tags and warnings say it."""
+    """An anomaly of `checkpoint_anomalies` with its evidence, as tags and warnings say it.
+
+    Parameters
+    ----------
+    kind, times_trend, score
+        Of a row of its table.
+    what
+        What the distances are.
+    """
     if kind == "identical":
         return f"identical: no {what} from the step before"
     return f"{kind}: {times_trend:.1f} times the expected {what} (robust score {score:.1f})"
@@ -87,6 +98,11 @@ def continuity(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> pd.Dat
         the 11 nearest distances against the log of the step, each brought to the usual spacing by
         the exponent with which distances grow. Unknown distances and those of 0 are left out;
         with fewer than 7 the table is empty.
+
+    Raises
+    ------
+    InputError
+        If the table does not fit the steps.
     """
     steps, table = _checked(steps, table)
     n = len(steps)
@@ -104,7 +120,7 @@ def continuity(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> pd.Dat
     x = np.log((steps[at] + steps[at + 1]) / 2.0)
     trend = _local_lines(x, y)
     residual = y - trend
-    scale = max(_MAD * float(np.median(np.abs(residual))), _LEAST_SCALE)
+    scale = max(MAD * float(np.median(np.abs(residual))), _LEAST_SCALE)
     return pd.DataFrame(
         {
             "step_from": steps[at],
@@ -119,7 +135,20 @@ def continuity(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> pd.Dat
 def growth_exponent(steps: ArrayLike, table: ArrayLike, first: float = 0.0) -> float:
     """c in distance ~ steps^c between near checkpoints: the median over evenly spaced triples.
 
-    Between 0 and 2; 1 where there is no such triple.
+    Parameters
+    ----------
+    steps, table, first
+        As for `continuity`.
+
+    Returns
+    -------
+    float
+        Between 0 and 2; 1 where there is no such triple.
+
+    Raises
+    ------
+    InputError
+        If the table does not fit the steps.
     """
     steps, table = _checked(steps, table)
     at = np.arange(len(steps) - 2)
@@ -137,8 +166,6 @@ def checkpoint_anomalies(
     steps: ArrayLike,
     table: ArrayLike,
     first: float = 0.0,
-    *,
-    threshold: float = THRESHOLD,
 ) -> pd.DataFrame:
     """Checkpoints that break the continuity of one trajectory.
 
@@ -146,9 +173,6 @@ def checkpoint_anomalies(
     ----------
     steps, table, first
         As for `continuity`.
-    threshold
-        Score that a distance must reach.
-
     Returns
     -------
     DataFrame
@@ -165,6 +189,11 @@ def checkpoint_anomalies(
         ``score`` and ``times_trend`` are those of the smaller of the distances ``before`` (from
         ``step_before``) and ``after`` (to ``step_after``); ``across`` is the distance between
         those two.
+
+    Raises
+    ------
+    InputError
+        If the table does not fit the steps.
 
     Notes
     -----
@@ -193,7 +222,7 @@ def checkpoint_anomalies(
             strict=True,
         )
     )
-    high = {k for k, (score, ratio) in of.items() if score >= threshold and ratio >= LEAST_RATIO}
+    high = {k for k, (score, ratio) in of.items() if score >= THRESHOLD and ratio >= LEAST_RATIO}
     explained: set[int] = set()
     for length in range(1, LONGEST + 1):
         for entry in sorted(high):
@@ -233,99 +262,14 @@ def checkpoint_anomalies(
     )
 
 
-def sibling_anomalies(
-    between: pd.DataFrame,
-    families: Mapping[str, str],
-    *,
-    threshold: float = SIBLING_THRESHOLD,
-    last_share: float = 0.25,
-) -> pd.DataFrame:
-    """Trainings that ended up far from their siblings: other seeds of the same model (Figure 15).
-
-    Parameters
-    ----------
-    between
-        `trajectories.kl_between`'s table.
-    families
-        From each trajectory to its family; families of fewer than 3 are not judged.
-    threshold
-        Score from which on a trajectory is flagged.
-    last_share
-        The last so much of the steps that all siblings have is looked at, at least the final one.
-
-    Returns
-    -------
-    DataFrame
-        One row a trajectory that has siblings: ``family``, ``trajectory``, ``step_from``,
-        ``step`` (the steps looked at), ``kl_to_siblings`` (at the last of them, the lower median
-        over siblings), ``times_usual`` (the median, over steps, of its ratio to the family's
-        median), ``score`` (its log over 1.4826 times the family's median absolute one) and
-        ``outlier``: a score of 5 or more and at least 1.25 times the usual.
-    """
-    columns = ["family", "trajectory", "step_from", "step", "kl_to_siblings", "times_usual"]
-    frames = []
-    members: dict[str, list[str]] = {}
-    for trajectory, family in families.items():
-        members.setdefault(family, []).append(trajectory)
-    for family, names in members.items():
-        if len(names) < FEWEST_SIBLINGS:
-            continue
-        own = between[between["trajectory"].isin(names) & between["other"].isin(names)]
-        counts = own.groupby("step").size()
-        steps = counts.index[counts == len(names) * (len(names) - 1) // 2].to_numpy()
-        steps = steps[-max(1, round(last_share * steps.size)) :] if steps.size else steps
-        values = [_to_siblings(own[own["step"] == step], names) for step in steps]
-        usable = [k for k, row in enumerate(values) if (row > 0).all()]
-        if not usable:
-            continue
-        distance = np.array([values[k] for k in usable])
-        logs = np.log(distance)
-        centred = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
-        centred -= np.median(centred)
-        scale = max(_MAD * float(np.median(np.abs(centred))), _LEAST_SIBLING_SCALE)
-        frame = pd.DataFrame(
-            {
-                "family": family,
-                "trajectory": names,
-                "step_from": int(steps[usable[0]]),
-                "step": int(steps[usable[-1]]),
-                "kl_to_siblings": distance[-1],
-                "times_usual": np.exp(centred),
-                "score": centred / scale,
-            }
-        )
-        frame["outlier"] = (frame["score"] >= threshold) & (frame["times_usual"] >= SIBLING_RATIO)
-        frames.append(frame)
-    if frames:
-        return pd.concat(frames, ignore_index=True)
-    return pd.DataFrame(columns=[*columns, "score", "outlier"])
-
-
-def _to_siblings(pairs: pd.DataFrame, names: list[str]) -> np.ndarray:
-    """Lower median of the KL divergences of each trajectory from its siblings."""
-    index = {name: k for k, name in enumerate(names)}
-    table = np.full((len(names), len(names)), np.nan)
-    i = pairs["trajectory"].map(index).to_numpy()
-    j = pairs["other"].map(index).to_numpy()
-    table[i, j] = pairs["kl"]
-    table[j, i] = pairs["kl"]
-    return np.sort(table, axis=1)[:, (len(names) - 2) // 2]
-
-
 def _local_lines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """At each x the value of a repeated-median line through the nearest points."""
-    n = x.size
-    size = min(_NEAREST, n)
-    starts = np.clip(np.arange(n) - size // 2, 0, n - size)
-    index = starts[:, None] + np.arange(size)
-    near_x, near_y = x[index], y[index]
-    dx = near_x[:, :, None] - near_x[:, None, :]
-    dy = near_y[:, :, None] - near_y[:, None, :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = np.where(dx != 0, dy / dx, np.nan)
-    slope = np.median(np.nanmedian(slopes, axis=2), axis=1)
-    level = np.median(near_y - slope[:, None] * (near_x - x[:, None]), axis=1)
-    return level
+    size = min(_NEAREST, x.size)
+    found = np.empty(x.size)
+    for k, start in enumerate(np.clip(np.arange(x.size) - size // 2, 0, x.size - size)):
+        near = slice(start, start + size)
+        found[k] = siegelslopes(y[near], x[near] - x[k]).intercept
+    return found
 
 
 def _checked(steps: ArrayLike, table: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

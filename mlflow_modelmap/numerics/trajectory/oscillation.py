@@ -1,4 +1,4 @@
-"""Numerics: what the pictures of trajectories need: autocorrelation, its period, alignment."""
+"""Numerics: whether a trajectory oscillates - autocorrelation and its period (Figure 7)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import linalg
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.trajectory.spacing import most_common_gap
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
+
+_LATE = 76 / 143
 
 
 class Autocorrelation(NamedTuple):
@@ -49,8 +51,7 @@ def autocorrelation(steps: ArrayLike, component: ArrayLike) -> Autocorrelation:
         raise InputError(
             f"{at.size} checkpoints are too few for an autocorrelation; four or more are needed."
         )
-    gaps, counts = np.unique(np.diff(at), return_counts=True)
-    spacing = int(gaps[counts == counts.max()].max())
+    spacing = most_common_gap(np.diff(at))
     grid = np.arange(at[0], at[-1] + 1, spacing)
     regular = np.interp(grid, at, values)
     regular -= regular.mean()
@@ -66,51 +67,13 @@ def autocorrelation(steps: ArrayLike, component: ArrayLike) -> Autocorrelation:
     return Autocorrelation(np.arange(grid.size) * spacing, acf, period)
 
 
-def late_part(trajectory: Trajectory, share: float = 76 / 143) -> Trajectory:
-    """The last so much of a trajectory's steps; as the paper, which looks at 67k to 143k steps."""
+def late_part(trajectory: Trajectory) -> Trajectory:
+    """The last 76/143 of a trajectory's steps, as the paper looks at 67k to 143k.
+
+    Parameters
+    ----------
+    trajectory
+        Any; at least its last checkpoint is kept.
+    """
     length = trajectory.steps[-1] - trajectory.steps[0]
-    return trajectory.where(trajectory.steps >= trajectory.steps[-1] - share * length - 1e-6)
-
-
-def aligned(coordinates: ArrayLike) -> np.ndarray:
-    """A two-dimensional embedding centred, and turned so that training runs to the right.
-
-    Separate embeddings have no common orientation (Appendix D.4, Figure 10); this gives each the
-    same one: the direction in which the coordinates grow with time.
-
-    Parameters
-    ----------
-    coordinates
-        In order of step, shape (n, 2).
-    """
-    x = np.asarray(coordinates, dtype=np.float64)
-    x = x - x.mean(axis=0)
-    time = np.arange(len(x)) - (len(x) - 1) / 2.0
-    along = time @ x
-    length = float(np.hypot(*along))
-    if length == 0:
-        return x
-    cosine, sine = along / length
-    return x @ np.array([[cosine, -sine], [sine, cosine]])
-
-
-def classical_scaling(squared: ArrayLike, dimensions: int) -> np.ndarray:
-    """Coordinates whose squared distances are the given ones, as far as so many allow.
-
-    Parameters
-    ----------
-    squared
-        Shape (n, n), symmetric, all known.
-    dimensions
-        How many; beyond what the distances span they are 0.
-    """
-    table = np.asarray(squared, dtype=np.float64)
-    if table.ndim != 2 or table.shape[0] != table.shape[1] or not np.isfinite(table).all():
-        raise InputError("Classical scaling needs every pair's distance, in a square table.")
-    inner = -0.5 * (table - table.mean(axis=0) - table.mean(axis=1)[:, None] + table.mean())
-    values, vectors = linalg.eigh(inner)
-    order = np.argsort(values)[::-1][:dimensions]
-    found = vectors[:, order] * np.sqrt(np.maximum(values[order], 0.0))
-    result = np.zeros((len(table), dimensions))
-    result[:, : found.shape[1]] = found
-    return result
+    return trajectory.where(trajectory.steps >= trajectory.steps[-1] - _LATE * length - 1e-6)

@@ -11,11 +11,8 @@ from numpy.typing import ArrayLike
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.diffusion.exponents import FEWEST, Exponent, exponent_of_coordinates
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
-from mlflow_modelmap.numerics.matrix.log_likelihoods import (
-    LogLikelihoodMatrix,
-    shares_of,
-    text_centred,
-)
+from mlflow_modelmap.numerics.matrix.coordinates import text_centred
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
 from mlflow_modelmap.numerics.trajectory.anomalies import ANOMALY_COLUMNS, checkpoint_anomalies
 
 WINDOW = 10
@@ -119,7 +116,13 @@ class RunningTrajectory:
         return self._table[: len(self), : len(self)]
 
     def latest(self) -> Latest:
-        """What the latest checkpoint adds to those before it."""
+        """What the latest checkpoint adds to those before it.
+
+        Raises
+        ------
+        InputError
+            If no checkpoint was added yet.
+        """
         n = len(self)
         if n == 0:
             raise InputError("No checkpoint is recorded yet, so that there is no latest one.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.engine.score_texts import score_model
 from mlflow_modelmap.scoring.model.config import (
@@ -88,13 +89,8 @@ def tokens_for(
             f"{what} given; give the model's tokenizer as tokenizer=, or as the Trainer's "
             "processing_class."
         )
-    before = os.environ.get(_PARALLEL)
-    os.environ.setdefault(_PARALLEL, "false")
-    try:
+    with changed_environment({_PARALLEL: os.environ.get(_PARALLEL, "false")}):
         tokens = tokenize_with(tokenizer, texts, settings)
-    finally:
-        if before is None:
-            os.environ.pop(_PARALLEL, None)
     return tokens.within(position_limit(_config(model)), settings.overlong)
 
 

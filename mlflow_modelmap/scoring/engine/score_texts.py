@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
 
-from mlflow_modelmap.errors import InputError, ScoringError
-from mlflow_modelmap.scoring.engine.batches import Batch, make_batch, plan
-from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
-from mlflow_modelmap.scoring.engine.lens import check_lens, read_out
-from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
-from mlflow_modelmap.scoring.engine.tail import Tail
-from mlflow_modelmap.scoring.load.load import load_model, quantization, quiet_transformers
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
+from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
 from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products
-from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, QUANTISED, resolve
+from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, resolve
 from mlflow_modelmap.scoring.model.config import position_limit, read_config
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize
 from mlflow_modelmap.texts.text_set import TextSet
-
-Progress: TypeAlias = Callable[[int, int], None]
-Provenance: TypeAlias = dict[str, str | int | float | bool]
 
 
 def score_texts(
@@ -96,6 +87,14 @@ def score_model(
         From `tokenize` or `tokenize_with`, with this model's tokenizer.
     precision
         What was loaded, as `precision.resolve` says; None for the dtype of the model at hand.
+
+    Raises
+    ------
+    InputError
+        If the tokens are another model's, a prediction depends on later tokens, or it has no layers
+        that can be scored.
+    ScoringError
+        If a text has no finite value, or memory runs out on a single text.
     """
     own = precision is not None
     precision = precision or str(model.dtype).removeprefix("torch.")
@@ -107,7 +106,7 @@ def score_model(
             "do not belong together."
         )
     with _evaluating(model), torch.no_grad(), quiet_transformers():
-        scorer = _Scorer(model, tokens, settings, precision, progress)
+        scorer = Scorer(model, tokens, settings, precision, progress)
         with matmul_precision(settings.matmul, scorer.tail.device.type):
             scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
             scorer.score(range(len(tokens)))
@@ -117,188 +116,6 @@ def score_model(
                     raise scorer.failed(retried, f"in {precision}")
                 scorer.retry_in_float32(retried)
     return scorer.result(len(retried))
-
-
-class _Scorer:
-    """One pass over the texts: its settings, what it has found so far, what it went through."""
-
-    def __init__(
-        self,
-        model: Any,
-        tokens: TokenizedTexts,
-        settings: ScoringSettings,
-        precision: str,
-        progress: Progress | None,
-    ) -> None:
-        self.model, self.tokens, self.settings = model, tokens, settings
-        self.precision, self.progress = precision, progress
-        self.dtype = str(model.dtype).removeprefix("torch.")
-        self.tail = Tail(model)
-        self.outliers = precision == "int8" and settings.int8_threshold > 0
-        self.budget = 1 if self.outliers else settings.batch_tokens
-        self.path, layers = self._prepare()
-        self.values = np.full((layers + 1 if settings.layers else 1, len(tokens)), np.nan)
-        self.total, self.done = int(tokens.lengths.sum()), 0
-        self.shrunk, self.seconds = 0, 0.0
-        self.rounded = False
-
-    def _prepare(self) -> tuple[HeadPath, int]:
-        """Find the way to this model's logits, on the first tokens of two texts."""
-        longest = np.argsort(-self.tokens.lengths, kind="stable")[:2]
-        width = min(12, *(len(self.tokens.ids[i]) for i in longest))
-        sample = np.stack([self.tokens.ids[i][:width] for i in longest])
-        ids = torch.from_numpy(sample).to(self.tail.device)
-        tolerance = 1e-3 if self.precision == "float32" else 5e-2
-        if width > 1 and not self.outliers:
-            check_causal(self.tail, ids, self.tail.vocabulary, tolerance)
-        path = head_path(self.tail, ids)
-        return path, check_lens(self.tail, ids) if self.settings.layers else 0
-
-    def score(self, indices: Iterable[int]) -> None:
-        """Fill in the values of some texts; smaller batches where memory runs out."""
-        left = [int(i) for i in indices]
-        started = time.perf_counter()
-        while left:
-            scored: set[int] = set()
-            budget = 1 if self.path.kind == WHOLE else self.budget
-            for texts in plan(self.tokens.lengths, left, budget):
-                batch = make_batch(self.tokens.ids, texts, self.tokens.first)
-                try:
-                    self.values[:, texts] = self._batch(batch)
-                except (MemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
-                        raise
-                    self._shrink(batch)
-                    break
-                scored.update(map(int, texts))
-                self.done += int(self.tokens.lengths[texts].sum())
-                if self.progress is not None:
-                    self.progress(min(self.done, self.total), self.total)
-            left = [i for i in left if i not in scored]
-        self.seconds += time.perf_counter() - started
-
-    def _batch(self, batch: Batch) -> np.ndarray:
-        """Log-likelihoods of a batch's texts, float64, shape (layers + 1 or 1, B)."""
-        ids = torch.from_numpy(batch.ids).to(self.tail.device)
-        rows = torch.from_numpy(batch.rows).to(self.tail.device)
-        targets = torch.from_numpy(batch.targets).to(self.tail.device)
-        if self.settings.layers:
-            states = self.tail.layer_outputs(ids, rows)
-            per_token = []
-            while states:
-                per_token.append(read_out(self.tail, self.path, states.pop(0), targets))
-        elif self.path.kind == TILED and self.path.tiled is not None:
-            hidden = self.tail.head_input(ids)
-            kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
-            del hidden
-            per_token = [self.path.tiled.log_likelihoods(kept, targets)]
-        elif self.path.kind == WHOLE:
-            logits = self.tail.forward(ids)
-            flat = logits.reshape(-1, logits.shape[-1])[rows.to(logits.device)]
-            per_token = [softmax_log_likelihoods(flat, targets)]
-        else:
-            state = self.tail.layer_outputs(ids, rows, last_only=True)[0]
-            per_token = [read_out(self.tail, self.path, state, targets)]
-        count = len(batch.texts)
-        return np.stack(
-            [np.bincount(batch.owners, values.cpu().numpy(), count) for values in per_token]
-        )
-
-    def _shrink(self, batch: Batch) -> None:
-        """Halve the budget after running out of memory; a single text cannot be halved."""
-        if len(batch.texts) == 1:
-            raise ScoringError(
-                f"Memory ran out on text {int(batch.texts[0])} alone ({batch.ids.shape[1]} "
-                "tokens); use a lower precision, device_map=auto or a machine with more memory."
-            )
-        self.budget = max(1, batch.ids.size // 2)
-        self.shrunk += 1
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def non_finite(self) -> list[int]:
-        """Texts whose value is not finite, at any layer."""
-        return [int(i) for i in np.flatnonzero(~np.isfinite(self.values).all(axis=0))]
-
-    def retry_in_float32(self, indices: list[int]) -> None:
-        """Score some texts again with the same weights in float32."""
-        try:
-            self.model.float()
-            self.tail = Tail(self.model)
-            self.path, _ = self._prepare()
-            self.score(indices)
-        except torch.OutOfMemoryError:
-            raise self.failed(
-                indices, f"in {self.precision}, and float32 does not fit into memory"
-            ) from None
-        still = self.non_finite()
-        if still:
-            raise self.failed(still, f"in {self.precision}, nor in float32")
-
-    def failed(self, indices: list[int], tried: str) -> ScoringError:
-        """The error that names the texts without a finite value."""
-        shown = ", ".join(map(str, indices[:8]))
-        more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
-        error = ScoringError(
-            f"The log-likelihood of text {shown}{more} is not finite {tried}; the model's weights "
-            "or activations overflow."
-        )
-        error.not_finite = tuple(indices)
-        return error
-
-    def result(self, retried: int) -> ScoreResult:
-        """What was found, and how."""
-        return ScoreResult(
-            log_likelihoods=self.values[-1].copy(),
-            scored_tokens=self.tokens.scored,
-            bytes=self.tokens.bytes,
-            layer_log_likelihoods=self.values if self.settings.layers else None,
-            provenance=self._provenance(retried),
-        )
-
-    def _provenance(self, retried: int) -> Provenance:
-        import transformers
-
-        model, settings, tokens = self.model, self.settings, self.tokens
-        device = self.tail.device
-        facts: Provenance = {
-            "precision": self.precision,
-            "device": str(device),
-            "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "dtype": self.dtype,
-            "device_map": settings.device_map or "",
-            "matmul": settings.matmul if device.type == "cpu" else "native",
-            "matmul_rounded": self.rounded,
-            "batch_tokens": settings.batch_tokens,
-            "batch_policy": "one text" if self.outliers else "length-sorted tokens",
-            "batch_shrunk": self.shrunk,
-            "bos": settings.bos,
-            "bos_applied": tokens.bos_applied,
-            "overlong": settings.overlong,
-            "truncated": len(tokens.truncated),
-            "split_special_tokens": settings.split_special_tokens,
-            "retried": retried,
-            "head": self.path.kind,
-            "layers": len(self.values) - 1,
-            "model_type": str(model.config.model_type),
-            "attention": str(getattr(model.config, "_attn_implementation", "") or ""),
-            "parameters": _parameters(model),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "threads": torch.get_num_threads(),
-            "seconds": round(self.seconds, 3),
-            "tokens_per_second": round(self.done / max(self.seconds, 1e-9), 1),
-        }
-        if self.precision in QUANTISED:
-            import bitsandbytes
-
-            facts["bitsandbytes"] = bitsandbytes.__version__
-            facts["quantised_layers"] = quantization.quantised_layers(model)
-            if self.precision == "int8":
-                facts["int8_threshold"] = settings.int8_threshold
-            else:
-                facts["double_quantization"] = settings.double_quantization
-        return facts
 
 
 @contextmanager
@@ -311,19 +128,3 @@ def _evaluating(model: Any) -> Any:
     finally:
         for module, was in training.items():
             module.training = was
-
-
-def _parameters(model: Any) -> int:
-    """Parameters of the model, each counted once and as before quantisation."""
-    count = 0
-    for parameter in model.parameters():
-        shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
-        count += int(np.prod(tuple(shape)))
-    return count
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether an error is memory running out, on an accelerator or (as PyTorch says) on CPU."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "can't allocate memory" in str(error) or "not enough memory" in str(error)
-    )

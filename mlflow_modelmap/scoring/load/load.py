@@ -14,7 +14,10 @@ from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.load import quantization
 from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.weight_files import check_has_weights, check_no_adapter
 from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.reason import reason
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,7 +68,9 @@ def load_model(
     """
     path = os.fspath(model_path)
     config = read_config(path)
-    _check_weights(path)
+    names = os.listdir(path)
+    check_no_adapter(names, repr(path), path)
+    check_has_weights(names, repr(path))
     options: dict[str, Any] = {}
     if precision in QUANTISED:
         with quiet_transformers():
@@ -139,35 +144,21 @@ def _class_for(path: str, config: dict[str, Any], settings: ScoringSettings) -> 
     return AutoModelForCausalLM
 
 
-def _check_weights(path: str) -> None:
-    names = os.listdir(path)
-    if any(name.endswith(".safetensors") for name in names):
-        return
-    if any(name.endswith((".bin", ".pt", ".pth")) for name in names):
-        raise InputError(
-            f"The weights in {path!r} are pickles, which can run code when read; convert them with "
-            "`save_pretrained(..., safe_serialization=True)`."
-        )
-    raise InputError(f"{path!r} holds no weights (*.safetensors).")
-
-
 def _check_complete(path: str, info: dict[str, Any]) -> None:
     """Weights that a checkpoint lacks would be random numbers, and so would the scores."""
     missing = sorted(map(str, info.get("missing_keys") or ()))
     other = sorted(str(key[0]) for key in info.get("mismatched_keys") or ())
     for names, what in ((missing, "lack"), (other, "have another shape than the model for")):
         if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ScoringError(
-                f"The weights in {path!r} {what} {names[0]}{more}; scores would come from random "
-                "numbers."
+                f"The weights in {path!r} {what} {listed(names, 1, quoted=False)}; scores would "
+                "come from random numbers."
             )
 
 
 def _told(error: BaseException) -> str:
-    """The first line of an error, and of what caused it where that says more."""
+    """What an error comes down to, and what caused it where that says more."""
     cause = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     if cause is not None and str(cause).strip():
-        return f"{lines[0]} ({str(cause).strip().splitlines()[0]})"
-    return lines[0]
+        return f"{reason(error)} ({reason(cause)})."
+    return f"{reason(error)}."

@@ -21,7 +21,7 @@ def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, 
     settings
         Only `precision`, `device` and `device_map` matter here.
     config
-        The content of the model's ``config.json`` (see `model_config.read_config`).
+        The content of the model's ``config.json`` (see `config.read_config`).
 
     Raises
     ------

@@ -8,6 +8,7 @@ import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.words.reason import reason
 
 # What bitsandbytes' CPU kernels of 4-bit products need of a layer's shape.
 CPU_OUT_MULTIPLE, CPU_IN_MULTIPLE = 32, 64
@@ -19,7 +20,7 @@ def check_bitsandbytes() -> None:
         import bitsandbytes  # noqa: F401
     except Exception as error:
         raise InputError(
-            f"The precisions int8, nf4 and fp4 need bitsandbytes ({error}); install "
+            f"The precisions int8, nf4 and fp4 need bitsandbytes ({reason(error)}); install "
             "`mlflow-modelmap[quantization]`."
         ) from None
 

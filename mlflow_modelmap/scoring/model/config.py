@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.words.reason import reason
 
 POSITION_NAMES = (
     "max_position_embeddings",
@@ -39,7 +40,9 @@ def read_config(model_path: str | os.PathLike[str]) -> dict[str, Any]:
             "`save_pretrained` wrote."
         ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path!r} cannot be read as JSON ({error}); fetch it again.") from None
+        raise InputError(
+            f"{path!r} cannot be read as JSON ({reason(error)}); fetch it again."
+        ) from None
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError(f"{path!r} names no model_type; it is no transformers configuration.")
     return config

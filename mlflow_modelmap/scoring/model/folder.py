@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.reference import LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.weight_files import (
+    WEIGHTS_INDEX,
+    capital,
+    check_has_weights,
+    check_no_adapter,
+    read_header,
+    weight_files,
+)
 from mlflow_modelmap.scoring.tokenizer.files import TOKENIZER_FILES, holds_tokenizer, matches
 
-ADAPTER = "adapter_config.json"
-WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
-_SHARDS = "model-*-of-*.safetensors"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 # All that can change a score beside the weights: configuration, tokenizer, the model's own code.
 TELLING_FILES = ("config.json", *TOKENIZER_FILES)
 _NOT_CAUSAL = (
@@ -79,31 +80,17 @@ def check_model(path: str, what: str) -> None:
         raise InputError(f"{path!r} cannot be read ({error.strerror}).") from None
     check_names(names, what, path)
     check_causal(read_config(path), what)
-    for name in _weight_files(path, names):
-        _check_weight_file(os.path.join(path, name), what)
+    for name in weight_files(path, names, what):
+        read_header(os.path.join(path, name), what)
 
 
 def check_names(names: Iterable[str], what: str, path: str | None = None) -> None:
     """Raise an InputError unless files of these names can make a model; see `check_model`."""
     names = set(names)
-    if ADAPTER in names:
-        raise InputError(
-            f"{_capital(what)} is a PEFT adapter{_adapted(path)}, which is not scored by itself; "
-            "merge it into its base model (`merge_and_unload()`), save that and score it."
-        )
+    check_no_adapter(names, what, path)
     if "config.json" not in names:
-        raise InputError(f"{_capital(what)} has no config.json{_instead(names, path)}.")
-    if WEIGHTS in names or WEIGHTS_INDEX in names:
-        return
-    if any(name.endswith(_PICKLES) for name in names):
-        raise InputError(
-            f"{_capital(what)} has its weights only as pickles ({_first(names, _PICKLES)}), which "
-            "can run code when read and are not; convert them with "
-            "`save_pretrained(..., safe_serialization=True)`."
-        )
-    others = [name for name in names if name.endswith((".safetensors", ".gguf"))]
-    there = f", only {min(others)}" if others else ""
-    raise InputError(f"{_capital(what)} has no weights ({WEIGHTS}){there}.")
+        raise InputError(f"{capital(what)} has no config.json{_instead(names, path)}.")
+    check_has_weights(names, what)
 
 
 def check_causal(config: dict[str, Any], what: str) -> None:
@@ -114,7 +101,7 @@ def check_causal(config: dict[str, Any], what: str) -> None:
     if encoder or config.get("is_encoder_decoder") is True:
         kind = classes[0] if classes else config["model_type"]
         raise InputError(
-            f"{_capital(what)} is no causal language model but a {kind}; only models that predict "
+            f"{capital(what)} is no causal language model but a {kind}; only models that predict "
             "the next token have a log-likelihood here."
         )
 
@@ -123,19 +110,9 @@ def check_tokenizer(names: Iterable[str], what: str) -> None:
     """Raise an InputError unless files of these names hold a tokenizer."""
     if not holds_tokenizer(names):
         raise InputError(
-            f"{_capital(what)} has no tokenizer (such as tokenizer.json); save the tokenizer "
+            f"{capital(what)} has no tokenizer (such as tokenizer.json); save the tokenizer "
             "beside the model."
         )
-
-
-def weight_names(names: Iterable[str]) -> list[str]:
-    """Which of a repository's files are the weights that transformers reads: never a pickle."""
-    names = set(names)
-    if WEIGHTS in names:
-        return [WEIGHTS]
-    if WEIGHTS_INDEX in names:
-        return sorted([WEIGHTS_INDEX, *(name for name in names if fnmatchcase(name, _SHARDS))])
-    return []
 
 
 def weights_in(path: str | os.PathLike[str]) -> ModelFiles:
@@ -152,7 +129,7 @@ def content_digest(model_path: str, tokenizer_path: str) -> str:
         names = os.listdir(folder)
         kept = [n for n in names if matches(n, TELLING_FILES)]
         if label == "model":
-            kept += _weight_files(folder, names)
+            kept += weight_files(folder, names, repr(folder))
             kept += [WEIGHTS_INDEX] if WEIGHTS_INDEX in names else []
         elif folder == model_path:
             continue
@@ -184,59 +161,6 @@ def _file_digest(path: str, size: int, modified: int, inode: int) -> str:
     return sha.hexdigest()
 
 
-def _weight_files(path: str, names: Iterable[str]) -> list[str]:
-    """The weight files of a directory, as its index lists them if they are several."""
-    if WEIGHTS in names:
-        return [WEIGHTS]
-    index = os.path.join(path, WEIGHTS_INDEX)
-    try:
-        with open(index, encoding="utf-8") as file:
-            return sorted({os.path.basename(n) for n in json.load(file)["weight_map"].values()})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(f"{index!r} is no readable index of weights; fetch it again.") from None
-
-
-def _check_weight_file(path: str, what: str) -> None:
-    """Raise an InputError if a safetensors file is missing, a pointer to one, or cut short."""
-    name = os.path.basename(path)
-    try:
-        size = os.path.getsize(path)
-        with open(path, "rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            rest = file.read(length) if length + 8 <= size else b""
-    except OSError:
-        raise InputError(
-            f"{_capital(what)} lacks the weight file {name}; fetch it, or save the model again."
-        ) from None
-    if start == b"version ":
-        raise InputError(
-            f"{_capital(what)} holds only a Git LFS pointer for {name}; fetch it with `git lfs "
-            "pull`."
-        )
-    try:
-        tensors = json.loads(rest)
-        tensors.pop("__metadata__", None)
-        end = 8 + length + max((t["data_offsets"][1] for t in tensors.values()), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        end = -1
-    if end != size:
-        raise InputError(
-            f"The weight file {name} of {what} is damaged or cut short; fetch it again."
-        )
-
-
-def _adapted(path: str | None) -> str:
-    if path is None:
-        return ""
-    try:
-        with open(os.path.join(path, ADAPTER), encoding="utf-8") as file:
-            base = json.load(file)["base_model_name_or_path"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
-    return f" of {base}" if base else ""
-
-
 def _instead(names: set[str], path: str | None) -> str:
     """What to give instead of a directory that holds no model itself."""
     if "MLmodel" in names:
@@ -250,11 +174,3 @@ def _instead(names: set[str], path: str | None) -> str:
         more = f" (or {len(inner) - 1} more)" if len(inner) > 1 else ""
         return f", but its folder {inner[0]}{more} has: give that"
     return "; give what `save_pretrained` wrote"
-
-
-def _first(names: Iterable[str], endings: tuple[str, ...]) -> str:
-    return min(name for name in names if name.endswith(endings))
-
-
-def _capital(what: str) -> str:
-    return what[:1].upper() + what[1:]

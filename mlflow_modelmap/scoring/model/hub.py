@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mlflow_modelmap.errors import InputError
@@ -17,11 +16,10 @@ from mlflow_modelmap.scoring.model.folder import (
     check_names,
     check_tokenizer,
     local_files,
-    weight_names,
 )
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
-
-__all__ = ["local_files", "snapshot"]
+from mlflow_modelmap.scoring.model.weight_files import weight_names
+from mlflow_modelmap.words.reason import reason
 
 Result = TypeVar("Result")
 
@@ -31,7 +29,7 @@ ANSWER_SECONDS = 4.0
 DEADLINE_SECONDS = 8.0
 
 
-def snapshot(reference: ModelReference, *, progress: bool = True) -> ModelFiles:
+def snapshot(reference: ModelReference) -> ModelFiles:
     """Fetch a Hub model's configuration, tokenizer and safetensors, and say which commit it is.
 
     What is in the local cache is not fetched again. If the Hub cannot be reached, the cache
@@ -41,8 +39,6 @@ def snapshot(reference: ModelReference, *, progress: bool = True) -> ModelFiles:
     ----------
     reference
         A Hub model; a local directory is passed on to `local_files`.
-    progress
-        Whether huggingface_hub shows its progress bars.
 
     Raises
     ------
@@ -59,18 +55,17 @@ def snapshot(reference: ModelReference, *, progress: bool = True) -> ModelFiles:
         files = _files(reference, cached)
         if files is not None:
             return files
-    with _progress_bars(progress):
-        try:
-            return _fetched(reference)
-        except InputError:
-            raise
-        except Exception as error:
-            if _final(error):
-                raise InputError(_told(reference, error)) from error
-            files = None if cached is None else _files(reference, cached)
-            if files is not None:
-                return files
-            raise InputError(_told(reference, error, cached is not None)) from error
+    try:
+        return _fetched(reference)
+    except InputError:
+        raise
+    except Exception as error:
+        if _final(error):
+            raise InputError(_told(reference, error)) from error
+        files = None if cached is None else _files(reference, cached)
+        if files is not None:
+            return files
+        raise InputError(_told(reference, error, cached is not None)) from error
 
 
 def _fetched(reference: ModelReference) -> ModelFiles:
@@ -118,7 +113,7 @@ def _cached(reference: ModelReference) -> str | None:
         )
     except HFValidationError as error:
         raise InputError(
-            f"{reference.name!r} is no name on the Hugging Face Hub ({str(error).splitlines()[0]})"
+            f"{reference.name!r} is no name on the Hugging Face Hub ({reason(error)})."
         ) from None
     return os.path.dirname(config) if isinstance(config, str) else None
 
@@ -152,24 +147,6 @@ def _within(seconds: float, call: Callable[[], Result]) -> Result:
     if succeeded:
         return value
     raise value
-
-
-@contextmanager
-def _progress_bars(shown: bool) -> Iterator[None]:
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    if shown or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -234,8 +211,7 @@ def _told(reference: ModelReference, error: Exception, incomplete: bool = False)
             f"The Hugging Face Hub answers {status} and the model {str(reference)!r} {here}; try "
             "again later."
         )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     return (
         f"The model {str(reference)!r} {here} and could not be fetched from {constants.ENDPOINT} "
-        f"({lines[0]}); check the network, or give a local directory."
+        f"({reason(error)}); check the network, or give a local directory."
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlflow_modelmap.scoring.model import hub
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+from mlflow_modelmap.words.reason import reason
 
 RELATIONS = ("finetune", "adapter", "quantized", "merge")
 
@@ -116,12 +117,12 @@ def _silent(error: Exception, models: int) -> str:
     from huggingface_hub import constants, errors
 
     if hub._first_of(error, errors.OfflineModeIsEnabled):
-        reason = "HF_HUB_OFFLINE is set"
+        why = "HF_HUB_OFFLINE is set"
     elif (status := hub._status(error)) is not None:
-        reason = f"it answers {status}"
+        why = f"it answers {status}"
     else:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        why = reason(error)
     return (
         f"The Hub at {constants.ENDPOINT} could not be asked for the parents of {models} "
-        f"model{'s' if models > 1 else ''} ({reason}); set their tag base_model, or try again."
+        f"model{'s' if models > 1 else ''} ({why}); set their tag base_model, or try again."
     )

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.weight_files import (
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    check_has_weights,
+    check_no_adapter,
+    read_header,
+    read_index,
+    weight_files,
+)
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
 _MASK = re.compile(r"(^|\.)(attention|attn)\.bias$")
@@ -61,6 +67,15 @@ class StoredTensor:
 
     def read_into(self, file: BinaryIO, start: int, out: np.ndarray) -> None:
         """Fill `out` (float64, shape (n,)) with elements start .. start + n, exactly.
+
+        Parameters
+        ----------
+        file
+            The tensor's file, open in binary.
+        start
+            First element that is wanted.
+        out
+            Float64, shape (n,).
 
         Raises
         ------
@@ -108,33 +123,34 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
     Parameters
     ----------
     path
-        Directory with ``model.safetensors``, or with an index and its shards.
+        Directory with ``model.safetensors``, with an index and its shards, or with a single
+        safetensors file of any name.
 
     Raises
     ------
     InputError
-        If there are no safetensors, a shard is missing or damaged, or parameters are stored
-        quantised.
+        If there is no such directory, it holds an adapter or no safetensors, a shard is missing or
+        damaged, or parameters are stored quantised.
     """
     folder = Path(path)
-    index = folder / INDEX
-    if (folder / SINGLE).is_file() or not index.is_file():
-        files = _single_file(folder)
-        named = None
+    what = repr(str(folder))
+    if not folder.is_dir():
+        raise InputError(f"There is no directory {what}; give one that holds a model.")
+    names = sorted(os.listdir(folder))
+    check_no_adapter(names, what, str(folder))
+    others = [name for name in names if name.endswith(".safetensors")]
+    named = None
+    if WEIGHTS not in names and WEIGHTS_INDEX not in names and len(others) == 1:
+        files = others
     else:
-        named = _read_index(index)
-        files = [folder / name for name in sorted(set(named.values()))]
-        missing = [file.name for file in files if not file.is_file()]
-        if missing:
-            raise InputError(
-                f"{str(folder)!r} lacks {len(missing)} of {len(files)} weight files that its index "
-                f"names, the first {missing[0]!r}; fetch the checkpoint again."
-            )
+        check_has_weights(names, what)
+        files = weight_files(str(folder), names, what)
+        named = None if WEIGHTS in names else read_index(str(folder))
     stored: dict[str, StoredTensor] = {}
     digest = hashlib.sha256()
-    for file in files:
-        held, header = _read_header(file)
-        stored.update(held)
+    for file in (folder / name for name in files):
+        held, header = read_header(file, what)
+        stored.update(_stored(file, held, len(header)))
         digest.update(hashlib.sha256(header).digest() + _file_identity(file).encode())
     if named is not None and (absent := sorted(named.keys() - stored.keys())):
         raise InputError(
@@ -179,67 +195,18 @@ def common_parameters(checkpoints: Sequence[CheckpointFiles], labels: Sequence[s
     return sorted(first)
 
 
-def _single_file(folder: Path) -> list[Path]:
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    if not folder.is_dir():
-        raise InputError(f"There is no directory {str(folder)!r}; give one that holds a model.")
-    names = sorted(os.listdir(folder))
-    if "adapter_config.json" in names:
-        raise InputError(
-            f"{str(folder)!r} holds an adapter, not a whole model; merge it into its base with "
-            "PEFT's merge_and_unload and save that."
-        )
-    if any(name.endswith((".bin", ".pt", ".pth")) for name in names):
-        raise InputError(
-            f"{str(folder)!r} holds its weights as a pickle, which may run code when it is read; "
-            "convert it to safetensors first (load it where you trust it, then "
-            "save_pretrained(..., safe_serialization=True))."
-        )
-    others = [name for name in names if name.endswith(".safetensors")]
-    if len(others) == 1:
-        return [folder / others[0]]
-    raise InputError(
-        f"{str(folder)!r} holds no {SINGLE} and no {INDEX}; give a directory that "
-        "`save_pretrained` wrote."
-    )
-
-
-def _read_index(index: Path) -> dict[str, str]:
-    try:
-        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not named or any(Path(name).name != name for name in named.values()):
-            raise ValueError("its weight_map names no files beside it")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{str(index)!r} cannot be read ({type(error).__name__}: {error}); fetch it again."
-        ) from None
-    return dict(named)
-
-
-def _read_header(path: Path) -> tuple[dict[str, StoredTensor], bytes]:
-    try:
-        with safe_open(path, framework="np"):  # the library checks header, offsets and length
-            pass
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = file.read(length)
-        described = json.loads(header)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(
-            f"{str(path)!r} is damaged or no safetensors file ({error}); fetch it again."
-        ) from None
-    described.pop("__metadata__", None)
+def _stored(path: Path, tensors: Mapping[str, Any], header: int) -> dict[str, StoredTensor]:
+    """The tensors of a file whose header is so many bytes long."""
     return {
         name: StoredTensor(
             name,
             tuple(entry["shape"]),
             entry["dtype"],
             str(path),
-            8 + length + entry["data_offsets"][0],
+            8 + header + entry["data_offsets"][0],
         )
-        for name, entry in described.items()
-    }, header
+        for name, entry in tensors.items()
+    }
 
 
 def _file_identity(path: Path) -> str:

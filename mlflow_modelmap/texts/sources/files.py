@@ -7,28 +7,27 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.sources.record import Record, record_of
+from mlflow_modelmap.texts.sources.source import Source
+from mlflow_modelmap.words.reason import reason
 
 _BINARY_PROBE = 8192
-_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz")
-
-
-def is_plain_text(path: Path) -> bool:
-    """Whether a path holds raw text (a folder, or a file in none of the formats with records)."""
-    return path.is_dir() or not path.name.lower().endswith(
-        (".json", ".parquet", ".csv", ".tsv", *_JSON_LINES)
-    )
 
 
 def read_file(
     path: Path, column: str = "text", domain_column: str | None = None
 ) -> Iterator[Record]:
     """The records of a JSON, JSONL, Parquet, CSV or TSV file, a plain text file or a folder.
+
+    Parameters
+    ----------
+    column, domain_column
+        Where text and domain stand in rows with names; dots lead into nested fields.
 
     Raises
     ------
@@ -40,18 +39,11 @@ def read_file(
             f"There is no text file {str(path)!r}; give a JSON, JSONL, Parquet, CSV or plain text "
             "file, a folder of text files, or python-docs."
         )
-    name = path.name.lower()
     try:
         if path.is_dir():
             yield from _folder(path)
-        elif name.endswith(_JSON_LINES):
-            yield from _json_lines(path, column, domain_column)
-        elif name.endswith(".json"):
-            yield from _json_list(path, column, domain_column)
-        elif name.endswith(".parquet"):
-            yield from _parquet(path, column, domain_column)
-        elif name.endswith((".csv", ".tsv")):
-            yield from _csv(path, column, domain_column)
+        elif (reader := _reader(path)) is not None:
+            yield from reader(path, column, domain_column)
         else:
             yield Record(_decoded(str(path), path.read_bytes()), str(path))
     except OSError as error:
@@ -116,7 +108,7 @@ def _json_lines(path: Path, column: str, domain_column: str | None) -> Iterator[
                     where = f"{path}, line {number}"
                     yield _entry(_parsed(line, where), where, column, domain_column)
         except (gzip.BadGzipFile, EOFError) as error:
-            raise InputError(f"{str(path)!r} is damaged gzip ({error}).") from None
+            raise InputError(f"{str(path)!r} is damaged gzip ({reason(error)}).") from None
 
 
 def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
@@ -126,7 +118,7 @@ def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Rec
     try:
         file = parquet.ParquetFile(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"{str(path)!r} is no readable Parquet file ({error}).") from None
+        raise InputError(f"{str(path)!r} is no readable Parquet file ({reason(error)}).") from None
     with file:
         names = file.schema_arrow.names
         wanted = {column, domain_column or "domain", "weight"}
@@ -142,7 +134,7 @@ def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Rec
                     row += 1
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{str(path)!r} cannot be read beyond row {row} ({error}); fetch it again."
+                f"{str(path)!r} cannot be read beyond row {row} ({reason(error)}); fetch it again."
             ) from None
 
 
@@ -167,7 +159,9 @@ def _csv(path: Path, column: str, domain_column: str | None) -> Iterator[Record]
             f"{path}: not UTF-8 text (byte {error.start}); convert it to UTF-8."
         ) from None
     except csv.Error as error:
-        raise InputError(f"{path}, line {rows.reader.line_num}: malformed CSV ({error}).") from None
+        raise InputError(
+            f"{path}, line {rows.reader.line_num}: malformed CSV ({reason(error)})."
+        ) from None
     finally:
         csv.field_size_limit(limit)
 
@@ -196,3 +190,44 @@ def _folder(root: Path) -> Iterator[Record]:
             domain = path.parts[0] if len(path.parts) > 1 else root.resolve().name
         if text.strip():
             yield Record(text, str(root / path), domain)
+
+
+_READERS: dict[tuple[str, ...], Callable[[Path, str, str | None], Iterator[Record]]] = {
+    (".jsonl", ".ndjson", ".jsonl.gz"): _json_lines,
+    (".json",): _json_list,
+    (".parquet",): _parquet,
+    (".csv", ".tsv"): _csv,
+}
+"""Who reads a file of records, by the ending of its name."""
+
+
+def _reader(path: Path) -> Callable[[Path, str, str | None], Iterator[Record]] | None:
+    """Who reads a file of records; None for raw text."""
+    name = path.name.lower()
+    return next((read for endings, read in _READERS.items() if name.endswith(endings)), None)
+
+
+def _named(written: str) -> Path:
+    return Path(written).expanduser()
+
+
+def _is_raw(written: str) -> bool:
+    """A folder, or a file in none of the formats with records."""
+    return _named(written).is_dir() or _reader(_named(written)) is None
+
+
+def _name(written: str) -> str:
+    """The file's name without its ending, also that below ``.gz``."""
+    path = _named(written)
+    stem = path.resolve().name
+    for ending in (".gz", path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix):
+        stem = stem.removesuffix(ending) if path.is_file() else stem
+    return stem or "texts"
+
+
+SOURCE = Source(
+    takes=lambda written: True,
+    records=lambda written, column, domain: read_file(_named(written), column, domain),
+    is_raw=_is_raw,
+    name=_name,
+)

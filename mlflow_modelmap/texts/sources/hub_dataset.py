@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.sources.record import Record, record_of
+from mlflow_modelmap.words.reason import reason_with_type
 
 
 def read_dataset(
@@ -23,6 +24,17 @@ def read_dataset(
     """The first `rows` texts of a dataset on the Hub (or in a local folder), in its order.
 
     Nothing is fetched before the first record is asked for, and only as much as is read.
+
+    Parameters
+    ----------
+    name
+        Of the dataset on the Hub, or a local folder.
+    config, split, revision
+        As `datasets.load_dataset` takes them.
+    rows
+        How many; all if None.
+    column, domain_column
+        Where text and domain stand in a row; dots lead into nested fields.
 
     Raises
     ------
@@ -57,9 +69,7 @@ def read_dataset(
 
 
 def _unreadable(name: str, split: str, error: Exception) -> InputError:
-    lines = str(error).strip().splitlines()
     return InputError(
         f"The dataset {name!r} (split {split!r}) cannot be read "
-        f"({type(error).__name__}: {lines[0] if lines else ''}); check its name, configuration and "
-        "split, and the network."
+        f"({reason_with_type(error)}); check its name, configuration and split, and the network."
     )

@@ -8,12 +8,15 @@ import os
 import platform
 import re
 import sysconfig
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import DEFAULT_BYTES, chunk
 from mlflow_modelmap.texts.sample import sample
+from mlflow_modelmap.texts.sources.record import Record
+from mlflow_modelmap.texts.sources.source import Source
 from mlflow_modelmap.texts.text_set import TextSet
 
 NAME = "python-docs"
@@ -80,13 +83,42 @@ def python_docs_corpus() -> list[str]:
 
 
 def parse_python_docs(source: str) -> TextSet | None:
-    """The text set that ``python-docs`` or ``python-docs:SIZE`` names, or None for any other."""
+    """The text set that ``python-docs`` or ``python-docs:SIZE`` names, or None for any other.
+
+    Raises
+    ------
+    InputError
+        If what follows the colon is no number, or above the number of texts.
+    """
     word, colon, size = source.partition(":")
     if word != NAME:
         return None
     if colon and not size.isdecimal():
         raise InputError(f"{source!r} names no number of texts; write {NAME} or, say, {NAME}:200.")
     return python_docs(int(size) if colon else None)
+
+
+def _records(written: str, column: str, domain_column: str | None) -> Iterator[Record]:
+    """The texts by number; they have no columns to choose from."""
+    text_set = parse_python_docs(written)
+    assert text_set is not None
+    assert text_set.domains is not None
+    for index, (text, domain) in enumerate(zip(text_set.texts, text_set.domains, strict=True)):
+        yield Record(text, f"{written}, text {index}", domain)
+
+
+def _name(written: str) -> str:
+    text_set = parse_python_docs(written)
+    assert text_set is not None
+    return text_set.name
+
+
+SOURCE = Source(
+    takes=lambda written: written.partition(":")[0] == NAME,
+    records=_records,
+    is_raw=lambda written: False,
+    name=_name,
+)
 
 
 def _telling_lines(text: str) -> list[str]:

@@ -42,6 +42,15 @@ def record_of(
 ) -> Record:
     """The record of a row with named fields; its weight, if any, stands in ``weight``.
 
+    Parameters
+    ----------
+    row
+        Fields by name.
+    where
+        What an error says of the place.
+    column, domain_column
+        Where text and domain stand; dots lead into nested fields.
+
     Raises
     ------
     InputError
@@ -108,7 +117,18 @@ def check_not_empty(record: Record) -> None:
 
 
 def chunked(record: Record, size: int) -> list[Record]:
-    """A record cut at `size` bytes; pieces of only white space are left out."""
+    """A record cut at `size` bytes; pieces of only white space are left out.
+
+    Parameters
+    ----------
+    size
+        UTF-8 bytes, 4 or more.
+
+    Raises
+    ------
+    InputError
+        If the text holds a lone surrogate, or the size is below 4.
+    """
     check_encodable(record)
     pieces = chunk(record.text, size)
     return [
@@ -138,6 +158,18 @@ def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = F
     """The text set of some records, in their order.
 
     A weight that is missing counts 1 where others have one, and a missing domain is ``other``.
+
+    Parameters
+    ----------
+    records
+        One or more.
+    allow_duplicates
+        Whether the same text may occur twice.
+
+    Raises
+    ------
+    InputError
+        If a text set cannot be made of them; see `TextSet`.
     """
     domains = weights = None
     if any(record.domain is not None for record in records):

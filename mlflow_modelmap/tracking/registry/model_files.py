@@ -14,8 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.model.hub import local_files
+from mlflow_modelmap.scoring.model.folder import local_files
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.weight_files import adapter_refused
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.quiet import quiet
@@ -99,10 +100,7 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
             "log its folder as artifacts and name it as runs:/RUN_ID/path."
         )
     if flavor.get("peft_adaptor"):
-        raise InputError(
-            f"{reference.name!r} is a PEFT adapter without its base model; merge them with "
-            "`merge_and_unload` and log the whole model."
-        )
+        raise adapter_refused(repr(reference.name))
     model = root / str(flavor.get("model_binary") or "model")
     if not model.is_dir():
         source = flavor.get("source_model_name")

@@ -14,11 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlflow_modelmap.errors import InputError, TrackingError
-from mlflow_modelmap.numerics.matrix.log_likelihoods import (
-    LogLikelihoodMatrix,
-    bits_per_byte,
-    shares_of,
-)
+from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, local_path
 from mlflow_modelmap.tracking.runs.point import Point

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mlflow_modelmap import __version__
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, bits_per_byte
+from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun

@@ -14,7 +14,8 @@ from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.drivers.map.resample import resample_texts
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.trajectory.trajectory import trajectory
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval, kl_between
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.surfaces.cli import main
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.write import write_texts

@@ -18,8 +18,8 @@ from mlflow_modelmap.drivers.page.map import map_payload, members_payload, pair_
 from mlflow_modelmap.drivers.page.readable import head, open_run
 from mlflow_modelmap.drivers.page.scale import lineage_payload, scale_payload
 from mlflow_modelmap.drivers.page.training import monitor_payload, trajectory_payload
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval
-from mlflow_modelmap.numerics.scale.paper_scale import in_words
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.tracking.store.server_store import ServerStore, everybody
 from tests.page_site import NASTY, STEPS, Site, make_site
 from tests.scored import made_up, write_family, write_score

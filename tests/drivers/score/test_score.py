@@ -21,7 +21,7 @@ from mlflow_modelmap import InputError, ScoringError, TextSet, TrackingError
 from mlflow_modelmap.drivers.score import score_into, spool
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.scoring.engine.score_texts import score_texts
-from mlflow_modelmap.scoring.model.hub import local_files
+from mlflow_modelmap.scoring.model.folder import local_files
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix

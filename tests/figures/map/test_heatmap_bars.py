@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.colors import LogNorm, SymLogNorm
+from scipy.cluster.hierarchy import leaves_list
 
 from mlflow_modelmap.figures.map.bars import bars_figure
 from mlflow_modelmap.figures.map.heatmap import colour_scale, heatmap_figure
-from mlflow_modelmap.numerics.points.clustering import heatmap_order
+from mlflow_modelmap.numerics.points.clustering import tree
 
 
 def heat_axes(figure):
@@ -27,7 +28,7 @@ def heat_axes(figure):
 def test_cells_are_the_matrix_in_the_order_of_the_tree(generated, points):
     made = generated(points)
     axes = heat_axes(heatmap_figure(made.kl, list(made.points["point"])))
-    order = heatmap_order(made.kl)
+    order = leaves_list(tree(made.kl))
     shown = np.asarray(axes.images[0].get_array())
     expected = made.kl[np.ix_(order, order)]
     off = ~np.eye(points, dtype=bool)

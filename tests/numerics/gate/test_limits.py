@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.kl import confidence_interval, kl_between
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.gate.limits import (
     FAIL,
     PASS,

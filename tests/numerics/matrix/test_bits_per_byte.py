@@ -1,4 +1,4 @@
-"""The paired difference of bits per byte, and its error against generated data."""
+"""Bits per byte, their difference and errors against generated data, and the entropy bound."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
-from mlflow_modelmap.numerics.matrix.log_likelihoods import (
-    LogLikelihoodMatrix,
+from mlflow_modelmap.numerics.matrix.bits_per_byte import (
+    bits_and_error,
     bits_per_byte,
+    bits_per_byte_difference,
     bits_per_byte_standard_error,
+    entropy_bound,
 )
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 
 
 def _population(count, random):
@@ -75,3 +77,22 @@ def test_what_does_not_fit_is_refused():
         bits_and_error([1, 2], [4, 5, 6])
     with pytest.raises(InputError, match="weights do not fit"):
         bits_and_error([1, 2], [4, 5], [0, 0])
+
+
+def test_bits_per_byte_of_uniform_bytes_is_eight_and_the_bound_is_the_best_model():
+    text_bytes = np.array([10, 20, 30])
+    values = -np.log(2) * np.outer([8.0, 3.0, 5.0], text_bytes)
+    given = LogLikelihoodMatrix(values, ("a", "b", "c"), text_bytes)
+    np.testing.assert_allclose(bits_per_byte(given), [8.0, 3.0, 5.0])
+    assert entropy_bound(given) == pytest.approx(3.0)
+
+
+def test_weighted_errors_of_bits_per_byte_are_those_that_resampling_the_texts_shows():
+    rng = np.random.default_rng(0)
+    size = rng.integers(200, 1025, 400)
+    values = -0.8 * size * rng.gamma(20.0, 0.05, (2, 400))
+    given = LogLikelihoodMatrix(values, ("a", "b"), size, rng.gamma(1.0, size=400) + 0.05)
+    drawn = np.array(
+        [bits_per_byte(given.keep_texts(rng.integers(0, 400, 400))) for _ in range(1500)]
+    )
+    np.testing.assert_allclose(bits_per_byte_standard_error(given), drawn.std(axis=0), rtol=0.08)

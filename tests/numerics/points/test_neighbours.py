@@ -1,4 +1,4 @@
-"""Nearest points, and the order of a heatmap."""
+"""Nearest points."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,6 @@ import pytest
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
-from mlflow_modelmap.numerics.points.clustering import heatmap_order, tree
 from mlflow_modelmap.numerics.points.neighbours import nearest
 
 
@@ -50,16 +49,3 @@ def test_what_is_not_square_or_no_count_is_refused():
         nearest(np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(InputError, match="0 neighbours"):
         nearest(np.zeros((3, 3)), np.zeros((3, 3)), k=0)
-
-
-def test_a_heatmap_shows_a_shuffled_line_in_order():
-    order = np.random.default_rng(1).permutation(12)
-    kl, _ = line(*(1.3**order))
-    found = order[heatmap_order(kl)]
-    assert found.tolist() in (list(range(12)), list(range(11, -1, -1)))
-    assert tree(kl).shape == (11, 4)
-
-
-@pytest.mark.parametrize("points", [1, 2])
-def test_a_heatmap_of_one_or_two_points_is_in_some_order(points):
-    assert sorted(heatmap_order(line(*range(points))[0])) == list(range(points))

@@ -1,17 +1,21 @@
-"""Correlation of KL divergences between text sets and halves, and KL by domain."""
+"""Correlation of KL divergences between halves of the texts, KL by domain and on fewer texts."""
 
 import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_between
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.preprocess import preprocess
 from mlflow_modelmap.numerics.preprocessing.robustness import (
     between_halves,
-    between_text_sets,
     correlation,
+    kl_after_removing,
     kl_by_domain,
 )
+from mlflow_modelmap.numerics.trajectory.kl_along import kl_previous
+from tests.numerics.matrix.matrices import repeated, weighted
 
 
 def generated(points, texts, seed, positions):
@@ -51,15 +55,6 @@ def test_halves_of_many_texts_agree_and_of_few_do_not(positions):
     assert many.equals(again)
 
 
-def test_two_text_sets_are_compared_on_the_points_of_both(positions):
-    one, two = generated(12, 3000, 3, positions), generated(12, 2500, 4, positions)
-    assert between_text_sets(one, two) > 0.98
-    shuffled = two.keep_points(np.array([7, 2, 0, 5, 9, 11]))
-    assert between_text_sets(one, shuffled) > 0.98
-    unrelated = generated(12, 3000, 5, np.random.default_rng(6).standard_normal((12, 4)))
-    assert between_text_sets(one, unrelated) < 0.7
-
-
 def test_kl_by_domain_is_kl_on_those_texts_alone(positions):
     matrix = generated(12, 60, 7, positions)
     domains = ["law", "code", "code"] * 19 + ["code", "law", "one"]
@@ -88,5 +83,33 @@ def test_what_cannot_be_compared(positions):
         correlation(np.zeros((3, 3)), np.zeros((3, 3)))
     with pytest.raises(InputError, match="2 domains do not fit 3 texts"):
         kl_by_domain(matrix, ["a", "b"], [0], [1])
-    with pytest.raises(InputError, match="0 points were scored on both"):
-        between_text_sets(matrix, LogLikelihoodMatrix(np.zeros((1, 3)), ("x",), np.ones(3)))
+
+
+def test_kl_after_removing_is_that_of_a_matrix_without_those_texts(pythia):
+    matrix, given, *_ = pythia
+    done = preprocess(matrix, given, drop_texts=None)
+    table = kl_after_removing(
+        done.matrix, given, done.scores.maximum, removed=(0, 10, 50, 199), from_step=2000
+    )
+    assert sorted(set(table["removed"])) == [0, 10, 50]
+    order = np.argsort(-done.scores.maximum, kind="stable")
+    for count in (0, 10, 50):
+        left = done.matrix.keep_texts(np.sort(order[count:]))
+        expected = kl_previous(coordinates(left), given)
+        expected = expected[expected["step_from"] >= 2000]
+        got = table[table["removed"] == count]
+        np.testing.assert_array_equal(got["step"], expected["step"])
+        np.testing.assert_allclose(got["kl"], expected["kl"], rtol=1e-9)
+
+
+def test_kl_after_removing_weighted_texts_is_that_of_what_is_left(pythia):
+    matrix, given, *_ = pythia
+    times = np.random.default_rng(0).integers(1, 6, 200)
+    scores = np.random.default_rng(1).random(200)
+    table = kl_after_removing(weighted(matrix, times.astype(float)), given, scores, removed=[0, 40])
+    for removed in (0, 40):
+        kept = np.argsort(-scores)[removed:]
+        left = repeated(matrix.keep_texts(kept), times[kept])
+        expected = kl_previous(coordinates(left), given)["kl"]
+        found = table.loc[table["removed"] == removed, "kl"]
+        np.testing.assert_allclose(found, expected, rtol=1e-8)

@@ -1,17 +1,11 @@
-"""Autocorrelation and its period, alignment of embeddings, coordinates from distances."""
+"""Autocorrelation and its period."""
 
 import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.trajectory.oscillation import (
-    aligned,
-    autocorrelation,
-    classical_scaling,
-    late_part,
-)
+from mlflow_modelmap.numerics.trajectory.oscillation import autocorrelation, late_part
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
-from tests.numerics.generated import squared_table
 
 
 def test_the_period_of_a_wave_is_found():
@@ -45,28 +39,6 @@ def test_a_line_has_no_period():
         autocorrelation(np.arange(3), np.arange(3))
 
 
-def test_alignment_turns_progress_to_the_right_and_keeps_distances():
-    rng = np.random.default_rng(2)
-    x = np.stack([-3.0 * np.arange(30), 4.0 * np.arange(30)], axis=1) + rng.standard_normal((30, 2))
-    turned = aligned(x)
-    time = np.arange(30) - 14.5
-    assert time @ turned[:, 0] > 0
-    assert time @ turned[:, 1] == pytest.approx(0, abs=1e-6)
-    np.testing.assert_allclose(turned.mean(axis=0), 0, atol=1e-9)
-    np.testing.assert_allclose(squared_table(turned), squared_table(x))
-    assert aligned(np.zeros((5, 2))).tolist() == [[0, 0]] * 5
-
-
 def test_the_late_part_of_pythia_begins_at_67k():
     steps = np.array([0, 512, *range(1000, 143_001, 1000)])
     assert late_part(Trajectory("a", steps, np.arange(steps.size))).steps[0] == 67_000
-
-
-def test_classical_scaling_gives_the_distances_back():
-    x = np.random.default_rng(3).standard_normal((6, 3))
-    table = squared_table(x)
-    np.testing.assert_allclose(squared_table(classical_scaling(table, 3)), table)
-    assert classical_scaling(table, 9).shape == (6, 9)
-    table[0, 1] = np.nan
-    with pytest.raises(InputError, match="needs every pair's distance"):
-        classical_scaling(table, 2)

@@ -6,7 +6,8 @@ import pytest
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.diffusion.exponents import exponent_of_coordinates
 from mlflow_modelmap.numerics.divergence.kl import kl_between, kl_with_standard_error
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.trajectory.anomalies import checkpoint_anomalies
 from mlflow_modelmap.numerics.trajectory.running import RunningTrajectory
 from tests.numerics.generated import training

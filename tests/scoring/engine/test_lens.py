@@ -144,6 +144,6 @@ def test_a_replay_leaves_the_model_whole(tiny_model):
 
 
 def test_the_documentation_names_every_architecture_checked_here():
-    page = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "scoring.md").read_text(encoding="utf-8")
     table = page.split("## Architectures")[1]
     assert [name for name in architectures.ARCHITECTURES if f"| {name} |" not in table] == []

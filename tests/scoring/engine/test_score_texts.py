@@ -317,7 +317,7 @@ def test_pickled_weights_are_never_read(tiny_model, tmp_path, texts):
     with pytest.raises(InputError, match="pickles"):
         score(tmp_path / "model", texts)
     (tmp_path / "model" / "pytorch_model.bin").unlink()
-    with pytest.raises(InputError, match="holds no weights"):
+    with pytest.raises(InputError, match="has no weights"):
         score(tmp_path / "model", texts)
 
 

@@ -135,7 +135,7 @@ def test_a_large_file_is_digested_in_blocks(tmp_path):
         ),
         (
             {"adapter_config.json": b'{"base_model_name_or_path": "org/base"}'},
-            "is a PEFT adapter of org/base, which is not scored by itself; merge it",
+            "is a PEFT adapter of org/base, which is not read by itself; merge it",
         ),
         ({"adapter_config.json": b"oops"}, "is a PEFT adapter, which"),
         ({"config.json": b'{"model_type": "t5", "is_encoder_decoder": true}'}, "but a t5"),

@@ -283,7 +283,7 @@ def test_a_process_of_its_own_with_the_real_environment(hub, tmp_path):
         "from mlflow_modelmap.scoring.model.hub import snapshot\n"
         "from mlflow_modelmap.scoring.model.reference import ModelReference\n"
         "import sys\n"
-        "print(snapshot(ModelReference.parse('org/model'), progress=False).commit)\n"
+        "print(snapshot(ModelReference.parse('org/model')).commit)\n"
         "assert not {'torch', 'transformers', 'mlflow'} & set(sys.modules)\n"
     )
     environment = os.environ | hub.environment(tmp_path / "another")

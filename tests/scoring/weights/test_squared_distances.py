@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.weights.checkpoint_files import open_checkpoint
+from mlflow_modelmap.scoring.weights import squared_distances as weights
 from mlflow_modelmap.scoring.weights.squared_distances import (
     banded_squared_distances,
     reach_of,
     squared_distances,
 )
-from mlflow_modelmap.scoring.weights.squared_distances import squared_distances as weights
-
-
-def save(folder, tensors, shards=None):
-    """A checkpoint folder; `shards` maps shard names to the parameters they hold."""
-    folder.mkdir(parents=True)
-    if shards is None:
-        save_file(tensors, folder / "model.safetensors")
-        return folder
-    index = {}
-    for shard, names in shards.items():
-        save_file({name: tensors[name] for name in names}, folder / shard)
-        index |= dict.fromkeys(names, shard)
-    content = {"metadata": {}, "weight_map": index}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
-    return folder
-
-
-def drifting(count, seed=0, dtype=torch.float32):
-    """A random walk of small checkpoints."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = {"a.weight": (37, 19), "b.weight": (300, 7), "b.bias": (7,), "scalar": ()}
-    state = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-    for _ in range(count):
-        yield {name: value.to(dtype).contiguous() for name, value in state.items()}
-        state = {
-            name: value + 0.01 * torch.randn(value.shape, generator=generator)
-            for name, value in state.items()
-        }
+from tests.scoring.weights.checkpoints import drifting, save
 
 
 def plainly(folder_a, folder_b):
@@ -105,28 +74,6 @@ def test_shards_and_a_single_file_are_the_same(tmp_path):
         squared_distances([single[0], sharded]).squared[0, 1]
         == squared_distances(single).squared[0, 1]
     )
-
-
-def test_buffers_in_some_files_are_left_out_and_named(tmp_path):
-    states = list(drifting(2))
-    plain = save(tmp_path / "plain", states[0])
-    extra = {
-        "layers.0.attention.bias": torch.ones(1, 1, 8, 8),
-        "layers.0.attention.masked_bias": torch.tensor(-1e9),
-        "layers.0.attention.rotary_emb.inv_freq": torch.ones(4),
-        "positions": torch.arange(4),
-    }
-    old = save(tmp_path / "old", {**states[1], **extra})
-    found = squared_distances([plain, old])
-    bare = save(tmp_path / "bare", states[1])
-    assert found.squared[0, 1] == squared_distances([plain, bare]).squared[0, 1]
-    assert found.left_out == {**dict.fromkeys(extra, "buffer"), "positions": "integer"}
-    assert "attention.bias" not in open_checkpoint(plain).left_out
-
-
-def test_a_bias_of_an_attention_that_is_a_parameter_stays(tmp_path):
-    folder = save(tmp_path / "x", {"attn.bias": torch.ones(8), "w": torch.ones(2)})
-    assert set(open_checkpoint(folder).parameters) == {"attn.bias", "w"}
 
 
 def test_near_identical_checkpoints_keep_their_digits():
@@ -250,55 +197,6 @@ def test_the_first_parameter_that_differs_is_named(tmp_path):
         squared_distances([one, three])
 
 
-def test_a_missing_shard_is_named(tmp_path):
-    state = next(drifting(1))
-    shards = {"m-1.safetensors": ["a.weight", "scalar", "b.bias"], "m-2.safetensors": ["b.weight"]}
-    folder = save(tmp_path / "x", state, shards)
-    (folder / "m-2.safetensors").unlink()
-    with pytest.raises(InputError, match=r"lacks 1 of 2 weight files.*'m-2.safetensors'"):
-        open_checkpoint(folder)
-
-
-def test_a_shard_without_its_tensor_is_named(tmp_path):
-    state = next(drifting(1))
-    shards = {"m-1.safetensors": ["a.weight", "scalar", "b.bias"], "m-2.safetensors": ["b.weight"]}
-    folder = save(tmp_path / "x", state, shards)
-    save_file({"other": torch.ones(1)}, folder / "m-2.safetensors")
-    with pytest.raises(InputError, match=r"names 'b.weight' in 'm-2.safetensors'"):
-        open_checkpoint(folder)
-
-
-def test_pickles_are_refused_with_the_remedy(tmp_path):
-    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04never read")
-    with pytest.raises(InputError, match="convert it to safetensors"):
-        open_checkpoint(tmp_path)
-
-
-def test_an_adapter_is_no_checkpoint(tmp_path):
-    (tmp_path / "adapter_config.json").write_text("{}")
-    save_file({"lora": torch.ones(1)}, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(InputError, match="adapter"):
-        open_checkpoint(tmp_path)
-
-
-@pytest.mark.parametrize("cut", [0, 5, 60, -3])
-def test_a_damaged_file_is_named(tmp_path, cut):
-    folder = save(tmp_path / "x", next(drifting(1)))
-    data = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(data[:cut])
-    with pytest.raises(InputError, match=r"model.safetensors' is damaged"):
-        open_checkpoint(folder)
-
-
-@pytest.mark.parametrize(
-    "content", ["{", "{}", '{"weight_map": {}}', '{"weight_map": {"a": "../x"}}']
-)
-def test_a_broken_index_is_named(tmp_path, content):
-    (tmp_path / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(InputError, match=r"index.json' cannot be read"):
-        open_checkpoint(tmp_path)
-
-
 def test_a_value_that_is_not_finite_is_named(tmp_path):
     first, second = drifting(2)
     second["b.weight"][3, 3] = float("nan")
@@ -307,22 +205,6 @@ def test_a_value_that_is_not_finite_is_named(tmp_path):
         squared_distances(folders, labels=["step 10", "step 20"])
 
 
-def test_quantised_checkpoints_are_refused(tmp_path):
-    folder = save(tmp_path / "x", {"q.weight": torch.ones(4, 4, dtype=torch.int8)})
-    with pytest.raises(InputError, match="quantised"):
-        open_checkpoint(folder)
-
-
 def test_one_checkpoint_has_no_distance(tmp_path):
     with pytest.raises(InputError, match="at least two"):
         squared_distances([save(tmp_path / "x", next(drifting(1)))])
-
-
-def test_the_offsets_are_those_of_the_library(tiny_model):
-    opened = open_checkpoint(tiny_model)
-    with safe_open(tiny_model / "model.safetensors", framework="np") as held:
-        for name, tensor in opened.parameters.items():
-            out = np.empty(tensor.elements)
-            with open(tensor.file, "rb") as file:
-                tensor.read_into(file, 0, out)
-            assert np.array_equal(out, held.get_tensor(name).ravel().astype(np.float64))

@@ -1,13 +1,11 @@
-"""Numerics: squared distances of all pairs of points, and the variance of each as an estimate.
+"""Numerics: KL divergences of all pairs of points and their variances by matrix products.
 
 All pairs at once come from Gram products; pairs too close for them are computed again from what
 is left after their common position is subtracted, so that every value keeps its digits.
 
-With d the difference of two rows and a_s the share of text s, the variance is
-sum_s (d_s^2 - a_s D)^2 = sum d^4 - 2 D sum a d^2 + D^2 sum a^2, D = sum d^2; where all shares are
-1 / N that is sum d^4 - D^2 / N. The fourth powers expand into matrix products,
-S4_i + S4_j - 4 A^3 A^T - 4 A (A^3)^T + 6 A^2 (A^2)^T, and sum a d^2 is the squared distance between
-rows that are scaled with sqrt(a).
+What the variance needs (see `kl_variance`) are sums over texts of powers of differences. The fourth
+powers expand into matrix products, S4_i + S4_j - 4 A^3 A^T - 4 A (A^3)^T + 6 A^2 (A^2)^T, and
+sum a d^2 is the squared distance between rows that are scaled with sqrt(a).
 """
 
 from __future__ import annotations
@@ -20,15 +18,23 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-Pairs = tuple[np.ndarray, np.ndarray]
+from mlflow_modelmap.numerics.divergence.kl_variance import (
+    Pairs,
+    chosen_pairs,
+    variance_from_moments,
+)
 
 # A Gram product loses eps / ratio of the digits of a pair whose value is that ratio of its terms.
 _CLOSE_SQUARES = 1e-9
+
 _CLOSE_FOURTHS = 1e-8
+
 _CLOSE_VARIANCE = 1e-2
+
 _ROWS = 1024
+
 _TEXTS = 1024
-_DIRECT_ELEMENTS = 1 << 18
+
 _DEEPEST = 4
 
 
@@ -51,31 +57,17 @@ def all_pairs(
         Finite, float64, shape (K, N).
     shares
         Of the texts, their sum 1, shape (N,); None for 1 / N each.
+    errors
+        Whether the variances are wanted, which take most of the time.
 
     Returns
     -------
     kl, variance : ndarray of float64, shape (K, K)
+        Symmetric, zero on the diagonal and between equal rows; bits per byte where `q` are
+        coordinates, and their square. The variance is None unless `errors`.
     """
     kl, variance, close = _gram(q, shares, errors=errors)
     _refine(q, shares, kl, variance, close)
-    return kl, variance
-
-
-def chosen_pairs(
-    q: np.ndarray, i: np.ndarray, j: np.ndarray, shares: np.ndarray | None = None
-) -> Pairs:
-    """Squared distances and their variances from the differences of rows, in chunks of pairs."""
-    texts = q.shape[1]
-    kl, variance = np.empty(i.size), np.empty(i.size)
-    length = max(1, _DIRECT_ELEMENTS // texts)
-    for start in range(0, i.size, length):
-        chunk = slice(start, start + length)
-        square = q[i[chunk]]
-        square -= q[j[chunk]]
-        square *= square
-        kl[chunk] = square.sum(axis=1)
-        square -= kl[chunk, None] / texts if shares is None else kl[chunk, None] * shares
-        variance[chunk] = np.einsum("ij,ij->i", square, square)
     return kl, variance
 
 
@@ -129,13 +121,12 @@ def _gram(
                 scale = powers[one, None] + powers[other]
                 fourth += scale
                 close |= fourth < _CLOSE_FOURTHS * scale
-                if shared is None:
-                    spread = fourth - second * second / texts
-                else:
+                if shared is not None:
                     scale = measured[one, None] + measured[other]
                     shared *= -2.0
                     shared += scale
-                    spread = fourth - second * (2.0 * shared - second * evenness)
+                spread = variance_from_moments(second, fourth, evenness, shared)
+                if shared is not None:
                     close |= spread < _CLOSE_FOURTHS * second * scale
                     close |= spread < _CLOSE_VARIANCE * evenness * second * second
                 close |= spread < _CLOSE_VARIANCE * fourth

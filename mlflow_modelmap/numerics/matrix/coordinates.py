@@ -1,0 +1,75 @@
+"""Numerics: the coordinates Q of a model map - centred, scaled, and their exponential."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+
+
+def double_centre(values: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """Subtract row means (over texts), then column means (over points); shape (K, N).
+
+    With `shares`, shape (N,), the means over texts are weighted.
+
+    Parameters
+    ----------
+    values
+        Nats, float64, shape (K, N).
+    shares
+        Of the weights of the texts, shape (N,), their sum 1.
+    """
+    rows = _over_texts(values, shares)
+    return rows - rows.mean(axis=0, keepdims=True)
+
+
+def _over_texts(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
+    mean = values.mean(axis=1) if shares is None else values @ shares
+    return values - mean[:, None]
+
+
+def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Q, double-centred and scaled so that squared distances are KL in bits/byte.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, N)
+        Divided by sqrt(2 N B ln 2) (paper, Section 2). With weights, 1 / N is each text's share
+        of them, so that a squared distance is the weighted variance over 2 B ln 2.
+    """
+    values = np.asarray(matrix.values, dtype=np.float64)
+    return _scaled(double_centre(values, matrix.shares), matrix)
+
+
+def text_centred(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Q before its columns are centred, shape (K, N): each row depends on its own point alone."""
+    values = np.asarray(matrix.values, dtype=np.float64)
+    return _scaled(_over_texts(values, matrix.shares), matrix)
+
+
+def _scaled(centred: np.ndarray, matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """Turn centred nats into coordinates, in place."""
+    if matrix.shares is None:
+        centred /= np.sqrt(2.0 * centred.shape[1] * matrix.mean_bytes * np.log(2.0))
+    else:
+        centred *= np.sqrt(matrix.shares / (2.0 * matrix.mean_bytes * np.log(2.0)))
+    return centred
+
+
+def exponential(q: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """exp(q) - 1 of coordinates: as far apart as exp(q), with the digits of small q; shape (K, N).
+
+    Of weighted texts the exponential is taken of what each coordinate would be among N texts that
+    count alike, q / sqrt(N a) with a its share, and scaled back.
+
+    Parameters
+    ----------
+    q
+        Coordinates, shape (K, N).
+    shares
+        `LogLikelihoodMatrix.shares`, shape (N,), or None.
+    """
+    if shares is None:
+        return np.expm1(q)
+    root = np.sqrt(shares * shares.size)
+    return np.expm1(q / root) * root

@@ -1,0 +1,75 @@
+"""Scoring: where a score comes from - model, precision, device, versions - as plain values."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.quantization import quantised_layers
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+
+Provenance: TypeAlias = dict[str, str | int | float | bool]
+
+
+def provenance(
+    model: Any,
+    tokens: TokenizedTexts,
+    settings: ScoringSettings,
+    precision: str,
+    device: torch.device,
+) -> Provenance:
+    """What can be said of a score but for how its pass over the texts went, for a run's params.
+
+    Parameters
+    ----------
+    model
+        In memory, as it was scored.
+    precision
+        What was loaded.
+    device
+        Where the model took its tokens.
+    """
+    import transformers
+
+    facts: Provenance = {
+        "precision": precision,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device_map": settings.device_map or "",
+        "matmul": settings.matmul if device.type == "cpu" else "native",
+        "batch_tokens": settings.batch_tokens,
+        "bos": settings.bos,
+        "bos_applied": tokens.bos_applied,
+        "overlong": settings.overlong,
+        "truncated": len(tokens.truncated),
+        "split_special_tokens": settings.split_special_tokens,
+        "model_type": str(model.config.model_type),
+        "attention": str(getattr(model.config, "_attn_implementation", "") or ""),
+        "parameters": _parameters(model),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    if precision in QUANTISED:
+        import bitsandbytes
+
+        facts["bitsandbytes"] = bitsandbytes.__version__
+        facts["quantised_layers"] = quantised_layers(model)
+        if precision == "int8":
+            facts["int8_threshold"] = settings.int8_threshold
+        else:
+            facts["double_quantization"] = settings.double_quantization
+    return facts
+
+
+def _parameters(model: Any) -> int:
+    """Parameters of the model, each counted once and as before quantisation."""
+    count = 0
+    for parameter in model.parameters():
+        shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
+        count += int(np.prod(tuple(shape)))
+    return count
