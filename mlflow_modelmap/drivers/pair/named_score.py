@@ -13,7 +13,11 @@ from mlflow import MlflowClient
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
-from mlflow_modelmap.tracking.store.experiments import experiment_id, find_experiments
+from mlflow_modelmap.tracking.store.experiments import (
+    experiment_id,
+    experiment_name,
+    find_experiments,
+)
 
 _RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<step>\d+))?")
 _SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
@@ -38,7 +42,7 @@ def runs_to_name(
     """
     if experiments:
         return select_runs(experiments, filter, store=store)
-    here = store.get_experiment(experiment_id(None, store)).name
+    here = experiment_name(experiment_id(None, store), store)
     runs: list[Point] = []
     with contextlib.suppress(InputError):
         runs = select_runs((here,), filter, store=store)

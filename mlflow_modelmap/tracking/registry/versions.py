@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelReference
 from mlflow_modelmap.tracking.store.client import client
-from mlflow_modelmap.tracking.store.failures import failed, is_malformed, is_missing
+from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, failed, is_malformed, is_missing
 from mlflow_modelmap.tracking.store.paging import MODELS_A_PAGE, every
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.redact import redact
@@ -99,7 +98,7 @@ def registered_versions(
             MODELS_A_PAGE,
         )
         versions = {model.name: versions_of(model.name, store) for model in models}
-    except MlflowException as error:
+    except STORE_ERRORS as error:
         if not is_malformed(error):
             raise failed("Registered models cannot be read", store.tracking_uri, error) from error
         raise InputError(
@@ -203,13 +202,13 @@ def with_version(reference: ModelReference, store: MlflowClient) -> ModelReferen
                 version = own[-1].version if own else "0"
             found = store.get_model_version(versioned["name"], version)
             return replace(reference, revision=str(found.version))
-    except MlflowException as error:
+    except STORE_ERRORS as error:
         raise no_model(reference, error, store) from error
     return reference
 
 
 def no_model(
-    reference: ModelReference, error: MlflowException, store: MlflowClient
+    reference: ModelReference, error: Exception, store: MlflowClient
 ) -> InputError | TrackingError:
     """The sentence for a model that MLflow does not give: it is not there, or the store failed."""
     if is_missing(error):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
+from mlflow_modelmap.tracking.store.failures import STORE_ERRORS
 from mlflow_modelmap.words.reason import reason
 
 
@@ -23,7 +23,7 @@ def tag_version(name: str, version: str, tags: Mapping[str, object], store: Mlfl
     try:
         for key, value in tags.items():
             store.set_model_version_tag(name, version, key, str(value))
-    except MlflowException as error:
+    except STORE_ERRORS as error:
         raise TrackingError(
             f"Version {version} of {name!r} cannot be tagged: {reason(error)}."
         ) from error

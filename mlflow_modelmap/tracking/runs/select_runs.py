@@ -25,7 +25,11 @@ from mlflow_modelmap.tracking.runs.readable import (
 from mlflow_modelmap.tracking.runs.search import of_kind, search_runs
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
 from mlflow_modelmap.tracking.store.client import client
-from mlflow_modelmap.tracking.store.experiments import experiment_id, find_experiments
+from mlflow_modelmap.tracking.store.experiments import (
+    experiment_id,
+    experiment_name,
+    find_experiments,
+)
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
 
@@ -68,7 +72,7 @@ def select_runs(
     experiments, run_ids = tuple(experiments), tuple(dict.fromkeys(run_ids))
     store = store or client()
     if not experiments and not run_ids and not filter:
-        experiments = (store.get_experiment(experiment_id(None, store)).name,)
+        experiments = (experiment_name(experiment_id(None, store), store),)
     said = notices if notices is not None else []
     named = _named(run_ids, kind, said, store)
     found: list[Run] = []

@@ -25,6 +25,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable import check_readable, find_run, kind_of
 from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
 from mlflow_modelmap.tracking.store.client import check_reachable, client
+from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet
 
 CSV_CELLS = 20_000
@@ -203,7 +204,7 @@ def _shared_experiment(members: Sequence[Point], store: MlflowClient) -> str | N
     ):
         return None
     ids = {member.experiment_id for member in members if member.experiment_id}
-    return store.get_experiment(ids.pop()).name if len(ids) == 1 else None
+    return experiment_name(ids.pop(), store) if len(ids) == 1 else None
 
 
 def _prefixed(name: str) -> str:

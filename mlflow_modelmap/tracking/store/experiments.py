@@ -28,25 +28,31 @@ def experiment_id(name: str | None = None, store: MlflowClient | None = None) ->
     Raises
     ------
     TrackingError
-        If it was deleted, or an id in the environment leads nowhere.
+        If it was deleted, an id in the environment leads nowhere, or the store cannot answer.
     """
     store = store or client()
     if not name:
         return _current_experiment_id()
-    found = store.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return store.create_experiment(name)
-        except MlflowException:
-            found = store.get_experiment_by_name(name)  # another process was faster
-            if found is None:
-                raise
+    try:
+        found = store.get_experiment_by_name(name) or _made(name, store)
+    except MlflowException as error:
+        raise _failed(error, store) from error
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"The experiment {name!r} was deleted; restore it with `mlflow experiments restore -x "
             f"{found.experiment_id}`, or choose another name."
         )
     return found.experiment_id
+
+
+def _made(name: str, store: MlflowClient) -> Experiment:
+    try:
+        return store.get_experiment(store.create_experiment(name))
+    except MlflowException:
+        found = store.get_experiment_by_name(name)  # another process was faster
+        if found is None:
+            raise
+        return found
 
 
 def _current_experiment_id() -> str:
@@ -56,6 +62,24 @@ def _current_experiment_id() -> str:
         return fluent._get_experiment_id() or "0"
     except MlflowException as error:
         raise TrackingError(f"The current experiment cannot be found: {reason(error)}") from error
+
+
+def experiment_name(experiment_id: str, store: MlflowClient) -> str:
+    """The name of an experiment that is there, by its id.
+
+    Raises
+    ------
+    TrackingError
+        If it is not, or the store cannot answer.
+    """
+    try:
+        return store.get_experiment(experiment_id).name
+    except MlflowException as error:
+        raise _failed(error, store) from error
+
+
+def _failed(error: MlflowException, store: MlflowClient) -> TrackingError:
+    return failed("Experiments cannot be read", store.tracking_uri, error)
 
 
 def find_experiments(names: Sequence[str], store: MlflowClient) -> list[Experiment]:
@@ -73,7 +97,7 @@ def find_experiments(names: Sequence[str], store: MlflowClient) -> list[Experime
             return every_experiment(store)
         return [_experiment(name, store) for name in names]
     except MlflowException as error:
-        raise failed("Experiments cannot be read", store.tracking_uri, error) from error
+        raise _failed(error, store) from error
 
 
 def every_experiment(store: MlflowClient) -> list[Experiment]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.redact import redact
 
+STORE_ERRORS = (MlflowException, SQLAlchemyError)
+"""MLflow opens the database of a registry at the first question, and lets its errors through."""
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _MALFORMED = "INVALID_PARAMETER_VALUE"
 
