@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking.runs.select_runs import Point, select_runs
-from mlflow_modelmap.tracking.store.client import experiment_id
+from mlflow_modelmap.tracking.store.client import experiment_id, find_experiments
+from mlflow_modelmap.words.listed import listed
 
 _RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<step>\d+))?")
 _SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
@@ -43,7 +44,7 @@ def runs_to_name(
         runs = select_runs((here,), filter, store=store)
     if all(matching(reference, runs) for reference in wanted):
         return runs
-    names = tuple(e.name for e in store.search_experiments(max_results=1000))
+    names = tuple(e.name for e in find_experiments((), store))
     return select_runs(names, filter, store=store)
 
 
@@ -57,10 +58,10 @@ def one_named(reference: str, runs: list[Point], experiments: tuple[str, ...]) -
     """
     found = matching(reference, runs)
     if not found:
-        where = f"experiment {', '.join(map(repr, experiments))}" if experiments else "the store"
+        where = f"experiment {listed(experiments)}" if experiments else "the store"
         raise InputError(
             f"No finished score of {reference!r} is in {where}; score it first, or name one that "
-            f"is there, such as {', '.join(map(repr, alike(reference, runs)))}."
+            f"is there, such as {listed(alike(reference, runs))}."
         )
     return only_one(reference, found)
 
@@ -111,11 +112,10 @@ def only_one(reference: str, found: list[Point]) -> Point:
     """
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(f"{run.name!r} (run {run.run_id[:8]})" for run in found[:_LISTED])
-    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    several = [f"{run.name!r} (run {run.run_id[:8]})" for run in found]
     raise InputError(
-        f"{reference!r} stands for {len(found)} scores, {listed}{more}; name one of them by its "
-        "name or run id."
+        f"{reference!r} stands for {len(found)} scores, {listed(several, _LISTED, quoted=False)}; "
+        "name one of them by its name or run id."
     )
 
 

@@ -30,6 +30,7 @@ from mlflow_modelmap.tracking.runs.open_run import target_experiment
 from mlflow_modelmap.tracking.runs.score_run import find_scored_anywhere
 from mlflow_modelmap.tracking.runs.select_runs import Point, read_matrix
 from mlflow_modelmap.tracking.store.client import check_reachable, quiet
+from mlflow_modelmap.words.listed import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,6 @@ def reference_score(
     source: str | None = None,
     store: MlflowClient | None = None,
     progress: bool = False,
-    score_missing: bool = True,
     role: str = "reference",
 ) -> ReferenceScore:
     """The score of a reference on a text set.
@@ -103,8 +103,6 @@ def reference_score(
         Where the texts were read from, for the run that is made now.
     progress
         Whether a progress bar is shown on stderr.
-    score_missing
-        Whether a model that is not scored yet is scored now.
     role
         What it is called in an error.
 
@@ -150,7 +148,6 @@ def reference_score(
             source,
             store,
             progress,
-            score_missing,
             role,
         )
 
@@ -207,8 +204,8 @@ def _nothing(reference: str, texts: TextSet, store: MlflowClient, role: str) -> 
     if elsewhere:
         return _other_texts(reference, elsewhere[0], texts, role)
     on_these = [run for run in everything if run.text_set == texts.digest]
-    like = ", ".join(map(repr, alike(reference, on_these)))
-    there = f"such as {like}" if like else "of which there are none on these texts yet"
+    like = alike(reference, on_these)
+    there = f"such as {listed(like)}" if like else "of which there are none on these texts yet"
     return InputError(
         f"The {role} {reference!r} is neither a run, a model, nor the name of a finished score; "
         f"write org/name, a directory, models:/name@alias, a run id or the name of a score, "
@@ -264,7 +261,6 @@ def _of_model(
     source: str | None,
     store: MlflowClient,
     progress: bool,
-    score_missing: bool,
     role: str,
 ) -> ReferenceScore:
     prepared = prepare(ScoreRequest(model, settings), texts)
@@ -272,11 +268,6 @@ def _of_model(
     run = find_scored_anywhere(prepared.identity, [where], store)
     if run is not None:
         return _found(str(model), run, texts, role)
-    if not score_missing:
-        raise InputError(
-            f"The {role} {str(model)!r} is not scored on {texts.name} ({texts.digest[:12]}) "
-            f"yet; score it with `modelmap score {model} --texts ...`."
-        )
     made = score_prepared(
         prepared,
         texts,
