@@ -13,10 +13,14 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.lineage import lineage_payload
 from mlflow_modelmap.drivers.page.lists import head, list_experiments, list_runs, open_run
-from mlflow_modelmap.drivers.page.map import map_payload, members_payload, pair_payload
-from mlflow_modelmap.drivers.page.scale import lineage_payload, scale_payload
-from mlflow_modelmap.drivers.page.training import monitor_payload, trajectory_payload
+from mlflow_modelmap.drivers.page.map import map_payload
+from mlflow_modelmap.drivers.page.members import members_payload
+from mlflow_modelmap.drivers.page.monitor import monitor_payload
+from mlflow_modelmap.drivers.page.pair import pair_payload
+from mlflow_modelmap.drivers.page.scale import scale_payload
+from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.numerics.divergence.kl import confidence_interval
 from mlflow_modelmap.numerics.scale.paper_scale import in_words
 from mlflow_modelmap.tracking.store.server_store import ServerStore, everybody
