@@ -19,7 +19,9 @@ from mlflow_modelmap.drivers.lineage.members import (
 )
 from mlflow_modelmap.drivers.lineage.table import drift, lineage_table, metrics_of
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.figures.lineage.lineage import lineage_map, lineage_tree, measured_tree_figure
+from mlflow_modelmap.figures.lineage.claimed_tree import lineage_tree
+from mlflow_modelmap.figures.lineage.lineage_map import lineage_map
+from mlflow_modelmap.figures.lineage.measured_tree import measured_tree_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage, nearest_candidates
 from mlflow_modelmap.numerics.lineage.claimed_graph import lineage as order

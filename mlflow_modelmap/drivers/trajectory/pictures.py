@@ -14,21 +14,25 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.heatmap import heatmap_figure
 from mlflow_modelmap.figures.map.map import COORDINATES, map_figure
 from mlflow_modelmap.figures.style import OTHERS
-from mlflow_modelmap.figures.trajectory import shapes as views
 from mlflow_modelmap.figures.trajectory.anomalies import continuity_figure, siblings_figure
 from mlflow_modelmap.figures.trajectory.diffusion import displacement_figure, exponents_figure
+from mlflow_modelmap.figures.trajectory.embedding_3d import late_figure, map_3d_figure
 from mlflow_modelmap.figures.trajectory.kl import (
     kl_between_figure,
     kl_late_figure,
     kl_previous_figure,
     line_colours,
 )
+from mlflow_modelmap.figures.trajectory.oscillation import autocorrelation_figure
+from mlflow_modelmap.figures.trajectory.path import rows_by_name
+from mlflow_modelmap.figures.trajectory.pca import pca_pairs_figure, pca_steps_figure
 from mlflow_modelmap.figures.trajectory.texts import (
     domains_figure,
     halves_figure,
     kl_after_removing_figure,
     text_scores_figure,
 )
+from mlflow_modelmap.figures.trajectory.weight_map import weights_map_figure
 from mlflow_modelmap.numerics.diffusion.tables import Q, W
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
@@ -198,7 +202,7 @@ def _shapes(
 ) -> Drawn:
     """t-SNE in 2D and 3D, principal components, and the oscillation of the late part."""
     kl, points = study.kl.to_numpy(), study.points
-    rows = views.rows_by_name(points, list(colours))
+    rows = rows_by_name(points, list(colours))
     steps = {
         name: points["step"].to_numpy(dtype=np.int64)[members] for name, members in rows.items()
     }
@@ -224,17 +228,17 @@ def _shapes(
     if deep:
         first = next(iter(deep.values()))
         columns |= dict(zip(COORDINATES["tsne", 3], first.T, strict=True))
-        figures["map_3d"] = views.map_3d_figure(first, rows, colours, kl)
-    figures["pca_pairs"] = views.pca_pairs_figure(
+        figures["map_3d"] = map_3d_figure(first, rows, colours, kl)
+    figures["pca_pairs"] = pca_pairs_figure(
         components.coordinates, components.explained, rows, colours
     )
-    figures["pca_steps"] = views.pca_steps_figure(components.coordinates, rows, steps, colours)
+    figures["pca_steps"] = pca_steps_figure(components.coordinates, rows, steps, colours)
     late, correlations = _oscillation(done, deep)
     if late:
-        figures["late_3d"] = views.late_figure(late, colours)
+        figures["late_3d"] = late_figure(late, colours)
     tables = {}
     if correlations:
-        figures["autocorrelation"] = views.autocorrelation_figure(correlations)
+        figures["autocorrelation"] = autocorrelation_figure(correlations)
         tables["autocorrelation"] = _autocorrelation_table(correlations)
     return Drawn(figures, columns, tables, tuple(notices))
 
@@ -297,4 +301,4 @@ def _weights_map(
         embedded = tsne(classical_scaling(table, 3), 2, perplexity, seed, kl=table)
         if embedded.perplexity is not None:
             paths[name], shown[name] = aligned(embedded.coordinates), steps[late]
-    return views.weights_map_figure(paths, shown, colours) if paths else None
+    return weights_map_figure(paths, shown, colours) if paths else None

@@ -1,4 +1,4 @@
-"""What a gate asks of a candidate: refused at once where impossible, then decided limit by limit."""
+"""What a gate asks of a candidate: refused at once where impossible, then decided one by one."""
 
 from __future__ import annotations
 

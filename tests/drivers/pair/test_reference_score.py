@@ -8,6 +8,7 @@ import pytest
 
 from mlflow_modelmap import InputError, ScoringSettings, TextSet, compare, score
 from mlflow_modelmap.drivers.pair.reference_score import reference_score
+from mlflow_modelmap.numerics.divergence.kl import kl_between
 from tests.logged import log_model
 from tests.scored import write_score, write_training
 
