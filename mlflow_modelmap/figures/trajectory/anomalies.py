@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.panels import Panels
-from mlflow_modelmap.figures.trajectory.kl import Colours, log_axis, short
+from mlflow_modelmap.figures.trajectory.kl import Colours, log_axis
 
 _MOST_PANELS = 18
 _FLAG = "#c0182b"
@@ -40,7 +40,7 @@ def continuity_figure(
     panels = Panels(order, (3.5, 2.4), (0.3, 0.5))
     label = "KL (bits/byte)" if space == "q" else "squared distance"
     for position, name in panels:
-        axes = panels.axes(position, title=short(name, 30))
+        axes = panels.axes(position, title=style.short(name, 30))
         own = continuity[continuity["trajectory"] == name].sort_values("step")
         axes.plot(own["step"], own["distance"], color=colours[name], lw=1.0, marker="o", ms=2)
         axes.plot(own["step"], own["trend"], color=style.QUIET_INK, lw=0.9, linestyle="--")

@@ -11,7 +11,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.panels import Panels
-from mlflow_modelmap.figures.trajectory.kl import Colours, short
+from mlflow_modelmap.figures.trajectory.kl import Colours
 from mlflow_modelmap.figures.trajectory.path import draw_path
 
 MOST_PANELS = 9
@@ -76,7 +76,7 @@ def late_figure(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Col
     panels = Panels(shown, (3.3, 3.1))
     for position, name in panels:
         steps, components = paths[name]
-        title = f"{short(name, 22)}, {style.step(steps[0])} to {style.step(steps[-1])}"
+        title = f"{style.short(name, 22)}, {style.step(steps[0])} to {style.step(steps[-1])}"
         axes = panels.axes(position, title=title)
         axes.title.set_fontsize(9)
         draw_path(axes, components[:, 1:3], colours[name])

@@ -23,14 +23,6 @@ def line_colours(names: Sequence[str]) -> dict[str, str]:
     return {name: style.colour_of(name, found) for name in names}
 
 
-def short(name: str, longest: int = 26) -> str:
-    """A name that fits above a panel; its middle is left out where it is long."""
-    if len(name) <= longest:
-        return name
-    head = (longest - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
-
-
 def kl_previous_figure(
     table: pd.DataFrame, colours: Colours, warm_up: int, *, per_step: bool = False
 ) -> Figure:
@@ -80,7 +72,7 @@ def kl_late_figure(table: pd.DataFrame, colours: Colours, from_step: int) -> Fig
     panels = Panels(shown, (3.4, 2.4), (0.4, 0.3))
     first: Axes | None = None
     for position, name in panels:
-        axes = panels.axes(position, title=short(name), sharex=first, sharey=first)
+        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
         first = first or axes
         _curves(axes, late[late["trajectory"] == name], {name: colours[name]}, "kl", band=True)
         log_axis(axes)
@@ -103,7 +95,7 @@ def kl_between_figure(table: pd.DataFrame, colours: Colours, most: int = 12) -> 
     shown = [name for name in others if (own["trajectory"] == name).any()][:most]
     figure = style.figure(4.9 + _legend_width(colours), 3.6)
     colours = {name: colours[name] for name in shown}
-    title = f"KL from {short(reference, 32)} at the same step"
+    title = f"KL from {style.short(reference, 32)} at the same step"
     axes = style.panel(figure, title=title)
     _curves(axes, own[own["trajectory"].isin(shown)], colours, "kl", band=True)
     axes.set_xscale("symlog", linthresh=max(1.0, _least_positive(own["step"])))

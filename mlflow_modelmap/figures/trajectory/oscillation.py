@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.panels import Panels
 from mlflow_modelmap.figures.trajectory.embedding_3d import MOST_PANELS
-from mlflow_modelmap.figures.trajectory.kl import short
 from mlflow_modelmap.numerics.trajectory.oscillation import Autocorrelation
 
 
@@ -28,7 +27,7 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
     shade = style.fade(style.PALETTE[0], np.linspace(0.25, 1, len(perplexities)))
     panels = Panels(shown, (3.4, 2.6), (0.2, 0.2))
     for position, name in panels:
-        axes = panels.axes(position, title=short(name))
+        axes = panels.axes(position, title=style.short(name))
         for k, perplexity in enumerate(perplexities):
             own = found[name].get(perplexity)
             if own is None:

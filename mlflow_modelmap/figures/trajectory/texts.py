@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.panels import Panels
-from mlflow_modelmap.figures.trajectory.kl import line_colours, log_axis, short
+from mlflow_modelmap.figures.trajectory.kl import line_colours, log_axis
 
 
 def text_scores_figure(texts: pd.DataFrame) -> Figure:
@@ -72,7 +72,7 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
     first = None
     drawn = []
     for position, name in panels:
-        axes = panels.axes(position, title=short(name), sharex=first, sharey=first)
+        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
         first = first or axes
         drawn.append(axes)
         own = table[table["trajectory"] == name]
@@ -150,7 +150,7 @@ def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) ->
     panels = Panels(shown, (3.4, 2.7), (2.2, 0.2))
     first = None
     for position, name in panels:
-        axes = panels.axes(position, title=short(name), sharex=first, sharey=first)
+        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
         first = first or axes
         own = table[table["trajectory"] == name]
         for domain in domains:

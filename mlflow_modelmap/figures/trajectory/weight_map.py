@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.panels import Panels
 from mlflow_modelmap.figures.trajectory.embedding_3d import MOST_PANELS
-from mlflow_modelmap.figures.trajectory.kl import Colours, short
+from mlflow_modelmap.figures.trajectory.kl import Colours
 from mlflow_modelmap.figures.trajectory.path import draw_path
 
 
@@ -29,7 +29,7 @@ def weights_map_figure(
     shown = list(paths)[:MOST_PANELS]
     panels = Panels(shown, (3.2, 3.0), (0.0, 0.2))
     for position, name in panels:
-        title = f"{short(name, 22)}, from {style.step(steps[name][0])}"
+        title = f"{style.short(name, 22)}, from {style.step(steps[name][0])}"
         axes = panels.axes(position, title=title)
         axes.title.set_fontsize(9)
         draw_path(axes, paths[name], colours[name])
