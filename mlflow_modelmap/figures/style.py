@@ -72,10 +72,15 @@ def plain(text: object, longest: int | None = None) -> str:
     """Any name as matplotlib draws it letter by letter: no math mode, one line, not too long."""
     line = " ".join(str(text).split())
     line = "".join(c if c.isprintable() else "?" for c in line)
-    if longest is not None and len(line) > longest:
-        head = (longest - 1) // 2
-        line = f"{line[:head]}…{line[len(line) - (longest - 1 - head) :]}"
-    return line.replace("$", r"\$")
+    return (line if longest is None else short(line, longest)).replace("$", r"\$")
+
+
+def short(name: str, longest: int = 26) -> str:
+    """A name that fits above a panel; its middle is left out where it is long."""
+    if len(name) <= longest:
+        return name
+    head = (longest - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
 
 
 def groups(labels: Iterable[Any]) -> list[str]:
@@ -129,17 +134,6 @@ def fade(colour: str, shares: float | Sequence[float] | np.ndarray) -> Any:
     if np.ndim(shares) == 0:
         return to_hex(1.0 - (1.0 - full) * (0.22 + 0.78 * float(np.clip(shares, 0.0, 1.0))))  # type: ignore[arg-type]
     return [fade(colour, float(share)) for share in np.asarray(shares)]
-
-
-def progress(steps: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """How far along its trajectory each point is, 0 to 1, by rank of its step; missing: 1."""
-    values = np.array([np.nan if _missing(s) else float(s) for s in steps], dtype=float)
-    known = np.isfinite(values)
-    share = np.ones(len(values))
-    distinct, rank = np.unique(values[known], return_inverse=True)
-    if len(distinct) > 1:
-        share[known] = rank / (len(distinct) - 1)
-    return share
 
 
 def symlog(axes: Axes, which: Literal["x", "y"] = "y", linear_to: float = LINEAR_TO) -> None:
@@ -232,12 +226,3 @@ def legend(
         labelspacing=0.35,
         **options,
     )
-
-
-def _missing(value: Any) -> bool:
-    if value is None:
-        return True
-    try:
-        return bool(np.isnan(float(value)))
-    except (TypeError, ValueError):
-        return True

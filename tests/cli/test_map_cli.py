@@ -9,7 +9,6 @@ import pytest
 
 from mlflow_modelmap.drivers.map.model_map import load_map
 from mlflow_modelmap.surfaces.cli import main
-from mlflow_modelmap.words.value_and_error import with_error
 from tests.scored import made_up, write_family, write_score
 
 
@@ -93,17 +92,3 @@ def test_compare_with_an_unknown_name_fails_in_one_sentence(family, capsys):
     code, _, err = call(capsys, "compare", "tiny seed 0 step 0", "nobody")
     assert code == 1
     assert err.startswith("Error: No finished score of 'nobody'")
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "shown"),
-    [
-        (0.01234, 0.0011, "0.0123 ± 0.0011"),
-        (12.3, 1.24, "12.3 ± 1.2"),
-        (2.13e-6, 4.2e-8, "(2.130 ± 0.042)e-06"),
-        (0.0, 0.0, "0 ± 0"),
-        (340.0, 25.0, "340 ± 25"),
-    ],
-)
-def test_numbers_carry_their_errors(value, error, shown):
-    assert with_error(value, error) == shown

@@ -44,11 +44,6 @@ def test_fading_goes_from_pale_to_the_full_colour():
     assert style.fade("#0072b2", 0.0) != "#ffffff"
 
 
-def test_progress_is_by_rank_of_the_step():
-    assert style.progress([512, 0, 1]).tolist() == [1.0, 0.0, 0.5]
-    assert style.progress([None, 0, 4]).tolist() == [1.0, 0.0, 1.0]
-
-
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0, "0"), (0.1, "0.1"), (1.0, "1"), (0.0123, "0.012"), (3.5e-7, "3.5e-7"), (1234, "1,234")],

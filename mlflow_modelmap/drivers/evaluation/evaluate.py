@@ -13,7 +13,7 @@ from mlflow.models.evaluation.base import EvaluationResult
 
 from mlflow_modelmap.drivers.evaluation.config import EvaluationConfig
 from mlflow_modelmap.drivers.evaluation.texts import texts_of
-from mlflow_modelmap.drivers.pair.comparison import distance
+from mlflow_modelmap.drivers.pair.comparison import compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import (
     ReferenceScore,
     reference_score,
@@ -100,7 +100,7 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
             result, tags = _score_files(subject, texts, config)
         weights = texts.weight_array
         bits, bits_se = bits_and_error(result.log_likelihoods, result.bytes, weights)
-        compared = None if reference is None else _compared(result, tags, reference, texts, bits)
+        compared = None if reference is None else _compared(result, tags, reference, texts)
         held = schema.TAG_KIND in store.get_run(run_id).data.tags
         with open_run(
             schema.KIND_SCORE,
@@ -209,25 +209,16 @@ def _compared(
     tags: Mapping[str, Any],
     reference: ReferenceScore,
     texts: TextSet,
-    bits: float,
 ) -> dict[str, Any]:
     """How far the model is from the reference, as plain values."""
     name = str(tags[schema.TAG_MODEL])
-    found = distance(reference, result.log_likelihoods, result.bytes, name=name)
+    found = compare_with_reference(reference, result.log_likelihoods, result.bytes, name=name)
     return {
         "model": name,
         "reference": reference.name,
         "reference_run_id": reference.run_id,
         "reference_model": reference.model,
-        "bits_per_byte": bits,
-        "reference_bits_per_byte": reference.bits_per_byte,
-        "kl": found.kl,
-        "kl_se": found.kl_se,
-        "kl_low": found.kl_low,
-        "kl_high": found.kl_high,
-        "words": found.words,
-        "bits_per_byte_difference": found.bits_difference,
-        "bits_per_byte_difference_se": found.bits_difference_se,
+        **found.logged(),
         "texts": len(texts),
         "text_set": texts.digest,
         "text_set_name": texts.name,

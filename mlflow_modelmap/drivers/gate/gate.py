@@ -7,10 +7,11 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.gate.record import Gated, log_decision
+from mlflow_modelmap.drivers.gate.limits import Limits
+from mlflow_modelmap.drivers.gate.record import MEASURED, Gated, log_decision
 from mlflow_modelmap.drivers.gate.record import GateDecision as GateDecision
 from mlflow_modelmap.drivers.gate.record import as_json as as_json
-from mlflow_modelmap.drivers.pair.comparison import Distance, distance
+from mlflow_modelmap.drivers.pair.comparison import Comparison, compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import (
     ReferenceScore,
     reference_score,
@@ -18,12 +19,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
 )
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.gate.limits import (
-    LimitDecision,
-    combine,
-    decide_increase,
-    decide_kl,
-)
+from mlflow_modelmap.numerics.gate.limits import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
 from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -89,18 +85,7 @@ def gate(
     InputError, ScoringError, TrackingError
         One sentence each. A failed gate is no error: the decision was made.
     """
-    if max_kl is None and max_bits_per_byte_increase is None:
-        raise InputError(
-            "A gate needs a limit; give max_kl (--max-kl) or max_bits_per_byte_increase."
-        )
-    # What is impossible is refused before any model is read.
-    _decide(
-        Distance(0.0, 0.0, 0.0, 0.0, "", 0.0, 0.0),
-        2,
-        max_kl,
-        max_bits_per_byte_increase,
-        confidence,
-    )
+    limits = Limits(max_kl, max_bits_per_byte_increase, confidence)
     with quiet():
         store = check_reachable()
         version = _version(candidate) if tag_version else None
@@ -126,29 +111,15 @@ def gate(
                 (reference, settings_beside(asked, reference_precision), "reference"),
             )
         )
-        measured = distance(second, first.log_likelihoods, first.bytes, name=first.name)
-        limits = _decide(measured, len(text_set), max_kl, max_bits_per_byte_increase, confidence)
-        facts = _facts(first, second, measured, limits, confidence, text_set)
+        measured = compare_with_reference(
+            second, first.log_likelihoods, first.bytes, name=first.name
+        )
+        decided = limits.decide(measured, len(text_set))
+        facts = _facts(first, second, measured, decided, confidence, text_set)
         made = log_decision(facts, name, experiment, run_id, store)
         if version is not None:
             _tag(version, facts["verdict"], made, store)
     return GateDecision(run_id=made, **facts)
-
-
-def _decide(
-    measured: Distance,
-    texts: int,
-    max_kl: float | None,
-    max_increase: float | None,
-    confidence: float,
-) -> tuple[LimitDecision, ...]:
-    limits = []
-    if max_kl is not None:
-        limits.append(decide_kl(measured.kl, measured.kl_se, max_kl, texts, confidence))
-    if max_increase is not None:
-        difference, se = measured.bits_difference, measured.bits_difference_se
-        limits.append(decide_increase(difference, se, max_increase, texts, confidence))
-    return tuple(limits)
 
 
 def _version(candidate: str | os.PathLike[str]) -> tuple[str, str]:
@@ -167,18 +138,18 @@ def _version(candidate: str | os.PathLike[str]) -> tuple[str, str]:
 def _facts(
     candidate: ReferenceScore,
     reference: ReferenceScore,
-    measured: Distance,
+    measured: Comparison,
     limits: tuple[LimitDecision, ...],
     confidence: float,
     texts: TextSet,
 ) -> dict[str, Any]:
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
-    weak = few_texts(len(texts), texts.name) if measured.kl_se else None
+    weak = few_texts(len(texts), texts.name) if measured.se else None
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "
-        f"{with_error(measured.kl, measured.kl_se)} bits/byte, which is {measured.words}.",
+        f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}.",
         *(limit_sentence(limit, confidence) for limit in limits),
         *([weak] if weak else []),
         verdict_sentence(verdict, limits),
@@ -188,11 +159,7 @@ def _facts(
         "candidate": _gated(candidate),
         "reference": _gated(reference),
         "limits": limits,
-        "kl": measured.kl,
-        "kl_se": measured.kl_se,
-        "words": measured.words,
-        "bits_per_byte_difference": measured.bits_difference,
-        "bits_per_byte_difference_se": measured.bits_difference_se,
+        **{name: value for name, value in measured.logged().items() if name in MEASURED},
         "confidence": confidence,
         "texts": len(texts),
         "text_set": texts.digest,

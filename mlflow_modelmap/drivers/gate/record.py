@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from mlflow_modelmap.tracking.runs.study_run import write_study
 
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 2}
 DECISION = "decision.json"
+MEASURED = ("kl", "kl_se", "words", "bits_per_byte_difference", "bits_per_byte_difference_se")
+"""What a decision holds of a `Comparison`, under the names that `Comparison.logged` gives it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ def as_json(facts: GateDecision | dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _notices(said: Sequence[str]) -> dict[str, str]:
+    return {"notices": json.dumps(list(said), ensure_ascii=False)} if said else {}
+
+
 def log_decision(
     facts: dict[str, Any],
     name: str | None,
@@ -104,12 +111,9 @@ def log_decision(
     """Log the facts of a decision as a run of kind ``gate``; its id comes back."""
     candidate, reference = facts["candidate"], facts["reference"]
     metrics = {
-        "kl": facts["kl"],
-        "kl_se": facts["kl_se"],
+        **{name: facts[name] for name in MEASURED if name != "words"},
         "bits_per_byte": candidate.bits_per_byte,
         "reference_bits_per_byte": reference.bits_per_byte,
-        "bits_per_byte_difference": facts["bits_per_byte_difference"],
-        "bits_per_byte_difference_se": facts["bits_per_byte_difference_se"],
     }
     for limit in facts["limits"]:
         metrics[f"{limit.quantity}_low"], metrics[f"{limit.quantity}_high"] = limit.low, limit.high
@@ -124,6 +128,7 @@ def log_decision(
             **{f"max_{limit.quantity}": limit.limit for limit in facts["limits"]},
             "confidence": facts["confidence"],
             "texts": facts["texts"],
+            **_notices(facts["notices"]),
         },
         tags={
             schema.TAG_GATE: facts["verdict"],

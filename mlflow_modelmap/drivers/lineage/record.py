@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 from mlflow_modelmap.drivers.lineage.measured import Measured
 from mlflow_modelmap.drivers.lineage.study import LineageResult
 from mlflow_modelmap.drivers.lineage.table import drift, metrics_of
-from mlflow_modelmap.figures.lineage.lineage import lineage_map, lineage_tree, measured_tree_figure
+from mlflow_modelmap.figures.lineage.claimed_tree import lineage_tree
+from mlflow_modelmap.figures.lineage.lineage_map import lineage_map
+from mlflow_modelmap.figures.lineage.measured_tree import measured_tree_figure
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.tracking import schema

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_modelmap import __version__
-from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, Recorded, log
+from mlflow_modelmap.drivers.monitor.checkpoint_metrics import Recorded
+from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, log
 from mlflow_modelmap.drivers.pair.comparison import check_same_parts
 from mlflow_modelmap.drivers.pair.reference_score import reference_score
 from mlflow_modelmap.drivers.score.request import Said
@@ -26,7 +27,7 @@ from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun, open_monitor_r
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.store.client import briefly, check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.words.reason import reason, reason_with_type
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FIRST = "first"
 """The reference that is the training's own first recorded checkpoint."""
 FEW_TEXTS = 30
+_LONGEST = 2000
 
 _SETTINGS = ("bos", "overlong", "split_special_tokens")
 Result = TypeVar("Result")
@@ -242,20 +244,19 @@ class Monitor:
         except Exception as error:
             if self.raise_errors:
                 raise
-            reason = redact(" ".join(str(error).split()) or type(error).__name__)
-            if not isinstance(error, ModelMapError):
-                reason = f"{type(error).__name__}: {reason}"
+            ours = isinstance(error, ModelMapError)
+            why = reason(error, _LONGEST) if ours else reason_with_type(error, _LONGEST)
             if not self.stopped:
-                log.warning("The model map's monitor has stopped, training goes on: %s", reason)
-                self._say_stopped(reason)
-            self.stopped = reason
+                log.warning("The model map's monitor has stopped, training goes on: %s.", why)
+                self._say_stopped(why)
+            self.stopped = why
             return None
 
-    def _say_stopped(self, reason: str) -> None:
+    def _say_stopped(self, why: str) -> None:
         run = self._training.run.run if self._training else None
         if run is not None:
             with contextlib.suppress(Exception):  # the store may be what failed
-                run.log(tags={schema.TAG_MONITOR_STOPPED: reason})
+                run.log(tags={schema.TAG_MONITOR_STOPPED: why})
 
     def _started(
         self, model: Any, tokenizer: Any = None, total_steps: int | None = None

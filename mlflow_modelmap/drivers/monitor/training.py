@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlflow_modelmap.drivers.pair.comparison import distance
+from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
+    Measured,
+    Recorded,
+    cost_of,
+    recorded,
+    values_of,
+)
+from mlflow_modelmap.drivers.pair.comparison import compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.errors import ScoringError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
 from mlflow_modelmap.numerics.trajectory.anomalies import FEWEST_INTERVALS, anomaly_in_words
-from mlflow_modelmap.numerics.trajectory.running import RunningTrajectory
+from mlflow_modelmap.numerics.trajectory.running import Latest, RunningTrajectory
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun
@@ -26,44 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlflow_modelmap")
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
-NAN = math.nan
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded checkpoint, in bits per byte; NaN where there is no such number (yet).
-
-    Attributes
-    ----------
-    step
-        Training step.
-    bits_per_byte, bits_per_byte_se
-        How well the model predicts the texts.
-    kl_previous, kl_previous_se
-        KL divergence from the checkpoint recorded before.
-    kl_reference, kl_reference_se
-        KL divergence from the reference.
-    diffusion_exponent, diffusion_exponent_low, diffusion_exponent_high
-        Over the last checkpoints, with its 95 % interval.
-    anomaly
-        Why this checkpoint breaks continuity, or None.
-    monitor_seconds, monitor_share
-        What recording it took, and as a share of the time since the one before.
-    """
-
-    step: int
-    bits_per_byte: float
-    bits_per_byte_se: float
-    kl_previous: float = NAN
-    kl_previous_se: float = NAN
-    kl_reference: float = NAN
-    kl_reference_se: float = NAN
-    diffusion_exponent: float = NAN
-    diffusion_exponent_low: float = NAN
-    diffusion_exponent_high: float = NAN
-    anomaly: str | None = None
-    monitor_seconds: float = NAN
-    monitor_share: float = NAN
 
 
 @dataclass
@@ -123,30 +91,19 @@ class MonitoredTraining:
             self.run.run.log(metrics={"modelmap/anomaly": 1.0}, step=step)
             self._tag(self._anomalies() | self._diverged)
             return None
-        measured = self._measured(step, result)
+        self.trajectory.add(step, result.log_likelihoods)
         anomalies = self._anomalies() | self._diverged
-        row: dict[str, Any] = {"step": step, "model": saved, **measured}
-        if step in anomalies or self._judged > FEWEST_INTERVALS:
-            row["anomaly"] = float(step in anomalies)
-        now = time.perf_counter()
-        row["monitor_seconds"] = now - started
-        row["monitor_share"] = (now - started) / max(now - self._last_end, 1e-9)
+        measured = self._measured(step, result, anomalies.get(step), started)
         if not steps:
             facts = {k: v for k, v in result.provenance.items() if k not in _MEASURED and v != ""}
             self.run.log_settings({}, facts)
-        self.run.add(result, row)
-        if step in anomalies:
-            log.warning("Step %d breaks continuity: %s.", step, anomalies[step])
+        self.run.add(result, {"step": step, **values_of(measured), "model": saved})
+        if measured.anomaly is not None:
+            log.warning("Step %d breaks continuity: %s.", step, measured.anomaly)
         self._tag(anomalies)
         self._last_end = time.perf_counter()
         self.seconds += self._last_end - started
-        return Recorded(
-            step,
-            **measured,
-            anomaly=anomalies.get(step),
-            monitor_seconds=row["monitor_seconds"],
-            monitor_share=row["monitor_share"],
-        )
+        return recorded(step, measured)
 
     @property
     def _judged(self) -> int:
@@ -166,32 +123,40 @@ class MonitoredTraining:
             self.seconds,
             100 * self.seconds / total,
         )
-        cost = {"total_seconds": self.seconds, "total_share": self.seconds / total}
-        self.run.run.log(metrics={f"modelmap/monitor_{k}": v for k, v in cost.items()})
+        cost = cost_of(self.seconds, total)
+        self.run.run.log(metrics={f"modelmap/{name}": value for name, value in cost.items()})
         self.run.end(status)
 
-    def _measured(self, step: int, result: ScoreResult) -> dict[str, float]:
-        """The numbers of `Recorded` that come from the vectors alone."""
-        values = result.log_likelihoods
-        bits, bits_se = bits_and_error(values, result.bytes, self.trajectory.weights)
-        found: dict[str, Any] = {"bits_per_byte": bits, "bits_per_byte_se": bits_se}
-        self.trajectory.add(step, values)
+    def _measured(
+        self, step: int, result: ScoreResult, anomaly: str | None, started: float
+    ) -> Measured:
+        """What is known of a scored checkpoint, the latest of the trajectory."""
         latest = self.trajectory.latest()
-        if latest.kl is not None:
-            found |= {"kl_previous": latest.kl, "kl_previous_se": latest.se}
-            if self.from_first:
-                found |= {"kl_reference": latest.kl_first, "kl_reference_se": latest.se_first}
+        kl_reference = self._from_reference(step, result, latest)
+        bits = bits_and_error(result.log_likelihoods, result.bytes, self.trajectory.weights)
+        now = time.perf_counter()
+        return Measured(
+            latest,
+            bits,
+            kl_reference,
+            anomaly,
+            judged=self._judged > FEWEST_INTERVALS,
+            seconds=now - started,
+            share=(now - started) / max(now - self._last_end, 1e-9),
+        )
+
+    def _from_reference(
+        self, step: int, result: ScoreResult, latest: Latest
+    ) -> tuple[float, float] | None:
+        """KL divergence of a checkpoint from the reference, and its standard error."""
         if self.reference is not None:
-            far = distance(self.reference, values, result.bytes, name=f"step {step}")
-            found |= {"kl_reference": far.kl, "kl_reference_se": far.kl_se}
-        if latest.exponent is not None:
-            exponent = latest.exponent
-            found |= {
-                "diffusion_exponent": exponent.exponent,
-                "diffusion_exponent_low": exponent.low,
-                "diffusion_exponent_high": exponent.high,
-            }
-        return found
+            far = compare_with_reference(
+                self.reference, result.log_likelihoods, result.bytes, name=f"step {step}"
+            )
+            return far.kl, far.se
+        if self.from_first and latest.kl_first is not None and latest.se_first is not None:
+            return latest.kl_first, latest.se_first
+        return None
 
     def _anomalies(self) -> dict[int, str]:
         """What is known by now to break continuity, by step."""

@@ -1,4 +1,4 @@
-"""Driver: a gate's decision for the server page."""
+"""Driver: a gate's decision for the server page; `gate_view.js` shows it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.gate.record import DECISION, EXIT_CODES
 from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.json_values import plain, records
 from mlflow_modelmap.drivers.page.readable import Opened, key, whole
-from mlflow_modelmap.drivers.page.scale import plain, records
-from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
 from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.one_line import one_line
 
 _NUMBERS = (
     "kl",

@@ -10,11 +10,11 @@ from mlflow.entities import Experiment, Run
 
 from mlflow_modelmap.drivers.gate.record import EXIT_CODES
 from mlflow_modelmap.drivers.page.readable import KINDS, find_experiment
-from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.readable import kind_of, unfinished
 from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.one_line import one_line
 
 MOST_RUNS = 500
 """Runs of one kind that an experiment's list holds, the latest ones."""

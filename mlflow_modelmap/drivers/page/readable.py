@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
 from mlflow_modelmap.errors import InputError, TrackingError
-from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.readable import check_not_deleted, check_readable
 from mlflow_modelmap.tracking.runs.study_run import notices_of
 from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.reason import reason_with_type
 
 KINDS = {

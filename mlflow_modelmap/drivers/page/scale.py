@@ -1,9 +1,7 @@
-"""Driver: scale and lineage runs for the server page."""
+"""Driver: a scale run for the server page; `scale_view.js` shows it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,8 +9,8 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.json_values import plain, records
 from mlflow_modelmap.drivers.page.readable import Opened, key, whole
-from mlflow_modelmap.figures.map.map_data import one_line
 from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study
@@ -20,18 +18,6 @@ from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 MOST_PAIRS = 60
 """Pairs of a group that a scale is drawn with; of more, so many at even ranks."""
-_LINEAGE_COLUMNS = (
-    "child",
-    "parent",
-    "generation",
-    "kl",
-    "se",
-    "nearest",
-    "nearest_kl",
-    "source",
-    "relation",
-    "verdict",
-)
 
 
 def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
@@ -81,52 +67,3 @@ def _spread(pairs: pd.DataFrame) -> dict[str, Any]:
         "largest_se": plain(ordered["se"].max()),
         "pairs": records(ordered.iloc[ranks], ("point", "other", "kl", "se")),
     }
-
-
-def lineage_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
-    """A lineage run's rows, one a child and parent, roots first within each family.
-
-    Returns
-    -------
-    dict
-        ``rows``: ``child``, ``parent``, ``generation``, ``kl``, ``se``, ``nearest``,
-        ``nearest_kl``, ``source``, ``relation``, ``verdict``.
-    """
-    run = opened.run
-
-    def made() -> dict[str, Any]:
-        read = load_study(
-            run.info.run_id,
-            schema.KIND_LINEAGE,
-            tables=("lineage",),
-            store=cast(MlflowClient, store),
-        )
-        with whole(run):
-            table = read.tables["lineage"]
-            there = [column for column in _LINEAGE_COLUMNS if column in table.columns]
-            rows = records(table, there)
-            if not {"child", "parent"} <= set(there):
-                raise KeyError("child or parent")
-            return {"rows": [{**dict.fromkeys(_LINEAGE_COLUMNS), **row} for row in rows]}
-
-    return cache.get(key(run, "lineage"), made)
-
-
-def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows as JSON can hold them; see `plain`."""
-    return [
-        {column: plain(value) for column, value in zip(columns, row, strict=True)}
-        for row in table[list(columns)].itertuples(index=False, name=None)
-    ]
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: text on one line, None for what is missing or not finite."""
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, str):
-        return one_line(value)
-    number = float(value)
-    if not math.isfinite(number):
-        return None
-    return int(number) if number.is_integer() and not isinstance(value, float) else number

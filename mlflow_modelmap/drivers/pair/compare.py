@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_named, runs_to_name
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.interval import confidence_interval
-from mlflow_modelmap.numerics.divergence.kl import kl_between
-from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
@@ -32,37 +31,35 @@ class Compared:
     bits_per_byte: float
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The KL divergence between two scored models.
+@dataclass(frozen=True, kw_only=True)
+class ScoresCompared(Comparison):
+    """The KL divergence between two scored models, and whose scores they are.
 
     Attributes
     ----------
     a, b
-        The two.
-    kl, se
-        Bits per byte.
-    low, high
-        95 % confidence interval.
-    words
-        Where that lies on the paper's scale.
+        The two; the fields of `Comparison` that name a first model mean a.
     text_set, text_set_name, texts
         Digest, name and number of the texts that both were scored on.
     """
 
     a: Compared
     b: Compared
-    kl: float
-    se: float
-    low: float
-    high: float
-    words: str
     text_set: str
     text_set_name: str | None
     texts: int
 
 
-def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
+_WRITTEN = ("a", "b", "kl", "se", "low", "high", "words", "text_set", "text_set_name", "texts")
+
+
+def as_json(found: ScoresCompared) -> dict[str, Any]:
+    """A comparison as plain values, for ``--json``."""
+    values = asdict(found)
+    return {name: values[name] for name in _WRITTEN}
+
+
+def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompared:
     """Measure the KL divergence between two models that are scored already.
 
     Parameters
@@ -77,7 +74,7 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
 
     Returns
     -------
-    Comparison
+    ScoresCompared
 
     Raises
     ------
@@ -93,18 +90,13 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> Comparison:
             "different ones."
         )
     matrix, points = read_matrix(unique_names([first, second]))
-    kl, se = kl_between(
-        matrix.values[0], matrix.values[1], matrix.mean_bytes, weights=matrix.weights
+    measured = Comparison.of_vectors(
+        matrix.values[0], matrix.values[1], matrix.text_bytes, matrix.weights
     )
-    low, high = confidence_interval(kl, se)
-    return Comparison(
+    return ScoresCompared(
+        **vars(measured),
         a=_compared(points[0]),
         b=_compared(points[1]),
-        kl=kl,
-        se=se,
-        low=float(low),
-        high=float(high),
-        words=in_words(kl, se),
         text_set=first.text_set,
         text_set_name=first.text_set_name,
         texts=matrix.values.shape[1],

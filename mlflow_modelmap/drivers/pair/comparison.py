@@ -1,51 +1,149 @@
-"""Driver: how far a model is from a reference on the same texts."""
+"""Driver: two models compared - KL, its error, interval and words, and bits per byte of both."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
-from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte_difference
+from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
 from mlflow_modelmap.numerics.scale.in_words import in_words
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
+
+NAN = math.nan
 
 
 @dataclass(frozen=True)
-class Distance:
-    """How far a model is from a reference on the same texts.
+class Comparison:
+    """Two models compared on the same texts, in bits per byte.
 
     Attributes
     ----------
-    kl, kl_se, kl_low, kl_high
-        KL divergence in bits/byte, its standard error and confidence interval.
+    kl, se
+        KL divergence and its standard error.
+    low, high
+        Its confidence interval.
     words
-        Where that lies on the paper's scale.
-    bits_difference, bits_difference_se
-        Bits per byte of the model less those of the reference; positive where it is worse.
+        Where it lies on the paper's scale.
+    bits_per_byte, bits_per_byte_se
+        Of the first model, with its standard error; NaN where only the KL is known, as below.
+    other_bits_per_byte, other_bits_per_byte_se
+        Of the second.
+    bits_per_byte_difference, bits_per_byte_difference_se
+        Of the first less the second, positive where the first is worse; paired, so that the error
+        is mostly far smaller than those of the two.
     """
 
     kl: float
-    kl_se: float
-    kl_low: float
-    kl_high: float
+    se: float
+    low: float
+    high: float
     words: str
-    bits_difference: float
-    bits_difference_se: float
+    bits_per_byte: float = NAN
+    bits_per_byte_se: float = NAN
+    other_bits_per_byte: float = NAN
+    other_bits_per_byte_se: float = NAN
+    bits_per_byte_difference: float = NAN
+    bits_per_byte_difference_se: float = NAN
+
+    @classmethod
+    def of_kl(cls, kl: float, se: float, *, level: float = 0.95, **bits: float) -> Comparison:
+        """What a KL divergence that is measured already says.
+
+        Parameters
+        ----------
+        kl, se
+            Bits per byte.
+        level
+            Coverage of the interval, between 0 and 1.
+        **bits
+            The fields of bits per byte, where they are known.
+
+        Raises
+        ------
+        InputError
+            If one of the three is not possible.
+        """
+        low, high = confidence_interval(kl, se, level)
+        return Comparison(kl, se, float(low), float(high), in_words(kl, se), **bits)
+
+    @classmethod
+    def of_vectors(
+        cls,
+        first: ArrayLike,
+        second: ArrayLike,
+        size: np.ndarray,
+        weights: np.ndarray | None = None,
+        *,
+        level: float = 0.95,
+    ) -> Comparison:
+        """Compare two log-likelihood vectors of the same parts of the same texts.
+
+        Parameters
+        ----------
+        first, second
+            Nats, shape (N,).
+        size
+            UTF-8 bytes of what was scored of each text, shape (N,).
+        weights
+            Of the texts, shape (N,), or None.
+        level
+            Coverage of the KL's interval, between 0 and 1.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ or a value is not finite.
+        """
+        mean_bytes = float(np.average(size, weights=weights))
+        kl, se = kl_between(first, second, mean_bytes, weights=weights)
+        bits, bits_se = bits_and_error(first, size, weights)
+        other, other_se = bits_and_error(second, size, weights)
+        difference, difference_se = bits_per_byte_difference(first, second, size, weights)
+        return cls.of_kl(
+            kl,
+            se,
+            level=level,
+            bits_per_byte=bits,
+            bits_per_byte_se=bits_se,
+            other_bits_per_byte=other,
+            other_bits_per_byte_se=other_se,
+            bits_per_byte_difference=difference,
+            bits_per_byte_difference_se=difference_se,
+        )
+
+    def logged(self) -> dict[str, Any]:
+        """Under the names that metrics, ``decision.json`` and ``comparison.json`` have for it."""
+        return {
+            "kl": self.kl,
+            "kl_se": self.se,
+            "kl_low": self.low,
+            "kl_high": self.high,
+            "words": self.words,
+            "bits_per_byte": self.bits_per_byte,
+            "reference_bits_per_byte": self.other_bits_per_byte,
+            "bits_per_byte_difference": self.bits_per_byte_difference,
+            "bits_per_byte_difference_se": self.bits_per_byte_difference_se,
+        }
 
 
-def distance(
+def compare_with_reference(
     reference: ReferenceScore,
     log_likelihoods: np.ndarray,
     size: np.ndarray,
     *,
     name: str = "the model",
     level: float = 0.95,
-) -> Distance:
-    """How far a model with these log-likelihoods is from a reference.
+) -> Comparison:
+    """How far a model with these log-likelihoods is from a reference, which comes second.
 
     Parameters
     ----------
@@ -62,14 +160,9 @@ def distance(
         If not the same parts of the same texts were scored.
     """
     check_same_parts(reference, size, name)
-    weights = reference.weights
-    mean_bytes = float(np.average(size, weights=weights))
-    kl, se = kl_between(log_likelihoods, reference.log_likelihoods, mean_bytes, weights=weights)
-    low, high = confidence_interval(kl, se, level)
-    bits, bits_se = bits_per_byte_difference(
-        log_likelihoods, reference.log_likelihoods, size, weights
+    return Comparison.of_vectors(
+        log_likelihoods, reference.log_likelihoods, size, reference.weights, level=level
     )
-    return Distance(kl, se, float(low), float(high), in_words(kl, se), bits, bits_se)
 
 
 def check_same_parts(reference: ReferenceScore, size: np.ndarray, name: str) -> None:

@@ -18,6 +18,7 @@ from mlflow_modelmap.tracking.store.experiments import (
     experiment_name,
     find_experiments,
 )
+from mlflow_modelmap.words.listed import listed
 
 _RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<step>\d+))?")
 _SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
@@ -62,10 +63,10 @@ def one_named(reference: str, runs: list[Point], experiments: tuple[str, ...]) -
     """
     found = matching(reference, runs)
     if not found:
-        where = f"experiment {', '.join(map(repr, experiments))}" if experiments else "the store"
+        where = f"experiment {listed(experiments)}" if experiments else "the store"
         raise InputError(
             f"No finished score of {reference!r} is in {where}; score it first, or name one that "
-            f"is there, such as {', '.join(map(repr, alike(reference, runs)))}."
+            f"is there, such as {listed(alike(reference, runs))}."
         )
     return only_one(reference, found)
 
@@ -116,11 +117,10 @@ def only_one(reference: str, found: list[Point]) -> Point:
     """
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(f"{run.name!r} (run {run.run_id[:8]})" for run in found[:_LISTED])
-    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    several = [f"{run.name!r} (run {run.run_id[:8]})" for run in found]
     raise InputError(
-        f"{reference!r} stands for {len(found)} scores, {listed}{more}; name one of them by its "
-        "name or run id."
+        f"{reference!r} stands for {len(found)} scores, {listed(several, _LISTED, quoted=False)}; "
+        "name one of them by its name or run id."
     )
 
 

@@ -34,6 +34,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.listed import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,6 @@ def reference_score(
     experiment: str | None = None,
     store: MlflowClient | None = None,
     progress: bool = False,
-    score_missing: bool = True,
     role: str = "reference",
 ) -> ReferenceScore:
     """The score of a reference on a text set.
@@ -104,8 +104,6 @@ def reference_score(
         same settings is found in any experiment.
     progress
         Whether a progress bar is shown on stderr.
-    score_missing
-        Whether a model that is not scored yet is scored now.
     role
         What it is called in an error.
 
@@ -150,7 +148,6 @@ def reference_score(
             experiment,
             store,
             progress,
-            score_missing,
             role,
         )
 
@@ -206,8 +203,8 @@ def _nothing(reference: str, texts: TextSet, store: MlflowClient, role: str) -> 
     if elsewhere:
         return _other_texts(reference, elsewhere[0], texts, role)
     on_these = [run for run in everything if run.text_set == texts.digest]
-    like = ", ".join(map(repr, alike(reference, on_these)))
-    there = f"such as {like}" if like else "of which there are none on these texts yet"
+    like = alike(reference, on_these)
+    there = f"such as {listed(like)}" if like else "of which there are none on these texts yet"
     return InputError(
         f"The {role} {reference!r} is neither a run, a model, nor the name of a finished score; "
         f"write org/name, a directory, models:/name@alias, a run id or the name of a score, "
@@ -262,7 +259,6 @@ def _of_model(
     experiment: str | None,
     store: MlflowClient,
     progress: bool,
-    score_missing: bool,
     role: str,
 ) -> ReferenceScore:
     prepared = prepare(ScoreRequest(reference=model, settings=settings), texts)
@@ -270,11 +266,6 @@ def _of_model(
     run = believed(prepared, scores_anywhere(prepared.identities, [where], store))
     if run is not None:
         return _found(str(model), run, texts, role)
-    if not score_missing:
-        raise InputError(
-            f"The {role} {str(model)!r} is not scored on {texts.name} ({texts.digest[:12]}) "
-            f"yet; score it with `modelmap score {model} --texts ...`."
-        )
     made = score_prepared(
         prepared,
         store=store,

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.figures.map.map import COORDINATES, map_figure
-from mlflow_modelmap.figures.trajectory import shapes
+from mlflow_modelmap.figures.trajectory.embedding_3d import map_3d_figure
+from mlflow_modelmap.figures.trajectory.path import rows_by_name
+from mlflow_modelmap.figures.trajectory.pca import pca_pairs_figure, pca_steps_figure
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 
 COMPONENTS = 12
@@ -37,7 +39,7 @@ def place(
 ) -> Placed:
     """t-SNE in 2D and 3D and principal components of all checkpoints, drawn."""
     kl, points = study.kl.to_numpy(), study.points
-    rows = shapes.rows_by_name(points, list(colours))
+    rows = rows_by_name(points, list(colours))
     steps = {
         name: points["step"].to_numpy(dtype=np.int64)[members] for name, members in rows.items()
     }
@@ -60,9 +62,9 @@ def place(
     if deep:
         first = next(iter(deep.values()))
         columns |= dict(zip(COORDINATES["tsne", 3], first.T, strict=True))
-        figures["map_3d"] = shapes.map_3d_figure(first, rows, colours, kl)
-    figures["pca_pairs"] = shapes.pca_pairs_figure(
+        figures["map_3d"] = map_3d_figure(first, rows, colours, kl)
+    figures["pca_pairs"] = pca_pairs_figure(
         components.coordinates, components.explained, rows, colours
     )
-    figures["pca_steps"] = shapes.pca_steps_figure(components.coordinates, rows, steps, colours)
+    figures["pca_steps"] = pca_steps_figure(components.coordinates, rows, steps, colours)
     return Placed(figures, columns, deep, (flat.notice,) if flat.notice else ())

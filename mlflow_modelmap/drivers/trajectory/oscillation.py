@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from mlflow_modelmap.drivers.trajectory.selection import ordered_names
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.figures.trajectory.shapes import autocorrelation_figure, late_figure
+from mlflow_modelmap.figures.trajectory.embedding_3d import late_figure
+from mlflow_modelmap.figures.trajectory.oscillation import autocorrelation_figure
 from mlflow_modelmap.numerics.points.embedding import pca
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
 from mlflow_modelmap.numerics.trajectory.oscillation import (

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables
-from mlflow_modelmap.figures.trajectory.shapes import weights_map_figure
+from mlflow_modelmap.figures.trajectory.weight_map import weights_map_figure
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.trajectory.alignment import aligned, classical_scaling
 

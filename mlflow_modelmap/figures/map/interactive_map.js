@@ -4,11 +4,11 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const choice = (name) => document.querySelector(`input[name=${name}]:checked`).value;
-  const view = MapView.create(byId("plot"), data);
+  const view = MapDrawing.create(byId("plot"), data);
 
   function tell(row) {
-    const of = MapWords.facts(data, row);
-    const near = MapWords.nearest(data, row).map(([name, value]) => `${name} (${value})`).join("; ");
+    const of = HoverText.facts(data, row);
+    const near = HoverText.nearest(data, row).map(([name, value]) => `${name} (${value})`).join("; ");
     const known = [data.names[row], of.where, of.kind, of.bits, `run ${data.run_id[row]}`].filter(Boolean);
     byId("details").textContent = `${known.join(" · ")} · nearest, KL in bits/byte: ${near}`;
   }
@@ -48,7 +48,7 @@
     byId("tsne").disabled = true;
     byId("pca").checked = true;
   }
-  if (!MapView.hasWebGL) {
+  if (!MapDrawing.hasWebGL) {
     byId("three").disabled = true;
     document.querySelector("label[for=three]").title = "This browser has no WebGL, which 3D needs.";
   }
@@ -59,10 +59,10 @@
     clearTimeout(waiting);
     waiting = setTimeout(draw, 120);
   });
-  let wasNarrow = MapView.narrow();
+  let wasNarrow = MapDrawing.narrow();
   window.addEventListener("resize", () => {
-    if (MapView.narrow() !== wasNarrow) {
-      wasNarrow = MapView.narrow();
+    if (MapDrawing.narrow() !== wasNarrow) {
+      wasNarrow = MapDrawing.narrow();
       draw();
     }
   });

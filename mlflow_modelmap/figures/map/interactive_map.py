@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from mlflow_modelmap.figures.map.map import ColourBy
-from mlflow_modelmap.figures.map.map_data import map_data, one_line
+from mlflow_modelmap.figures.map.map_data import map_data
+from mlflow_modelmap.words.one_line import one_line
 
 STYLES = ("map_controls.css", "interactive_map.css")
-SCRIPTS = ("map_words.js", "map_view.js", "interactive_map.js")
+SCRIPTS = ("value_and_error.js", "hover_text.js", "map_drawing.js", "interactive_map.js")
 
 
 def interactive_map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from mlflow_modelmap.figures.map.map import (
     paths,
     shades,
 )
+from mlflow_modelmap.words.one_line import one_line
 
 NEAREST = 3
 # What Plotly calls the markers of `style.MARKERS`.
@@ -42,7 +42,7 @@ def map_data(
     explained: Sequence[float] = (),
     colour_by: ColourBy = "auto",
 ) -> dict[str, Any]:
-    """What ``map_view.js`` draws: names, coordinates, paths, nearest points and colourings.
+    """What ``map_drawing.js`` draws: names, coordinates, paths, nearest points and colourings.
 
     Parameters
     ----------
@@ -124,10 +124,3 @@ def rounded(value: Any) -> float:
     """A number to six significant digits; 0 for what is not finite, which JSON cannot hold."""
     number = float(f"{float(value):.6g}")
     return number if np.isfinite(number) else 0.0
-
-
-def one_line(text: object) -> str:
-    """Text on one line, without control characters or what turns the writing direction around."""
-    line = " ".join(str(text).split())
-    line = re.sub("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", "", line)
-    return line.encode("utf-8", "replace").decode("utf-8")

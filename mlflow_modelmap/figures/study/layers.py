@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.panels import Panels
 
 CLIPPED_SHARE = 0.05
 """Share of the lowest mean log-likelihoods that share one colour (Figure 16)."""
@@ -30,14 +31,12 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
         Columns ``model``, ``model_type``, ``layer`` (the deeper of the two), ``kl``, ``se``.
     """
     types = style.groups(profiles["model_type"].fillna("others"))
-    columns = min(len(types), 3)
-    rows = -(-len(types) // columns)
-    figure = style.figure(4.2 * columns + 2.2, 3.4 * rows)
+    panels = Panels(types, (4.2, 3.4), (2.2, 0.0))
     by_type = profiles.assign(model_type=profiles["model_type"].fillna("others"))
     models = list(dict.fromkeys(profiles["model"]))
     colours = style.colours(models)
-    for position, kind in enumerate(types):
-        axes = style.panel(figure, rows, columns, position + 1, title=kind)
+    for position, kind in panels:
+        axes = panels.axes(position, title=kind)
         for model, line in by_type[by_type["model_type"] == kind].groupby("model"):
             line = line.sort_values("layer")
             colour = style.colour_of(model, colours)
@@ -55,8 +54,8 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer (from the one before)")
         axes.set_ylabel(style.KL_LABEL)
-    style.legend(figure, colours, title="model (band: 1 SE)", lines=True)
-    return figure
+    style.legend(panels.figure, colours, title="model (band: 1 SE)", lines=True)
+    return panels.figure
 
 
 def layer_trajectories(points: pd.DataFrame, coordinates: np.ndarray, by: Colouring) -> Figure:

@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.trajectory.kl import Colours, log_axis, short
+from mlflow_modelmap.figures.panels import Panels
+from mlflow_modelmap.figures.trajectory.kl import Colours, log_axis
 
 _MOST_PANELS = 18
 _FLAG = "#c0182b"
@@ -36,12 +37,10 @@ def continuity_figure(
     order = [name for name in colours if name in there]
     if len(order) > _MOST_PANELS:
         order = sorted(order, key=lambda name: name not in flagged)[:_MOST_PANELS]
-    columns = min(max(len(order), 1), 3)
-    rows = max(1, -(-len(order) // columns))
-    figure = style.figure(3.5 * columns + 0.3, 2.4 * rows + 0.5)
+    panels = Panels(order, (3.5, 2.4), (0.3, 0.5))
     label = "KL (bits/byte)" if space == "q" else "squared distance"
-    for position, name in enumerate(order, 1):
-        axes = style.panel(figure, rows, columns, position, title=short(name, 30))
+    for position, name in panels:
+        axes = panels.axes(position, title=style.short(name, 30))
         own = continuity[continuity["trajectory"] == name].sort_values("step")
         axes.plot(own["step"], own["distance"], color=colours[name], lw=1.0, marker="o", ms=2)
         axes.plot(own["step"], own["trend"], color=style.QUIET_INK, lw=0.9, linestyle="--")
@@ -64,8 +63,7 @@ def continuity_figure(
             )
         style.steps_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(style.STEP_LABEL if position > len(order) - columns else "")
-        axes.set_ylabel(label if position % columns == 1 or columns == 1 else "")
+        panels.name_edges(axes, position, style.STEP_LABEL, label)
     handles = [
         Line2D(
             [], [], color=style.INK, lw=1.0, marker="o", ms=3, label="from the checkpoint before"
@@ -73,8 +71,10 @@ def continuity_figure(
         Line2D([], [], color=style.QUIET_INK, lw=0.9, linestyle="--", label="local trend"),
         Line2D([], [], color=_FLAG, lw=5, alpha=0.4, label="anomaly"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    return figure
+    panels.figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    return panels.figure
 
 
 def siblings_figure(siblings: pd.DataFrame) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.panels import Panels
 
 Colours = Mapping[str, str]
 
@@ -20,14 +21,6 @@ def line_colours(names: Sequence[str]) -> dict[str, str]:
     """A colour for each trajectory, in the order given, for all figures of a study."""
     found = style.colours(names)
     return {name: style.colour_of(name, found) for name in names}
-
-
-def short(name: str, longest: int = 26) -> str:
-    """A name that fits above a panel; its middle is left out where it is long."""
-    if len(name) <= longest:
-        return name
-    head = (longest - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
 
 
 def kl_previous_figure(
@@ -76,23 +69,19 @@ def kl_late_figure(table: pd.DataFrame, colours: Colours, from_step: int) -> Fig
     """KL from the checkpoint before, from some step on, a panel a trajectory (Figure 14)."""
     late = table[(table["step_from"] >= from_step) & (table["kl"] > 0)]
     shown = [name for name in colours if (late["trajectory"] == name).any()]
-    columns = min(max(len(shown), 1), 3)
-    rows = max(1, -(-len(shown) // columns))
-    figure = style.figure(3.4 * columns + 0.4, 2.4 * rows + 0.3)
+    panels = Panels(shown, (3.4, 2.4), (0.4, 0.3))
     first: Axes | None = None
-    for position, name in enumerate(shown, 1):
-        axes = style.panel(
-            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
-        )
+    for position, name in panels:
+        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
         first = first or axes
         _curves(axes, late[late["trajectory"] == name], {name: colours[name]}, "kl", band=True)
         log_axis(axes)
         style.steps_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(style.STEP_LABEL if position > len(shown) - columns else "")
-        axes.set_ylabel("KL (bits/byte)" if position % columns == 1 or columns == 1 else "")
-    figure.suptitle("KL from the checkpoint before (band: ± 1 SE)", fontsize=10, x=0.02, ha="left")
-    return figure
+        panels.name_edges(axes, position, style.STEP_LABEL, "KL (bits/byte)")
+    said = "KL from the checkpoint before (band: ± 1 SE)"
+    panels.figure.suptitle(said, fontsize=10, x=0.02, ha="left")
+    return panels.figure
 
 
 def kl_between_figure(table: pd.DataFrame, colours: Colours, most: int = 12) -> Figure:
@@ -106,7 +95,7 @@ def kl_between_figure(table: pd.DataFrame, colours: Colours, most: int = 12) -> 
     shown = [name for name in others if (own["trajectory"] == name).any()][:most]
     figure = style.figure(4.9 + _legend_width(colours), 3.6)
     colours = {name: colours[name] for name in shown}
-    title = f"KL from {short(reference, 32)} at the same step"
+    title = f"KL from {style.short(reference, 32)} at the same step"
     axes = style.panel(figure, title=title)
     _curves(axes, own[own["trajectory"].isin(shown)], colours, "kl", band=True)
     axes.set_xscale("symlog", linthresh=max(1.0, _least_positive(own["step"])))

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.trajectory.kl import line_colours, log_axis, short
+from mlflow_modelmap.figures.panels import Panels
+from mlflow_modelmap.figures.trajectory.kl import line_colours, log_axis
 
 
 def text_scores_figure(texts: pd.DataFrame) -> Figure:
@@ -64,20 +65,16 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
     """
     table = table[table["kl"] > 0]
     shown = [name for name in names if (table["trajectory"] == name).any()][:6]
-    columns = min(max(len(shown), 1), 3)
-    rows = max(1, -(-len(shown) // columns))
-    figure = style.figure(3.3 * columns + 1.1, 2.5 * rows + 0.4)
+    panels = Panels(shown, (3.3, 2.5), (1.1, 0.4))
     counts = sorted({int(c) for c in table["removed"]} - {0, chosen})
     norm = LogNorm(max(1, min(counts, default=1)), max([*counts, 2]))
     shade = ScalarMappable(norm, colormaps[style.SEQUENTIAL])
     first = None
-    panels = []
-    for position, name in enumerate(shown, 1):
-        axes = style.panel(
-            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
-        )
+    drawn = []
+    for position, name in panels:
+        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
         first = first or axes
-        panels.append(axes)
+        drawn.append(axes)
         own = table[table["trajectory"] == name]
         for count in counts:
             line = own[own["removed"] == count].sort_values("step")
@@ -92,21 +89,20 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
         log_axis(axes)
         style.steps_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(style.STEP_LABEL if position > len(shown) - columns else "")
-        axes.set_ylabel("KL (bits/byte)" if position % columns == 1 or columns == 1 else "")
-    if counts and panels:
-        bar = figure.colorbar(shade, ax=panels, shrink=0.8, pad=0.02)
+        panels.name_edges(axes, position, style.STEP_LABEL, "KL (bits/byte)")
+    if counts and drawn:
+        bar = panels.figure.colorbar(shade, ax=drawn, shrink=0.8, pad=0.02)
         bar.set_label("texts removed", fontsize=9)
         bar.ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.ax.tick_params(labelsize=8)
-    if panels:
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
+    if drawn:
+        handles, labels = drawn[0].get_legend_handles_labels()
+        panels.figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
         )
-    return figure
+    return panels.figure
 
 
 def halves_figure(first: np.ndarray, second: np.ndarray, correlation: float) -> Figure:
@@ -151,14 +147,10 @@ def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) ->
     domains = list(size.index[:most])
     colours = line_colours(domains)
     shown = [name for name in names if (table["trajectory"] == name).any()][:6]
-    columns = min(max(len(shown), 1), 3)
-    rows = max(1, -(-len(shown) // columns))
-    figure = style.figure(3.4 * columns + 2.2, 2.7 * rows + 0.2)
+    panels = Panels(shown, (3.4, 2.7), (2.2, 0.2))
     first = None
-    for position, name in enumerate(shown, 1):
-        axes = style.panel(
-            figure, rows, columns, position, title=short(name), sharex=first, sharey=first
-        )
+    for position, name in panels:
+        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
         first = first or axes
         own = table[table["trajectory"] == name]
         for domain in domains:
@@ -167,14 +159,13 @@ def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) ->
         log_axis(axes)
         style.steps_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(style.STEP_LABEL if position > len(shown) - columns else "")
-        axes.set_ylabel("KL (bits/byte)" if position % columns == 1 or columns == 1 else "")
+        panels.name_edges(axes, position, style.STEP_LABEL, "KL (bits/byte)")
     labelled = {f"{domain} ({size[domain]:,})": colours[domain] for domain in domains}
     style.legend(
-        figure,
+        panels.figure,
         labelled,
         markers=dict.fromkeys(labelled, ""),
         title="domain (texts)",
         lines=True,
     )
-    return figure
+    return panels.figure

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
@@ -25,6 +23,7 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
     Each is a run id, the name of a run or of a point on a map, or a model reference such as
     org/name or org/name@revision.
     """
+    from mlflow_modelmap.drivers.pair.compare import as_json
     from mlflow_modelmap.drivers.pair.compare import compare as measure
 
     found = measure(a, b, experiments=experiment)
@@ -41,4 +40,4 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
         ),
         f"on {found.texts:,} texts{name}",
     ]
-    output.tell(asdict(found), lines, ids=[f"{found.kl!r}"])
+    output.tell(as_json(found), lines, ids=[f"{found.kl!r}"])

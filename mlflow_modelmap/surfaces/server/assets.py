@@ -13,7 +13,7 @@ TYPES = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
 }
-SHARED = ("map_words.js", "map_view.js", "map_controls.css")
+SHARED = ("value_and_error.js", "hover_text.js", "map_drawing.js", "map_controls.css")
 """Of `figures.map`: what the self-contained page draws with, too."""
 
 

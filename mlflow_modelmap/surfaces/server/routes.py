@@ -13,11 +13,15 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.gate import gate_payload
+from mlflow_modelmap.drivers.page.lineage import lineage_payload
 from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
-from mlflow_modelmap.drivers.page.map import map_payload, members_payload, pair_payload
+from mlflow_modelmap.drivers.page.map import map_payload
+from mlflow_modelmap.drivers.page.members import members_payload
+from mlflow_modelmap.drivers.page.monitor import monitor_payload
+from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.drivers.page.readable import head, open_run
-from mlflow_modelmap.drivers.page.scale import lineage_payload, scale_payload
-from mlflow_modelmap.drivers.page.training import monitor_payload, trajectory_payload
+from mlflow_modelmap.drivers.page.scale import scale_payload
+from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.surfaces.server import assets
 from mlflow_modelmap.tracking import schema
@@ -25,6 +29,14 @@ from mlflow_modelmap.tracking.store.server_store import MayRead, ServerStore, ev
 
 ROOT = "/modelmap"
 APIS = ("experiments", "experiment", "run", "members", "pair")
+PAYLOADS = {
+    schema.KIND_MAP: map_payload,
+    schema.KIND_TRAJECTORY: trajectory_payload,
+    schema.KIND_SCALE: scale_payload,
+    schema.KIND_LINEAGE: lineage_payload,
+    schema.KIND_GATE: gate_payload,
+}
+"""What is told of a finished run, by its kind."""
 
 _log = logging.getLogger(__name__)
 # Plotly sets styles on what it draws; scripts come from files alone.
@@ -69,19 +81,10 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
     def run() -> Any:
         opened = open_run(store(), request.args.get("run_id", ""))
         above = head(store(), opened)
-        data: dict[str, Any]
-        if above["kind"] == schema.KIND_MAP:
-            data = map_payload(store(), opened, cache)
-        elif above["kind"] == schema.KIND_TRAJECTORY:
-            data = trajectory_payload(store(), opened, cache)
-        elif above["kind"] == schema.KIND_MONITOR:
+        if above["kind"] == schema.KIND_MONITOR:  # never kept: it may be going on
             data = monitor_payload(store(), opened)
-        elif above["kind"] == schema.KIND_SCALE:
-            data = scale_payload(store(), opened, cache)
-        elif above["kind"] == schema.KIND_GATE:
-            data = gate_payload(store(), opened, cache)
         else:
-            data = lineage_payload(store(), opened, cache)
+            data = PAYLOADS[above["kind"]](store(), opened, cache)
         return {"head": above, "data": data}
 
     def members() -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,22 +35,6 @@ from mlflow_modelmap.tracking.runs.vector_table import write_vectors
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 PREFIX = f"{schema.ARTIFACT_FOLDER}/"
-COLUMNS = (
-    "step",
-    "bits_per_byte",
-    "bits_per_byte_se",
-    "kl_previous",
-    "kl_previous_se",
-    "kl_reference",
-    "kl_reference_se",
-    "diffusion_exponent",
-    "diffusion_exponent_low",
-    "diffusion_exponent_high",
-    "anomaly",
-    "monitor_seconds",
-    "monitor_share",
-)
-"""Of the index, besides ``model`` (the saved directory, if any); all but ``step`` are metrics."""
 
 
 class MonitorRun:
@@ -62,7 +45,8 @@ class MonitorRun:
     run
         Where everything is logged.
     index
-        ``modelmap/checkpoints.csv``: a row a checkpoint, the columns `COLUMNS` and ``model``.
+        ``modelmap/checkpoints.csv``: a row a checkpoint, with its ``step``, the numbers that were
+        logged of it as metrics of the same names, and ``model``, the saved directory, if any.
     """
 
     def __init__(self, run: OpenRun, texts: TextSetDataset, index: pd.DataFrame) -> None:
@@ -83,6 +67,7 @@ class MonitorRun:
     def add(self, result: ScoreResult, row: Mapping[str, Any]) -> None:
         """Log a checkpoint: its vector, then its row of the index, then the metrics at its step.
 
+        The row has ``step``, ``model`` and numbers by the name of their metric, NaN for none.
         Whatever goes wrong in between, a checkpoint that counts has its vector.
         """
         step = int(row["step"])
@@ -93,7 +78,7 @@ class MonitorRun:
             self.run.store.log_artifact(
                 self.run.run_id, f"{folder}/{path.name}", path.parent.as_posix()
             )
-        added = pd.DataFrame([{**dict.fromkeys(COLUMNS, math.nan), "model": None, **row}])
+        added = pd.DataFrame([row])
         parts = [part.astype({"model": object}) for part in (self.index, added) if len(part)]
         index = pd.concat(parts, ignore_index=True)
         self._write_index(index)
@@ -176,7 +161,7 @@ def open_monitor_run(
         )
     if held is None:
         _introduce(run, texts, tags or {})
-    monitor = MonitorRun(run, texts, pd.DataFrame(columns=[*COLUMNS, "model"]))
+    monitor = MonitorRun(run, texts, pd.DataFrame(columns=["step", "model"]))
     if index is not None:
         monitor.index = index
         _log_what_is_missing(monitor)
@@ -227,14 +212,14 @@ def _metrics(index: pd.DataFrame) -> list[Metric]:
     return [
         Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]))
         for row in index.to_dict("records")
-        for name in COLUMNS[1:]
-        if name in row and np.isfinite(row[name])
+        for name in index.select_dtypes("number").columns.drop(["step", "model"], errors="ignore")
+        if np.isfinite(row[name])
     ]
 
 
 def _log_what_is_missing(monitor: MonitorRun) -> None:
     """Log the metrics of checkpoints that were listed when the process before was stopped."""
     run = monitor.run
-    there = {m.step for m in run.store.get_metric_history(run.run_id, PREFIX + COLUMNS[1])}
+    there = {m.step for m in run.store.get_metric_history(run.run_id, schema.METRIC_BITS_PER_BYTE)}
     missing = monitor.index[~monitor.index["step"].isin(there)]
     run.log_entities(_metrics(missing))

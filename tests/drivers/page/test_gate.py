@@ -12,18 +12,8 @@ from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.gate import gate_payload
 from mlflow_modelmap.drivers.page.lists import list_runs
 from mlflow_modelmap.drivers.page.readable import open_run
-from tests.drivers.page.test_page import artifact, reads
-from tests.page_site import NASTY, Site, make_site
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, _empty_store) -> Site:
-    return make_site(tmp_path_factory.mktemp("gate"), _empty_store)
-
-
-@pytest.fixture
-def page(site: Site):
-    return reads(site.store)
+from tests.drivers.page.reading import artifact, reads
+from tests.page_site import NASTY
 
 
 def test_a_gate_is_given_as_it_was_decided(page, site):

@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from mlflow_modelmap import InputError
-from mlflow_modelmap.tracking.runs.find_score import find_scored
+from mlflow_modelmap.drivers.score.found import find_scored
 from mlflow_modelmap.tracking.runs.monitor_run import open_monitor_run
 from mlflow_modelmap.tracking.runs.readable import is_readable
 from mlflow_modelmap.tracking.runs.select_runs import select_runs

@@ -3,7 +3,16 @@ import {loadPlotly} from "./api.js";
 import {el} from "./elements.js";
 
 const INK = "#222222", GRID = "#e9e9e9";
-export const {escape, short, withError} = MapWords;
+export const {escape, short} = HoverText;
+export const {withError} = ValueAndError;
+
+// A number without an error, to three significant digits.
+export function number(value) {
+  if (value === null) return "";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return size < 1e-3 || size >= 1e5 ? value.toExponential(2) : Number(value.toPrecision(3)).toString();
+}
 
 // Draw traces below a heading; the table beside each chart says the same to those who do not see it.
 // A figure and no image: the buttons of its bar are within.
@@ -12,7 +21,7 @@ export async function chart(here, {id, label, traces, xaxis = {}, yaxis = {}, la
   if (height) plot.style.height = `${height}px`;
   here.append(plot);
   const plotly = await loadPlotly();
-  const small = MapView.narrow();
+  const small = MapDrawing.narrow();
   const axis = {gridcolor: GRID, zeroline: false, automargin: true};
   await plotly.newPlot(plot, traces, {
     font: {family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: small ? 11 : 12, color: INK},

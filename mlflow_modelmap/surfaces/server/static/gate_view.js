@@ -1,16 +1,14 @@
 // A gate: what was decided, why, and each interval against its limit.
-import {chart, withError} from "./charts.js";
+import {chart, number, withError} from "./charts.js";
 import {el, mlflowRun, table, verdict} from "./elements.js";
 
 const INK = "#222222", ALLOWED = "#117733";
 const COLOURS = {pass: "#117733", fail: "#b2182b", undecided: "#8c6d31"};
 const TITLES = {kl: "KL divergence", bits_per_byte_increase: "Increase of bits per byte"};
 const title = (limit) => TITLES[limit.quantity] || limit.quantity;
-const number = (value) => value === null ? "" : value === 0 ? "0" : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(2) : Number(value.toPrecision(3)).toString();
 const end = (value, side) => value === null ? `no ${side} bound` : number(value);
 const interval = (limit) => `${end(limit.low, "lower")} to ${end(limit.high, "upper")}`;
-// A difference may be below 0, for which an error has no other meaning.
-const measured = (limit) => (limit.value < 0 ? "−" : "") + withError(Math.abs(limit.value), limit.se || 0);
+const measured = (limit) => withError(limit.value, limit.se);
 
 export async function showGate(here, {data}) {
   const share = `${Number((100 * data.confidence).toPrecision(4))} %`;
@@ -57,7 +55,7 @@ async function draw(here, limit, share) {
       {type: "scatter", mode: "lines", x: [low, high], y: [0, 0], hoverinfo: "skip", showlegend: false, line: {color: COLOURS[limit.verdict], width: 4}},
       {type: "scatter", mode: "markers", x: [limit.value], y: [0], hoverinfo: "text", hovertext: [told], showlegend: false, marker: {size: 12, color: COLOURS[limit.verdict]}},
     ],
-    xaxis: {title: {text: MapView.narrow() || limit.quantity === "kl" ? "bits/byte" : "bits/byte, candidate less reference"}, type: log ? "log" : "linear",
+    xaxis: {title: {text: MapDrawing.narrow() || limit.quantity === "kl" ? "bits/byte" : "bits/byte, candidate less reference"}, type: log ? "log" : "linear",
       exponentformat: "power", range: [scale(left), scale(right)], nticks: 8},
     yaxis: {visible: false, range: [-1, 1], fixedrange: true},
     layout: {

@@ -2,7 +2,7 @@
 import {withError} from "./charts.js";
 import {el, table} from "./elements.js";
 
-const kl = (value, se) => value === null ? "not measured" : `${withError(value, se || 0)} bits/byte`;
+const kl = (value, se) => withError(value, se) + (value === null ? "" : " bits/byte");
 
 export function showLineage(here, {data}) {
   const rows = data.rows;
@@ -39,7 +39,7 @@ export function showLineage(here, {data}) {
     if (row.relation) parts.push(row.relation);
     if (row.generation !== null) parts.push(`generation ${row.generation}`);
     const flagged = row.verdict === "another is nearer";
-    const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null).split(" ±")[0]}` : "";
+    const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null)}` : "";
     return [el("p", {class: "under"}, parts.join(" · ")),
       row.verdict ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
   }
@@ -50,7 +50,7 @@ export function showLineage(here, {data}) {
     {title: "Model", name: true, of: (row) => row.child},
     {title: "Parent", name: true, of: (row) => row.parent || ""},
     {title: "Generation", number: true, of: (row) => row.generation === null ? "" : String(row.generation)},
-    {title: "KL ± standard error", number: true, of: (row) => row.kl === null ? "" : withError(row.kl, row.se || 0)},
+    {title: "KL ± standard error", number: true, of: (row) => row.kl === null ? "" : withError(row.kl, row.se)},
     {title: "Nearest", name: true, of: (row) => row.nearest || ""},
     {title: "Verdict", of: (row) => row.verdict || ""},
     {title: "Source", of: (row) => row.source || ""},

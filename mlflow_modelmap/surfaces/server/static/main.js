@@ -4,12 +4,13 @@ import {announce, el, mlflowRun, notices, problem} from "./elements.js";
 import {showGate} from "./gate_view.js";
 import {showLineage} from "./lineage_view.js";
 import {showExperiment, showExperiments} from "./lists_view.js";
-import {showMap} from "./map_page.js";
+import {showMap} from "./map_view.js";
+import {showMonitor} from "./monitor_view.js";
 import {showScale} from "./scale_view.js";
 import {link, read} from "./state.js";
 import {showTraining} from "./training_view.js";
 
-const VIEWS = {map: showMap, trajectory: showTraining, monitor: showTraining, scale: showScale, lineage: showLineage, gate: showGate};
+const VIEWS = {map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate};
 const content = document.getElementById("content");
 let turn = 0;
 

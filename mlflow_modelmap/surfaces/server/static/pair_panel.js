@@ -46,7 +46,7 @@ export function pairPanel({run, data, onChange}) {
       result.dataset.pair = `${a},${b}`;
       tellPoints();
       // Beside the map it is seen anyway; below it, on a phone, it may be off the screen.
-      if (MapView.narrow() && fromMap) result.scrollIntoView({block: "nearest", behavior: "smooth"});
+      if (MapDrawing.narrow() && fromMap) result.scrollIntoView({block: "nearest", behavior: "smooth"});
     } catch (error) {
       if (mine === turn) result.replaceChildren(problem(error));
     }
@@ -54,7 +54,7 @@ export function pairPanel({run, data, onChange}) {
 
   function told({kl, se, low, high, words}) {
     return [
-      el("p", {class: "kl"}, `KL = ${MapWords.withError(kl, se)}`),
+      el("p", {class: "kl"}, `KL = ${ValueAndError.withError(kl, se)}`),
       el("p", {}, `bits per byte, ± standard error; 95 % interval ${range(low, high)}`),
       el("p", {class: "words"}, `On the paper's scale: ${words}.`),
     ];
@@ -70,14 +70,14 @@ export function pairPanel({run, data, onChange}) {
   }
 
   function about(row, letter) {
-    const of = MapWords.facts(data, row);
+    const of = HoverText.facts(data, row);
     const se = data.bits_per_byte_se[row];
-    const near = MapWords.nearest(data, row).map(([name, value]) => `${name} (${value})`).join("; ");
+    const near = HoverText.nearest(data, row).map(([name, value]) => `${name} (${value})`).join("; ");
     const where = experiments && experiments[row];
     return [
       el("dt", {}, `${letter}: ${data.names[row]}`),
       el("dd", {}, [of.where, of.kind].filter(Boolean).join(" · ")),
-      el("dd", {}, `${MapWords.withError(data.bits_per_byte[row], se)} bits per byte`),
+      el("dd", {}, `${ValueAndError.withError(data.bits_per_byte[row], se)} bits per byte`),
       el("dd", {}, `nearest: ${near}`),
       el("dd", {}, where
         ? el("a", {href: mlflowRun(where, data.run_id[row])}, `its run in MLflow`)

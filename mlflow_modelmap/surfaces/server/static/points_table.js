@@ -20,8 +20,8 @@ export function pointsTable({data, rows, onPick}) {
       {title: "Step", number: true, of: (r) => data.step[r] === null ? "" : data.step[r].toLocaleString("en")},
       {title: "Type", of: (r) => missing(data.model_type[r])},
       {title: "Precision", of: (r) => missing(data.precision[r])},
-      {title: "Bits per byte", number: true, of: (r) => MapWords.withError(data.bits_per_byte[r], data.bits_per_byte_se[r])},
-      {title: "Nearest, KL ± standard error", name: true, of: (r) => MapWords.nearest(data, r).slice(0, 1).map(([name, value]) => `${name} (${value})`).join("")},
+      {title: "Bits per byte", number: true, of: (r) => ValueAndError.withError(data.bits_per_byte[r], data.bits_per_byte_se[r])},
+      {title: "Nearest, KL ± standard error", name: true, of: (r) => HoverText.nearest(data, r).slice(0, 1).map(([name, value]) => `${name} (${value})`).join("")},
     ];
     const shown = all.slice(0, most);
     place.replaceChildren(

@@ -1,15 +1,14 @@
 // The scale: KL by setting with the spread of its pairs, beside the medians of the paper.
-import {chart, escape, short, withError} from "./charts.js";
+import {chart, escape, number, short, withError} from "./charts.js";
 import {el, table} from "./elements.js";
 
 const BLUE = "#0072b2", ORANGE = "#d55e00";
-const number = (value) => value === null ? "" : value === 0 ? "0" : value < 1e-3 || value >= 1e5 ? value.toExponential(2) : Number(value.toPrecision(3)).toString();
 const half = (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`;
-const median = (row) => row.n === 1 ? withError(row.median, row.largest_se || 0) : number(row.median);
+const median = (row) => row.n === 1 ? withError(row.median, row.largest_se) : number(row.median);
 
 export async function showScale(here, {data}) {
   const groups = data.groups;
-  const small = MapView.narrow();
+  const small = MapDrawing.narrow();
   const labels = groups.map((row) => escape(short(row.group, small ? 16 : 40)));
   await chart(here, {
     id: "scale", label: "KL divergence by setting: median, middle half and pairs, beside the paper's median; the table below holds the same.",
@@ -42,7 +41,7 @@ function traces(groups, small) {
   const pairs = groups.flatMap((row, k) => row.pairs.filter((pair) => pair.kl > 0).map((pair, i) => ({
     x: pair.kl, y: k + (row.n === 1 ? 0 : 0.4 * ((i * 0.618) % 1) - 0.2),
     told: `<b>${escape(short(row.group, most))}</b><br>${escape(short(pair.point, most))}<br>${escape(short(pair.other, most))}`
-      + `<br>KL ${withError(pair.kl, pair.se || 0)} bits/byte`,
+      + `<br>KL ${withError(pair.kl, pair.se)} bits/byte`,
   })));
   const measured = groups.map((row, k) => ({row, x: row.median, y: k, told: told(row, most)})).filter(({x}) => x > 0);
   const bars = measured.filter(({row}) => row.low > 0).flatMap(({row, y}) => [{x: row.low, y}, {x: row.high, y}, {x: null, y: null}]);

@@ -1,39 +1,11 @@
-// KL along training: of a trajectory run, or of a training that is monitored and may be going on.
-import {ask} from "./api.js";
+// KL along training, anomalies, exponents and bits per byte, by trajectory.
 import {chart, escape, short, withError} from "./charts.js";
-import {announce, el, sentence, table} from "./elements.js";
+import {el, sentence, table} from "./elements.js";
 
-const AGAIN_MS = 30_000;
 const text = (value) => value === null ? "" : value.toLocaleString("en");
 const number = (value) => value === null ? "" : value.toPrecision(3);
 
-export async function showTraining(here, {head, data}) {
-  const body = el("div");
-  here.append(body);
-  await draw(body, data);
-  if (head.kind !== "monitor" || head.status !== "RUNNING") return;
-  const state = sentence("The training goes on; new checkpoints appear here every half minute.", {class: "under"});
-  here.append(state);
-  const again = setInterval(async () => {
-    if (!here.isConnected) {
-      clearInterval(again);
-      return;
-    }
-    try {
-      const fresh = await ask("run", {run_id: head.run_id});
-      if (JSON.stringify(fresh.data) === JSON.stringify(data)) return;
-      data = fresh.data;
-      const next = el("div");
-      body.replaceChildren(next);
-      await draw(next, data);
-      announce("A new checkpoint was recorded.");
-    } catch (error) {
-      state.textContent = error.message;
-    }
-  }, AGAIN_MS);
-}
-
-async function draw(here, data) {
+export async function showTraining(here, {data}) {
   const lines = data.trajectories;
   if (!lines.some((line) => line.bits_per_byte.length)) {
     here.append(sentence("No checkpoint is recorded yet; the first one appears here once it is scored.", {class: "nothing"}));
@@ -68,7 +40,7 @@ async function drawKl(here, lines, anomalies, column, title, id) {
       symbol: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? "x" : "circle")},
     hoverinfo: "text", hovertext: line[column].map((row) =>
       `<b>${escape(short(line.name, 60))}</b><br>${row.step_from === null || row.step_from === undefined ? "" : `step ${text(row.step_from)} to `}step ${text(row.step)}`
-      + `<br>KL ${withError(row.kl, row.se || 0)} bits/byte`),
+      + `<br>KL ${withError(row.kl, row.se)} bits/byte`),
   }));
   await chart(here, {
     id, label: `${title}, by training step; the table below holds the same.`, traces,
@@ -79,7 +51,7 @@ async function drawKl(here, lines, anomalies, column, title, id) {
       {title: "Trajectory", name: true, of: (row) => row.trajectory},
       {title: "From step", number: true, of: (row) => row.step_from === undefined ? "" : text(row.step_from)},
       {title: "Step", number: true, of: (row) => text(row.step)},
-      {title: "KL ± standard error", number: true, of: (row) => row.se === null ? number(row.kl) : withError(row.kl, row.se)},
+      {title: "KL ± standard error", number: true, of: (row) => withError(row.kl, row.se)},
       {title: "95 % interval", number: true, of: (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`},
     ], rows)));
 }

@@ -1,6 +1,6 @@
 "use strict";
-// What a map says of its points, as text and as the subset of HTML that Plotly reads.
-const MapWords = (function () {
+// The hover text of a map: what it says of a point, as text and as the HTML that Plotly reads.
+const HoverText = (function () {
   // Plotly reads markup in every text it draws, so names are never handed over raw.
   const escape = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
@@ -9,14 +9,6 @@ const MapWords = (function () {
     if (letters.length <= most) return letters.join("");
     const head = Math.ceil((most - 1) / 2);
     return letters.slice(0, head).join("") + "…" + letters.slice(letters.length - (most - 1 - head)).join("");
-  }
-
-  function withError(kl, se) {
-    if (kl === 0) return "0";
-    if (kl < 1e-4 || kl >= 1e5) return `${kl.toExponential(2)} ± ${se.toExponential(1)}`;
-    const digits = se > 0 ? Math.ceil(-Math.log10(se)) + 1 : 6;
-    const places = Math.min(10, Math.max(1, digits));
-    return `${kl.toFixed(places)} ± ${se.toFixed(places)}`;
   }
 
   function facts(data, row) {
@@ -28,7 +20,7 @@ const MapWords = (function () {
     return {where: where.join(", "), kind: kind.join(", "), bits: `${data.bits_per_byte[row].toFixed(4)} bits per byte`};
   }
 
-  const nearest = (data, row) => data.nearest[row].map(([other, kl, se]) => [data.names[other], withError(kl, se)]);
+  const nearest = (data, row) => data.nearest[row].map(([other, kl, se]) => [data.names[other], ValueAndError.withError(kl, se)]);
 
   function hover(data, row, narrow) {
     const most = narrow ? 34 : 70;
@@ -40,5 +32,5 @@ const MapWords = (function () {
     return lines.join("<br>");
   }
 
-  return {escape, short, withError, facts, nearest, hover};
+  return {escape, short, facts, nearest, hover};
 })();

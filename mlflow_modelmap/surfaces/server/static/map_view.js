@@ -10,7 +10,7 @@ const radio = (name, id, value, text, checked) => [
 
 export async function showMap(here, {head, data, state}) {
   const given = {...state};
-  const can3d = MapView.hasWebGL;
+  const can3d = MapDrawing.hasWebGL;
   const choices = {
     embedding: data.tsne && given.embedding !== "pca" ? "tsne" : "pca",
     dimensions: can3d && given.dimensions === "3" ? 3 : 2,
@@ -48,7 +48,7 @@ export async function showMap(here, {head, data, state}) {
 
   await loadPlotly();
   if (!here.isConnected) return;
-  view = MapView.create(plot, data, {svg: true});
+  view = MapDrawing.create(plot, data, {svg: true});
   view.onPick(panel.pick);
 
   function fillColours() {
@@ -98,10 +98,10 @@ export async function showMap(here, {head, data, state}) {
     clearTimeout(waiting);
     waiting = setTimeout(changed, 150);
   });
-  let wasNarrow = MapView.narrow();
+  let wasNarrow = MapDrawing.narrow();
   new ResizeObserver(() => {
-    if (MapView.narrow() === wasNarrow || !plot.isConnected) return;
-    wasNarrow = MapView.narrow();
+    if (MapDrawing.narrow() === wasNarrow || !plot.isConnected) return;
+    wasNarrow = MapDrawing.narrow();
     draw();
   }).observe(plot);
 

@@ -1,11 +1,11 @@
 "use strict";
 // The drawing of a model map: points, trajectories and colours in 2D or 3D, in one plot element.
-const MapView = (function () {
+const MapDrawing = (function () {
   const GREY = "#9a9a9a", DIM = "#e2e2e2", INK = "#222222", GRID = "#e9e9e9";
   const NARROW = 600;
   const CHOSEN = ["A", "B"];
   const narrow = () => window.innerWidth < NARROW;
-  const {escape, short} = MapWords;
+  const {escape, short} = HoverText;
 
   const hasWebGL = (function () {
     try {
@@ -32,7 +32,7 @@ const MapView = (function () {
 
     function hoverText(row) {
       const key = narrow() ? ~row : row;
-      if (!hovers.has(key)) hovers.set(key, MapWords.hover(data, row, narrow()));
+      if (!hovers.has(key)) hovers.set(key, HoverText.hover(data, row, narrow()));
       return hovers.get(key);
     }
 

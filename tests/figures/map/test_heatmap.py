@@ -1,4 +1,4 @@
-"""The KL heatmap and the bits-per-byte bars, from three points to three hundred."""
+"""The KL heatmap, from three points to three hundred."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from matplotlib.colors import LogNorm, SymLogNorm
 from scipy.cluster.hierarchy import leaves_list
 
-from mlflow_modelmap.figures.map.bars import bars_figure
 from mlflow_modelmap.figures.map.heatmap import colour_scale, heatmap_figure
 from mlflow_modelmap.numerics.points.clustering import tree
 
@@ -75,24 +74,3 @@ def test_colours_are_logarithmic_or_symlog_by_range():
 
 def test_points_that_coincide_can_be_drawn():
     heatmap_figure(np.zeros((3, 3)), ["a", "b", "c"]).draw_without_rendering()
-
-
-@pytest.mark.parametrize("points", [3, 100, 400])
-def test_bars_are_sorted_with_intervals(generated, points):
-    made = generated(points)
-    value = made.points["bits_per_byte"].to_numpy()
-    error = np.linspace(0.01, 0.02, points)
-    figure = bars_figure(list(made.points["point"]), value, error, groups=made.points["model_type"])
-    figure.draw_without_rendering()
-    axes = figure.axes[0]
-    order = np.argsort(value)
-    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], value[order])
-    assert axes.get_xlim()[0] == 0.0
-    top, bottom = axes.patches[0].get_y(), axes.patches[-1].get_y()
-    pixels = axes.transData.transform([(0, top), (0, bottom)])
-    assert pixels[0, 1] > pixels[1, 1]
-    segments = np.array(axes.collections[0].get_segments())
-    np.testing.assert_allclose(segments[:, 1, 0] - segments[:, 0, 0], 2 * 1.96 * error[order])
-    boxes = sorted((t.get_window_extent() for t in axes.get_yticklabels()), key=lambda b: b.y0)
-    assert len(boxes) >= min(points, 60)
-    assert all(low.y1 <= high.y0 + 0.5 for low, high in pairwise(boxes))

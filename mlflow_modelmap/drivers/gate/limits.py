@@ -1,0 +1,65 @@
+"""Driver: what a gate asks of a candidate - each limit, refused if impossible, then decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlflow_modelmap.drivers.pair.comparison import Comparison
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.gate.limits import LimitDecision, decide_increase, decide_kl
+
+_NOTHING = Comparison.of_kl(0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a gate; None asks for nothing.
+
+    Attributes
+    ----------
+    max_kl
+        The largest KL divergence that passes, bits/byte.
+    max_bits_per_byte_increase
+        By how much the candidate may predict the texts worse; below 0 it has to be better.
+    confidence
+        Of the intervals that decide.
+
+    Raises
+    ------
+    InputError
+        If there is no limit at all, or one of them or the confidence is not possible.
+    """
+
+    max_kl: float | None = None
+    max_bits_per_byte_increase: float | None = None
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.max_kl is None and self.max_bits_per_byte_increase is None:
+            raise InputError(
+                "A gate needs a limit; give max_kl (--max-kl) or max_bits_per_byte_increase."
+            )
+        self.decide(_NOTHING, 2)  # refuses what is not possible, before any model is read
+
+    def decide(self, measured: Comparison, texts: int) -> tuple[LimitDecision, ...]:
+        """Each limit with what was measured of a candidate (first) and a reference.
+
+        Parameters
+        ----------
+        texts
+            How many texts it was measured on.
+        """
+        decided = []
+        if self.max_kl is not None:
+            decided.append(decide_kl(measured.kl, measured.se, self.max_kl, texts, self.confidence))
+        if self.max_bits_per_byte_increase is not None:
+            decided.append(
+                decide_increase(
+                    measured.bits_per_byte_difference,
+                    measured.bits_per_byte_difference_se,
+                    self.max_bits_per_byte_increase,
+                    texts,
+                    self.confidence,
+                )
+            )
+        return tuple(decided)

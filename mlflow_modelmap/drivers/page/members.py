@@ -1,0 +1,87 @@
+"""Driver: the members of a map for the server page: which may be opened, and colours by tags."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlflow.entities import Run
+
+from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.map import map_payload
+from mlflow_modelmap.drivers.page.readable import Opened
+from mlflow_modelmap.figures.map.map_data import groups_colouring
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.one_line import one_line
+
+MOST_GROUPS = 60
+"""Values of a tag beyond which colours tell nothing apart."""
+# Long, or different for every run.
+_NO_COLOURING = {"mlflow.runName", "mlflow.note.content", schema.TAG_IDENTITY, schema.TAG_ERROR}
+
+
+def members_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
+    """What the store says now of the runs that a map was made of.
+
+    A run that was deleted, or lies in an experiment that the reader may not read, has no link and
+    no tags; what the map itself holds of the point stays.
+
+    Returns
+    -------
+    dict
+        ``experiments``: one id a point, None without a link; ``colourings``: one a tag that tells
+        points apart, with ``values``, one a point.
+    """
+    ids = map_payload(store, opened, cache)["run_id"]
+    runs = store.runs_by_id(ids)
+    members = [runs.get(run_id) for run_id in ids]
+    return {
+        "experiments": [run.info.experiment_id if run else None for run in members],
+        "colourings": _tag_colourings(members),
+    }
+
+
+def _tag_colourings(members: Sequence[Run | None]) -> list[dict[str, Any]]:
+    """The user's own tags first, then ours, then MLflow's."""
+    tags: list[Mapping[str, str]] = [run.data.tags if run else {} for run in members]
+    count = Counter(name for of in tags for name in of)
+    found = []
+    for name in sorted(
+        count, key=lambda n: (n.startswith("mlflow."), n.startswith("modelmap."), n)
+    ):
+        if name in _NO_COLOURING:
+            continue
+        values = [one_line(of[name]) if of.get(name) else None for of in tags]
+        distinct = {value for value in values if value is not None}
+        if len(distinct) < 2 and (not distinct or None not in values):
+            continue
+        numbers = _numbers(values)
+        title = one_line(name)
+        if numbers and len(distinct) > 6:
+            found.append(
+                {"kind": "scale", "column": f"tag:{name}", "title": title, "values": numbers}
+            )
+        elif len(distinct) <= MOST_GROUPS:
+            entry = groups_colouring(values, f"tag:{name}", title)
+            found.append({**entry, "values": values})
+    return found
+
+
+def _numbers(values: Sequence[str | None]) -> list[float | None] | None:
+    """All of them as numbers, or None where one is none."""
+    found: list[float | None] = []
+    for value in values:
+        if value is None:
+            found.append(None)
+            continue
+        try:
+            number = float(value)
+        except ValueError:
+            return None
+        if not math.isfinite(number):
+            return None
+        found.append(number)
+    return found

@@ -1,0 +1,84 @@
+"""Driver: a training that is monitored, for the server page; `monitor_view.js` shows it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pandas as pd
+from mlflow.entities import Run
+
+from mlflow_modelmap.drivers.monitor.checkpoint_metrics import METRICS
+from mlflow_modelmap.drivers.page.json_values import records
+from mlflow_modelmap.drivers.page.readable import Opened
+from mlflow_modelmap.drivers.page.training import SPACES, kl_records
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.one_line import one_line
+
+
+def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
+    """What a monitored training recorded so far, from its metrics; as `trajectory_payload`.
+
+    Never kept, because the training may be going on.
+    """
+    run = opened.run
+    found = pd.DataFrame({metric.name: _history(store, run, metric.name) for metric in METRICS})
+    found = found.sort_index().rename_axis("step").reset_index()
+    scored = found.dropna(subset="bits_per_byte")
+    before = scored["step"].shift()
+    tags, info = run.data.tags, run.info
+    name = one_line(tags.get(schema.TAG_TRAJECTORY) or info.run_name or info.run_id)
+    return {
+        "trajectories": [
+            {
+                "name": name,
+                "colour": style.PALETTE[0],
+                "kl_previous": kl_records(_kl(found.assign(step_from=before), "kl_previous")),
+                "kl_reference": kl_records(_kl(found.assign(step_from=None), "kl_reference")),
+                "bits_per_byte": records(
+                    scored.rename(columns={"bits_per_byte": "value"}), ("step", "value")
+                ),
+                "exponents": records(*_exponents(found)),
+            }
+        ],
+        "spaces": SPACES,
+        "anomalies": [
+            {"trajectory": name, "step": step, "what": what} for step, what in _flagged(run, found)
+        ],
+    }
+
+
+def _history(store: ServerStore, run: Run, name: str) -> pd.Series:
+    """The latest value at each step."""
+    metric = f"{schema.ARTIFACT_FOLDER}/{name}"
+    history = store.metric_history(run.info.run_id, metric) if metric in run.data.metrics else []
+    latest = {int(m.step): float(m.value) for m in history if math.isfinite(m.value)}
+    return pd.Series(latest, dtype=float)
+
+
+def _kl(found: pd.DataFrame, name: str) -> pd.DataFrame:
+    """One of the KL divergences: ``step_from``, ``step``, ``kl``, ``se``, where it was measured."""
+    there = found.dropna(subset=name)
+    kl, se = there[name], there[f"{name}_se"]
+    return there[["step", "step_from"]].astype({"step_from": "Int64"}).assign(kl=kl, se=se)
+
+
+def _exponents(found: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    there = found.dropna(subset="diffusion_exponent")
+    named = {"step": "t1", "diffusion_exponent": "exponent"}
+    ends = {f"diffusion_exponent_{end}": end for end in ("low", "high")}
+    table = there.rename(columns=named | ends).assign(space="q", t0=None, r2=None)
+    return table, ("space", "t0", "t1", "exponent", "low", "high", "r2")
+
+
+def _flagged(run: Run, found: pd.DataFrame) -> list[tuple[int, str]]:
+    """The steps that break continuity, in the words of the run's tag where it has any."""
+    said = re.split(r"; (?=step \d+: )", run.data.tags.get(schema.TAG_ANOMALY, ""))
+    parts = [re.fullmatch(r"step (\d+): (.*)", text, re.DOTALL) for text in said]
+    words = {int(of[1]): one_line(of[2]) for of in parts if of}
+    flagged = found.loc[found["anomaly"] > 0, "step"]
+    words |= {int(step): "breaks continuity" for step in flagged if int(step) not in words}
+    return sorted(words.items())

@@ -1,0 +1,48 @@
+"""Figures: oscillation of the late part of trajectories, as autocorrelation (Figure 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.panels import Panels
+from mlflow_modelmap.figures.trajectory.embedding_3d import MOST_PANELS
+from mlflow_modelmap.numerics.trajectory.oscillation import Autocorrelation
+
+
+def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]]) -> Figure:
+    """Autocorrelation of PC3 of the late part for several perplexities (Figure 7).
+
+    Parameters
+    ----------
+    found
+        For each trajectory, by perplexity.
+    """
+    shown = list(found)[:MOST_PANELS]
+    perplexities = sorted({p for by in found.values() for p in by})
+    shade = style.fade(style.PALETTE[0], np.linspace(0.25, 1, len(perplexities)))
+    panels = Panels(shown, (3.4, 2.6), (0.2, 0.2))
+    for position, name in panels:
+        axes = panels.axes(position, title=style.short(name))
+        for k, perplexity in enumerate(perplexities):
+            own = found[name].get(perplexity)
+            if own is None:
+                continue
+            period = "no period" if own.period is None else f"period {style.step(own.period)}"
+            axes.plot(
+                own.lags, own.values, color=shade[k], lw=1.1, label=f"{perplexity:g}: {period}"
+            )
+            if own.period is not None:
+                at = int(np.flatnonzero(own.lags == own.period)[0])
+                axes.plot(own.period, own.values[at], "o", color=shade[k], ms=4)
+        axes.axhline(0, color=style.QUIET_INK, linewidth=0.7)
+        style.steps_axis(axes)
+        axes.set_xlabel("lag (steps)")
+        axes.set_ylabel("autocorrelation of PC 3")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.legend(frameon=False, fontsize=7, title="perplexity", title_fontsize=7)
+    return panels.figure

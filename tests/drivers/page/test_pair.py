@@ -1,0 +1,34 @@
+"""Two points of a map for the server page: what the map says of every pair."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.pair import pair_payload
+from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.scale.in_words import in_words
+from tests.drivers.page.reading import load_map_in
+
+
+def test_every_pair_is_what_load_map_gives(page, site):
+    cache = PageCache()
+    made = load_map_in(site, "map")
+    opened = open_run(page, site.runs["map"])
+    for a, b in ((0, 1), (3, 20), (20, 3), (5, 5)):
+        told = pair_payload(page, opened, cache, a, b)
+        names = made.points["point"]
+        kl, se = made.between(names[a], names[b])
+        low, high = confidence_interval(kl, se)
+        assert (told["kl"], told["se"]) == (kl, se)
+        assert (told["low"], told["high"]) == (float(low), float(high))
+        assert told["words"] == in_words(kl, se)
+        assert [of["row"] for of in told["points"]] == [a, b]
+
+
+@pytest.mark.parametrize("row", [-1, 10_000])
+def test_a_row_that_is_none_of_the_maps(page, site, row):
+    with pytest.raises(InputError, match=rf"There is no point {row} on this map; its points are 0"):
+        pair_payload(page, open_run(page, site.runs["map"]), PageCache(), 0, row)

@@ -1,0 +1,90 @@
+"""Two models compared: one type, whether from two vectors or from a KL that is measured already."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mlflow_modelmap import InputError, TextSet
+from mlflow_modelmap.drivers.pair.comparison import (
+    Comparison,
+    check_same_parts,
+    compare_with_reference,
+)
+from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.kl import kl_between
+from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
+from mlflow_modelmap.numerics.scale.in_words import in_words
+
+
+@pytest.fixture
+def values(texts: TextSet) -> np.ndarray:
+    return np.random.default_rng(0).normal(-50, 5, len(texts))
+
+
+def reference(texts: TextSet, values: np.ndarray, weights: np.ndarray | None = None):
+    bits, _ = bits_and_error(values, texts.bytes, weights)
+    return ReferenceScore("made up", "0" * 32, "0", values, texts.bytes, bits, weights=weights)
+
+
+def test_a_comparison_is_kl_and_bits_of_both_and_their_paired_difference(texts, values):
+    other = values + np.random.default_rng(1).normal(-1, 2, len(values))
+    found = compare_with_reference(reference(texts, values), other, texts.bytes)
+    kl, se = kl_between(other, values, texts.mean_bytes)
+    assert (found.kl, found.se) == pytest.approx((kl, se))
+    assert (found.low, found.high) == tuple(map(float, confidence_interval(found.kl, found.se)))
+    assert found.words == in_words(found.kl, found.se)
+    assert (found.bits_per_byte, found.bits_per_byte_se) == bits_and_error(other, texts.bytes)
+    assert found.other_bits_per_byte == bits_and_error(values, texts.bytes)[0]
+    bits = -(other - values).sum() / texts.bytes.sum() / np.log(2)
+    assert found.bits_per_byte_difference == pytest.approx(bits)
+    assert found.bits_per_byte_difference == pytest.approx(
+        found.bits_per_byte - found.other_bits_per_byte
+    )
+    assert 0 < found.bits_per_byte_difference_se < found.bits_per_byte_se
+
+
+def test_a_model_does_not_differ_from_itself(texts, values):
+    same = compare_with_reference(reference(texts, values), values, texts.bytes)
+    assert (same.kl, same.se, same.low, same.high) == (0, 0, 0, 0)
+    assert (same.bits_per_byte_difference, same.bits_per_byte_difference_se) == (0, 0)
+    assert same.words.startswith("no difference at all")
+
+
+def test_of_a_kl_alone_there_are_no_bits(texts, values):
+    other = values + np.arange(len(values))
+    whole = compare_with_reference(reference(texts, values), other, texts.bytes, level=0.9)
+    alone = Comparison.of_kl(whole.kl, whole.se, level=0.9)
+    for name in ("kl", "se", "low", "high", "words"):
+        assert getattr(alone, name) == getattr(whole, name)
+    assert math.isnan(alone.bits_per_byte)
+    assert math.isnan(alone.bits_per_byte_difference)
+
+
+def test_weights_of_the_texts_count(texts, values):
+    weights = np.random.default_rng(2).uniform(0.2, 3.0, len(texts))
+    other = values + np.arange(len(values))
+    found = compare_with_reference(reference(texts, values, weights), other, texts.bytes)
+    kl, se = kl_between(other, values, np.average(texts.bytes, weights=weights), weights=weights)
+    assert (found.kl, found.se) == pytest.approx((kl, se))
+    assert found.bits_per_byte == bits_and_error(other, texts.bytes, weights)[0]
+
+
+def test_it_is_logged_under_the_names_that_runs_have(texts, values):
+    found = compare_with_reference(reference(texts, values), values + 1.0, texts.bytes).logged()
+    assert set(found) == {
+        *("kl", "kl_se", "kl_low", "kl_high", "words", "bits_per_byte"),
+        *("reference_bits_per_byte", "bits_per_byte_difference", "bits_per_byte_difference_se"),
+    }
+
+
+def test_other_parts_of_the_texts_are_refused(texts, values):
+    cut = texts.bytes.copy()
+    cut[5] -= 3
+    with pytest.raises(InputError, match=r"'candidate' was scored on .* of text 5.*truncated it"):
+        check_same_parts(reference(texts, values), cut, "candidate")
+    with pytest.raises(InputError, match=r"on 23 texts and the reference 'made up' on 24"):
+        check_same_parts(reference(texts, values), cut[1:], "candidate")

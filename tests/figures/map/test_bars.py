@@ -1,0 +1,31 @@
+"""Bits per byte as bars, from three points to four hundred."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from mlflow_modelmap.figures.map.bars import bars_figure
+
+
+@pytest.mark.parametrize("points", [3, 100, 400])
+def test_bars_are_sorted_with_intervals(generated, points):
+    made = generated(points)
+    value = made.points["bits_per_byte"].to_numpy()
+    error = np.linspace(0.01, 0.02, points)
+    figure = bars_figure(list(made.points["point"]), value, error, groups=made.points["model_type"])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    order = np.argsort(value)
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], value[order])
+    assert axes.get_xlim()[0] == 0.0
+    top, bottom = axes.patches[0].get_y(), axes.patches[-1].get_y()
+    pixels = axes.transData.transform([(0, top), (0, bottom)])
+    assert pixels[0, 1] > pixels[1, 1]
+    segments = np.array(axes.collections[0].get_segments())
+    np.testing.assert_allclose(segments[:, 1, 0] - segments[:, 0, 0], 2 * 1.96 * error[order])
+    boxes = sorted((t.get_window_extent() for t in axes.get_yticklabels()), key=lambda b: b.y0)
+    assert len(boxes) >= min(points, 60)
+    assert all(low.y1 <= high.y0 + 0.5 for low, high in pairwise(boxes))

@@ -1,0 +1,47 @@
+"""The page's files: whoever looks for a view finds what it is told by the same name."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from mlflow_modelmap.surfaces.server import assets
+
+STATIC = files("mlflow_modelmap.surfaces.server") / "static"
+SERVER_SIDE = {"__init__", "cache", "json_values", "readable"}
+"""Of drivers/page: no payloads, or what all of them share."""
+PARTS = {"pair": "pair_panel.js", "members": "map_view.js"}
+"""Payloads that a part of another view shows."""
+
+
+def payloads() -> list[str]:
+    found = {path.name for path in files("mlflow_modelmap.drivers.page").iterdir()}
+    return sorted({name[:-3] for name in found if name.endswith(".py")} - SERVER_SIDE)
+
+
+@pytest.mark.parametrize("payload", payloads())
+def test_a_payload_and_its_view_have_one_name(payload):
+    name = PARTS.get(payload, f"{payload}_view.js")
+    assert (STATIC / name).is_file()
+
+
+def test_every_script_that_is_asked_for_is_there():
+    there = assets.assets()
+    page = (STATIC / "page.html").read_text(encoding="utf-8")
+    asked = set(re.findall(r"\{\{static\}\}/([\w.]+)", page))
+    for name, asset in there.items():
+        if name.endswith(".js") and name != "plotly.min.js":
+            asked |= set(re.findall(r'from "\./([\w.]+)"', asset.data.decode("utf-8")))
+    assert asked <= set(there)
+
+
+def test_notices_are_shown_above_every_view_and_by_none_of_them():
+    """One place shows them for all kinds, so that no kind can forget them."""
+    showing = [
+        name
+        for name, asset in assets.assets().items()
+        if name.endswith(".js") and b"notices(head.notices)" in asset.data
+    ]
+    assert showing == ["main.js"]
