@@ -24,8 +24,8 @@ def test_runs_with_any_of_the_identities_are_found_the_latest_first(write_run, c
     write_run("without its vectors", identity="b", start_time=9, artifact=False)
     write_run("else", identity="c", start_time=9)
     found = scores_with(["a", "b"], [where(client)], client)
-    assert [run.run_id for run in found][0] == new
-    assert [run.name for run in found][-1] == "old"
+    assert found[0].run_id == new
+    assert found[-1].name == "old"
     assert [run.name for run in scores_with({"a"}, [where(client)], client)] == ["old"]
     assert scores_with(["d"], [where(client)], client) == []
     assert scores_with([], [where(client)], client) == []
