@@ -24,7 +24,7 @@ class SettingsFields(Strict):
     """
 
     precision: Precision = "auto"
-    device: Text = "auto"
+    device: str = "auto"
     device_map: Text | None = None
     batch_tokens: Annotated[Whole, Field(ge=1)] = 2048
     bos: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"

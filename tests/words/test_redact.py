@@ -124,6 +124,8 @@ def test_the_rest_of_such_a_text_stays(text, clean):
         "sort_key=name",
         "split_special_tokens=False",
         "sk-learn",
+        "digest 3c9d591045bc",
+        "the basic idea: basic information",
         "tags.`modelmap.text_set` = '0123456789abcdef0123456789abcdef'",
         "commit 0123456789abcdef0123456789abcdef01234567",
         "password",

@@ -23,6 +23,13 @@ from mlflow_modelmap.drivers.score.plan_file import parse_plan, read_plan
         ({"models": [{"model": 3}]}, "has 3 at models number 1 model: it must be text"),
         ({"models": [{"model": "a/b", "revision": 123}]}, "has 123 .* write it in quotes"),
         ({"models": [5]}, "must be text, or a mapping with the key `model`"),
+        (
+            {"models": [{"model": "a/b", "precisions": ["auto", "int4"]}]},
+            "Model 1 of the plan: Unknown precision 'int4'; choose one of auto",
+        ),
+        ({"models": ["a/b"], "defaults": {"bos": "no"}}, "The plan's defaults: Unknown bos 'no'"),
+        ({"models": ["a/b"], 3: 4}, "unknown key"),
+        ({"models": ["a/b", {"model": "a/b", "steps": [-1]}]}, "at models number 2 steps number 1"),
         ({"models": "a/b"}, "at models: input should be a valid list"),
         ({"models": [{"model": "a/b", "steps": ["1"]}]}, "has '1' at models number 1 steps"),
         (

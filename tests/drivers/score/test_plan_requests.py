@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from mlflow_modelmap import InputError
-from mlflow_modelmap.drivers.score.plan_file import parse_plan, read_plan
+from mlflow_modelmap.drivers.score.plan_file import ModelEntry, parse_plan, read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
+from mlflow_modelmap.drivers.score.request import PointFields
 from mlflow_modelmap.scoring.model.reference import tag_name
+from mlflow_modelmap.scoring.settings import ScoringSettings
 
 
 def expand(*models, **rest):
@@ -122,8 +124,19 @@ def test_an_entry_that_contradicts_itself_is_refused(entry, said):
 
 
 def test_a_model_asked_for_twice_is_refused():
-    with pytest.raises(InputError, match="'b' twice, in models 1 and 2"):
-        expand("a/b", {"model": "a/b"})
+    for same in ({}, {"batch_tokens": 64}, {"device_map": "auto"}):  # one and the same score
+        with pytest.raises(InputError, match="'b' twice, in models 1 and 2"):
+            expand("a/b", {"model": "a/b", **same})
+
+
+def test_a_key_without_a_value_says_nothing():
+    (made,) = expand({"model": "a/b", "bos": None}, defaults={"bos": "never", "trajectory": None})
+    assert (made.settings.bos, made.trajectory) == ("never", None)
+
+
+def test_a_plan_takes_every_setting_and_label():
+    for fields in (ScoringSettings.model_fields, PointFields.model_fields):
+        assert set(fields) <= set(ModelEntry.model_fields)
 
 
 def test_the_plan_in_the_documentation_is_one(tmp_path):
