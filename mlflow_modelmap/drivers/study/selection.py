@@ -13,7 +13,7 @@ from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
-from mlflow_modelmap.tracking.store.experiments import experiment_id
+from mlflow_modelmap.tracking.store.experiments import experiment_id, experiment_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def select(
     store = store or check_reachable()
     selection = Selection.of(experiments, filter, run_ids)
     if not selection:
-        selection = Selection((store.get_experiment(experiment_id(otherwise, store)).name,))
+        selection = Selection((experiment_name(experiment_id(otherwise, store), store),))
     notices: list[str] = []
     runs = select_runs(
         selection.experiments,
