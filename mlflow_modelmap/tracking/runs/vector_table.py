@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,38 @@ def write_vectors(
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def vectors_digest(vectors: Vectors) -> str:
+    """SHA-256 (hex) over what an artifact says, whatever the order of its rows.
+
+    The model's own rows, then each layer's, ascending: for each the layer (-1 for the model's own)
+    and the number of texts as little-endian int64, then its columns in the order of the texts:
+    ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), and ``weight`` (float64)
+    where texts have any, all little-endian. So texts 0 to N - 1 stand in it by their places.
+    """
+    sha = hashlib.sha256()
+    own = {} if vectors.own is None else {-1: vectors.own}
+    for layer, values in (*own.items(), *sorted(vectors.layers.items())):
+        sha.update(np.array([layer, len(values)], dtype="<i8").tobytes())
+        sha.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        for counts in (vectors.scored_tokens, vectors.bytes):
+            sha.update(np.ascontiguousarray(counts, dtype="<i8").tobytes())
+        if vectors.weights is not None:
+            sha.update(np.ascontiguousarray(vectors.weights, dtype="<f8").tobytes())
+    return sha.hexdigest()
+
+
+def vectors_of(result: ScoreResult, weights: np.ndarray | None = None) -> Vectors:
+    """What the artifact of a score will hold; `weights` are the text set's, shape (N,)."""
+    layers = result.layer_log_likelihoods
+    return Vectors(
+        own=result.log_likelihoods,
+        layers={} if layers is None else dict(enumerate(layers)),
+        scored_tokens=result.scored_tokens,
+        bytes=result.bytes,
+        weights=weights,
+    )
 
 
 def result_of(vectors: Vectors, provenance: Mapping[str, Any]) -> ScoreResult | None:
