@@ -24,7 +24,6 @@ from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.gate.limits import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
-from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -132,9 +131,7 @@ def gate(
         ]
         version = _version(both[0]) if tag_version else None
         first, second = (
-            score_of(
-                one, text_set, trusted=believed, again=again, store=store, progress=progress
-            )
+            score_of(one, text_set, trusted=believed, again=again, store=store, progress=progress)
             for one in both
         )
         measured = compare_with_reference(

@@ -156,7 +156,7 @@ def _source(made: ModelMap, store: MlflowClient) -> str:
         for used in inputs.dataset_inputs if inputs else ():
             if not made.text_set.startswith(used.dataset.digest):
                 continue
-            uri = json.loads(used.dataset.source or "{}").get("uri")
+            uri = _uri_in(used.dataset.source)
             if uri and (os.path.exists(os.path.expanduser(uri)) or uri.startswith("python-docs")):
                 return str(uri)
             found |= {uri} if uri else set()
@@ -169,6 +169,16 @@ def _source(made: ModelMap, store: MlflowClient) -> str:
         f"The texts of the map {made.run_id} ({made.text_set_name or 'unnamed'}, digest "
         f"{made.text_set[:12]}) {said}; say with --texts (or texts=) where they are now."
     )
+
+
+def _uri_in(source: str | None) -> str | None:
+    """Where the source of a dataset says that it was read from; anybody may have written it."""
+    try:
+        written = json.loads(source or "{}")
+    except (ValueError, RecursionError):
+        return None
+    uri = written.get("uri") if isinstance(written, dict) else None
+    return uri if isinstance(uri, str) and "\0" not in uri else None
 
 
 def _some(run_ids: Iterable[object]) -> list[str]:

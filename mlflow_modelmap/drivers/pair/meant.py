@@ -1,4 +1,4 @@
-"""Driver: what a reference means - a score that is there, or a model - before anything is scored."""
+"""Driver: what a reference means - a score that is there or a model - before any is scored."""
 
 from __future__ import annotations
 

@@ -48,9 +48,7 @@ def keep(identity: str, result: ScoreResult, *, again: bool = False) -> Path:
     return path
 
 
-def waiting(
-    identities: Iterable[str], texts: int, *, again: bool = False
-) -> ScoreResult | None:
+def waiting(identities: Iterable[str], texts: int, *, again: bool = False) -> ScoreResult | None:
     """The vector of one of these identities that waits here undamaged and covers all N texts.
 
     Parameters

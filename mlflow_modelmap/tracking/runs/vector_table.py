@@ -17,6 +17,10 @@ from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 
 
+_ROUNDING = 1e-4
+"""Nats a token by which a sum in floating point may lie above 0."""
+
+
 @dataclass(frozen=True, eq=False)
 class Vectors:
     """What one artifact holds: the model's own vector, and one a layer where there are any.
@@ -151,6 +155,16 @@ def read_table(table: pa.Table) -> Vectors:
     if not np.isfinite(values).all():
         at = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
+    above = values > _ROUNDING * (1 + np.maximum(tokens, 0))
+    if above.any():
+        at = int(np.argmax(above))
+        raise ValueError(
+            f"its log-likelihood of text {text[at]} is {values[at]:g}, above 0, which no "
+            "probability gives"
+        )
+    if (tokens < 0).any():
+        at = int(np.argmax(tokens < 0))
+        raise ValueError(f"its text {text[at]} has {tokens[at]} scored tokens")
     if (size <= 0).any():
         raise ValueError(f"its text {text[int(np.argmax(size <= 0))]} has no bytes")
     weight = _numbers(table, schema.WEIGHT_COLUMN) if weighted else np.ones(len(text))
@@ -162,8 +176,12 @@ def read_table(table: pa.Table) -> Vectors:
     if layer.null_count == table.num_rows:
         groups: dict[int | None, Any] = {None: slice(None)}
     else:
-        number = np.asarray(layer.cast(pa.float64()).to_numpy(zero_copy_only=False))
-        groups = {None: np.isnan(number)} if layer.null_count else {}
+        number = _numbers(table, "layer")  # NaN where it is null
+        wrong = ~np.isnan(number) & ((number < 0) | (number != np.floor(number)))
+        if wrong.any() or np.isinf(number).any():
+            at = number[wrong | np.isinf(number)][0]
+            raise ValueError(f"its layer {at:g} is no whole number from 0 on")
+        groups = {None: np.isnan(number)} if np.isnan(number).any() else {}
         groups |= {int(k): number == k for k in np.unique(number[~np.isnan(number)])}
     vectors: dict[int | None, np.ndarray] = {}
     common: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None

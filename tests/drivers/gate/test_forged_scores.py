@@ -115,7 +115,7 @@ def test_again_scores_both_anew(store, champion, candidate, many, all_runs):
     ids = {one.run_id for of in (first, again) for one in (of.candidate, of.reference)}
     assert len(ids) == 4
     for named in (first.candidate.run_id, "no such name"):
-        with pytest.raises(InputError, match="which cannot be made again|is neither a run"):
+        with pytest.raises(InputError, match=r"which cannot be made again|is neither a run"):
             gate(named, champion, many, max_kl=1e6, again=True)
 
 
@@ -123,9 +123,7 @@ def test_a_name_on_the_hub_is_that_model_whatever_a_run_is_called(
     store, champion, many, monkeypatch, tmp_path
 ):
     values = np.full(len(many), -20.0)
-    write_score(
-        store, "org/model", values, many.bytes, digest=many.digest, experiment="playground"
-    )
+    write_score(store, "org/model", values, many.bytes, digest=many.digest, experiment="playground")
     with HubServer() as hub:
         hub.use(monkeypatch, tmp_path)
         with pytest.raises(InputError, match="There is no model 'org/model'"):
