@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -89,3 +90,24 @@ def test_every_parameter_is_handed_to_an_option_that_there_is(entry):
     assert set(re.findall(r"\{(\w+)\}", command)) == set(declared(entry))
     options = {flag for p in command_of(entry).params for flag in p.opts}
     assert set(re.findall(r" (--[\w-]+)", command)) <= options
+
+
+def asked_of_us() -> list[tuple[str, str]]:
+    """The arguments of every call of `mlflow_modelmap` in every MLproject, and whose they are."""
+    return [
+        (path.parent.name, arguments)
+        for path in (ROOT / "MLproject", *sorted(ROOT.glob("projects/*/MLproject")))
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["entry_points"].values()
+        for arguments in re.findall(
+            r"python -m mlflow_modelmap (.+?)(?:\)|;|&&|$)", " ".join(entry["command"].split())
+        )
+    ]
+
+
+@pytest.mark.parametrize(("project", "arguments"), asked_of_us())
+def test_a_value_that_reads_like_an_option_is_still_a_value(project, arguments):
+    command, *given = shlex.split(arguments)
+    arguments = [p.name for p in command_of(command).params if isinstance(p, click.Argument)]
+    values = ["--help" if a.strip("{}") in arguments else "1" if "{" in a else a for a in given]
+    with command_of(command).make_context(command, values) as context:
+        assert [context.params[name] for name in arguments] == ["--help"] * len(arguments)

@@ -56,6 +56,15 @@ def run(script, environment, folder):
     )
 
 
+def silent(folder):
+    """A folder with a `modelmap` that decides nothing, and says so by no exit code."""
+    folder = folder / "silent"
+    folder.mkdir(exist_ok=True)
+    (folder / "modelmap").write_text("#!/bin/sh\necho Usage: modelmap gate\n", encoding="utf-8")
+    (folder / "modelmap").chmod(0o755)
+    return folder
+
+
 def test_the_workflow_promotes_what_passes_and_nothing_else(registry, environment, tmp_path):
     workflow = yaml.safe_load((EXAMPLES / "github_actions_gate.yml").read_text(encoding="utf-8"))
     steps = {step["name"]: step for step in workflow["jobs"]["gate"]["steps"] if "name" in step}
@@ -82,6 +91,26 @@ def test_the_workflow_promotes_what_passes_and_nothing_else(registry, environmen
     assert promoted.returncode == 0, promoted.stderr
     champion = registry.get_model_version_by_alias("my-model", "champion")
     assert str(champion.version) == "2"
+    for nothing in ("--help", "models:/my-model@candidate"):
+        # Whatever a run says of itself is not what was asked for.
+        told = json.loads((tmp_path / "gate.json").read_text())
+        assert told["candidate"]["resolved"] == "models:/my-model/2"
+        quiet = {
+            **environment,
+            "CANDIDATE": nothing,
+            "PATH": f"{silent(tmp_path)}:{os.environ['PATH']}",
+        }
+        assert run(gate, quiet, tmp_path).returncode == 3
+        assert run(promote, environment, tmp_path).returncode != 0
+        (tmp_path / "gate.json").write_text(json.dumps(told))
+    told["candidate"] |= {"name": "my-model/1", "model": "models:/my-model/1"}
+    (tmp_path / "gate.json").write_text(json.dumps(told))
+    assert run(promote, environment, tmp_path).returncode == 0
+    champion = registry.get_model_version_by_alias("my-model", "champion")
+    assert str(champion.version) == "2"
+    asked = run(gate, {**environment, "CANDIDATE": "--help"}, tmp_path)
+    assert asked.returncode == 3
+    assert "'--help'" in asked.stderr
 
     wrong = run(gate, {**environment, "TEXTS": "nowhere.jsonl"}, tmp_path)
     assert wrong.returncode == 3
@@ -96,6 +125,26 @@ def test_the_shell_script_says_what_the_exit_code_means(environment, tiny_models
         for limit in ("1000", "0.0001", "-1")
     }
     assert [one.returncode for one in done.values()] == [0, 1, 3]
-    assert "Release it." in done["1000"].stdout
+    assert f"Release it: {tiny_models(seed=0)}" in done["1000"].stdout
+    assert "Verdict: pass." in done["1000"].stdout
     assert "drifted too far" in done["0.0001"].stderr
     assert "could not be asked" in done["-1"].stderr
+
+
+@pytest.mark.parametrize("candidate", ["--help", "-h", "--version", "--", "--json"])
+def test_a_candidate_that_reads_like_an_option_is_never_released(environment, tmp_path, candidate):
+    asked = run(f"{EXAMPLES / 'gate.sh'} '{candidate}' '--help' \"$TEXTS\"", environment, tmp_path)
+    assert asked.returncode == 3
+    assert "Release it" not in asked.stdout
+    assert "could not be asked" in asked.stderr
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 127])
+def test_an_exit_code_without_a_verdict_is_an_error(environment, tmp_path, code):
+    folder = silent(tmp_path)
+    with open(folder / "modelmap", "a", encoding="utf-8") as file:
+        file.write(f"exit {code}\n")
+    path = f"{folder}:{environment['PATH']}"
+    asked = run(f"{EXAMPLES / 'gate.sh'} a b c", {**environment, "PATH": path}, tmp_path)
+    assert asked.returncode == 3
+    assert "Release it" not in asked.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from mlflow import MlflowClient
@@ -12,23 +13,28 @@ from mlflow_modelmap.drivers.gate.record import MEASURED, Gated, log_decision
 from mlflow_modelmap.drivers.gate.record import GateDecision as GateDecision
 from mlflow_modelmap.drivers.gate.record import as_json as as_json
 from mlflow_modelmap.drivers.pair.comparison import Comparison, compare_with_reference
+from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant
 from mlflow_modelmap.drivers.pair.reference_score import (
+    NAMED,
     ReferenceScore,
-    reference_score,
+    score_of,
     settings_beside,
 )
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.gate.limits import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
-from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.versions import fixed_version, registered_version
+from mlflow_modelmap.tracking.registry.versions import registered_version
 from mlflow_modelmap.tracking.registry.write_back import tag_version
+from mlflow_modelmap.tracking.runs.open_run import target_experiment
+from mlflow_modelmap.tracking.runs.readable import find_run
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.redact import redact
 from mlflow_modelmap.words.value_and_error import with_error
 
 
@@ -42,6 +48,8 @@ def gate(
     confidence: float = 0.95,
     settings: ScoringSettings | None = None,
     reference_precision: str | None = None,
+    trusted: Sequence[str] = (),
+    again: bool = False,
     tag_version: bool = False,
     name: str | None = None,
     experiment: str | None = None,
@@ -55,7 +63,7 @@ def gate(
     candidate, reference
         Each a model (``org/name``, a directory, ``models:/name/1``, ``models:/name@alias``, ...),
         which is scored if it is not scored yet, or a score by run id or name; see
-        `drivers.pair.reference_score`.
+        `drivers.pair.reference_score`. What both stand for is settled before anything is scored.
     texts
         A text set, or what `read_texts` takes.
     max_kl
@@ -69,6 +77,11 @@ def gate(
         How models are scored.
     reference_precision
         That of the reference; by default the candidate's, or ``auto`` where that is quantised.
+    trusted
+        Names of experiments whose scores are believed beside those of the gate's own one, the one
+        that it logs into, if their own tags agree with what is asked for.
+    again
+        Whether both are scored anew, whatever scores there are.
     tag_version
         Whether the verdict is set as a tag on the candidate, a version of a registered model.
     name, experiment, run_id
@@ -88,49 +101,68 @@ def gate(
     limits = Limits(max_kl, max_bits_per_byte_increase, confidence)
     with quiet():
         store = check_reachable()
-        version = _version(candidate) if tag_version else None
         text_set = load_texts(texts)
         if len(text_set) < 2:
             raise InputError(
                 f"The text set {text_set.name!r} holds one text, which decides nothing; use some "
                 "hundreds, and 30 at the very least."
             )
+        where = (
+            find_run(run_id, store).info.experiment_id
+            if run_id
+            else target_experiment(store, experiment)
+        )
+        believed = Trusted.of(where, _names(trusted), store)
         asked = settings or ScoringSettings()
-        first, second = (
-            reference_score(
+        both = [
+            meant(
                 written,
                 text_set,
                 settings=how,
-                experiment=experiment,
+                trusted=believed,
+                again=again,
                 store=store,
-                progress=progress,
                 role=role,
             )
             for written, how, role in (
                 (candidate, asked, "candidate"),
                 (reference, settings_beside(asked, reference_precision), "reference"),
             )
+        ]
+        version = _version(both[0]) if tag_version else None
+        first, second = (
+            score_of(one, text_set, trusted=believed, again=again, store=store, progress=progress)
+            for one in both
         )
         measured = compare_with_reference(
             second, first.log_likelihoods, first.bytes, name=first.name
         )
         decided = limits.decide(measured, len(text_set))
-        facts = _facts(first, second, measured, decided, confidence, text_set)
+        taken = [
+            _named(role, score, store)
+            for role, score in (("candidate", first), ("reference", second))
+            if score.origin == NAMED
+        ]
+        facts = _facts(first, second, measured, decided, confidence, text_set, taken)
         made = log_decision(facts, name, experiment, run_id, store)
         if version is not None:
             _tag(version, facts["verdict"], made, store)
     return GateDecision(run_id=made, **facts)
 
 
-def _version(candidate: str | os.PathLike[str]) -> tuple[str, str]:
-    written = os.fspath(candidate)
+def _names(trusted: Sequence[str]) -> tuple[str, ...]:
+    """Names of experiments; a single one may be given as it is."""
+    return (trusted,) if isinstance(trusted, str) else tuple(trusted)
+
+
+def _version(candidate: Meant) -> tuple[str, str]:
     found = None
-    if written.startswith("models:/"):
-        found = registered_version(fixed_version(ModelReference.parse(written)))
+    if candidate.prepared is not None:
+        found = registered_version(candidate.prepared.request.reference)
     if found is None:
         raise InputError(
-            f"The verdict cannot be tagged on {written!r}, which is no version of a registered "
-            "model; name the candidate as models:/name/version, or leave the tag out."
+            f"The verdict cannot be tagged on {candidate.requested!r}, which is no version of a "
+            "registered model; name the candidate as models:/name/version, or leave the tag out."
         )
     return found
 
@@ -142,16 +174,18 @@ def _facts(
     limits: tuple[LimitDecision, ...],
     confidence: float,
     texts: TextSet,
+    taken: Sequence[str],
 ) -> dict[str, Any]:
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
     weak = few_texts(len(texts), texts.name) if measured.se else None
+    notices = (*([weak] if weak else []), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "
         f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}.",
         *(limit_sentence(limit, confidence) for limit in limits),
-        *([weak] if weak else []),
+        *notices,
         verdict_sentence(verdict, limits),
     ]
     return {
@@ -165,8 +199,17 @@ def _facts(
         "text_set": texts.digest,
         "text_set_name": texts.name,
         "paragraph": " ".join(sentences),
-        "notices": (weak,) if weak else (),
+        "notices": notices,
     }
+
+
+def _named(role: str, score: ReferenceScore, store: MlflowClient) -> str:
+    """The sentence for a score that nobody made or checked."""
+    where = experiment_name(score.experiment_id, store)
+    return (
+        f"The score of the {role} was named, as run {score.run_id} of the experiment {where!r}: it "
+        "was neither made nor verified by this gate."
+    )
 
 
 def _gated(score: ReferenceScore) -> Gated:
@@ -179,6 +222,10 @@ def _gated(score: ReferenceScore) -> Gated:
         step=score.step,
         bits_per_byte=score.bits_per_byte,
         scored_now=score.scored_now,
+        commit=score.commit,
+        requested=redact(score.requested),
+        resolved=redact(score.resolved),
+        origin=score.origin,
     )
 
 

@@ -22,7 +22,17 @@ MEASURED = ("kl", "kl_se", "words", "bits_per_byte_difference", "bits_per_byte_d
 
 @dataclass(frozen=True)
 class Gated:
-    """One of the two models: its score's run and name, what was scored, its bits per byte."""
+    """One of the two models: its score's run and name, what was scored, its bits per byte.
+
+    Attributes
+    ----------
+    requested, resolved
+        As it was asked for, and what that stood for before anything was scored:
+        ``models:/name/version``, ``org/name@commit``, a directory or a run id.
+    origin
+        Of the score: ``made`` for this gate, ``found`` in an experiment that it trusts, or
+        ``named`` by whoever asked.
+    """
 
     name: str
     run_id: str
@@ -32,6 +42,10 @@ class Gated:
     step: int | None
     bits_per_byte: float
     scored_now: bool
+    commit: str | None = None
+    requested: str = ""
+    resolved: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,8 @@ def log_decision(
         params={
             "candidate": candidate.name,
             "reference": reference.name,
+            "candidate_resolved": candidate.resolved,
+            "reference_resolved": reference.resolved,
             **{f"max_{limit.quantity}": limit.limit for limit in facts["limits"]},
             "confidence": facts["confidence"],
             "texts": facts["texts"],

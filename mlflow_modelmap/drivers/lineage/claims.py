@@ -70,7 +70,7 @@ def add_parents(family: Family, notices: list[str]) -> list[str]:
                     f"The parent {parent!r} of {child!r} cannot be found: {reason(error)}."
                 )
                 continue
-            family.add(Member(parent, str(reference)), [reference.name])
+            family.add(Member(parent, str(reference), only_claimed=True), [reference.name])
             added.append(parent)
     return added
 

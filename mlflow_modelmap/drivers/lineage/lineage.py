@@ -70,6 +70,8 @@ def lineage(
         Whether model versions are tagged with parent, KL, its standard error, generation and run.
     settings
         Keyword arguments of `mlflow_modelmap.score`, such as ``{"precision": "float32"}``.
+        ``trust_remote_code`` holds for the registered versions that were asked for, never for
+        parents that tags, cards or links name.
     seed
         Of the t-SNE in the figure.
     name, output_experiment, run_id

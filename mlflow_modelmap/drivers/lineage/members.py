@@ -26,6 +26,9 @@ class Member:
         Its place in the registry and its score, where there are any.
     claims
         What is said of its parents, most trusted first, parents by member name.
+    only_claimed
+        Whether nobody asked for it: a tag, a card or a link named it as somebody's parent, which
+        anybody can write.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Member:
     version: RegisteredVersion | None = None
     run: Point | None = None
     claims: tuple[Claim, ...] = ()
+    only_claimed: bool = False
 
 
 @dataclass

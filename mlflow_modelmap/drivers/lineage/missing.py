@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.lineage.members import Family
+from mlflow_modelmap.drivers.lineage.members import Family, Member
+from mlflow_modelmap.drivers.score.prepare import resolve_model
 from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
+from mlflow_modelmap.scoring.model.config import brings_own_code
+from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -34,6 +38,9 @@ def complete(
 ) -> None:
     """Score the members that are not, or name them.
 
+    Code that a model brings is run, if `settings` say so, for those that the user asked for; never
+    for a parent that only a tag, a card or a link names.
+
     Raises
     ------
     InputError
@@ -52,21 +59,54 @@ def complete(
             "them, or leave them out with --no-score."
         )
 
-    def score_one(reference: str, label: str | None) -> Point:
+    def score_one(member: Member) -> Point:
         from mlflow_modelmap.drivers.score.score import score as score_model
 
+        how = {**settings, "trust_remote_code": False} if member.only_claimed else settings
         made = score_model(
-            reference, text_set, name=label, experiment=experiment, progress=progress, **settings
+            member.reference,
+            text_set,
+            name=member.version.label if member.version else None,
+            experiment=experiment,
+            progress=progress,
+            **how,
         )
         return select_runs(run_ids=[made.run_id], store=store)[0]
 
-    _score_each(family, missing, score_one, notices)
+    def refused(member: Member) -> str | None:
+        """What to type for a parent whose own code is not run because somebody else named it."""
+        if not member.only_claimed or not _brings_own_code(member.reference):
+            return None
+        where = ["--experiment", experiment] if experiment else []
+        typed = shlex.join(
+            [
+                *("modelmap", "score", "--trust-remote-code", "--texts"),
+                *(text_set.source or text_set.name, *where, "--", member.reference),
+            ]
+        )
+        return (
+            f"The parent {member.name!r} brings its own code, which is not run because a tag, card "
+            f"or link named it and not you; read it, then type `{typed}` and name the run that is "
+            "made with --run-id."
+        )
+
+    _score_each(family, missing, score_one, refused, notices)
+
+
+def _brings_own_code(reference: str) -> bool:
+    """Whether the files of a model that could not be scored name code of their own."""
+    try:
+        files = resolve_model(ModelReference.parse(reference))
+    except ModelMapError:
+        return False
+    return brings_own_code(files.model_path) or brings_own_code(files.tokenizer_path)
 
 
 def _score_each(
     family: Family,
     names: Iterable[str],
-    score: Callable[[str, str | None], Point],
+    score: Callable[[Member], Point],
+    refused: Callable[[Member], str | None],
     notices: list[str],
 ) -> None:
     """Score members; one that fails is said and stays unmeasured."""
@@ -81,11 +121,11 @@ def _score_each(
         try:
             # Scores make runs of their own; the one that `mlflow run` made is for the lineage.
             with changed_environment({"MLFLOW_RUN_ID": None}):
-                run = score(member.reference, member.version.label if member.version else None)
+                run = score(member)
         except Exception as error:
             if isinstance(error, TrackingError):
                 check_reachable()  # a store that is gone ends the work
             told = reason if isinstance(error, ModelMapError) else reason_with_type
-            notices.append(f"{name!r} could not be scored: {told(error)}.")
+            notices.append(refused(member) or f"{name!r} could not be scored: {told(error)}.")
             continue
         family.members[name] = replace(member, run=run)

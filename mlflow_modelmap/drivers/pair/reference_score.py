@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from mlflow import MlflowClient
 
-from mlflow_modelmap.drivers.pair.named_score import (
-    alike,
-    by_run_id,
-    is_run_id,
-    matching,
-    only_one,
-    runs_to_name,
-)
+from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant, other_texts
+from mlflow_modelmap.drivers.pair.named_score import by_run_id
 from mlflow_modelmap.drivers.score.found import believed
-from mlflow_modelmap.drivers.score.prepare import prepare
-from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score import score_prepared
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
 from mlflow_modelmap.scoring.load.precision import QUANTISED
-from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.registry.versions import fixed_version
-from mlflow_modelmap.tracking.runs.find_score import scores_anywhere
+from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.open_run import target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.listed import listed
+
+MADE, FOUND, NAMED = "made", "found", "named"
+"""Where a score comes from: scored for this question; found by what was asked for, in a trusted
+experiment; or named by whoever asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +48,14 @@ class ReferenceScore:
         Training step, or None.
     scored_now
         Whether the score was made for this question, rather than found.
-    model, revision, precision
+    model, revision, commit, precision
         What was scored, as far as the run says.
     weights
         The text set's weights, shape (N,), or None.
+    requested, resolved
+        What was written, and what that stood for before anything was scored; see `Meant`.
+    origin
+        `MADE`, `FOUND` or `NAMED`.
     """
 
     name: str
@@ -71,8 +68,12 @@ class ReferenceScore:
     scored_now: bool = False
     model: str | None = None
     revision: str | None = None
+    commit: str | None = None
     precision: str | None = None
     weights: np.ndarray | None = None
+    requested: str = ""
+    resolved: str = ""
+    origin: str = NAMED
 
 
 def reference_score(
@@ -81,6 +82,8 @@ def reference_score(
     *,
     settings: ScoringSettings | None = None,
     experiment: str | None = None,
+    trusted: Sequence[str] = (),
+    again: bool = False,
     store: MlflowClient | None = None,
     progress: bool = False,
     role: str = "reference",
@@ -93,15 +96,20 @@ def reference_score(
         A run id, ``RUN_ID@STEP`` (a checkpoint of a monitored training; without the step its last
         one), the name of a score run or point on these texts, or a model: ``org/name``,
         ``org/name@revision``, a directory, ``models:/name/1``, ``models:/name@alias``,
-        ``runs:/RUN_ID/path``. A name that a run has wins over a model of the Hub.
+        ``runs:/RUN_ID/path``. A name that a run of the experiment (or a trusted one) has wins over
+        a model of the Hub.
     texts
         The texts on which something is to be compared with it.
     settings
         How a model is scored that is not scored yet.
     experiment
-        Where names are looked up first, and where a score goes that is made now; by default the
-        experiment of the active run, else the current one. A score of the same model under the
-        same settings is found in any experiment.
+        Where names are looked up first, where a score of the model under the same settings is
+        believed, and where a score goes that is made now; by default the experiment of the active
+        run, else the current one.
+    trusted
+        Names of further experiments whose scores are believed, if their own tags agree.
+    again
+        Whether a model is scored even if the same score is there; a named score is refused then.
     progress
         Whether a progress bar is shown on stderr.
     role
@@ -125,31 +133,56 @@ def reference_score(
     belongs to the reference, not to the training or evaluation that asks, and the next one finds
     it. An alias is resolved first, so that the run names the version that was scored.
     """
-    written = os.fspath(reference)
-    if not written.strip():
-        raise InputError(f"No {role} was given; name a run, a scored point or a model.")
     with quiet():
         store = store or check_reachable()
-        if is_run_id(written):
-            return _found(written, by_run_id(written, store), texts, role)
-        if written.startswith(("models:/", "runs:/")) or os.path.isdir(os.path.expanduser(written)):
-            model: ModelReference | None = ModelReference.parse(written)
-        else:
-            model = _hub_model(written)
-            named = _named(written, texts, experiment, store, models=model is None)
-            if named is not None:
-                return _found(written, named, texts, role)
-        if model is None:
-            raise _nothing(written, texts, store, role)
-        return _of_model(
-            fixed_version(model),
+        how = Trusted.of(target_experiment(store, experiment), trusted, store)
+        found = meant(
+            reference,
             texts,
-            settings or ScoringSettings(),
-            experiment,
-            store,
-            progress,
-            role,
+            settings=settings or ScoringSettings(),
+            trusted=how,
+            again=again,
+            store=store,
+            role=role,
         )
+        return score_of(found, texts, trusted=how, again=again, store=store, progress=progress)
+
+
+def score_of(
+    asked: Meant,
+    texts: TextSet,
+    *,
+    trusted: Trusted,
+    again: bool,
+    store: MlflowClient,
+    progress: bool,
+) -> ReferenceScore:
+    """The score of what is meant: as named, found in a trusted experiment, or made in the own one.
+
+    Raises
+    ------
+    InputError, ScoringError, TrackingError
+        As `reference_score`.
+    """
+    if asked.named is not None:
+        return _read(asked, asked.named, texts, NAMED)
+    prepared = asked.prepared
+    assert prepared is not None
+    if not again:
+        there = scores_with(prepared.identities, trusted.ids, store)
+        there.sort(key=lambda run: trusted.ids.index(run.experiment_id))
+        run = believed(prepared, there)
+        if run is not None:
+            return _read(asked, run, texts, FOUND)
+    made = score_prepared(
+        prepared,
+        store=store,
+        experiment=trusted.names[0],
+        nested=False,
+        again=again,
+        progress=progress,
+    )
+    return _read(asked, by_run_id(made.run_id, store), texts, MADE)
 
 
 def settings_beside(settings: ScoringSettings, precision: str | None = None) -> ScoringSettings:
@@ -163,71 +196,10 @@ def settings_beside(settings: ScoringSettings, precision: str | None = None) -> 
     return settings.with_precision(precision)
 
 
-def _hub_model(written: str) -> ModelReference | None:
-    """The Hub model that a reference may mean; only org/name is taken for one."""
-    if "/" not in written:
-        return None
-    try:
-        parsed = ModelReference.parse(written)
-    except InputError:
-        return None
-    return parsed if parsed.kind == HUB else None
-
-
-def _named(
-    reference: str, texts: TextSet, experiment: str | None, store: MlflowClient, *, models: bool
-) -> Point | None:
-    """The score on these texts of that name: in the experiment, else anywhere."""
-    on_these = f"tags.`{schema.TAG_TEXT_SET}` = '{texts.digest}'"
-    for experiments in ((experiment,), ()) if experiment else ((),):
-        runs = _runs(reference, experiments, store, on_these)
-        found = matching(reference, runs, models=models)
-        if found:
-            return only_one(reference, found)
-    return None
-
-
-def _runs(
-    reference: str, experiments: tuple[str, ...], store: MlflowClient, filter: str | None = None
-) -> list[Point]:
-    try:
-        return runs_to_name([reference], experiments, store, filter)
-    except InputError:
-        return []
-
-
-def _nothing(reference: str, texts: TextSet, store: MlflowClient, role: str) -> InputError:
-    """Why a name leads to no score on these texts."""
-    everything = _runs(reference, (), store)
-    elsewhere = matching(reference, everything)
-    if elsewhere:
-        return _other_texts(reference, elsewhere[0], texts, role)
-    on_these = [run for run in everything if run.text_set == texts.digest]
-    like = alike(reference, on_these)
-    there = f"such as {listed(like)}" if like else "of which there are none on these texts yet"
-    return InputError(
-        f"The {role} {reference!r} is neither a run, a model, nor the name of a finished score; "
-        f"write org/name, a directory, models:/name@alias, a run id or the name of a score, "
-        f"{there}."
-    )
-
-
-def _other_texts(reference: str, run: Point, texts: TextSet, role: str) -> InputError:
-    name = f" ({run.name!r})" if run.name != reference else ""
-    return InputError(
-        f"The {role} {reference!r}{name} was scored on the text set "
-        f"{run.text_set_name or 'unnamed'} ({run.text_set[:12] or 'no digest'}), not on "
-        f"{texts.name} ({texts.digest[:12]}); score it on {texts.name}, or name its model, which "
-        "is then scored here."
-    )
-
-
-def _found(
-    reference: str, run: Point, texts: TextSet, role: str, *, scored_now: bool = False
-) -> ReferenceScore:
+def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceScore:
     """A score that is there, checked against the texts."""
     if run.text_set != texts.digest:
-        raise _other_texts(reference, run, texts, role)
+        raise other_texts(asked.requested, run, texts, asked.role)
     matrix, _ = read_matrix([run])
     values, size = matrix.values[0], np.asarray(matrix.text_bytes)
     if len(values) != len(texts):
@@ -244,33 +216,13 @@ def _found(
         bytes=size,
         bits_per_byte=bits_and_error(values, size, weights)[0],
         step=run.step,
-        scored_now=scored_now,
+        scored_now=origin == MADE,
         model=run.model,
         revision=run.revision,
+        commit=run.commit,
         precision=run.precision,
         weights=weights,
+        requested=asked.requested,
+        resolved=asked.resolved,
+        origin=origin,
     )
-
-
-def _of_model(
-    model: ModelReference,
-    texts: TextSet,
-    settings: ScoringSettings,
-    experiment: str | None,
-    store: MlflowClient,
-    progress: bool,
-    role: str,
-) -> ReferenceScore:
-    prepared = prepare(ScoreRequest(reference=model, settings=settings), texts)
-    where = target_experiment(store, experiment)
-    run = believed(prepared, scores_anywhere(prepared.identities, [where], store))
-    if run is not None:
-        return _found(str(model), run, texts, role)
-    made = score_prepared(
-        prepared,
-        store=store,
-        experiment=experiment,
-        nested=False,
-        progress=progress,
-    )
-    return _found(str(model), by_run_id(made.run_id, store), texts, role, scored_now=True)

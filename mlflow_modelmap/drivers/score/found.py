@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from mlflow import MlflowClient
 
@@ -12,7 +13,10 @@ from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.redact import redact
 
-_SAYS = (schema.TAG_MODEL, schema.TAG_COMMIT, schema.TAG_TEXT_SET, schema.TAG_PRECISION)
+_SAYS = (
+    *(schema.TAG_MODEL, schema.TAG_REVISION, schema.TAG_COMMIT, schema.TAG_PRECISION),
+    *(schema.TAG_TEXT_SET, schema.TAG_TEXT_WEIGHTS),
+)
 
 
 def believed(prepared: Prepared, candidates: Iterable[Point]) -> Point | None:
@@ -26,8 +30,13 @@ def find_scored(prepared: Prepared, experiment_id: str, store: MlflowClient) -> 
 
 
 def says_the_same(point: Point, prepared: Prepared) -> bool:
-    """Whether a run's own tags name the model, commit, text set and precision asked for.
+    """Whether a run's own tags name the model, commit, precision and texts asked for.
 
     Anyone can write a run, with any identity.
     """
-    return all(point.tags.get(tag) == redact(str(prepared.tags[tag])) for tag in _SAYS)
+    return all(point.tags.get(tag) == _written(prepared.tags[tag]) for tag in _SAYS)
+
+
+def _written(value: Any) -> str | None:
+    """A tag's value as it would have been logged; None where there would be none."""
+    return None if value is None else redact(str(value))

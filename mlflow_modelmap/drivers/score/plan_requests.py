@@ -16,6 +16,8 @@ from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import FOUR_BIT, ScoringSettings
 
 STEP = "{step}"
+MOST_STEPS = 100_000
+"""So many checkpoints one entry of a plan may stand for."""
 
 
 def requests(plan: Plan, folder: str | os.PathLike[str] = ".") -> list[ScoreRequest]:
@@ -63,6 +65,9 @@ def _expanded(
         raise refuse(f"has steps, but no {STEP} in its model or revision, so all are the same")
     if entry.steps is None and entry.step is None and any(STEP in text for text in templates):
         raise refuse(f"has {STEP} in its name but no steps; list them under steps")
+    asked = sum(len(range(of.start, of.stop + 1, of.every)) for of in entry.steps or ())
+    if asked > MOST_STEPS:
+        raise refuse(f"has {asked:,} steps, and more than {MOST_STEPS:,} are a mistake; list fewer")
     values = {**defaults.said(), **entry.said()}
     # What an entry says of its precision replaces both forms of the defaults.
     if "precision" in entry.model_fields_set:

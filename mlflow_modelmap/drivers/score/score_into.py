@@ -81,7 +81,7 @@ def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
     prepared = ready.prepared
     request, texts = prepared.request, prepared.texts
     try:
-        kept = spool.keep(prepared.identity, result)
+        kept = spool.keep(prepared.identity, result, again=ready.again)
     except OSError:
         kept = None  # no room on disk is no reason not to log what was scored
     try:

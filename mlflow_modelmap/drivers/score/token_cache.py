@@ -31,15 +31,15 @@ class TokenCache:
         Parameters
         ----------
         again
-            Whether a vector that waits does not count.
+            Whether a vector that waits counts only if it was itself scored again.
 
         Raises
         ------
         InputError
             If a text is too long for the model, or gives nothing to score.
         """
-        kept = None if again else spool.waiting(prepared.identities, len(prepared.texts))
-        return Ready(prepared, None if kept else self.tokens_for(prepared), kept)
+        kept = spool.waiting(prepared.identities, len(prepared.texts), again=again)
+        return Ready(prepared, None if kept else self.tokens_for(prepared), kept, again)
 
     def tokens_for(self, prepared: Prepared) -> TokenizedTexts:
         """The tokens for a model, fitted to its positions.

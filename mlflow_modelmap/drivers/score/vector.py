@@ -27,11 +27,14 @@ class Ready:
         The texts under the model's tokenizer, fitted to its positions; None to make them then.
     kept
         The vector, if it was made before and not logged.
+    again
+        Whether it is scored whatever scores there are.
     """
 
     prepared: Prepared
     tokens: TokenizedTexts | None = None
     kept: ScoreResult | None = None
+    again: bool = False
 
 
 def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> ScoreResult:

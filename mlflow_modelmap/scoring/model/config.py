@@ -39,13 +39,29 @@ def read_config(model_path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{os.fspath(model_path)!r} holds no config.json; give a directory that "
             "`save_pretrained` wrote."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path!r} cannot be read as JSON ({reason(error)}); fetch it again."
         ) from None
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError(f"{path!r} names no model_type; it is no transformers configuration.")
     return config
+
+
+def brings_own_code(folder: str | os.PathLike[str]) -> bool:
+    """Whether the model or tokenizer in a directory names code that would be run to load it."""
+    return any(
+        _names_code(os.path.join(folder, name)) for name in ("config.json", "tokenizer_config.json")
+    )
+
+
+def _names_code(path: str) -> bool:
+    try:
+        with open(path, encoding="utf-8") as file:
+            written = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(written, dict) and bool(written.get("auto_map"))
 
 
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -113,7 +113,7 @@ def read_index(path: str) -> dict[str, str]:
         named = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         if not named or any(Path(name).name != name for name in named.values()):
             raise ValueError("its weight_map names no files beside it")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{str(index)!r} is no readable index of weights ({reason_with_type(error)}); fetch "
             "it again."
@@ -155,7 +155,7 @@ def read_header(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Any]
                 pass
             header = file.read(int.from_bytes(start, "little"))
         tensors = json.loads(header)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The weight file {name} of {what} is damaged or cut short ({reason(error)}); fetch "
             "it again."
@@ -176,5 +176,5 @@ def _base_model(path: str | None) -> str | None:
     try:
         with open(os.path.join(path, ADAPTER), encoding="utf-8") as file:
             return json.load(file)["base_model_name_or_path"] or None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -13,6 +13,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     DESTINATION,
     Command,
     Output,
+    comma_separated,
     option,
     output_options,
     settings_of,
@@ -20,6 +21,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 )
 
 LIMITS = "Limits"
+SCORES = "Which scores are believed"
 ERROR = 3
 """Exit code of whatever is no decision: 1 and 2 are taken."""
 
@@ -91,6 +93,15 @@ class DecidingCommand(Command):
     group="Scoring",
     help="Precision of the reference; by default the candidate's, or auto where that is quantised.",
 )
+@option(
+    "--trust-experiment",
+    multiple=True,
+    callback=comma_separated,
+    metavar="NAME",
+    group=SCORES,
+    help="Believe scores of this experiment too. Repeatable, or separated by commas.",
+)
+@option("--again", is_flag=True, group=SCORES, help="Score both anew, whatever scores there are.")
 @option("--experiment", group=DESTINATION, help="Experiment; by default the current one.")
 @option("--name", group=DESTINATION, help="Name of the gate's run.")
 @option(
@@ -104,8 +115,9 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
     """Decide whether CANDIDATE is close enough to the reference, and log the decision.
 
     Both are a model (org/name, a directory, models:/name/1, models:/name@alias), which is scored
-    if it is not scored yet, or a score by its run id or name. At least one limit is needed. A
-    limit is met if the whole confidence interval is within it, and broken if it is wholly above.
+    if it is not scored yet, or a score by its run id or name. Scores of the experiment that is
+    logged into are believed, and of those that are trusted. At least one limit is needed. A limit
+    is met if the whole confidence interval is within it, and broken if it is wholly above.
 
     Exit codes: 0 pass, 1 fail, 2 undecided (more texts are needed), 3 any error.
     """
@@ -120,6 +132,8 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
         texts,
         settings=ScoringSettings(**settings_of(values)),
         progress=output.progress,
+        trusted=values["trust_experiment"],
+        again=values["again"],
         tag_version=values["tag_version"],
         experiment=values["experiment"],
         **{key: values[key] for key in own},

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def read_file(
             yield Record(_decoded(str(path), path.read_bytes()), str(path))
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read ({error.strerror or error}).") from None
+    except RecursionError:
+        raise InputError(f"{str(path)!r} cannot be read (its values are nested too deeply).") from None
 
 
 def _decoded(where: str, data: bytes) -> str:
@@ -62,8 +65,8 @@ def _decoded(where: str, data: bytes) -> str:
 def _parsed(data: bytes, where: str) -> Any:
     try:
         return json.loads(_decoded(where, data))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: malformed JSON ({error}).") from None
+    except ValueError as error:  # a number of thousands of digits too
+        raise InputError(f"{where}: malformed JSON ({reason(error)}).") from None
     except RecursionError:
         raise InputError(f"{where}: malformed JSON (nested too deeply).") from None
 
@@ -85,7 +88,7 @@ def _json_list(path: Path, column: str, domain_column: str | None) -> Iterator[R
     if data.lstrip()[:1] == b"{" and len(data.splitlines()) > 1:
         try:
             json.loads(data.splitlines()[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         else:
             raise InputError(f"{str(path)!r} holds one JSON object a line; name it .jsonl.")
@@ -107,7 +110,7 @@ def _json_lines(path: Path, column: str, domain_column: str | None) -> Iterator[
                 if line.strip():
                     where = f"{path}, line {number}"
                     yield _entry(_parsed(line, where), where, column, domain_column)
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise InputError(f"{str(path)!r} is damaged gzip ({reason(error)}).") from None
 
 
@@ -117,7 +120,7 @@ def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Rec
 
     try:
         file = parquet.ParquetFile(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{str(path)!r} is no readable Parquet file ({reason(error)}).") from None
     with file:
         names = file.schema_arrow.names

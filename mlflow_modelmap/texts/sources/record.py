@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,10 +85,12 @@ def _weight(value: Any, where: str) -> float | None:
         return None
     try:
         weight = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if isinstance(value, bool) or not math.isfinite(weight) or weight <= 0:
-        raise InputError(f"{where}: the weight {value!r} is not a positive finite number.")
+        raise InputError(
+            f"{where}: the weight {reprlib.repr(value)} is not a positive finite number."
+        )
     return weight
 
 

@@ -44,10 +44,9 @@ def _written(value: str) -> tuple[str, ...]:
     value = value.strip()
     if value.startswith("["):
         try:
-            listed = json.loads(value)
-        except ValueError:
-            listed = value.strip("[]").split(",")
-        parts = [str(part) for part in listed]
+            parts = [str(part) for part in json.loads(value)]
+        except (ValueError, RecursionError):
+            parts = value.strip("[]").split(",")
     else:
         parts = value.split(",")
     return tuple(dict.fromkeys(filter(None, (part.strip(" \t\"'") for part in parts))))

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import yaml
@@ -20,7 +21,7 @@ from mlflow_modelmap.scoring.model.weight_files import adapter_refused
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.reason import reason, reason_with_type
 
 
 def logged_model_files(reference: ModelReference) -> ModelFiles:
@@ -91,7 +92,7 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
                 "config.json nor an MLmodel file; name the folder that has one."
             )
         return local_files(root, reference=reference)
-    flavors = (yaml.safe_load(described.read_text(encoding="utf-8")) or {}).get("flavors", {})
+    flavors = _flavors(described, reference)
     flavor = flavors.get("transformers")
     if flavor is None:
         raise InputError(
@@ -117,3 +118,16 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
             "{'model': model, 'tokenizer': tokenizer}."
         )
     return local_files(model, tokenizer, reference)
+
+
+def _flavors(described: Path, reference: ModelReference) -> dict[str, Any]:
+    """What an MLmodel file says of each flavor that the model was logged in."""
+    try:
+        written = yaml.safe_load(described.read_text(encoding="utf-8")) or {}
+        flavors = written.get("flavors") or {}
+        return {str(name): dict(said or {}) for name, said in flavors.items()}
+    except Exception as error:  # of YAML, and of what stands where a mapping should
+        raise InputError(
+            f"The MLmodel file of {reference.name!r} cannot be read ({reason_with_type(error)}); "
+            "log the model again."
+        ) from None

@@ -10,7 +10,6 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.search import search_scores
-from mlflow_modelmap.tracking.store.experiments import find_experiments
 
 
 def scores_with(
@@ -31,15 +30,6 @@ def scores_with(
         if _has_vectors(run)
     ]
     return sorted(runs, key=_age, reverse=True)
-
-
-def scores_anywhere(
-    identities: Collection[str], first: Collection[str], store: MlflowClient
-) -> list[Point]:
-    """As `scores_with`, in all experiments; runs in those named `first` come first."""
-    every = [experiment.experiment_id for experiment in find_experiments((), store)]
-    runs = scores_with(identities, every, store)
-    return sorted(runs, key=lambda run: run.experiment_id not in first)
 
 
 def scored(experiment_id: str, store: MlflowClient, *, text_digest: str) -> dict[str, list[Point]]:

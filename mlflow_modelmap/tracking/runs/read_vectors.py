@@ -20,7 +20,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, local_path
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable import HTTP_THREADS
-from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table
+from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
@@ -183,9 +183,23 @@ def _read_file(run: Point, path: Path) -> Vectors:
         what = f"its artifact {run.vectors} cannot be read ({reason(error)})"
         raise _damaged(run, what) from error
     try:
-        return read_table(table)
+        vectors = read_table(table)
     except ValueError as error:
         raise _damaged(run, str(error)) from None
+    _check_as_scored(run, vectors)
+    return vectors
+
+
+def _check_as_scored(run: Point, vectors: Vectors) -> None:
+    """The artifact must be the one that was scored, where the run says which that was."""
+    said = None if run.monitored else run.tags.get(schema.TAG_VECTOR)
+    if said is not None and said != vectors_digest(vectors):
+        raise _damaged(
+            run,
+            f"its artifact {run.vectors} is another one than was scored (it has the digest "
+            f"{vectors_digest(vectors)[:12]}, and the tag {schema.TAG_VECTOR} says "
+            f"{said[:12]!r})",
+        )
 
 
 def _damaged(run: Point, what: str) -> TrackingError:

@@ -40,7 +40,8 @@ def text_sources(run_ids: Iterable[str], text_set: str, store: MlflowClient) -> 
 def _uri_in(source: str | None) -> str | None:
     """Of a `TextSetSource`; None for what others wrote."""
     try:
-        uri = json.loads(source or "{}").get("uri")
-    except (ValueError, AttributeError):
+        written = json.loads(source or "{}")
+    except (ValueError, RecursionError):
         return None
-    return uri if isinstance(uri, str) else None
+    uri = written.get("uri") if isinstance(written, dict) else None
+    return uri if isinstance(uri, str) and "\0" not in uri else None

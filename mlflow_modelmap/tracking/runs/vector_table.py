@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
+
+_ROUNDING = 1e-4
+"""Nats a token by which a sum in floating point may lie above 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,38 @@ def write_vectors(
         partial.unlink(missing_ok=True)
 
 
+def vectors_digest(vectors: Vectors) -> str:
+    """SHA-256 (hex) over what an artifact says, whatever the order of its rows.
+
+    The model's own rows, then each layer's, ascending: for each the layer (-1 for the model's own)
+    and the number of texts as little-endian int64, then its columns in the order of the texts:
+    ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), and ``weight`` (float64)
+    where texts have any, all little-endian. So texts 0 to N - 1 stand in it by their places.
+    """
+    sha = hashlib.sha256()
+    own = {} if vectors.own is None else {-1: vectors.own}
+    for layer, values in (*own.items(), *sorted(vectors.layers.items())):
+        sha.update(np.array([layer, len(values)], dtype="<i8").tobytes())
+        sha.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        for counts in (vectors.scored_tokens, vectors.bytes):
+            sha.update(np.ascontiguousarray(counts, dtype="<i8").tobytes())
+        if vectors.weights is not None:
+            sha.update(np.ascontiguousarray(vectors.weights, dtype="<f8").tobytes())
+    return sha.hexdigest()
+
+
+def vectors_of(result: ScoreResult, weights: np.ndarray | None = None) -> Vectors:
+    """What the artifact of a score will hold; `weights` are the text set's, shape (N,)."""
+    layers = result.layer_log_likelihoods
+    return Vectors(
+        own=result.log_likelihoods,
+        layers={} if layers is None else dict(enumerate(layers)),
+        scored_tokens=result.scored_tokens,
+        bytes=result.bytes,
+        weights=weights,
+    )
+
+
 def result_of(vectors: Vectors, provenance: Mapping[str, Any]) -> ScoreResult | None:
     """A score read back from its artifact, or None where the model's own rows are missing."""
     if vectors.own is None:
@@ -118,6 +154,16 @@ def read_table(table: pa.Table) -> Vectors:
     if not np.isfinite(values).all():
         at = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
+    above = values > _ROUNDING * (1 + np.maximum(tokens, 0))
+    if above.any():
+        at = int(np.argmax(above))
+        raise ValueError(
+            f"its log-likelihood of text {text[at]} is {values[at]:g}, above 0, which no "
+            "probability gives"
+        )
+    if (tokens < 0).any():
+        at = int(np.argmax(tokens < 0))
+        raise ValueError(f"its text {text[at]} has {tokens[at]} scored tokens")
     if (size <= 0).any():
         raise ValueError(f"its text {text[int(np.argmax(size <= 0))]} has no bytes")
     weight = _numbers(table, schema.WEIGHT_COLUMN) if weighted else np.ones(len(text))
@@ -129,8 +175,12 @@ def read_table(table: pa.Table) -> Vectors:
     if layer.null_count == table.num_rows:
         groups: dict[int | None, Any] = {None: slice(None)}
     else:
-        number = np.asarray(layer.cast(pa.float64()).to_numpy(zero_copy_only=False))
-        groups = {None: np.isnan(number)} if layer.null_count else {}
+        number = _numbers(table, "layer")  # NaN where it is null
+        wrong = ~np.isnan(number) & ((number < 0) | (number != np.floor(number)))
+        if wrong.any() or np.isinf(number).any():
+            at = number[wrong | np.isinf(number)][0]
+            raise ValueError(f"its layer {at:g} is no whole number from 0 on")
+        groups = {None: np.isnan(number)} if np.isnan(number).any() else {}
         groups |= {int(k): number == k for k in np.unique(number[~np.isnan(number)])}
     vectors: dict[int | None, np.ndarray] = {}
     common: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None

@@ -17,7 +17,7 @@ from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
-from mlflow_modelmap.tracking.runs.vector_table import write_vectors
+from mlflow_modelmap.tracking.runs.vector_table import vectors_digest, vectors_of, write_vectors
 
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
 
@@ -77,6 +77,6 @@ def log_score(
             "numpy": np.__version__,
         },
         metrics=metrics,
-        tags=tags,
+        tags={**tags, schema.TAG_VECTOR: vectors_digest(vectors_of(result, weights))},
         step=step or 0,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -36,3 +39,69 @@ def test_a_version_without_source_and_a_broken_one_stop_nothing(family, texts, t
     assert "'team-empty/1' could not be scored: " in text
     assert "were scored on other texts" in text
     assert np.isfinite(rows(found).at["team-chat/1", "kl"])
+
+
+@pytest.fixture
+def with_code(tiny_model, tmp_path):
+    """A factory of models that bring code, which notes on disk that it ran."""
+    ran = tmp_path / "ran"
+    code = f"""
+import pathlib
+pathlib.Path({str(ran)!r}).touch()
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+class Config(GPTNeoXConfig):
+    model_type = "own_neox"
+
+class Model(GPTNeoXForCausalLM):
+    config_class = Config
+"""
+
+    def make(name):
+        folder = tmp_path / name
+        shutil.copytree(tiny_model, folder)
+        (folder / "own.py").write_text(code, encoding="utf-8")
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config |= {
+            "model_type": "own_neox",
+            "auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"},
+        }
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        return folder
+
+    return make, ran
+
+
+def scored(models, texts, *labels):
+    for label in labels:
+        write_score(
+            models.store, label, models.random.normal(-80, 5, len(texts)), texts.bytes,
+            model=f"models:/{label}", digest=texts.digest,
+        )  # fmt: skip
+
+
+def test_code_of_a_parent_that_a_tag_names_is_never_run(models, texts, with_code):
+    make, ran = with_code
+    parent = make("parent")
+    for name, tags in (("team-a", {"base_model": str(parent)}), ("team-b", {})):
+        models.version(name, score=False, tags=tags)
+    scored(models, texts, "team-a/1", "team-b/1")
+    found = measure(score=True, texts=texts, progress=False, settings={"trust_remote_code": True})
+    assert not ran.exists()
+    (notice,) = (n for n in found.notices if "brings its own code" in n)
+    typed = f"modelmap score --trust-remote-code --texts '{texts.name}' -- {parent}"
+    assert typed in notice
+    assert rows(found).at["team-a/1", "verdict"] == "not measured"
+
+
+def test_trust_covers_the_versions_that_were_asked_for(models, texts, with_code):
+    make, ran = with_code
+    models.version("team-own", score=False, source=make("own").as_uri())
+    models.version("team-b", score=False)
+    models.version("team-c", score=False)
+    scored(models, texts, "team-b/1", "team-c/1")
+    refused = measure(score=True, texts=texts, progress=False)
+    assert not ran.exists()
+    assert any("'team-own/1' could not be scored" in notice for notice in refused.notices)
+    measure(score=True, texts=texts, progress=False, settings={"trust_remote_code": True})
+    assert ran.exists()

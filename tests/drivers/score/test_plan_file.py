@@ -51,13 +51,50 @@ def test_a_plan_that_cannot_be_right_is_refused_by_name(plan, said):
         ("- a/b\n", "is no mapping"),
         ("", "is no mapping"),
         ("models: [!!python/object/apply:os.getcwd []]", "is no valid YAML"),
+        ("? [a, b]\n: c\n", r"the key \['a', 'b'\] is a list, and keys are words"),
+        ("? {a: b}\n: c\n", "is a dict, and keys are words"),
+        ("models:\n- ? [a]\n  : c\n", r"the key \['a'\] is a list"),
+        ("models: " + "[" * 5000, "is no valid YAML"),
+        ("{models: " * 5000, "is no valid YAML"),
+        ("models: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("models:\n- " + "- " * 5000 + "a", "nested too deeply"),
+        ("models: &a [*a]", "at models number 1"),
+        ("models: [2024-13-45]", "is no valid YAML"),
+        ("models: [!!timestamp soon]", "is no valid YAML"),
+        ("models: [!!bool maybe]", "is no valid YAML"),
+        (f"models: [{'9' * 5000}]", "is no valid YAML|at models number 1"),
+        ("1: a\nmodels: [a/b]", "unknown key|keys"),
+        ("null: a\nmodels: [a/b]", "unknown key|keys"),
+        (f"models: [{{model: [{'x, ' * 9000}]}}]", "at models number 1 model: it must be text"),
+        ("\0", "is no valid YAML"),
     ],
 )
 def test_a_file_that_is_no_plan_is_refused(tmp_path, text, said):
     path = tmp_path / "plan.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=said) as caught:
         read_plan(path)
+    assert len(str(caught.value)) < 700
+
+
+def test_an_anchor_that_multiplies_itself_is_refused_in_few_words(tmp_path):
+    path = tmp_path / "plan.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 12)]
+    path.write_text("\n".join([*lines, "models: *a11"]))
+    with pytest.raises(InputError, match="unknown key 'a0'") as caught:
+        read_plan(path)
+    assert len(str(caught.value)) < 700
+    with pytest.raises(InputError, match="it must be text") as caught:
+        parse_plan({"models": [{"model": _nested(10, 11)}]})
+    assert len(str(caught.value)) < 700
+
+
+def _nested(wide, deep):
+    made = ["x"] * wide
+    for _ in range(deep):
+        made = [made] * wide
+    return made
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path):

@@ -292,6 +292,37 @@ def test_a_store_that_dies_after_scoring_loses_nothing(
     assert list(spool_folder.iterdir()) == []
 
 
+def test_what_was_scored_again_and_not_logged_is_logged_by_the_same_command(
+    store, tiny_model, texts, spool_folder, monkeypatch
+):
+    there = score(tiny_model, texts, progress=False)
+
+    def dies(*_, **__):
+        raise OSError("went away")
+
+    def fails(**again):
+        with monkeypatch.context() as broken:
+            broken.setattr(score_into, "log_score", dies)
+            with pytest.raises(TrackingError, match="the same command logs it from there"):
+                score(tiny_model, texts, progress=False, **again)
+
+    fails(again=True)
+    with monkeypatch.context() as lazy:
+        lazy.delattr("mlflow_modelmap.scoring.engine.score_texts.score_texts")
+        done = score(tiny_model, texts, progress=False, again=True)
+    assert not done.skipped
+    assert done.run_id != there.run_id
+    assert list(spool_folder.iterdir()) == []
+    # What waits since a plain command is no score made again.
+    mlflow.MlflowClient(store).delete_run(there.run_id)
+    mlflow.MlflowClient(store).delete_run(done.run_id)
+    fails()
+    with monkeypatch.context() as lazy:
+        lazy.delattr("mlflow_modelmap.scoring.engine.score_texts.score_texts")
+        with pytest.raises(ImportError):
+            score(tiny_model, texts, progress=False, again=True)
+
+
 def test_a_damaged_spool_is_not_believed(store, tiny_model, texts, spool_folder):
     result = score_texts(local_files(str(tiny_model)), texts, ScoringSettings(layers=True))
     path = spool.keep("x", result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlflow
 import pytest
 
-from mlflow_modelmap.tracking.runs.find_score import scored, scores_anywhere, scores_with
+from mlflow_modelmap.tracking.runs.find_score import scored, scores_with
 
 
 @pytest.fixture
@@ -29,19 +29,6 @@ def test_runs_with_any_of_the_identities_are_found_the_latest_first(write_run, c
     assert [run.name for run in scores_with({"a"}, [where(client)], client)] == ["old"]
     assert scores_with(["d"], [where(client)], client) == []
     assert scores_with([], [where(client)], client) == []
-
-
-def test_in_all_experiments_the_preferred_ones_come_first(write_run, client):
-    here = write_run("here", identity="a", start_time=1)
-    there = write_run("there", identity="b", start_time=5, experiment="there")
-
-    def found(identities, first):
-        return [run.run_id for run in scores_anywhere(identities, first, client)]
-
-    assert found(["a", "b"], [where(client)]) == [here, there]
-    assert found(["a", "b"], []) == [there, here]
-    assert found(["b"], [where(client)]) == [there]
-    assert found(["c"], []) == []
 
 
 def test_all_scores_on_a_text_set_come_by_identity(write_run, client):

@@ -85,6 +85,15 @@ def damage(name, value):
         (damage("text", [0, 1, 1]), "texts are not 0 to 2, each once"),
         (damage("text", [1, 2, 3]), "texts are not 0 to 2, each once"),
         (damage("bytes", [10, 0, 10]), "text 1 has no bytes"),
+        (damage("bytes", [10, -5, 10]), "text 1 has no bytes"),
+        (damage("log_likelihood", [-1, 7.5, -2]), "log-likelihood of text 1 is 7.5, above 0"),
+        (damage("scored_tokens", [5, 5, -1]), "its text 2 has -1 scored tokens"),
+        (damage("scored_tokens", [5, 2.5, 5]), "scored_tokens holds something else than numbers"),
+        (damage("text", [0, -1, 1]), "texts are not 0 to 2, each once"),
+        (damage("layer", [None, -1, 0]), "its layer -1 is no whole number"),
+        (damage("layer", [0.5, None, 0.0]), "its layer 0.5 is no whole number"),
+        (damage("layer", [np.inf, None, 0.0]), "its layer inf is no whole number"),
+        (damage("layer", ["a", "b", "c"]), "layer holds something else than numbers"),
         (damage("x", 1).drop(columns="bytes"), "lack the column bytes"),
         (damage("x", 1).iloc[:0], "hold no rows"),
         (vector_frame(np.array([-1.0])).assign(layer=[3]), "holds layers only"),
@@ -105,6 +114,11 @@ def test_a_damaged_artifact_names_its_run(write_run, frame, said):
     bad = write_run("bad", frame=frame)
     with pytest.raises(TrackingError, match=rf"Run {bad} \('bad'\) is damaged: .*({said})"):
         read_matrix(select_runs(["test"]))
+
+
+def test_a_sum_that_rounding_put_above_0_is_a_score(write_run):
+    write_run("sure", frame=damage("log_likelihood", [-1e-3, 2e-5, 0.0]))
+    assert read_matrix(select_runs(["test"]))[0].values[0].tolist() == [-1e-3, 2e-5, 0.0]
 
 
 def test_a_missing_artifact_names_its_run(write_run):

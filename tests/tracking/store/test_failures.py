@@ -14,7 +14,7 @@ from mlflow_modelmap.tracking.registry.versions import (
     with_version,
 )
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
-from mlflow_modelmap.tracking.runs.find_score import scores_anywhere, scores_with
+from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.monitor_run import open_monitor_run
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -52,7 +52,6 @@ IN_ALL = {
     "an experiment's": lambda store, *_: select_runs(["test"], store=store),
     "filtered": lambda store, *_: select_runs(filter="tags.x = 'y'", store=store),
     "found": lambda store, *_: scores_with(["i"], ["0"], store),
-    "found anywhere": lambda store, *_: scores_anywhere(["i"], (), store),
     "experiments": lambda store, *_: find_experiments((), store),
     "an experiment": lambda store, *_: find_experiments(("test",), store),
     "an experiment by id": lambda store, *_: find_experiments(("77",), store),
