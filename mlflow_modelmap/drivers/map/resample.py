@@ -156,7 +156,11 @@ def _source(made: ModelMap, store: MlflowClient) -> str:
         for used in inputs.dataset_inputs if inputs else ():
             if not made.text_set.startswith(used.dataset.digest):
                 continue
-            uri = json.loads(used.dataset.source or "{}").get("uri")
+            try:
+                uri = json.loads(used.dataset.source or "{}").get("uri")
+            except (ValueError, RecursionError, AttributeError):  # anybody may have written it
+                continue
+            uri = uri if isinstance(uri, str) else None
             if uri and (os.path.exists(os.path.expanduser(uri)) or uri.startswith("python-docs")):
                 return str(uri)
             found |= {uri} if uri else set()

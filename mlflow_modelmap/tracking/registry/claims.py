@@ -45,7 +45,7 @@ def _written(value: str) -> tuple[str, ...]:
     if value.startswith("["):
         try:
             listed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             listed = value.strip("[]").split(",")
         parts = [str(part) for part in listed]
     else:

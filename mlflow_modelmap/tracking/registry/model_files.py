@@ -18,8 +18,11 @@ from mlflow_modelmap.scoring.model.folder import local_files
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import adapter_refused
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
+from mlflow_modelmap.tracking.runs.artifacts import bytes_of
+from mlflow_modelmap.tracking.runs.limits import TEXT
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
 
@@ -91,11 +94,17 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
                 "config.json nor an MLmodel file; name the folder that has one."
             )
         return local_files(root, reference=reference)
-    flavors = (yaml.safe_load(described.read_text(encoding="utf-8")) or {}).get("flavors", {})
-    flavor = flavors.get("transformers")
+    try:
+        flavors = dict(yaml.safe_load(bytes_of(described, TEXT)).get("flavors") or {})
+        flavor = None if flavors.get("transformers") is None else dict(flavors["transformers"])
+    except Exception as error:  # of yaml, and of what is no mapping
+        raise InputError(
+            f"The MLmodel file of {reference.name!r} cannot be read ({reason(error)}); log the "
+            "model again."
+        ) from error
     if flavor is None:
         raise InputError(
-            f"{reference.name!r} was logged as {', '.join(sorted(flavors)) or 'nothing known'}, "
+            f"{reference.name!r} was logged as {listed(sorted(map(str, flavors)), 8, quoted=False) or 'nothing known'}, "
             "not with mlflow.transformers; log the model with mlflow.transformers.log_model, or "
             "log its folder as artifacts and name it as runs:/RUN_ID/path."
         )

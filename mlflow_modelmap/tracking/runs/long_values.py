@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
 
@@ -36,4 +37,9 @@ def whole_params(run: Run, store: MlflowClient) -> dict[str, str]:
         return dict(params)
     name = schema.LONG_VALUES.removeprefix(f"{schema.ARTIFACT_FOLDER}/")
     whole = read_artifact(run.info.run_id, run.info.artifact_uri, name, store)
+    if not isinstance(whole, dict):
+        raise TrackingError(
+            f"Run {run.info.run_id} is damaged: its artifact {schema.LONG_VALUES} holds no values "
+            "by name; make it again."
+        )
     return {**params, **{name: str(whole.get(f"param {name}", params[name])) for name in shortened}}
