@@ -56,6 +56,13 @@ def gate_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[s
             for of in (decision, *limits):
                 if of["verdict"] not in EXIT_CODES:
                     raise ValueError(f"verdict {of['verdict']!r}")
+            for of in limits:
+                if (
+                    of["value"] is None
+                    or of["limit"] is None
+                    or not isinstance(of["quantity"], str)
+                ):
+                    raise ValueError("a limit without a quantity or a number")
             return {
                 "verdict": decision["verdict"],
                 "paragraph": one_line(str(decision["paragraph"])),

@@ -31,7 +31,7 @@ KINDS = {
 }
 """The kinds of run that the page opens, in the order of its lists."""
 
-MOST_NOTICES = 50
+MOST_NOTICES = 1_000
 """Notices above a run; a study has a handful."""
 _NOTICE = 2_000
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")

@@ -103,8 +103,11 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
             "model again."
         ) from error
     if flavor is None:
+        logged_as = (
+            listed(sorted(map(str, flavors)), 8, quoted=False) if flavors else "nothing known"
+        )
         raise InputError(
-            f"{reference.name!r} was logged as {listed(sorted(map(str, flavors)), 8, quoted=False) or 'nothing known'}, "
+            f"{reference.name!r} was logged as {logged_as}, "
             "not with mlflow.transformers; log the model with mlflow.transformers.log_model, or "
             "log its folder as artifacts and name it as runs:/RUN_ID/path."
         )

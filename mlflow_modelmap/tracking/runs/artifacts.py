@@ -223,7 +223,7 @@ def _array(data: bytes) -> np.ndarray:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2
     shape, _, kind = read(file)
     if kind.kind not in "fiub":
-        raise NotRead(f"holds values of type {str(kind)[:40]}, which are no numbers")
+        raise NotRead(f"cannot be read, as its values of type {str(kind)[:40]} are no numbers")
     promised = math.prod(shape) * kind.itemsize
     if promised != len(data) - file.tell():
         raise NotRead(

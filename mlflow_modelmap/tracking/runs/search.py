@@ -59,7 +59,9 @@ def search_scores(
     done = of_kind(schema.KIND_SCORE, "attributes.status = 'FINISHED'")
     runs = search_runs(experiment_ids, f"{done} AND {filter}" if filter else done, store)
     found = []
-    for run in filter(is_readable, runs):
+    for run in runs:
+        if not is_readable(run):
+            continue
         with contextlib.suppress(TrackingError):
             found.append(point_of(run))
     return found
