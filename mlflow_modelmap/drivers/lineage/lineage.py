@@ -106,7 +106,7 @@ def lineage(
     _report_graph(graph, family, notices)
     tagged = {n: m.version for n, m in family.members.items() if m.version is not None}
     return log_lineage(
-        measure(family, graph, notices),
+        measure(family, graph, notices, asked.run_ids),
         graph,
         tagged if write_tags else {},
         selection=selection,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,13 +58,17 @@ class Measured:
     joined: Tree
 
 
-def measure(family: Family, graph: Lineage, notices: Sequence[str]) -> Measured:
+def measure(
+    family: Family, graph: Lineage, notices: list[str], named: Collection[str] = ()
+) -> Measured:
     """Compare all members that have a score.
 
     Parameters
     ----------
     notices
-        Why others have none.
+        Why others have none; receives a sentence for each whose score cannot be read.
+    named
+        Ids of runs that are not left out for that.
 
     Raises
     ------
@@ -79,8 +83,19 @@ def measure(family: Family, graph: Lineage, notices: Sequence[str]) -> Measured:
             f"{len(runs)} of {len(family.members)} models could be measured; a lineage needs "
             f"two ({' '.join(notices)})."
         )
-    matrix, points = read_matrix(list(runs.values()))
-    names = list(runs)
+    matrix, points = read_matrix(list(runs.values()), notices=notices, named=named)
+    read = {(point.run_id, point.vectors) for point in points}
+    # A score may have been read from an earlier run of the same.
+    names = [
+        name
+        for name, run in runs.items()
+        if any((of.run_id, of.vectors) in read for of in (run, *run.earlier))
+    ]
+    if len(names) < 2:
+        raise InputError(
+            f"{len(names)} of {len(family.members)} models could be measured; a lineage needs "
+            f"two ({' '.join(notices)})."
+        )
     q = coordinates(matrix)
     values, errors = kl_with_standard_error(q, matrix.shares)
     kl = pd.DataFrame(values, index=names, columns=names)

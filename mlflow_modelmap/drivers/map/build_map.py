@@ -27,6 +27,7 @@ from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
+from mlflow_modelmap.words.shortened import shortened
 
 
 def build_map(
@@ -79,13 +80,14 @@ def build_map(
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
         raise InputError(
-            f"Only one point was found, {members[0].name!r}, and a map needs at least two; score "
-            "another model or select more runs."
+            f"Only one point was found, {shortened(members[0].name)!r}{selected.why()}, and a map "
+            "needs at least two; score another model or select more runs."
         )
     made = _compute(matrix, members, clip, perplexity, seed, selected.notices)
     return _log(
         made,
         selected,
+        members,
         colour_by,
         params={
             "layers": layers,
@@ -159,6 +161,7 @@ def _compute(
 def _log(
     made: ModelMap,
     selected: SelectedRuns,
+    members: Sequence[Point],
     colour_by: ColourBy,
     *,
     params: dict[str, Any],
@@ -195,7 +198,7 @@ def _log(
         tags={schema.TAG_NOTE: _note(made)},
         selection=selected.selection,
         notices=made.notices,
-        members=selected.runs,
+        members=members,
         weights=made.weights,
         name=name or "map",
         experiment=output_experiment,

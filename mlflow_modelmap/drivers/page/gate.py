@@ -24,6 +24,8 @@ _NUMBERS = (
     "texts",
 )
 _LIMIT_COLUMNS = ("quantity", "value", "se", "low", "high", "limit", "verdict", "texts_needed")
+_MOST_LIMITS = 20
+"""Each is a chart; a gate has two."""
 _MODEL_COLUMNS = ("name", "run_id", "model", "revision", "precision", "step", "bits_per_byte")
 
 
@@ -50,10 +52,17 @@ def gate_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[s
         root = store.get_run(run_id).info.artifact_uri
         decision = read_artifact(run_id, root, DECISION, cast(MlflowClient, store))
         with whole(run):
-            limits = records(pd.DataFrame(decision["limits"]), _LIMIT_COLUMNS)
+            limits = records(pd.DataFrame(decision["limits"][:_MOST_LIMITS]), _LIMIT_COLUMNS)
             for of in (decision, *limits):
                 if of["verdict"] not in EXIT_CODES:
                     raise ValueError(f"verdict {of['verdict']!r}")
+            for of in limits:
+                if (
+                    of["value"] is None
+                    or of["limit"] is None
+                    or not isinstance(of["quantity"], str)
+                ):
+                    raise ValueError("a limit without a quantity or a number")
             return {
                 "verdict": decision["verdict"],
                 "paragraph": one_line(str(decision["paragraph"])),

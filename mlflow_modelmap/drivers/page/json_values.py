@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mlflow_modelmap.words.one_line import one_line
+from mlflow_modelmap.words.shortened import shortened
 
 
 def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -19,12 +20,17 @@ def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]
     ]
 
 
+def label(name: object) -> str:
+    """A name as a page shows it: on one line, and not longer than one can read."""
+    return shortened(one_line(name))
+
+
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: text on one line, None for what is missing or not finite."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, str):
-        return one_line(value)
+        return label(value)
     number = float(value)
     if not math.isfinite(number):
         return None

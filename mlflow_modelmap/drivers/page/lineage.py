@@ -10,6 +10,7 @@ from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import records
 from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import PAGE
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
@@ -43,6 +44,8 @@ def lineage_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dic
             run.info.run_id,
             schema.KIND_LINEAGE,
             tables=("lineage",),
+            columns={"lineage": COLUMNS},
+            limits={"": PAGE},
             store=cast(MlflowClient, store),
         )
         with whole(run):

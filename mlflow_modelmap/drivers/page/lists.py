@@ -9,8 +9,11 @@ from typing import Any
 from mlflow.entities import Experiment, Run
 
 from mlflow_modelmap.drivers.gate.record import EXIT_CODES
+from mlflow_modelmap.drivers.page.json_values import label
 from mlflow_modelmap.drivers.page.readable import KINDS, find_experiment
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.held import held_by_experiment
+from mlflow_modelmap.tracking.runs.point import finite, started
 from mlflow_modelmap.tracking.runs.readable import kind_of, unfinished
 from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.store.server_store import ServerStore
@@ -18,8 +21,6 @@ from mlflow_modelmap.words.one_line import one_line
 
 MOST_RUNS = 500
 """Runs of one kind that an experiment's list holds, the latest ones."""
-
-_ANY_KIND = f"tags.`{schema.TAG_KIND}` LIKE '%'"
 
 
 def list_experiments(store: ServerStore) -> dict[str, Any]:
@@ -31,35 +32,24 @@ def list_experiments(store: ServerStore) -> dict[str, Any]:
         ``experiments``: ``id``, ``name``, ``kinds`` (runs to open, by kind), ``latest`` (ms);
         ``empty``: what to do where there is none.
     """
-    known = {e.experiment_id: e for e in store.experiments()}
+    names: dict[str, str] = {}
     counts: dict[str, dict[str, int]] = {}
     latest: dict[str, int] = {}
-
-    def seen(run: Run) -> None:
-        where = run.info.experiment_id
-        counts.setdefault(where, {})
-        latest[where] = max(latest.get(where, 0), run.info.start_time or 0)
-
-    for kind in KINDS:
-        for run in store.search(list(known), of_kind(kind)):
-            if unfinished(run):
-                continue
-            seen(run)
-            of = counts[run.info.experiment_id]
-            of[kind] = of.get(kind, 0) + 1
-    # An experiment with scores alone is found by any one of them: there may be ten thousand.
-    rest = [where for where in known if where not in counts]
-    while found := store.search(rest, _ANY_KIND, most=1):
-        seen(found[0])
-        rest.remove(found[0].info.experiment_id)
+    for held in held_by_experiment(store, tuple(KINDS)):
+        where = held.experiment_id
+        names[where] = held.name
+        of = counts.setdefault(where, {})
+        latest[where] = max(latest.get(where, 0), held.latest)
+        if held.kind in KINDS and held.complete:
+            of[held.kind] = of.get(held.kind, 0) + held.complete
     order = sorted(counts, key=lambda where: (-latest[where], where))
     return {
         "experiments": [
             {
                 "id": where,
-                "name": one_line(known[where].name),
-                "kinds": counts[where],
-                "latest": latest[where],
+                "name": label(names[where]),
+                "kinds": {kind: counts[where][kind] for kind in KINDS if kind in counts[where]},
+                "latest": latest[where] or None,
             }
             for where in order
         ],
@@ -81,10 +71,10 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
     runs = [
         {
             "run_id": run.info.run_id,
-            "name": one_line(run.info.run_name or run.info.run_id),
+            "name": label(run.info.run_name or run.info.run_id),
             "kind": kind,
             "status": run.info.status,
-            "start_time": run.info.start_time,
+            "start_time": started(run) or None,
             "note": _note(run),
             "verdict": _verdict(run),
         }
@@ -93,7 +83,7 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
         if not unfinished(run)
     ]
     return {
-        "experiment": {"id": experiment_id, "name": one_line(experiment.name)},
+        "experiment": {"id": experiment_id, "name": label(experiment.name)},
         "runs": runs,
         "titles": KINDS,
         "empty": _nothing(store, experiment),
@@ -127,21 +117,21 @@ def _note(run: Run) -> str:
     parts = []
     if kind_of(run) == schema.KIND_GATE:
         candidate, reference = (
-            one_line(run.data.params.get(f"modelmap.{of}", "unknown"))
+            label(run.data.params.get(f"modelmap.{of}", "unknown"))
             for of in ("candidate", "reference")
         )
         parts.append(f"{candidate} against {reference}")
-    for key, words in (
-        ("modelmap/points", "{:,.0f} points"),
-        ("modelmap/trajectories", "{:,.0f} trajectories"),
-        ("modelmap/checkpoints", "{:,.0f} checkpoints"),
-        ("modelmap/models", "{:,.0f} models"),
-        ("modelmap/texts", "{:,.0f} texts"),
+    for key, word in (
+        ("modelmap/points", "points"),
+        ("modelmap/trajectories", "trajectories"),
+        ("modelmap/checkpoints", "checkpoints"),
+        ("modelmap/models", "models"),
+        ("modelmap/texts", "texts"),
     ):
-        value = run.data.metrics.get(key)
+        value = finite(run.data.metrics.get(key))
         if value is not None:
-            parts.append(words.format(value))
+            parts.append(f"{value:,.0f} {word}" if abs(value) < 1e15 else f"{value:.3g} {word}")
     if schema.TAG_CHECKPOINTS in run.data.tags:
-        parts.append(f"{one_line(run.data.tags[schema.TAG_CHECKPOINTS])} checkpoints")
+        parts.append(f"{label(run.data.tags[schema.TAG_CHECKPOINTS])} checkpoints")
     name = run.data.tags.get(schema.TAG_TEXT_SET_NAME)
-    return ", ".join([*parts, *([one_line(name)] if name else [])])
+    return ", ".join([*parts, *([label(name)] if name else [])])

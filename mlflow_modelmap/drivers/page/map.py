@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +16,15 @@ from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.figures.map.map import COORDINATES
 from mlflow_modelmap.figures.map.map_data import map_data, rounded
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import PAGE, PAGE_PAIRS
+from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
+
+_NEEDED = ("point", "run_id", "bits_per_byte", *(c for of in COORDINATES.values() for c in of))
+_DESCRIBED = ("trajectory", "step", "model_type", "precision", "layer")
+_POINTS = (*_NEEDED, *_DESCRIBED, "bits_per_byte_se")
+_NEAREST = ("point", "rank", "neighbour", "kl", "se")
 
 
 def map_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
@@ -30,44 +38,63 @@ def map_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[st
     run = opened.run
 
     def made() -> dict[str, Any]:
-        points, near = map_tables(store, run, "points", "nearest")
-        _check_points(run, points)
+        points, near = map_tables(store, run, {"points": _POINTS, "nearest": _NEAREST})
+        _check_columns(run, "points", points, _NEEDED)
+        _check_columns(run, "nearest", near, _NEAREST)
         metrics, params = run.data.metrics, run.data.params
-        shares = (metrics.get(f"modelmap/explained_{k}") for k in (1, 2, 3))
+        shares = (finite(metrics.get(f"modelmap/explained_{k}")) for k in (1, 2, 3))
         # Maps of the first versions have none.
         se = points.get("bits_per_byte_se", pd.Series(np.nan, index=points.index))
         with whole(run):
+            for column in _DESCRIBED:  # maps of other makers need not have them
+                if column not in points:
+                    points[column] = None
             drawn = map_data(points, near, explained=[s for s in shares if s is not None])
+            errors = [rounded(value) if np.isfinite(value) else None for value in se.astype(float)]
         return {
             **drawn,
             "tsne": bool(params.get("modelmap.perplexity_used")),
-            "perplexity": params.get("modelmap.perplexity_used"),
-            "entropy_bound": metrics.get("modelmap/entropy_bound"),
-            "bits_per_byte_se": [rounded(value) if np.isfinite(value) else None for value in se],
+            "perplexity": _number(params.get("modelmap.perplexity_used")),
+            "entropy_bound": finite(metrics.get("modelmap/entropy_bound")),
+            "bits_per_byte_se": errors,
         }
 
     return cache.get(key(run, "map"), made)
 
 
-def map_tables(store: ServerStore, run: Run, *names: str) -> list[pd.DataFrame]:
-    """Tables of a map's run by name.
+def map_tables(
+    store: ServerStore, run: Run, columns: Mapping[str, Collection[str] | None]
+) -> list[pd.DataFrame]:
+    """Tables of a map's run by name, each with those of its columns that it has.
 
     Raises
     ------
     TrackingError
-        If one is missing or damaged.
+        If one is missing, damaged or larger than a page is made of.
     """
     read = load_study(
-        run.info.run_id, schema.KIND_MAP, tables=names, store=cast(MlflowClient, store)
+        run.info.run_id,
+        schema.KIND_MAP,
+        tables=tuple(columns),
+        columns=columns,
+        limits={"": PAGE, **dict.fromkeys(("kl", "kl_standard_error"), PAGE_PAIRS)},
+        store=cast(MlflowClient, store),
     )
-    return [read.tables[name] for name in names]
+    return [read.tables[name] for name in columns]
 
 
-def _check_points(run: Run, points: pd.DataFrame) -> None:
-    needed = {"point", "run_id", "bits_per_byte", *(c for of in COORDINATES.values() for c in of)}
-    missing = sorted(needed - set(points.columns))
+def _check_columns(run: Run, name: str, table: pd.DataFrame, needed: Collection[str]) -> None:
+    missing = sorted(set(needed) - set(table.columns))
     if missing:
         raise TrackingError(
-            f"Run {run.info.run_id} is damaged: its points.parquet lacks the column "
+            f"Run {run.info.run_id} is damaged: its {name}.parquet lacks the column "
             f"{missing[0]!r}; make it again."
         )
+
+
+def _number(written: str | None) -> float | None:
+    try:
+        number = float(written or "nan")
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None

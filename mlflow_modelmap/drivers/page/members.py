@@ -10,12 +10,12 @@ from typing import Any
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.json_values import label
 from mlflow_modelmap.drivers.page.map import map_payload
 from mlflow_modelmap.drivers.page.readable import Opened
 from mlflow_modelmap.figures.map.map_data import groups_colouring
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.store.server_store import ServerStore
-from mlflow_modelmap.words.one_line import one_line
 
 MOST_GROUPS = 60
 """Values of a tag beyond which colours tell nothing apart."""
@@ -54,12 +54,12 @@ def _tag_colourings(members: Sequence[Run | None]) -> list[dict[str, Any]]:
     ):
         if name in _NO_COLOURING:
             continue
-        values = [one_line(of[name]) if of.get(name) else None for of in tags]
+        values = [label(of[name]) if of.get(name) else None for of in tags]
         distinct = {value for value in values if value is not None}
         if len(distinct) < 2 and (not distinct or None not in values):
             continue
         numbers = _numbers(values)
-        title = one_line(name)
+        title = label(name)
         if numbers and len(distinct) > 6:
             found.append(
                 {"kind": "scale", "column": f"tag:{name}", "title": title, "values": numbers}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -10,13 +9,13 @@ import pandas as pd
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.monitor.checkpoint_metrics import METRICS
-from mlflow_modelmap.drivers.page.json_values import records
+from mlflow_modelmap.drivers.page.json_values import label, records
 from mlflow_modelmap.drivers.page.readable import Opened
 from mlflow_modelmap.drivers.page.training import SPACES, kl_records
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.store.server_store import ServerStore
-from mlflow_modelmap.words.one_line import one_line
 
 
 def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
     scored = found.dropna(subset="bits_per_byte")
     before = scored["step"].shift()
     tags, info = run.data.tags, run.info
-    name = one_line(tags.get(schema.TAG_TRAJECTORY) or info.run_name or info.run_id)
+    name = label(tags.get(schema.TAG_TRAJECTORY) or info.run_name or info.run_id)
     return {
         "trajectories": [
             {
@@ -55,7 +54,7 @@ def _history(store: ServerStore, run: Run, name: str) -> pd.Series:
     """The latest value at each step."""
     metric = f"{schema.ARTIFACT_FOLDER}/{name}"
     history = store.metric_history(run.info.run_id, metric) if metric in run.data.metrics else []
-    latest = {int(m.step): float(m.value) for m in history if math.isfinite(m.value)}
+    latest = {int(m.step): float(m.value) for m in history if finite(m.value) is not None}
     return pd.Series(latest, dtype=float)
 
 
@@ -77,8 +76,8 @@ def _exponents(found: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 def _flagged(run: Run, found: pd.DataFrame) -> list[tuple[int, str]]:
     """The steps that break continuity, in the words of the run's tag where it has any."""
     said = re.split(r"; (?=step \d+: )", run.data.tags.get(schema.TAG_ANOMALY, ""))
-    parts = [re.fullmatch(r"step (\d+): (.*)", text, re.DOTALL) for text in said]
-    words = {int(of[1]): one_line(of[2]) for of in parts if of}
+    parts = [re.fullmatch(r"step (\d{1,18}): (.*)", text, re.DOTALL) for text in said]
+    words = {int(of[1]): label(of[2]) for of in parts if of}
     flagged = found.loc[found["anomaly"] > 0, "step"]
     words |= {int(step): "breaks continuity" for step in flagged if int(step) not in words}
     return sorted(words.items())

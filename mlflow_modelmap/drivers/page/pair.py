@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from mlflow.entities import Run
 
-from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
 from mlflow_modelmap.drivers.page.map import map_payload, map_tables
 from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
@@ -44,19 +47,18 @@ def pair_payload(
                 f"There is no point {row} on this map; its points are 0 to {len(names) - 1}."
             )
 
-    def made() -> Squares:
-        tables = map_tables(store, run, "kl", "kl_standard_error")
-        with whole(run):
-            kl, se = (table.drop(columns="point").to_numpy(dtype=np.float64) for table in tables)
-        if kl.shape != (len(names), len(names)) or se.shape != kl.shape:
-            raise TrackingError(
-                f"Run {run.info.run_id} is damaged: its KL table of shape {kl.shape} does not fit "
-                f"its {len(names)} points; make it again."
-            )
-        return Squares(kl, se)
-
-    squares = cache.get(key(run, "squares"), made)
-    compared = Comparison.of_kl(float(squares.kl[a, b]), float(squares.se[a, b]))
+    # Both squares of more points would not stay in the cache, so only a column is read of them.
+    whole_squares = 2 * 8 * len(names) ** 2 <= MOST_BYTES
+    row, column = (a, b) if whole_squares else (a, 0)
+    made = _read(store, run, len(names), None if whole_squares else b)
+    squares = cache.get(key(run, "squares" if whole_squares else f"squares {b}"), made)
+    kl, se = float(squares.kl[row, column]), float(squares.se[row, column])
+    if not (math.isfinite(kl) and math.isfinite(se) and se >= 0):
+        raise TrackingError(
+            f"Run {run.info.run_id} is damaged: its KL of point {b} to point {a} is {kl} with the "
+            f"standard error {se}; make it again."
+        )
+    compared = Comparison.of_kl(kl, se)
     return {
         **{name: getattr(compared, name) for name in _SHOWN},
         "points": [
@@ -69,3 +71,29 @@ def pair_payload(
             for row in (a, b)
         ],
     }
+
+
+def _read(store: ServerStore, run: Run, count: int, only: int | None) -> Callable[[], Squares]:
+    """What reads both squares of `count` points, or of both only the column of one point."""
+
+    def made() -> Squares:
+        found = []
+        for name in ("kl", "kl_standard_error"):
+            with whole(run):
+                # A column bears the name of a point, as the points' table writes it.
+                wanted = None
+                if only is not None:
+                    points = map_tables(store, run, {name: ("point",)})[0]["point"]
+                    wanted = (str(points.iloc[only]),)
+            (table,) = map_tables(store, run, {name: wanted})
+            with whole(run):
+                values = table.drop(columns="point", errors="ignore").to_numpy(dtype=np.float64)
+            if values.shape != (count, count if only is None else 1):
+                raise TrackingError(
+                    f"Run {run.info.run_id} is damaged: its KL table of shape {values.shape} does "
+                    f"not fit its {count} points; make it again."
+                )
+            found.append(values)
+        return Squares(*found)
+
+    return made

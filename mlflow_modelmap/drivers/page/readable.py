@@ -10,13 +10,16 @@ from typing import Any, NamedTuple, cast
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
+from mlflow_modelmap.drivers.page.json_values import label
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs import damaged
+from mlflow_modelmap.tracking.runs.point import finite, started
 from mlflow_modelmap.tracking.runs.readable import check_not_deleted, check_readable
 from mlflow_modelmap.tracking.runs.study_run import notices_of
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from mlflow_modelmap.words.one_line import one_line
-from mlflow_modelmap.words.reason import reason_with_type
+from mlflow_modelmap.words.shortened import shortened
 
 KINDS = {
     schema.KIND_MAP: "Maps",
@@ -28,6 +31,9 @@ KINDS = {
 }
 """The kinds of run that the page opens, in the order of its lists."""
 
+MOST_NOTICES = 1_000
+"""Notices above a run; a study has a handful."""
+_NOTICE = 2_000
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")
 _EXPERIMENT_ID = re.compile(r"[0-9]{1,19}")
 
@@ -90,7 +96,7 @@ def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = tuple(KINDS
     try:
         check_readable(run, kinds)
     except InputError as error:  # it quotes tags, which anybody can write
-        raise InputError(one_line(error)) from error
+        raise InputError(shortened(one_line(error), _NOTICE)) from error
     return Opened(run, experiment)
 
 
@@ -102,13 +108,8 @@ def whole(run: Run) -> Iterator[None]:
     ------
     TrackingError
     """
-    try:
+    with damaged.whole(run.info.run_id):
         yield
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise TrackingError(
-            f"Run {run.info.run_id} is damaged: what its artifacts hold does not fit together "
-            f"({reason_with_type(error)}); make it again."
-        ) from error
 
 
 def key(run: Run, what: str) -> tuple[str, int, str]:
@@ -122,14 +123,14 @@ def head(store: ServerStore, opened: Opened) -> dict[str, Any]:
     tags = run.data.tags
     return {
         "run_id": run.info.run_id,
-        "name": one_line(run.info.run_name or run.info.run_id),
+        "name": label(run.info.run_name or run.info.run_id),
         "kind": tags[schema.TAG_KIND],
         "status": run.info.status,
-        "start_time": run.info.start_time,
-        "experiment": {"id": experiment.experiment_id, "name": one_line(experiment.name)},
-        "text_set": tags.get(schema.TAG_TEXT_SET),
-        "text_set_name": one_line(tags.get(schema.TAG_TEXT_SET_NAME) or "") or None,
-        "texts": run.data.metrics.get("modelmap/texts"),
+        "start_time": started(run) or None,
+        "experiment": {"id": experiment.experiment_id, "name": label(experiment.name)},
+        "text_set": label(tags.get(schema.TAG_TEXT_SET) or "") or None,
+        "text_set_name": label(tags.get(schema.TAG_TEXT_SET_NAME) or "") or None,
+        "texts": finite(run.data.metrics.get("modelmap/texts")),
         "notices": _notices(store, run),
     }
 
@@ -139,4 +140,7 @@ def _notices(store: ServerStore, run: Run) -> list[str]:
         said = notices_of(store.get_run(run.info.run_id), cast(MlflowClient, store))
     except TrackingError as error:  # the rest of the run may be whole
         said = (str(error),)
-    return [one_line(notice) for notice in said]
+    told = [shortened(one_line(notice), _NOTICE) for notice in said[:MOST_NOTICES]]
+    if len(said) > MOST_NOTICES:
+        told.append(f"There are {len(said) - MOST_NOTICES:,} more notices in the run's parameters.")
+    return told

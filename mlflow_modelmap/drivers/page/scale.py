@@ -13,11 +13,15 @@ from mlflow_modelmap.drivers.page.json_values import plain, records
 from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import PAGE, PAGE_PAIRS
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 MOST_PAIRS = 60
 """Pairs of a group that a scale is drawn with; of more, so many at even ranks."""
+
+_SCALE = ("group", "median", "mean", "sd", "n", "paper_median")
+_PAIRS = ("group", "point", "other", "kl", "se")
 
 
 def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:
@@ -39,13 +43,15 @@ def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[
             run.info.run_id,
             schema.KIND_SCALE,
             tables=("scale", "pairs"),
+            columns={"scale": _SCALE, "pairs": _PAIRS},
+            limits={"": PAGE, "pairs": PAGE_PAIRS},
             store=cast(MlflowClient, store),
         )
         with whole(run):
             table = read.tables["scale"]
             parts = dict(iter(read.tables["pairs"].groupby("group")))
             spreads = [_spread(parts[group]) for group in table["group"]]
-            rows = records(table, ("group", "median", "mean", "sd", "n", "paper_median"))
+            rows = records(table, _SCALE)
             return {
                 "groups": [
                     {**row, "meaning": meaning.get(row["group"]), **spread}

@@ -9,18 +9,25 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.json_values import records
+from mlflow_modelmap.drivers.page.json_values import label, records
 from mlflow_modelmap.drivers.page.readable import Opened, key, whole
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.trajectory.anomalies import anomaly_in_words
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import PAGE
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
-from mlflow_modelmap.words.one_line import one_line
 
 _KL_COLUMNS = ("step_from", "step", "kl", "se")
 _EXPONENT_COLUMNS = ("t0", "t1", "exponent", "low", "high", "r2")
+_COLUMNS = {
+    "points": ("trajectory", "step", "bits_per_byte"),
+    "kl_previous": ("trajectory", *_KL_COLUMNS),
+    "diffusion": ("trajectory", "space", *_EXPONENT_COLUMNS),
+    "anomalies": ("trajectory", "step", "kind", "times_trend", "score", "space"),
+    "siblings": ("trajectory", "outlier"),
+}
 SPACES = {"q": "log-likelihoods", "w": "weights", "exp_q": "likelihoods"}
 """What an exponent is of, by the name of its space."""
 
@@ -50,6 +57,8 @@ def trajectory_payload(store: ServerStore, opened: Opened, cache: PageCache) -> 
             schema.KIND_TRAJECTORY,
             tables=names,
             optional=("siblings",),
+            columns=_COLUMNS,
+            limits={"": PAGE},
             store=cast(MlflowClient, store),
         )
         with whole(run):
@@ -68,7 +77,7 @@ def _by_trajectory(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
         marks = points[points["trajectory"] == name]
         trajectories.append(
             {
-                "name": one_line(name),
+                "name": label(name),
                 "colour": style.colour_of(name, colours),
                 "kl_previous": kl_records(own),
                 "bits_per_byte": [
@@ -97,7 +106,7 @@ def kl_records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _anomalies(found: pd.DataFrame, siblings: pd.DataFrame | None) -> list[dict[str, Any]]:
     rows = [
         {
-            "trajectory": one_line(row["trajectory"]),
+            "trajectory": label(row["trajectory"]),
             "step": int(row["step"]),
             "what": anomaly_in_words(
                 row["kind"],
@@ -111,7 +120,7 @@ def _anomalies(found: pd.DataFrame, siblings: pd.DataFrame | None) -> list[dict[
     outlying = siblings[siblings["outlier"].astype(bool)] if siblings is not None else None
     if outlying is not None and len(outlying):
         rows += [
-            {"trajectory": one_line(name), "step": None, "what": "outlying training"}
+            {"trajectory": label(name), "step": None, "what": "outlying training"}
             for name in dict.fromkeys(outlying["trajectory"])
         ]
     return rows

@@ -75,15 +75,15 @@ def study_layers(
     inner = np.array([i for i, point in enumerate(points) if point.layer is not None], dtype=int)
     if not len(inner):
         raise InputError(
-            f"None of the {len(runs)} selected runs was scored at its layers; score with "
-            "`--layers` (or layers=True)."
+            f"None of the {len(runs)} selected runs was scored at its layers{selected.why()}; "
+            "score with `--layers` (or layers=True)."
         )
     if len(inner) < len(points):
         notices.append(f"{len(points) - len(inner)} runs without layers were left out.")
     matrix = matrix.keep_points(inner)
     points = [points[i] for i in inner]
     table = points_table(points)
-    names = {run.run_id: run.name for run in runs}
+    names = {one.run_id: run.name for run in runs for one in (run, *run.earlier)}
     table["model"] = [names[point.run_id] for point in points]
     table["mean_log_likelihood"] = np.average(matrix.values, axis=1, weights=matrix.weights)
     q = coordinates(matrix)
@@ -126,7 +126,7 @@ def study_layers(
             "perplexity": perplexity,
             "seed": seed,
         },
-        members=[run for run in runs if run.run_id in {p.run_id for p in points}],
+        members=points,
         weights=matrix.weights,
         selection=selected.selection,
         notices=notices,

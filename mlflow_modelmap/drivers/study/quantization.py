@@ -93,8 +93,9 @@ def study_quantization(
     rows = [found[group] for group in (INT8, FOUR_BIT) if group in found]
     if not rows:
         raise InputError(
-            f"None of the {len(selected.runs)} selected runs is a quantised copy of another; score "
-            "the same model in float32, bfloat16 or float16 and in int8, nf4 or fp4."
+            f"None of the {len(selected.runs)} selected runs is a quantised copy of another"
+            f"{selected.why()}; score the same model in float32, bfloat16 or float16 and in int8, "
+            "nf4 or fp4."
         )
     original, copy = np.concatenate(rows).T
     used = np.unique(np.concatenate([original, copy]))

@@ -89,9 +89,9 @@ def build_scale(
     found = pair_groups(table, group_columns=groups, most_random=most_random, seed=seed)
     if not found:
         raise InputError(
-            f"The {len(selected.runs)} selected runs hold no pair of any setting of the scale; "
-            "score a second checkpoint, precision or model, or name a tag whose runs belong "
-            "together."
+            f"The {len(selected.runs)} selected runs hold no pair of any setting of the scale"
+            f"{selected.why()}; score a second checkpoint, precision or model, or name a tag whose "
+            "runs belong together."
         )
     q = coordinates(matrix)
     names = np.array(matrix.points, dtype=object)
@@ -129,7 +129,7 @@ def build_scale(
             "most_random": most_random,
             "seed": seed,
         },
-        members=selected.runs,
+        members=points,
         weights=matrix.weights,
         selection=selected.selection,
         notices=selected.notices,

@@ -38,8 +38,17 @@ class SelectedRuns:
     notices: list[str] = field(default_factory=list)
 
     def matrix(self, *, layers: bool = False) -> tuple[LogLikelihoodMatrix, list[Point]]:
-        """Log-likelihoods (points, texts) in nats, and a point for each row; see `read_matrix`."""
-        return read_matrix(self.runs, layers=layers)
+        """Log-likelihoods (points, texts) in nats, and a point for each row; see `read_matrix`.
+
+        A run that cannot be read is left out with a notice, unless it was named by its id.
+        """
+        return read_matrix(
+            self.runs, layers=layers, notices=self.notices, named=self.selection.run_ids
+        )
+
+    def why(self) -> str:
+        """The notices in brackets, for the end of an error that says too little is left."""
+        return f" ({' '.join(self.notices)})" if self.notices else ""
 
 
 def select(

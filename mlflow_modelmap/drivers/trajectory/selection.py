@@ -40,11 +40,12 @@ def select_checkpoints(
     InputError
         If nothing is left, or a step occurs twice.
     """
+    why = f" ({' '.join(notices)})" if notices else ""
     without = [p.name for p in points if p.trajectory is None or p.step is None]
     on = [k for k, p in enumerate(points) if p.trajectory is not None and p.step is not None]
     if not on:
         raise InputError(
-            f"None of the {len(points)} selected runs has both a trajectory and a step; score "
+            f"None of the {len(points)} selected runs has both a trajectory and a step{why}; score "
             "checkpoints with `--trajectory` and `--step`, or set the tags modelmap.trajectory and "
             "modelmap.step."
         )
@@ -61,7 +62,7 @@ def select_checkpoints(
     if not keep:
         raise InputError(
             f"No selected trajectory has two checkpoints or more (there are single ones of "
-            f"{listed(sorted(count))}); score another step."
+            f"{listed(sorted(count))}){why}; score another step."
         )
     if single:
         notices.append(f"Left out single checkpoints of a trajectory ({listed(single)}).")

@@ -185,8 +185,9 @@ def with_other_texts(
     if not other_filter:
         return study
     other = select(experiments, other_filter)
+    read = other.matrix()
     notices += other.notices
-    value, both = text_set_correlation(done, points, *other.matrix())
+    value, both = text_set_correlation(done, points, *read)
     settings = {**study.settings, "other_text_set": other.runs[0].text_set}
     settings |= {"other_text_set.correlation": value, "other_text_set.checkpoints": both}
     return replace(study, settings=settings)

@@ -1,7 +1,6 @@
 "use strict";
-// The hover text of a map: what it says of a point, as text and as the HTML that Plotly reads.
+// Every text that Plotly draws is made here, and nowhere else: it reads markup in all of them.
 const HoverText = (function () {
-  // Plotly reads markup in every text it draws, so names are never handed over raw.
   const escape = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
   function short(text, most) {
@@ -9,6 +8,15 @@ const HoverText = (function () {
     if (letters.length <= most) return letters.join("");
     const head = Math.ceil((most - 1) / 2);
     return letters.slice(0, head).join("") + "…" + letters.slice(letters.length - (most - 1 - head)).join("");
+  }
+
+  // A name as Plotly draws it, in a legend or on an axis.
+  const name = (text, most) => escape(short(text, most));
+
+  // A box of lines, the first of them bold; whatever the lines hold is only read.
+  function lines(first, ...rest) {
+    const kept = rest.flat().filter((line) => line !== null && line !== undefined && line !== "");
+    return [`<b>${escape(first)}</b>`, ...kept.map((line) => escape(line))].join("<br>");
   }
 
   function facts(data, row) {
@@ -25,12 +33,10 @@ const HoverText = (function () {
   function hover(data, row, narrow) {
     const most = narrow ? 34 : 70;
     const of = facts(data, row);
-    const lines = [`<b>${escape(short(data.names[row], most))}</b>`];
-    for (const line of [of.where, of.kind, of.bits]) if (line) lines.push(escape(short(line, most)));
-    lines.push("<i>nearest, KL ± standard error in bits/byte</i>");
-    for (const [name, value] of nearest(data, row)) lines.push(`${escape(value)}  ${escape(short(name, most - 16))}`);
-    return lines.join("<br>");
+    return lines(short(data.names[row], most), [of.where, of.kind, of.bits].map((line) => short(line, most)),
+      "nearest, KL ± standard error in bits/byte:",
+      nearest(data, row).map(([other, value]) => `${value}  ${short(other, most - 16)}`));
   }
 
-  return {escape, short, facts, nearest, hover};
+  return {short, name, lines, facts, nearest, hover};
 })();

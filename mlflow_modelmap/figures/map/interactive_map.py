@@ -14,9 +14,13 @@ import pandas as pd
 from mlflow_modelmap.figures.map.map import ColourBy
 from mlflow_modelmap.figures.map.map_data import map_data
 from mlflow_modelmap.words.one_line import one_line
+from mlflow_modelmap.words.shortened import shortened
 
 STYLES = ("map_controls.css", "interactive_map.css")
 SCRIPTS = ("value_and_error.js", "hover_text.js", "map_drawing.js", "interactive_map.js")
+
+_NOTICE = 2_000
+"""Characters of a notice."""
 
 
 def interactive_map(
@@ -59,13 +63,13 @@ def interactive_map(
 
     data = map_data(points, nearest, explained=explained, colour_by=colour_by)
     data |= {
-        "title": one_line(title),
-        "subtitle": one_line(subtitle),
-        "notices": [one_line(notice) for notice in notices],
+        "title": shortened(one_line(title)),
+        "subtitle": shortened(one_line(subtitle), 400),
+        "notices": [shortened(one_line(notice), _NOTICE) for notice in notices],
         "tsne": with_tsne,
     }
     parts = {
-        "title": html.escape(one_line(title)),
+        "title": html.escape(shortened(one_line(title))),
         "style": "".join(map(_beside, STYLES)),
         "plotly": get_plotlyjs(),
         "data": _embedded(data),

@@ -18,6 +18,7 @@ from mlflow_modelmap.figures.map.map import (
     shades,
 )
 from mlflow_modelmap.words.one_line import one_line
+from mlflow_modelmap.words.shortened import shortened
 
 NEAREST = 3
 # What Plotly calls the markers of `style.MARKERS`.
@@ -63,14 +64,18 @@ def map_data(
     """
     lines = paths(points)
     row = {name: k for k, name in enumerate(points["point"])}
+    if len(row) < len(points):
+        raise ValueError("two points have one name")
     near: list[list[list[float]]] = [[] for _ in row]
     for found in nearest[nearest["rank"] <= NEAREST].itertuples():
-        near[row[found.point]].append([row[found.neighbour], rounded(found.kl), rounded(found.se)])
+        of = near[row[found.point]]
+        if len(of) < NEAREST:
+            of.append([row[found.neighbour], rounded(found.kl), rounded(found.se)])
     colourings = _colourings(points)
     first = colour_column(points, colour_by)
     return {
-        "names": [one_line(name) for name in points["point"]],
-        "run_id": [one_line(run) for run in points["run_id"]],
+        "names": [_name(name) for name in points["point"]],
+        "run_id": [_name(run) for run in points["run_id"]],
         **{name: _labels(points[name]) for name in ("trajectory", "model_type", "precision")},
         **{name: _whole(points[name]) for name in ("step", "layer")},
         "bits_per_byte": [rounded(value) for value in points["bits_per_byte"]],
@@ -80,7 +85,7 @@ def map_data(
             for (embedding, dimensions), columns in COORDINATES.items()
         },
         "explained": [rounded(share) for share in explained],
-        "paths": [{"name": one_line(n), "rows": rows.tolist()} for n, rows in lines.items()],
+        "paths": [{"name": _name(n), "rows": rows.tolist()} for n, rows in lines.items()],
         "nearest": near,
         "colourings": colourings,
         "colouring": next((k for k, entry in enumerate(colourings) if entry["column"] == first), 0),
@@ -113,7 +118,11 @@ def groups_colouring(labels: Sequence[Any] | pd.Series, column: str, title: str)
 
 
 def _labels(column: Sequence[Any] | pd.Series) -> list[str | None]:
-    return [one_line(value) if style.is_group(value) else None for value in column]
+    return [_name(value) if style.is_group(value) else None for value in column]
+
+
+def _name(value: Any) -> str:
+    return shortened(one_line(value))
 
 
 def _whole(column: pd.Series) -> list[int | None]:

@@ -5,7 +5,7 @@ const MapDrawing = (function () {
   const NARROW = 600;
   const CHOSEN = ["A", "B"];
   const narrow = () => window.innerWidth < NARROW;
-  const {escape, short} = HoverText;
+  const {name: nameOf} = HoverText;
 
   const hasWebGL = (function () {
     try {
@@ -92,7 +92,7 @@ const MapDrawing = (function () {
       }
       if (colouring.kind === "groups") {
         groups.forEach((group) => list.push(points(group.rows, {
-          name: escape(short(group.name, 30)), legendgroup: group.name, showlegend: false,
+          name: nameOf(group.name, 30), legendgroup: group.name, showlegend: false,
           marker: {
             color: group.rows.map((r) => found && !found[r] ? DIM : fade(group.colour, found ? 1 : data.shade[r])),
             size: group.rows.map(size), opacity: 1, symbol: deep ? "circle" : group.symbol,
@@ -102,7 +102,7 @@ const MapDrawing = (function () {
         // A legend shows a trace's first colour, which would be that of its palest point.
         if (groups.length > 1) {
           groups.forEach((group) => {
-            const key = {x: [null], y: [null], type, mode: "markers", name: escape(short(group.name, 30)),
+            const key = {x: [null], y: [null], type, mode: "markers", name: nameOf(group.name, 30),
               legendgroup: group.name, hoverinfo: "skip",
               marker: {color: group.colour, symbol: deep ? "circle" : group.symbol, size: 8}};
             if (deep) key.z = [null];
@@ -123,7 +123,7 @@ const MapDrawing = (function () {
           marker: {
             color: on.map((r) => values[r]), colorscale: "Viridis", size: on.map(size), opacity: found ? 0.8 : 1,
             cmin: Math.min(...range), cmax: Math.max(...range),
-            colorbar: {title: {text: escape(short(colouring.title, 40)), side: narrow() ? "top" : "right"}, thickness: 12,
+            colorbar: {title: {text: nameOf(colouring.title, 40), side: narrow() ? "top" : "right"}, thickness: 12,
               outlinewidth: 0, orientation: narrow() ? "h" : "v", len: 0.8},
             line: {width: rim, color: "#ffffff"},
           },
@@ -136,7 +136,7 @@ const MapDrawing = (function () {
     function chosenTrace(at, deep, base) {
       const of = chosen.map((row, k) => [row, CHOSEN[k]]).filter(([row]) => row !== null && row !== undefined);
       const trace = {
-        x: of.map(([r]) => at[0][r]), y: of.map(([r]) => at[1][r]), text: of.map(([, letter]) => `<b>${letter}</b>`),
+        x: of.map(([r]) => at[0][r]), y: of.map(([r]) => at[1][r]), text: of.map(([, letter]) => HoverText.lines(letter)),
         mode: "markers+text", textposition: "top center", textfont: {size: 15, color: INK}, hoverinfo: "skip",
         showlegend: false, name: "",
         marker: {symbol: "circle-open", size: 1.6 * base + 7, color: INK, line: {width: 2.5, color: INK}},

@@ -50,6 +50,11 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_FAILED = "The tracking store of this server failed; its log says more."
+_UNTOLD = (
+    "This cannot be shown, because something in it is of a form that the page does not know ({}); "
+    "the server's log says more."
+)
 _PACK_FROM = 1_000
 
 
@@ -159,18 +164,19 @@ def _answering(answer: Callable[[], Any]) -> Callable[[], Response]:
     def view() -> Response:
         status = 200
         try:
-            told = answer()
+            data = _written(answer())
         except InputError as error:
-            told, status = {"error": str(error)}, 404
+            data, status = _written({"error": str(error)}), 404
         except TrackingError as error:
             _log.warning("%s", error)
-            told, status = {"error": str(error)}, 500
+            data, status = _written({"error": str(error)}), 500
         except MlflowException as error:
             _log.exception("The tracking store failed")
-            told = {"error": "The tracking store of this server failed; its log says more."}
+            data = _written({"error": _FAILED})
             status = max(500, error.get_http_status_code())
-        text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        data = text.encode("utf-8")
+        except Exception as error:  # of a run that nobody thought of: the page goes on
+            _log.exception("A run or a list could not be told")
+            data, status = _written({"error": _UNTOLD.format(type(error).__name__)}), 500
         packed = gzip.compress(data, 4) if len(data) >= _PACK_FROM else None
         response = _packed(data, packed, "application/json")
         response.status_code = status
@@ -179,6 +185,11 @@ def _answering(answer: Callable[[], Any]) -> Callable[[], Response]:
         return response
 
     return view
+
+
+def _written(told: Any) -> bytes:
+    text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _packed(data: bytes, packed: bytes | None, kind: str) -> Response:

@@ -44,9 +44,10 @@ def _written(value: str) -> tuple[str, ...]:
     value = value.strip()
     if value.startswith("["):
         try:
-            parts = [str(part) for part in json.loads(value)]
+            listed = json.loads(value)
         except (ValueError, RecursionError):
-            parts = value.strip("[]").split(",")
+            listed = value.strip("[]").split(",")
+        parts = [str(part) for part in listed]
     else:
         parts = value.split(",")
     return tuple(dict.fromkeys(filter(None, (part.strip(" \t\"'") for part in parts))))

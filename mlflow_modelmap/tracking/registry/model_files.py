@@ -19,8 +19,11 @@ from mlflow_modelmap.scoring.model.folder import local_files
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import adapter_refused
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
+from mlflow_modelmap.tracking.runs.artifacts import bytes_of
+from mlflow_modelmap.tracking.runs.limits import TEXT
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason, reason_with_type
 
 
@@ -95,8 +98,11 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
     flavors = _flavors(described, reference)
     flavor = flavors.get("transformers")
     if flavor is None:
+        logged_as = (
+            listed(sorted(map(str, flavors)), 8, quoted=False) if flavors else "nothing known"
+        )
         raise InputError(
-            f"{reference.name!r} was logged as {', '.join(sorted(flavors)) or 'nothing known'}, "
+            f"{reference.name!r} was logged as {logged_as}, "
             "not with mlflow.transformers; log the model with mlflow.transformers.log_model, or "
             "log its folder as artifacts and name it as runs:/RUN_ID/path."
         )
@@ -123,7 +129,7 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
 def _flavors(described: Path, reference: ModelReference) -> dict[str, Any]:
     """What an MLmodel file says of each flavor that the model was logged in."""
     try:
-        written = yaml.safe_load(described.read_text(encoding="utf-8")) or {}
+        written = yaml.safe_load(bytes_of(described, TEXT)) or {}
         flavors = written.get("flavors") or {}
         return {str(name): dict(said or {}) for name, said in flavors.items()}
     except Exception as error:  # of YAML, and of what stands where a mapping should

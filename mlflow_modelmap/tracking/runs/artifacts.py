@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,15 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import (
+    CSV_COLUMNS,
+    PROGRAM,
+    TEXT,
+    Limit,
+    NotRead,
+    megabytes,
+)
+from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.tracking.store.failures import failed
 from mlflow_modelmap.words.reason import reason
 
@@ -34,10 +44,12 @@ def local_path(uri: str) -> Path | None:
     return None
 
 
-def artifact_names(
+def artifact_sizes(
     run_id: str, root: str, address: str, folder: str = schema.ARTIFACT_FOLDER
-) -> set[str]:
-    """The files and folders in a folder of a run's artifacts; none where it is not there.
+) -> dict[str, int | None]:
+    """The files and folders in a folder of a run's artifacts, with their bytes where known.
+
+    Nothing where the folder is not there.
 
     Parameters
     ----------
@@ -54,13 +66,16 @@ def artifact_names(
     local = local_path(root)
     try:
         if local is not None:
-            return {path.name for path in (local / folder).glob("*")}
+            return {
+                path.name: path.stat().st_size if path.is_file() else None
+                for path in (local / folder).glob("*")
+            }
         there = mlflow.artifacts.list_artifacts(
             artifact_uri=f"{root.rstrip('/')}/{folder}", tracking_uri=address
         )
     except Exception as error:  # of whatever holds the artifacts: S3, GCS, a server, ...
         raise failed(f"The artifacts of run {run_id} cannot be listed", address, error) from error
-    return {Path(info.path).name for info in there or ()}
+    return {Path(info.path).name: info.file_size for info in there or ()}
 
 
 @contextlib.contextmanager
@@ -70,7 +85,7 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
     Parameters
     ----------
     root, address
-        See `artifact_names`.
+        See `artifact_sizes`.
     path
         Among the run's artifacts, ``modelmap/`` included.
 
@@ -98,14 +113,47 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
             )
         except Exception as error:  # of whatever holds the artifacts
             # MLflow raises the same for one that is missing and a store that is down.
-            if Path(path).name not in artifact_names(run_id, root, address, os.path.dirname(path)):
+            if Path(path).name not in artifact_sizes(run_id, root, address, os.path.dirname(path)):
                 raise FileNotFoundError("is missing") from error
             what = f"The artifact {path} of run {run_id} cannot be fetched"
             raise failed(what, address, error) from error
         yield Path(fetched)
 
 
-def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any:
+def bytes_of(file: Path, limit: Limit) -> bytes:
+    """What a file holds, unless that is more than may be read.
+
+    Not mapped into memory: whoever cut a mapped file short would end this process.
+
+    Raises
+    ------
+    NotRead
+        If it is too large; the message goes on behind the file's name.
+    """
+    with file.open("rb") as opened:
+        _check_size(os.fstat(opened.fileno()).st_size, limit)
+        data = opened.read(limit.size + 1)  # it may be growing
+    _check_size(len(data), limit)
+    return data
+
+
+def _check_size(size: int | None, limit: Limit) -> None:
+    if size is not None and size > limit.size:
+        raise NotRead(
+            f"has {megabytes(size)}, and {limit.reader} reads at most {megabytes(limit.size)}"
+        )
+
+
+def read_artifact(
+    run_id: str,
+    root: str,
+    name: str,
+    store: MlflowClient,
+    *,
+    columns: Collection[str] | None = None,
+    limit: Limit = PROGRAM,
+    sizes: Mapping[str, int | None] | None = None,
+) -> Any:
     """What a file in a run's ``modelmap/`` folder holds.
 
     A frame (``.parquet``, ``.csv``), an array (``.npy``), a value (``.json``) or a text.
@@ -116,32 +164,74 @@ def read_artifact(run_id: str, root: str, name: str, store: MlflowClient) -> Any
         The run's artifact URI.
     name
         File name with its ending.
+    columns
+        Those of a ``.parquet`` that are wanted, as far as it has them; all where none are named.
+    limit
+        How much is read; of CSV, JSON and text no more than `limits.TEXT` in any case.
+    sizes
+        From `artifact_sizes`, where they are known already. What is far away is not fetched
+        before its size is asked for.
 
     Raises
     ------
     TrackingError
-        If it is missing or damaged (it names the run), or the store cannot answer.
+        If it is missing, damaged or too large (it names the run), or the store cannot answer.
     """
     path = f"{schema.ARTIFACT_FOLDER}/{name}"
+    if not name.endswith((".parquet", ".npy")):
+        limit = TEXT
     try:
+        if local_path(root) is None:
+            if sizes is None:
+                sizes = artifact_sizes(run_id, root, store.tracking_uri)
+            _check_size(sizes.get(name), limit)
         with artifact_file(run_id, root, path, store.tracking_uri) as file:
-            return _held(name, file.read_bytes())
+            return _held(name, bytes_of(file, limit), limit, columns)
     except TrackingError:
         raise
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotRead) as error:
         what = str(error)
     except Exception as error:  # of pyarrow, numpy and json, whatever a damaged file makes of them
         what = f"cannot be read ({reason(error)})"
     raise TrackingError(f"Run {run_id} is damaged: its artifact {path} {what}; make it again.")
 
 
-def _held(name: str, data: bytes) -> Any:
+def _held(name: str, data: bytes, limit: Limit, columns: Collection[str] | None) -> Any:
     if name.endswith(".npy"):
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    if name.endswith(".csv"):
-        return pd.read_csv(io.BytesIO(data))
-    if name.endswith(".json"):
-        return json.loads(data)
+        return _array(data)
     if name.endswith(".parquet"):
-        return pd.read_parquet(io.BytesIO(data))
-    return data.decode("utf-8")
+        return read_parquet(data, limit, columns).to_pandas()
+    if name.endswith(".csv"):
+        return _csv(data)
+    text = data.decode("utf-8")
+    return json.loads(text) if name.endswith(".json") else text
+
+
+def _csv(data: bytes) -> pd.DataFrame:
+    count = data.partition(b"\n")[0].count(b",") + 1
+    if count > CSV_COLUMNS:
+        raise NotRead(f"has {count:,} columns, and at most {CSV_COLUMNS:,} are read")
+    return pd.read_csv(io.BytesIO(data))
+
+
+def _array(data: bytes) -> np.ndarray:
+    """An array of numbers, whose header promises no more than is there."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise NotRead("is of a format of arrays that numpy's own are not written in")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2
+    shape, _, kind = read(file)
+    if kind.kind not in "fiub":
+        raise NotRead(f"cannot be read, as its values of type {str(kind)[:40]} are no numbers")
+    promised = math.prod(shape) * kind.itemsize
+    if promised != len(data) - file.tell():
+        raise NotRead(
+            f"promises {megabytes(promised)} of numbers and holds "
+            f"{megabytes(len(data) - file.tell())}"
+        )
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
+
+
+_header_2 = np.lib.format.read_array_header_2_0

@@ -12,9 +12,12 @@ from mlflow.entities import Run
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
-from mlflow_modelmap.tracking.runs.point import Point, point_of
+from mlflow_modelmap.tracking.runs.limits import LARGEST_STEP
+from mlflow_modelmap.tracking.runs.point import Point, finite, point_of
 
 _TRIES = 4
+_DIGITS = 10
+"""Of the number of checkpoints that a run lists; more of them no file holds."""
 
 
 def checkpoints_of(run: Run, store: MlflowClient) -> list[Point]:
@@ -31,6 +34,7 @@ def checkpoints_of(run: Run, store: MlflowClient) -> list[Point]:
     training = point_of(run)
     line = training.trajectory or training.name
     saved = index["model"] if "model" in index else [None] * len(index)
+    measured = pd.to_numeric(index["bits_per_byte"], errors="coerce")
     return [
         replace(
             training,
@@ -38,11 +42,11 @@ def checkpoints_of(run: Run, store: MlflowClient) -> list[Point]:
             trajectory=line,
             step=int(step),
             model=model if isinstance(model, str) else line,
-            bits_per_byte=float(bits),
+            bits_per_byte=finite(float(bits)),
             identity=f"{run.info.run_id}@{step}",
             vectors=schema.checkpoint_vectors(int(step)),
         )
-        for step, bits, model in zip(index["step"], index["bits_per_byte"], saved, strict=True)
+        for step, bits, model in zip(index["step"], measured, saved, strict=True)
     ]
 
 
@@ -55,7 +59,7 @@ def read_index(run: Run, store: MlflowClient) -> pd.DataFrame | None:
         If it is missing or damaged.
     """
     run_id, listed = run.info.run_id, run.data.tags.get(schema.TAG_CHECKPOINTS, "")
-    if not listed.isdecimal():
+    if not (listed.isdecimal() and len(listed) < _DIGITS):
         return None
     name = schema.CHECKPOINT_INDEX.removeprefix(f"{schema.ARTIFACT_FOLDER}/")
     for attempt in range(_TRIES):
@@ -75,4 +79,6 @@ def read_index(run: Run, store: MlflowClient) -> pd.DataFrame | None:
 
 
 def _whole_steps(column: pd.Series) -> bool:
-    return pd.api.types.is_integer_dtype(column) and bool((column.diff().dropna() > 0).all())
+    return pd.api.types.is_integer_dtype(column) and bool(
+        (column.diff().dropna() > 0).all() and (column.abs() <= LARGEST_STEP).all()
+    )

@@ -9,6 +9,11 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import LARGEST_STEP, LATEST_TIME
+from mlflow_modelmap.words.shortened import shortened
+
+_INFINITE = 1.7e308
+"""MLflow keeps infinity as the largest number that there is."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Point:
         Where the run's artifacts lie, and the Parquet file of this point among them.
     tags
         All tags of the run.
+    earlier
+        Runs of the same score, the latest first, to be read where this one is damaged.
     """
 
     run_id: str
@@ -61,11 +68,23 @@ class Point:
     identity: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     vectors: str = schema.LOG_LIKELIHOODS
+    earlier: tuple[Point, ...] = field(default=(), repr=False)
 
     @property
     def monitored(self) -> bool:
         """Whether it is one of the many checkpoints that a monitored training run holds."""
         return self.vectors != schema.LOG_LIKELIHOODS
+
+
+def started(run: Run) -> int:
+    """When a run began, in milliseconds since 1970; 0 where it does not say, or says nonsense."""
+    time = run.info.start_time or 0
+    return time if 0 <= time <= LATEST_TIME else 0
+
+
+def finite(metric: float | None) -> float | None:
+    """A metric as it was logged; None for one that is not finite, which MLflow keeps too."""
+    return metric if metric is not None and abs(metric) < _INFINITE else None
 
 
 def point_of(run: Run) -> Point:
@@ -82,13 +101,12 @@ def point_of(run: Run) -> Point:
         return tags.get(name) or None
 
     step = tag(schema.TAG_STEP)
-    try:
-        number = int(step) if step is not None else None
-    except ValueError:
+    number = None if step is None else _whole(step)
+    if step is not None and number is None:
         raise TrackingError(
-            f"Run {run.info.run_id} has the step {step!r} in its tag {schema.TAG_STEP}; it must "
-            "be a whole number."
-        ) from None
+            f"Run {run.info.run_id} has the step {shortened(step, 40)!r} in its tag "
+            f"{schema.TAG_STEP}; it must be a whole number."
+        )
     return Point(
         run_id=run.info.run_id,
         name=run.info.run_name or run.info.run_id,
@@ -96,7 +114,7 @@ def point_of(run: Run) -> Point:
         text_set=tag(schema.TAG_TEXT_SET) or "",
         artifact_uri=run.info.artifact_uri,
         experiment_id=run.info.experiment_id,
-        start_time=run.info.start_time or 0,
+        start_time=started(run),
         revision=tag(schema.TAG_REVISION),
         commit=tag(schema.TAG_COMMIT),
         trajectory=tag(schema.TAG_TRAJECTORY),
@@ -105,7 +123,16 @@ def point_of(run: Run) -> Point:
         base_model=tag(schema.TAG_BASE_MODEL),
         precision=tag(schema.TAG_PRECISION),
         text_set_name=tag(schema.TAG_TEXT_SET_NAME),
-        bits_per_byte=run.data.metrics.get(schema.METRIC_BITS_PER_BYTE),
+        bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
         identity=tag(schema.TAG_IDENTITY),
         tags=dict(tags),
     )
+
+
+def _whole(step: str) -> int | None:
+    """A step as a number that 64 bits hold, or None."""
+    try:
+        number = int(step)
+    except ValueError:
+        return None
+    return number if abs(number) <= LARGEST_STEP else None

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.artifacts import artifact_file, local_path
+from mlflow_modelmap.tracking.runs.artifacts import artifact_file, bytes_of, local_path
+from mlflow_modelmap.tracking.runs.left_out import LeftOut
+from mlflow_modelmap.tracking.runs.limits import VECTORS, NotRead
+from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable import HTTP_THREADS
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.shortened import shortened
 
 
 def read_matrix(
-    runs: Sequence[Point], *, layers: bool = False
+    runs: Sequence[Point],
+    *,
+    layers: bool = False,
+    notices: list[str] | None = None,
+    named: Collection[str] = (),
 ) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The log-likelihood matrix of these runs, and a point for each of its rows.
 
@@ -38,6 +44,11 @@ def read_matrix(
     layers
         Whether a run with layer rows gives one point a layer (the last one is the model itself)
         instead of one point.
+    notices
+        Where they were chosen as many: receives a sentence for each that cannot be read, and the
+        others are read without it. Without, it is refused.
+    named
+        Ids of runs that are refused all the same, because somebody named them.
 
     Returns
     -------
@@ -50,15 +61,26 @@ def read_matrix(
         If there are no runs, or their text sets (or the texts' weights, or the parts of them that
         were scored) differ.
     TrackingError
-        If an artifact is missing or damaged; it names the run.
+        If an artifact is missing, damaged or too large and its run may not be left out; it names
+        the run. Or if none is left.
     """
     if not runs:
         raise InputError("No runs were given; a map needs at least two.")
+    left = LeftOut(notices, named)
+    runs = _with_text_sets(runs, left)
     check_text_sets(runs)
-    vectors = _read_all(runs)
+    found = _read_all(runs, layers, left)
+    if notices is not None:
+        found = _of_the_same_texts(found, left)
+    left.tell()
+    if not found:
+        raise TrackingError(
+            f"None of the {len(runs)} runs can be read ({' '.join(notices or ())}); score the "
+            "models again."
+        )
     rows: list[np.ndarray] = []
     points: list[Point] = []
-    for run, read in zip(runs, vectors, strict=True):
+    for run, read in found:
         if layers and read.layers:
             for layer in sorted(read.layers):
                 rows.append(read.layers[layer])
@@ -66,21 +88,38 @@ def read_matrix(
         elif read.own is not None:
             rows.append(read.own)
             points.append(run)
-        else:
-            raise _damaged(run, "it holds layers only, and no row of the model itself")
-    _check_same_parts(runs, vectors)
-    _check_same_weights(runs, vectors)
+    _check_same_parts(found)
+    _check_same_weights(found)
+    first = found[0][1]
     matrix = LogLikelihoodMatrix(
-        np.stack(rows),
-        tuple(point.name for point in points),
-        vectors[0].bytes,
-        vectors[0].weights,
+        np.stack(rows), tuple(point.name for point in points), first.bytes, first.weights
     )
     bits = bits_per_byte(matrix)
     return matrix, [
         replace(point, bits_per_byte=float(value))
         for point, value in zip(points, bits, strict=True)
     ]
+
+
+def _with_text_sets(runs: Sequence[Point], left: LeftOut) -> list[Point]:
+    """The runs that say their text set."""
+    found = []
+    for run in runs:
+        if run.text_set:
+            found.append(run)
+        else:
+            left.out(
+                run.run_id,
+                run.name,
+                f"has no tag {schema.TAG_TEXT_SET} with the digest of its text set",
+                "set it, or leave the run out",
+            )
+    if not found:
+        left.tell()
+        raise TrackingError(
+            f"None of the {len(runs)} runs says its text set; set the tag {schema.TAG_TEXT_SET}."
+        )
+    return found
 
 
 def check_text_sets(runs: Sequence[Point]) -> None:
@@ -90,61 +129,98 @@ def check_text_sets(runs: Sequence[Point]) -> None:
     ------
     InputError
         Naming the digests, how many runs have each, and how to choose one.
-    TrackingError
-        If a run does not say its text set.
     """
-    for run in runs:
-        if not run.text_set:
-            raise TrackingError(
-                f"Run {run.run_id} ({run.name!r}) has no tag {schema.TAG_TEXT_SET} with the "
-                "digest of its text set; set it, or leave the run out."
-            )
     counts = Counter(run.text_set for run in runs)
     if len(counts) > 1:
         names = {run.text_set: run.text_set_name for run in runs}
         groups = [
-            f"{digest[:12]} ({names[digest] or 'unnamed'}, {count} run{'s' if count > 1 else ''})"
+            f"{digest[:12]} ({shortened(names[digest] or 'unnamed', 60)}, {count} "
+            f"run{'s' if count > 1 else ''})"
             for digest, count in counts.most_common()
         ]
         most = counts.most_common(1)[0][0]
         raise InputError(
             f"These runs were scored on different text sets, {listed(groups, quoted=False)}; only "
             "vectors on the same texts can be compared, so choose one, for example with the filter "
-            f"\"tags.{schema.TAG_TEXT_SET} = '{most}'\"."
+            f"\"tags.{schema.TAG_TEXT_SET} = '{shortened(most)}'\"."
         )
 
 
-def _check_same_parts(runs: Sequence[Point], vectors: Sequence[Vectors]) -> None:
-    first, reference = runs[0], vectors[0].bytes
-    for run, read in zip(runs, vectors, strict=True):
+def _of_the_same_texts(
+    found: Sequence[tuple[Point, Vectors]], left: LeftOut
+) -> list[tuple[Point, Vectors]]:
+    """Those that hold as many texts, with the same weights, as more than half of them do.
+
+    Where there is no such majority nobody can tell which is damaged, and all stay.
+    """
+    for what, of in (("texts", _texts), ("weights", _weights)):
+        keys = [of(read) for _, read in found]
+        if len(set(keys)) < 2:
+            continue
+        most, count = Counter(keys).most_common(1)[0]
+        if 2 * count <= len(keys):
+            continue
+        kept = []
+        for (run, read), key in zip(found, keys, strict=True):
+            if key == most:
+                kept.append((run, read))
+                continue
+            why = (
+                f"holds {key} texts where most hold {most} of the same text set"
+                if what == "texts"
+                else "gives the texts other weights than most do"
+            )
+            left.out(run.run_id, run.name, why, "score it again or leave it out")
+        found = kept
+    return list(found)
+
+
+def _texts(read: Vectors) -> object:
+    return len(read.bytes)
+
+
+def _weights(read: Vectors) -> object:
+    """Their scale may differ; none at all are equal ones."""
+    shares = None if read.weights is None else shares_of(read.weights)
+    return None if shares is None else np.float32(shares).tobytes()
+
+
+def _check_same_parts(found: Sequence[tuple[Point, Vectors]]) -> None:
+    first, reference = found[0][0], found[0][1].bytes
+    for run, read in found:
         if len(read.bytes) != len(reference):
             raise TrackingError(
-                f"Run {run.run_id} ({run.name!r}) holds {len(read.bytes)} texts but run "
-                f"{first.run_id} ({first.name!r}) holds {len(reference)} of the same text set; "
+                f"Run {run.run_id} ({_name(run)}) holds {len(read.bytes)} texts but run "
+                f"{first.run_id} ({_name(first)}) holds {len(reference)} of the same text set; "
                 "one of them is damaged, so score it again or leave it out."
             )
         if not np.array_equal(read.bytes, reference):
             text = int(np.flatnonzero(read.bytes != reference)[0])
             raise InputError(
-                f"{first.name!r} scored {reference[text]} bytes of text {text} and {run.name!r} "
+                f"{_name(first)} scored {reference[text]} bytes of text {text} and {_name(run)} "
                 f"{read.bytes[text]}, because one of them truncated it; make the texts short "
                 "enough for every model, or leave one out."
             )
 
 
-def _check_same_weights(runs: Sequence[Point], vectors: Sequence[Vectors]) -> None:
+def _check_same_weights(found: Sequence[tuple[Point, Vectors]]) -> None:
     """Their scale may differ; none at all are equal ones."""
-    first, texts = runs[0], len(vectors[0].bytes)
-    reference = _shares(vectors[0], texts)
-    for run, read in zip(runs, vectors, strict=True):
-        if read.weights is vectors[0].weights:
+    first, vectors = found[0]
+    texts = len(vectors.bytes)
+    reference = _shares(vectors, texts)
+    for run, read in found:
+        if read.weights is vectors.weights:
             continue
         if not np.allclose(_shares(read, texts), reference, rtol=1e-9, atol=0.0):
             raise InputError(
-                f"Run {run.run_id} ({run.name!r}) and run {first.run_id} ({first.name!r}) give the "
+                f"Run {run.run_id} ({_name(run)}) and run {first.run_id} ({_name(first)}) give the "
                 "same texts different weights; score both on the same weighted text set, or leave "
                 f"one of them out (the tag {schema.TAG_TEXT_WEIGHTS} tells weighted runs apart)."
             )
+
+
+def _name(run: Point) -> str:
+    return repr(shortened(run.name, 60))
 
 
 def _shares(vectors: Vectors, texts: int) -> np.ndarray:
@@ -152,40 +228,59 @@ def _shares(vectors: Vectors, texts: int) -> np.ndarray:
     return np.full(texts, 1.0 / texts) if shares is None else shares
 
 
-def _read_all(runs: Sequence[Point]) -> list[Vectors]:
+def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[Point, Vectors]]:
+    """The runs that can be read, each with its vectors."""
     # In place, threads would make it slower.
     if all(local_path(run.artifact_uri) is not None for run in runs):
-        return [_read(run, "") for run in runs]
-    address = mlflow.get_tracking_uri()
-    with quiet(), ThreadPoolExecutor(HTTP_THREADS) as pool:
-        return list(pool.map(lambda run: _read(run, address), runs))
+        read = [_read(run, "", layers) for run in runs]
+    else:
+        address = mlflow.get_tracking_uri()
+        with quiet(), ThreadPoolExecutor(HTTP_THREADS) as pool:
+            read = list(pool.map(lambda run: _read(run, address, layers), runs))
+    found: list[tuple[Point, Vectors]] = []
+    for run, vectors in zip(runs, read, strict=True):
+        earlier = iter(run.earlier)
+        one: Point | None = run
+        while one is not None and isinstance(vectors, NotRead):
+            why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
+            left.out(one.run_id, one.name, why, remedy)
+            one = next(earlier, None)
+            if one is not None:
+                vectors = _read(one, mlflow.get_tracking_uri(), layers)
+        if one is not None and not isinstance(vectors, NotRead):
+            found.append((replace(one, name=run.name), vectors))
+    return found
 
 
-def _read(run: Point, address: str) -> Vectors:
+def _read(run: Point, address: str, layers: bool) -> Vectors | NotRead:
+    """What a run holds, or why it cannot be read."""
     try:
         with artifact_file(run.run_id, run.artifact_uri, run.vectors, address) as path:
-            return _read_file(run, path)
+            read = _read_file(run, path)
     except FileNotFoundError as error:
-        raise _damaged(run, f"its artifact {run.vectors} {error}") from error
+        return NotRead(f"its artifact {run.vectors} {error}")
+    except NotRead as error:
+        return error
+    if read.own is None and not (layers and read.layers):
+        return NotRead("it holds layers only, and no row of the model itself")
+    return read
 
 
 def _read_file(run: Point, path: Path) -> Vectors:
+    wanted = (*schema.LOG_LIKELIHOOD_COLUMNS, schema.WEIGHT_COLUMN)
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            missing = set(schema.LOG_LIKELIHOOD_COLUMNS) - set(file.schema_arrow.names)
-            if missing:
-                raise _damaged(run, f"its vectors lack the column {', '.join(sorted(missing))}")
-            wanted = [*schema.LOG_LIKELIHOOD_COLUMNS]
-            if schema.WEIGHT_COLUMN in file.schema_arrow.names:
-                wanted.append(schema.WEIGHT_COLUMN)
-            table = file.read(columns=wanted, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        what = f"its artifact {run.vectors} cannot be read ({reason(error)})"
-        raise _damaged(run, what) from error
+        table = read_parquet(bytes_of(path, VECTORS), VECTORS, wanted)
+    except NotRead as error:
+        raise NotRead(f"its artifact {run.vectors} {error}") from None
+    except Exception as error:  # of pyarrow, whatever a damaged file makes of it
+        raise NotRead(f"its artifact {run.vectors} cannot be read ({reason(error)})") from error
+    missing = set(schema.LOG_LIKELIHOOD_COLUMNS) - set(table.column_names)
+    if missing:
+        raise NotRead(f"its vectors lack the column {', '.join(sorted(missing))}")
     try:
         vectors = read_table(table)
     except ValueError as error:
-        raise _damaged(run, str(error)) from None
+        raise NotRead(str(error)) from None
     _check_as_scored(run, vectors)
     return vectors
 
@@ -194,15 +289,8 @@ def _check_as_scored(run: Point, vectors: Vectors) -> None:
     """The artifact must be the one that was scored, where the run says which that was."""
     said = None if run.monitored else run.tags.get(schema.TAG_VECTOR)
     if said is not None and said != vectors_digest(vectors):
-        raise _damaged(
-            run,
+        raise NotRead(
             f"its artifact {run.vectors} is another one than was scored (it has the digest "
             f"{vectors_digest(vectors)[:12]}, and the tag {schema.TAG_VECTOR} says "
-            f"{said[:12]!r})",
+            f"{said[:12]!r})"
         )
-
-
-def _damaged(run: Point, what: str) -> TrackingError:
-    return TrackingError(
-        f"Run {run.run_id} ({run.name!r}) is damaged: {what}; score it again or leave it out."
-    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point, point_of
 from mlflow_modelmap.tracking.runs.readable import is_readable
@@ -51,7 +52,16 @@ def of_kind(kind: str, filter: str | None = None) -> str:
 def search_scores(
     experiment_ids: Sequence[str], filter: str | None, store: MlflowClient
 ) -> list[Point]:
-    """The readable score runs that a filter finds, in no particular order, names as they are."""
+    """The readable score runs that a filter finds, in no particular order, names as they are.
+
+    One whose tags make no point is no score that anyone could find again.
+    """
     done = of_kind(schema.KIND_SCORE, "attributes.status = 'FINISHED'")
     runs = search_runs(experiment_ids, f"{done} AND {filter}" if filter else done, store)
-    return [point_of(run) for run in runs if is_readable(run)]
+    found = []
+    for run in runs:
+        if not is_readable(run):
+            continue
+        with contextlib.suppress(TrackingError):
+            found.append(point_of(run))
+    return found

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.artifacts import artifact_names, read_artifact
+from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, read_artifact
 from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of
+from mlflow_modelmap.tracking.runs.damaged import whole
+from mlflow_modelmap.tracking.runs.left_out import LeftOut
 from mlflow_modelmap.tracking.runs.point import Point, point_of
 from mlflow_modelmap.tracking.runs.readable import (
     HTTP_THREADS,
     check_readable,
+    find_run,
     find_runs,
     is_readable,
     kind_of,
@@ -79,12 +84,14 @@ def select_runs(
     if experiments or filter:
         found = _searched(experiments, filter, kind, said, store)
     seen = {run.info.run_id for run in named}
+    left = LeftOut(said, run_ids)
     points = _latest(
-        _points([run for run in found if run.info.run_id not in seen], store),
+        _points([run for run in found if run.info.run_id not in seen], left, store),
         {run.data.tags.get(schema.TAG_IDENTITY) for run in named},
         said,
     )
-    points += _points(named, store)
+    points += _points(named, left, store)
+    left.tell()
     if not points:
         where = f"experiment {listed(experiments, 20)}" if experiments else "the store"
         but = f" ({' '.join(said)})" if said else ""
@@ -123,11 +130,19 @@ def _named(run_ids: Sequence[str], kind: str, notices: list[str], store: MlflowC
         if not stands_for_others:
             found = [run]
         elif of == schema.KIND_SKIPPED:
-            found = _named((run.data.tags.get(schema.TAG_SAME_AS, ""),), kind, notices, store)
+            found = [_found_by(run, kind, store)]
         else:
             found = _of_sweep(run, kind, notices, store)
         runs |= {one.info.run_id: one for one in found}
     return list(runs.values())
+
+
+def _found_by(skipped: Run, kind: str, store: MlflowClient) -> Run:
+    """The score that a skipped run found; anybody may have written the tag that names it."""
+    run = find_run(skipped.data.tags.get(schema.TAG_SAME_AS, ""), store)
+    kinds = (kind, schema.KIND_MONITOR) if kind == schema.KIND_SCORE else (kind,)
+    check_readable(run, kinds)
+    return run
 
 
 def _of_sweep(sweep: Run, kind: str, notices: list[str], store: MlflowClient) -> list[Run]:
@@ -135,41 +150,72 @@ def _of_sweep(sweep: Run, kind: str, notices: list[str], store: MlflowClient) ->
     info = sweep.info
     ours = of_kind(kind, f"tags.{MLFLOW_PARENT_RUN_ID} = '{info.run_id}'")
     made = readable_of(search_runs([info.experiment_id], ours, store), notices)
-    there = artifact_names(info.run_id, info.artifact_uri, store.tracking_uri)
+    there = artifact_sizes(info.run_id, info.artifact_uri, store.tracking_uri)
     if schema.SWEEP_TABLE not in there and not is_readable(sweep):
         return made  # it was stopped, and has listed nothing
-    table = read_artifact(info.run_id, info.artifact_uri, schema.SWEEP_TABLE, store)
-    same = table.loc[table["state"] == "skipped", "run_id"].tolist()
-    return made + _named(same, kind, notices, store)
+    table = read_artifact(
+        info.run_id,
+        info.artifact_uri,
+        schema.SWEEP_TABLE,
+        store,
+        columns=("state", "run_id"),
+        sizes=there,
+    )
+    with whole(info.run_id):
+        same = [str(of) for of in table.loc[table["state"] == "skipped", "run_id"] if pd.notna(of)]
+    left = LeftOut(notices)
+    for run_id in dict.fromkeys(same):
+        try:
+            run = find_run(run_id, store)
+            check_readable(run, (kind,))
+            made.append(run)
+        except InputError as error:
+            left.error(run_id, run_id, TrackingError(str(error)))
+    left.tell()
+    return made
 
 
 def _latest(runs: list[Point], named: set[str | None], notices: list[str]) -> list[Point]:
     """Of runs with the same identity, the latest; those already named are left to their name."""
-    newest: dict[str, Point] = {}
+    same: dict[str, list[Point]] = {}
     for run in runs:
-        key = run.identity or run.run_id
-        if run.identity and run.identity in named:
-            continue
-        if key not in newest or run.start_time >= newest[key].start_time:
-            newest[key] = run
+        if run.identity is None or run.identity not in named:
+            same.setdefault(run.identity or run.run_id, []).append(run)
+    newest = []
+    for of in same.values():
+        latest, *earlier = sorted(of, key=lambda run: run.start_time, reverse=True)
+        newest.append(replace(latest, earlier=tuple(earlier)))
     if len(newest) < len(runs):
         more = len(runs) - len(newest)
         what = "run repeats" if more == 1 else "runs repeat"
         notices.append(f"{more} {what} another's score; the latest of each was kept.")
-    return list(newest.values())
+    return newest
 
 
-def _points(runs: Sequence[Run], store: MlflowClient) -> list[Point]:
+def _points(runs: Sequence[Run], left: LeftOut, store: MlflowClient) -> list[Point]:
     """One point a run, and one a checkpoint of the monitored trainings among them."""
+
+    def points(run: Run) -> list[Point] | TrackingError:
+        try:
+            if kind_of(run) == schema.KIND_MONITOR:
+                return checkpoints_of(run, store)
+            return [point_of(run)]
+        except TrackingError as error:
+            return error
+
     monitored = [run for run in runs if kind_of(run) == schema.KIND_MONITOR]
     if store.tracking_uri.startswith("http") and len(monitored) > 1:
         with ThreadPoolExecutor(HTTP_THREADS) as pool:
-            found = list(pool.map(lambda run: checkpoints_of(run, store), monitored))
+            of = dict(
+                zip((r.info.run_id for r in monitored), pool.map(points, monitored), strict=True)
+            )
     else:
-        found = [checkpoints_of(run, store) for run in monitored]
-    of = {run.info.run_id: points for run, points in zip(monitored, found, strict=True)}
-    return [
-        point
-        for run in runs
-        for point in (of[run.info.run_id] if run.info.run_id in of else [point_of(run)])
-    ]
+        of = {run.info.run_id: points(run) for run in monitored}
+    found: list[Point] = []
+    for run in runs:
+        made = of[run.info.run_id] if run.info.run_id in of else points(run)
+        if isinstance(made, TrackingError):
+            left.error(run.info.run_id, run.info.run_name or run.info.run_id, made)
+        else:
+            found += made
+    return found

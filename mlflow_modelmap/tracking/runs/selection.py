@@ -65,6 +65,6 @@ def list_in(param: str | None) -> tuple[str, ...]:
         return ()
     try:
         written = json.loads(param)
-        return tuple(map(str, written)) if isinstance(written, list) else (param,)
     except (ValueError, RecursionError):
         return (param,)
+    return tuple(map(str, written)) if isinstance(written, list) else (param,)

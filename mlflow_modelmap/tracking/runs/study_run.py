@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.artifacts import artifact_names, read_artifact
+from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, local_path, read_artifact
+from mlflow_modelmap.tracking.runs.limits import PROGRAM, Limit
 from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
-from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.point import Point, finite
 from mlflow_modelmap.tracking.runs.readable import check_readable, find_run, kind_of
 from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
 from mlflow_modelmap.tracking.store.client import check_reachable, client
@@ -238,6 +239,8 @@ def load_study(
     tables: Iterable[str] = (),
     arrays: Iterable[str] = (),
     optional: Iterable[str] = (),
+    columns: Mapping[str, Collection[str] | None] | None = None,
+    limits: Mapping[str, Limit] | None = None,
     store: MlflowClient | None = None,
 ) -> StudyRun:
     """Load a study back.
@@ -252,6 +255,10 @@ def load_study(
         Which to load; each must be there. Of weighted texts the array ``weights`` comes with them.
     optional
         Tables that are loaded where they are there.
+    columns
+        Of the tables named here only these, as far as they are there; of others all.
+    limits
+        How much is read, by table, under ``""`` of all others; see `tracking.runs.limits`.
 
     Raises
     ------
@@ -259,7 +266,8 @@ def load_study(
         If there is no such run, or it cannot be read: deleted, of another kind, of a later
         schema or not finished.
     TrackingError
-        If one of its files is missing or damaged (it names the run), or the store cannot answer.
+        If one of its files is missing, damaged or too large (it names the run), or the store
+        cannot answer.
     """
     store = store or client()
     run = find_run(run_id, store)
@@ -270,9 +278,22 @@ def load_study(
         files.append(f"{schema.STUDY_WEIGHTS}.npy")
     with quiet():
         wanted = {f"{name}.parquet" for name in optional}
-        if wanted:
-            files += sorted(wanted & artifact_names(run_id, root, store.tracking_uri))
-        read = {name: read_artifact(run_id, root, name, store) for name in files}
+        sizes = None
+        if wanted or local_path(root) is None:
+            sizes = artifact_sizes(run_id, root, store.tracking_uri)
+            files += sorted(wanted & sizes.keys())
+        read = {}
+        for name in files:
+            table = name.removesuffix(".parquet")
+            read[name] = read_artifact(
+                run_id,
+                root,
+                name,
+                store,
+                columns=(columns or {}).get(table),
+                limit=(limits or {}).get(table) or (limits or {}).get("") or PROGRAM,
+                sizes=sizes,
+            )
         params = whole_params(run, store)
         notices = _notices(run, params, store)
     return StudyRun(
@@ -282,7 +303,7 @@ def load_study(
         kind=kind_of(run) or "",
         tables={n.removesuffix(".parquet"): f for n, f in read.items() if n.endswith(".parquet")},
         arrays={n.removesuffix(".npy"): a for n, a in read.items() if n.endswith(".npy")},
-        metrics=dict(run.data.metrics),
+        metrics={k: v for k, v in run.data.metrics.items() if finite(v) is not None},
         params=params,
         tags=dict(run.data.tags),
         selection=selection_in(params),
@@ -308,7 +329,8 @@ def _notices(run: Run, params: Mapping[str, str], store: MlflowClient) -> tuple[
     if kind_of(run) not in (schema.KIND_WEIGHTS, schema.KIND_LINEAGE):
         return ()
     run_id, root = run.info.run_id, run.info.artifact_uri
-    if schema.OLD_NOTICES not in artifact_names(run_id, root, store.tracking_uri):
+    there = artifact_sizes(run_id, root, store.tracking_uri)
+    if schema.OLD_NOTICES not in there:
         return ()
-    said = read_artifact(run_id, root, schema.OLD_NOTICES, store)
+    said = read_artifact(run_id, root, schema.OLD_NOTICES, store, sizes=there)
     return tuple(filter(None, said.splitlines()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,13 @@ import pyarrow.parquet as pq
 
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.limits import (
+    LARGEST_LOG_LIKELIHOOD,
+    LARGEST_STEP,
+    LARGEST_TEXT,
+    LARGEST_WEIGHT,
+    LAYERS,
+)
 
 _ROUNDING = 1e-4
 """Nats a token by which a sum in floating point may lie above 0."""
@@ -151,8 +158,9 @@ def read_table(table: pa.Table) -> Vectors:
     text = _integers(table, "text")
     values = _numbers(table, "log_likelihood")
     tokens, size = _integers(table, "scored_tokens"), _integers(table, "bytes")
-    if not np.isfinite(values).all():
-        at = int(np.flatnonzero(~np.isfinite(values))[0])
+    wrong = ~(np.abs(values) <= LARGEST_LOG_LIKELIHOOD)  # of NaN too
+    if wrong.any():
+        at = int(np.argmax(wrong))
         raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
     above = values > _ROUNDING * (1 + np.maximum(tokens, 0))
     if above.any():
@@ -166,25 +174,18 @@ def read_table(table: pa.Table) -> Vectors:
         raise ValueError(f"its text {text[at]} has {tokens[at]} scored tokens")
     if (size <= 0).any():
         raise ValueError(f"its text {text[int(np.argmax(size <= 0))]} has no bytes")
+    if (size > LARGEST_TEXT).any():
+        at = int(np.argmax(size > LARGEST_TEXT))
+        raise ValueError(f"its text {text[at]} has {size[at]:,} bytes, which no text has")
     weight = _numbers(table, schema.WEIGHT_COLUMN) if weighted else np.ones(len(text))
-    wrong = ~(np.isfinite(weight) & (weight > 0))
+    wrong = ~((weight <= LARGEST_WEIGHT) & (weight > 0))
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ValueError(f"its weight of text {text[at]} is {weight[at]}, not a positive number")
-    layer = table["layer"]
-    if layer.null_count == table.num_rows:
-        groups: dict[int | None, Any] = {None: slice(None)}
-    else:
-        number = _numbers(table, "layer")  # NaN where it is null
-        wrong = ~np.isnan(number) & ((number < 0) | (number != np.floor(number)))
-        if wrong.any() or np.isinf(number).any():
-            at = number[wrong | np.isinf(number)][0]
-            raise ValueError(f"its layer {at:g} is no whole number from 0 on")
-        groups = {None: np.isnan(number)} if np.isnan(number).any() else {}
-        groups |= {int(k): number == k for k in np.unique(number[~np.isnan(number)])}
+    groups = _by_layer(table)
     vectors: dict[int | None, np.ndarray] = {}
     common: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    for key, rows in groups.items():
+    for key, rows in groups:
         order, of = text[rows], "" if key is None else f" of layer {key}"
         if not np.array_equal(order, np.arange(len(order))):
             rank = np.argsort(order, kind="stable")
@@ -206,13 +207,37 @@ def read_table(table: pa.Table) -> Vectors:
     return Vectors(own, layers, common[0], common[1], common[2] if weighted else None)
 
 
+def _by_layer(table: pa.Table) -> Iterator[tuple[int | None, Any]]:
+    """The rows of the model itself (None) and of each layer, one after another."""
+    column = table["layer"]
+    if column.null_count == table.num_rows:
+        yield None, slice(None)
+        return
+    layer = _numbers(table, "layer")
+    given = ~np.isnan(layer)
+    if not given.all():
+        yield None, ~given
+    found = np.unique(layer[given])
+    if len(found) > LAYERS:
+        raise ValueError(f"its rows are of {len(found):,} layers, and at most {LAYERS:,} are read")
+    for number in found:
+        if not 0 <= number < LARGEST_STEP or number != int(number):
+            raise ValueError(f"its layer {number:g} is none, which count from 0")
+        yield int(number), layer == number
+
+
 def _integers(table: pa.Table, name: str) -> np.ndarray:
     return _numbers(table, name, pa.int64())
 
 
 def _numbers(table: pa.Table, name: str, kind: Any = None) -> np.ndarray:
+    of, types = table[name].type, pa.types
+    of = of.value_type if types.is_dictionary(of) else of
+    checks = types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null
+    if not any(check(of) for check in checks):
+        raise ValueError(f"its column {name} holds something else than numbers")
     try:
         column = table[name].cast(kind or pa.float64())
     except pa.ArrowException:
         raise ValueError(f"its column {name} holds something else than numbers") from None
-    return column.to_numpy()
+    return np.asarray(column.to_numpy())

@@ -13,12 +13,15 @@ from mlflow.entities import Experiment, Metric, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import TrackingError
-from mlflow_modelmap.tracking.store.failures import is_missing
+from mlflow_modelmap.tracking.store.database import experiment_of, has_database
+from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, is_missing
 from mlflow_modelmap.tracking.store.paging import every
 from mlflow_modelmap.words.reason import reason
 
 IDS_A_SEARCH = 200
 """Run ids that one filter names; sqlite takes no more than 999 values in a statement."""
+_NOWHERE = "0"
+"""Asked about in place of the experiment of a run that is not there: MLflow's first."""
 
 MayRead = Callable[[Sequence[str]], Collection[str]]
 """Of these experiment ids, those whose runs the one who asks may read."""
@@ -56,7 +59,7 @@ class ServerStore:
 
     def experiments(self) -> list[Experiment]:
         """All active experiments that may be read, latest first."""
-        with _answering():
+        with answering():
             found: list[Experiment] = every(
                 lambda most, token: self.store.search_experiments(
                     ViewType.ACTIVE_ONLY, most, page_token=token
@@ -66,22 +69,35 @@ class ServerStore:
         return [e for e in found if e.experiment_id in seen]
 
     def find_experiment(self, experiment_id: str) -> Experiment | None:
-        """An experiment, deleted ones too; None where it is not there or may not be read."""
+        """An experiment, deleted ones too; None where it is not there or may not be read.
+
+        The store is asked only for one that may be read.
+        """
         if experiment_id not in set(self.may_read([experiment_id])):
             return None
         return _or_none(lambda: self.store.get_experiment(experiment_id))
 
     def find_run(self, run_id: str) -> Run | None:
-        """A run, deleted ones too; None where it is not there or may not be read."""
-        run = _or_none(lambda: self.store.get_run(run_id))
-        if run is None:
+        """A run, deleted ones too; None where it is not there or may not be read.
+
+        The same is done in both cases, so that no time tells them apart: where a run lies is one
+        look into an index, and what it holds is read only for those who may.
+        """
+        run = None
+        if has_database(self.store):
+            with answering():
+                where = experiment_of(self.store, run_id)
+        else:
+            run = _or_none(lambda: self.store.get_run(run_id))
+            where = None if run is None else run.info.experiment_id
+        readable = set(self.may_read([_NOWHERE if where is None else where]))
+        if where is None or where not in readable:
             return None
-        readable = set(self.may_read([run.info.experiment_id]))
-        return run if run.info.experiment_id in readable else None
+        return run or _or_none(lambda: self.store.get_run(run_id))
 
     def get_run(self, run_id: str) -> Run:
         """As a client's, with the artifact URI of this process; for a run that was found before."""
-        with _answering():
+        with answering():
             run = self.store.get_run(run_id)
         run.info._artifact_uri = self.place(run.info.artifact_uri)
         return run
@@ -92,7 +108,7 @@ class ServerStore:
         """Active runs of experiments that may be read, latest first; at most `most`."""
         if not experiment_ids:
             return []
-        with _answering():
+        with answering():
             return every(
                 lambda wanted, token: self.store.search_runs(
                     list(experiment_ids),
@@ -119,7 +135,7 @@ class ServerStore:
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """All values that a metric of a run ever had, by step."""
-        with _answering():
+        with answering():
             values: list[Metric] = every(
                 lambda most, token: self.store.get_metric_history(run_id, key, most, token)
             )
@@ -127,10 +143,16 @@ class ServerStore:
 
 
 @contextlib.contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
+    """Say in a sentence that the store failed.
+
+    Raises
+    ------
+    TrackingError
+    """
     try:
         yield
-    except MlflowException as error:
+    except STORE_ERRORS as error:
         raise TrackingError(
             f"The tracking store of this server does not answer ({reason(error)}); look into its "
             "log."
@@ -139,7 +161,7 @@ def _answering() -> Iterator[None]:
 
 def _or_none(ask: Callable[[], Any]) -> Any:
     """What the store gives, or None where it has no such thing."""
-    with _answering():
+    with answering():
         try:
             return ask()
         except ValueError:  # of older versions of MLflow, for an experiment id that is no number

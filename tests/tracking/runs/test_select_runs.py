@@ -139,4 +139,8 @@ def test_a_run_of_another_kind_is_refused(write_run):
 def test_a_step_that_is_no_number_names_the_run(write_run):
     run_id = write_run("m", step="latest")
     with pytest.raises(TrackingError, match=f"{run_id} has the step 'latest'"):
-        select_runs(["test"])
+        select_runs(run_ids=[run_id])
+    write_run("good")
+    notices: list[str] = []
+    assert [run.name for run in select_runs(["test"], notices=notices)] == ["good"]
+    assert run_id in notices[0]

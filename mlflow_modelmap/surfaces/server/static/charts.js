@@ -3,7 +3,7 @@ import {loadPlotly} from "./api.js";
 import {el} from "./elements.js";
 
 const INK = "#222222", GRID = "#e9e9e9";
-export const {escape, short} = HoverText;
+export const {name, lines, short} = HoverText;
 export const {withError} = ValueAndError;
 
 // A number without an error, to three significant digits.

@@ -40,7 +40,9 @@ export function announce(text) {
   document.getElementById("announce").textContent = text;
 }
 
-export const day = (time) => time ? new Date(time).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "";
+// Milliseconds since 1970 beyond the year 9999 are no time, and would be an error.
+export const day = (time) => time > 0 && time < 253402300800000
+  ? new Date(time).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "";
 
 // Where a run lies in the MLflow UI; relative, so that it holds behind a proxy.
 export const mlflowRun = (experiment, run) =>

@@ -1,5 +1,5 @@
 // A gate: what was decided, why, and each interval against its limit.
-import {chart, number, withError} from "./charts.js";
+import {chart, lines, number, short, withError} from "./charts.js";
 import {el, mlflowRun, table, verdict} from "./elements.js";
 
 const INK = "#222222", ALLOWED = "#117733";
@@ -47,7 +47,7 @@ async function draw(here, limit, share) {
   const [left, right] = reach(ends, log);
   // An interval without an end goes to the edge.
   const low = limit.low === null ? left : limit.low, high = limit.high === null ? right : limit.high;
-  const told = `${title(limit)} ${measured(limit)} bits/byte<br>${share} interval ${interval(limit)}<br>limit ${number(limit.limit)}`;
+  const told = lines(short(title(limit), 60), `${measured(limit)} bits/byte`, `${share} interval ${interval(limit)}`, `limit ${number(limit.limit)}`);
   const scale = (value) => log ? Math.log10(value) : value;
   await chart(here, {
     id: `limit-${limit.quantity}`, height: 150, label: `${title(limit)}: ${share} interval ${interval(limit)}, limit ${number(limit.limit)}; the table below holds the same.`,

@@ -15,7 +15,7 @@ export async function showExperiments(here) {
   }
   here.append(el("ul", {class: "list", id: "experiments"}, experiments.map((of) => el("li", {},
     el("a", {href: link({experiment: of.id})}, of.name),
-    el("p", {class: "under"}, `${counted(of.kinds, titles) || "scored models, no map yet"} · last ${day(of.latest)}`)))));
+    el("p", {class: "under"}, [counted(of.kinds, titles) || "scored models, no map yet", of.latest ? `last ${day(of.latest)}` : ""].filter(Boolean).join(" · "))))));
 }
 
 export async function showExperiment(here, state) {

@@ -1,5 +1,5 @@
 // The scale: KL by setting with the spread of its pairs, beside the medians of the paper.
-import {chart, escape, number, short, withError} from "./charts.js";
+import {chart, lines, name, number, short, withError} from "./charts.js";
 import {el, table} from "./elements.js";
 
 const BLUE = "#0072b2", ORANGE = "#d55e00";
@@ -9,7 +9,7 @@ const median = (row) => row.n === 1 ? withError(row.median, row.largest_se) : nu
 export async function showScale(here, {data}) {
   const groups = data.groups;
   const small = MapDrawing.narrow();
-  const labels = groups.map((row) => escape(short(row.group, small ? 16 : 40)));
+  const labels = groups.map((row) => name(row.group, small ? 16 : 40));
   await chart(here, {
     id: "scale", label: "KL divergence by setting: median, middle half and pairs, beside the paper's median; the table below holds the same.",
     height: (small ? 190 : 130) + 40 * groups.length, traces: traces(groups, small),
@@ -40,13 +40,13 @@ function traces(groups, small) {
   const at = (of) => ({x: of.map((point) => point.x), y: of.map((point) => point.y), hovertext: of.map((point) => point.told)});
   const pairs = groups.flatMap((row, k) => row.pairs.filter((pair) => pair.kl > 0).map((pair, i) => ({
     x: pair.kl, y: k + (row.n === 1 ? 0 : 0.4 * ((i * 0.618) % 1) - 0.2),
-    told: `<b>${escape(short(row.group, most))}</b><br>${escape(short(pair.point, most))}<br>${escape(short(pair.other, most))}`
-      + `<br>KL ${withError(pair.kl, pair.se)} bits/byte`,
+    told: lines(short(row.group, most), short(pair.point, most), short(pair.other, most),
+      `KL ${withError(pair.kl, pair.se)} bits/byte`),
   })));
   const measured = groups.map((row, k) => ({row, x: row.median, y: k, told: told(row, most)})).filter(({x}) => x > 0);
   const bars = measured.filter(({row}) => row.low > 0).flatMap(({row, y}) => [{x: row.low, y}, {x: row.high, y}, {x: null, y: null}]);
   const paper = groups.map((row, k) => ({x: row.paper_median, y: k,
-    told: `<b>${escape(short(row.group, most))}</b><br>in the paper: ${number(row.paper_median)} bits/byte`})).filter(({x}) => x !== null);
+    told: lines(short(row.group, most), `in the paper: ${number(row.paper_median)} bits/byte`)})).filter(({x}) => x !== null);
   const single = measured.map(({row}) => row.n === 1 ? row.largest_se || 0 : 0);
   return [
     {type: "scatter", mode: "lines", name: "middle half", ...at(bars), hoverinfo: "skip", line: {color: BLUE, width: 13}, opacity: 0.3},
@@ -62,8 +62,8 @@ function traces(groups, small) {
 }
 
 function told(row, most) {
-  const name = `<b>${escape(short(row.group, most))}</b>`;
-  if (row.n === 1) return `${name}<br>KL ${median(row)} bits/byte<br>one pair`;
-  return `${name}<br>median ${median(row)} bits/byte of ${row.n} pairs<br>middle half ${half(row)}`
-    + `<br>largest standard error of a pair ${number(row.largest_se)}`;
+  const first = short(row.group, most);
+  if (row.n === 1) return lines(first, `KL ${median(row)} bits/byte`, "one pair");
+  return lines(first, `median ${median(row)} bits/byte of ${row.n} pairs`, `middle half ${half(row)}`,
+    `largest standard error of a pair ${number(row.largest_se)}`);
 }

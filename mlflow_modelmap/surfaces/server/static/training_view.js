@@ -1,5 +1,5 @@
 // KL along training, anomalies, exponents and bits per byte, by trajectory.
-import {chart, escape, short, withError} from "./charts.js";
+import {chart, lines as told, name as nameOf, short, withError} from "./charts.js";
 import {el, sentence, table} from "./elements.js";
 
 const text = (value) => value === null ? "" : value.toLocaleString("en");
@@ -29,7 +29,7 @@ async function drawKl(here, lines, anomalies, column, title, id) {
   }
   const flagged = new Set(anomalies.map((of) => `${of.step} ${of.trajectory}`));
   const traces = lines.filter((line) => line[column].length).map((line) => ({
-    type: "scatter", mode: "lines+markers", name: escape(short(line.name, 30)), showlegend: lines.length > 1,
+    type: "scatter", mode: "lines+markers", name: nameOf(line.name, 30), showlegend: lines.length > 1,
     x: line[column].map((row) => row.step), y: line[column].map((row) => row.kl),
     error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
       array: line[column].map((row) => row.high === null ? 0 : row.high - row.kl),
@@ -39,8 +39,8 @@ async function drawKl(here, lines, anomalies, column, title, id) {
       size: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? 12 : 5),
       symbol: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? "x" : "circle")},
     hoverinfo: "text", hovertext: line[column].map((row) =>
-      `<b>${escape(short(line.name, 60))}</b><br>${row.step_from === null || row.step_from === undefined ? "" : `step ${text(row.step_from)} to `}step ${text(row.step)}`
-      + `<br>KL ${withError(row.kl, row.se)} bits/byte`),
+      told(short(line.name, 60), `${row.step_from === null || row.step_from === undefined ? "" : `step ${text(row.step_from)} to `}step ${text(row.step)}`,
+        `KL ${withError(row.kl, row.se)} bits/byte`)),
   }));
   await chart(here, {
     id, label: `${title}, by training step; the table below holds the same.`, traces,
@@ -83,13 +83,13 @@ async function drawExponents(here, data) {
       traces: names.map((name) => {
         const line = own.filter((row) => row.trajectory === name);
         return {
-          type: "scatter", mode: "lines+markers", name: escape(short(name, 30)), showlegend: names.length > 1 && !single,
-          x: line.map((row) => single ? escape(short(name, 20)) : at(row)), y: line.map((row) => row.exponent),
+          type: "scatter", mode: "lines+markers", name: nameOf(name, 30), showlegend: names.length > 1 && !single,
+          x: line.map((row) => single ? nameOf(name, 20) : at(row)), y: line.map((row) => row.exponent),
           error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
             array: line.map((row) => row.high === null ? 0 : row.high - row.exponent),
             arrayminus: line.map((row) => row.low === null ? 0 : row.exponent - row.low)},
           line: {color: line[0].colour, width: 1.6}, marker: {color: line[0].colour, size: 6}, hoverinfo: "text",
-          hovertext: line.map((row) => `<b>${escape(short(name, 60))}</b><br>${row.t0 === null ? "up to" : "from"} step ${text(at(row))}<br>c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`),
+          hovertext: line.map((row) => told(short(name, 60), `${row.t0 === null ? "up to" : "from"} step ${text(at(row))}`, `c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`)),
         };
       }),
       xaxis: single ? {type: "category"} : {title: {text: own[0].t0 === null ? "last step of the window" : "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
@@ -112,10 +112,10 @@ async function drawBits(here, lines) {
   await chart(here, {
     id: "bits", label: "Bits per byte by training step.",
     traces: lines.map((line) => ({
-      type: "scatter", mode: "lines+markers", name: escape(short(line.name, 30)), showlegend: lines.length > 1,
+      type: "scatter", mode: "lines+markers", name: nameOf(line.name, 30), showlegend: lines.length > 1,
       x: line.bits_per_byte.map((row) => row.step), y: line.bits_per_byte.map((row) => row.value),
       line: {color: line.colour, width: 1.6}, marker: {color: line.colour, size: 4}, hoverinfo: "text",
-      hovertext: line.bits_per_byte.map((row) => `<b>${escape(short(line.name, 60))}</b><br>step ${text(row.step)}<br>${row.value.toFixed(4)} bits per byte`),
+      hovertext: line.bits_per_byte.map((row) => told(short(line.name, 60), `step ${text(row.step)}`, `${row.value.toFixed(4)} bits per byte`)),
     })),
     xaxis: {title: {text: "training step"}}, yaxis: {title: {text: "bits per byte"}},
   });
