@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
@@ -13,7 +14,7 @@ from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.vector import Ready
 from mlflow_modelmap.scoring.model.config import model_type, position_limit, read_config
 from mlflow_modelmap.scoring.model.folder import file_digest
-from mlflow_modelmap.scoring.tokenizer.files import tokenizer_files
+from mlflow_modelmap.scoring.tokenizer.files import tokenizer_files_in
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -54,7 +55,7 @@ class TokenCache:
         folder, texts = prepared.files.tokenizer_path, prepared.texts
         settings, config = prepared.request.settings, read_config(prepared.files.model_path)
         key = (
-            tokenizer_digest(folder),
+            tokenizer_digest(folder, config),
             model_type(config),
             texts.digest,
             settings.bos,
@@ -66,11 +67,12 @@ class TokenCache:
         return self._made[key].within(position_limit(config), settings.overlong)
 
 
-def tokenizer_digest(folder: str) -> str:
-    """SHA-256 (hex) over names and contents of the files that make a directory's tokenizer."""
+def tokenizer_digest(folder: str, config: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 (hex) over names and contents of the files that make a directory's tokenizer.
+
+    `config` is that of the model, as `tokenizer_files_in` takes it.
+    """
     sha = hashlib.sha256()
-    for name in tokenizer_files(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
-            sha.update(f"{name}\0{file_digest(path)}\n".encode())
+    for name in tokenizer_files_in(folder, config):
+        sha.update(f"{name}\0{file_digest(os.path.join(folder, name))}\n".encode())
     return sha.hexdigest()

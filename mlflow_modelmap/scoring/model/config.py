@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.scoring.model.plain_file import read_json
+from mlflow_modelmap.words.shortened import shortened
 
 POSITION_NAMES = (
     "max_position_embeddings",
@@ -18,6 +18,11 @@ POSITION_NAMES = (
     "max_sequence_length",
     "seq_length",
 )
+_SIZES = (
+    *("vocab_size", "hidden_size", "n_embd", "d_model", "num_hidden_layers", "n_layer"),
+    *("num_attention_heads", "n_head", "num_key_value_heads", "intermediate_size", "n_inner"),
+)
+_LARGEST = 2**31 - 1
 # Recurrent, or with a bias that grows with distance: no text is too long for them.
 NO_POSITION_LIMIT = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom"})
 
@@ -28,23 +33,21 @@ def read_config(model_path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the directory holds no readable ``config.json`` with a ``model_type``.
+        If the directory holds no readable ``config.json`` with a ``model_type`` and sizes that can
+        be, or it leads to other files than the ones that a model's commit covers.
     """
     path = os.path.join(model_path, "config.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         raise InputError(
             f"{os.fspath(model_path)!r} holds no config.json; give a directory that "
             "`save_pretrained` wrote."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path!r} cannot be read as JSON ({reason(error)}); fetch it again."
-        ) from None
+        )
+    config = read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError(f"{path!r} names no model_type; it is no transformers configuration.")
+    for part in (config, _text_part(config)):
+        _check_sizes(part, path)
+        _check_no_other_files(part, path)
     return config
 
 
@@ -56,12 +59,43 @@ def brings_own_code(folder: str | os.PathLike[str]) -> bool:
 
 
 def _names_code(path: str) -> bool:
-    try:
-        with open(path, encoding="utf-8") as file:
-            written = json.load(file)
-    except (OSError, ValueError, RecursionError):
+    """Closed on doubt: a file that is there and cannot be read may name some."""
+    if not os.path.lexists(path):
         return False
+    try:
+        written = read_json(path)
+    except InputError:
+        return True
     return isinstance(written, dict) and bool(written.get("auto_map"))
+
+
+def _check_sizes(config: Mapping[str, Any], path: str) -> None:
+    """Raise an InputError if a size is none: a negative number, text, more than memory can hold."""
+    for name in (*_SIZES, *POSITION_NAMES):
+        value = config.get(name)
+        if value is None or isinstance(value, (list, dict)):  # some have one for each layer
+            continue
+        if type(value) is not int or not 0 <= value <= _LARGEST:
+            raise InputError(
+                f"{path!r} says {name} = {shortened(repr(value))}, which must be a whole number "
+                f"from 0 to {_LARGEST:,}; fetch it again."
+            )
+
+
+def _check_no_other_files(config: Mapping[str, Any], path: str) -> None:
+    """Raise an InputError if transformers would load other files than those that are looked at."""
+    weights = config.get("transformers_weights")
+    if weights is not None:
+        raise InputError(
+            f"{path!r} names its own file of weights ({shortened(repr(weights))}); only "
+            "model.safetensors or its shards are read, so take out transformers_weights."
+        )
+    others = config.get("configuration_files")
+    if others is not None and others != ["config.json"]:
+        raise InputError(
+            f"{path!r} passes on to other configurations ({shortened(repr(others))}); only "
+            "config.json is read, so take out configuration_files."
+        )
 
 
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.model.plain_file import CONFIGURATION_BYTES, check_plain
 from mlflow_modelmap.scoring.model.reference import LOCAL, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import (
+    WEIGHTS,
     WEIGHTS_INDEX,
     capital,
     check_has_weights,
@@ -20,7 +22,11 @@ from mlflow_modelmap.scoring.model.weight_files import (
     read_header,
     weight_files,
 )
-from mlflow_modelmap.scoring.tokenizer.files import TOKENIZER_FILES, holds_tokenizer, matches
+from mlflow_modelmap.scoring.tokenizer.files import (
+    TOKENIZER_FILES,
+    holds_tokenizer,
+    tokenizer_files_in,
+)
 
 # All that can change a score beside the weights: configuration, tokenizer, the model's own code.
 TELLING_FILES = ("config.json", *TOKENIZER_FILES)
@@ -32,6 +38,7 @@ _NOT_CAUSAL = (
     "ForQuestionAnswering",
     "ForMultipleChoice",
 )
+_GENERATION = "generation_config.json"
 _BLOCK = 1 << 22
 
 
@@ -123,20 +130,31 @@ def weights_in(path: str | os.PathLike[str]) -> ModelFiles:
 
 
 def content_digest(model_path: str, tokenizer_path: str) -> str:
-    """``sha256:`` and the SHA-256 (hex) over names and contents of the files that make a score."""
+    """``sha256:`` and the SHA-256 (hex) over names and contents of the files that make a score.
+
+    They are ``config.json``, the weights that transformers loads (one file, or the index and the
+    shards that it names) and the tokenizer's files, with the model's code where it brings any:
+    whatever else lies beside them is not read. A link counts as the content that it leads to.
+
+    Raises
+    ------
+    InputError
+        If one of them is no plain file, or larger than its kind can be.
+    """
+    config = read_config(model_path)
     found: dict[str, str] = {}
     for label, folder in (("model", model_path), ("tokenizer", tokenizer_path)):
-        names = os.listdir(folder)
-        kept = [n for n in names if matches(n, TELLING_FILES)]
+        kept = tokenizer_files_in(folder, config)
         if label == "model":
-            kept += weight_files(folder, names, repr(folder))
-            kept += [WEIGHTS_INDEX] if WEIGHTS_INDEX in names else []
+            names = os.listdir(folder)
+            kept += ["config.json", *weight_files(folder, names, repr(folder))]
+            kept += [] if WEIGHTS in names else [WEIGHTS_INDEX]
+            if _GENERATION in names:  # read whole by transformers; it does not change a score
+                check_plain(os.path.join(folder, _GENERATION), CONFIGURATION_BYTES)
         elif folder == model_path:
             continue
         for name in kept:
-            path = os.path.join(folder, name)
-            if os.path.isfile(path):
-                found[name if label == "model" else f"{label}/{name}"] = path
+            found[name if label == "model" else f"{label}/{name}"] = os.path.join(folder, name)
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         digests = dict(zip(found, pool.map(file_digest, found.values()), strict=True))
     sha = hashlib.sha256()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.plain_file import check_plain, read_json
 from mlflow_modelmap.words.listed import listed
-from mlflow_modelmap.words.reason import reason, reason_with_type
+from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.shortened import shortened
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 _SHARDS = "model-*-of-*.safetensors"
+_SHARD = re.compile(r"[^/\\\\:\x00-\x1f]+\.safetensors")
+_INDEX_BYTES = 1 << 26
+"""More than any index has: 20 MB for the largest models there are."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -106,18 +111,29 @@ def read_index(path: str) -> dict[str, str]:
     Raises
     ------
     InputError
-        If it cannot be read, or names no files that lie beside it.
+        If it cannot be read, is too large, or names anything but safetensors that lie beside it:
+        no path, no other ending, no two files that differ only in upper and lower case.
     """
-    index = Path(path) / WEIGHTS_INDEX
-    try:
-        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not named or any(Path(name).name != name for name in named.values()):
-            raise ValueError("its weight_map names no files beside it")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    index = os.path.join(path, WEIGHTS_INDEX)
+    written = read_json(index, _INDEX_BYTES)
+    named = written.get("weight_map") if isinstance(written, dict) else None
+    if not isinstance(named, dict) or not named:
         raise InputError(
-            f"{str(index)!r} is no readable index of weights ({reason_with_type(error)}); fetch "
-            "it again."
-        ) from None
+            f"{index!r} is no readable index of weights (its weight_map says no files for tensors);"
+            " fetch it again."
+        )
+    files: dict[str, str] = {}
+    for name in dict.fromkeys(n if isinstance(n, str) else repr(n) for n in named.values()):
+        if not _SHARD.fullmatch(name):
+            raise InputError(
+                f"{index!r} names {shortened(repr(name))} as a file of weights, which must be the "
+                "name of a .safetensors file beside it; fetch it again."
+            )
+        if files.setdefault(name.casefold(), name) != name:
+            raise InputError(
+                f"{index!r} names both {files[name.casefold()]!r} and {name!r}, which are one file "
+                "on some machines; save the model again."
+            )
     return dict(named)
 
 
@@ -143,6 +159,7 @@ def read_header(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Any]
         If the file cannot be opened, is a pointer to one, damaged or cut short.
     """
     name = os.path.basename(path)
+    check_plain(os.fspath(path))
     try:
         with open(path, "rb") as file:
             start = file.read(8)
@@ -174,7 +191,7 @@ def _base_model(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        with open(os.path.join(path, ADAPTER), encoding="utf-8") as file:
-            return json.load(file)["base_model_name_or_path"] or None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        base = read_json(os.path.join(path, ADAPTER))["base_model_name_or_path"]
+    except (InputError, TypeError, KeyError):
         return None
+    return shortened(base) if isinstance(base, str) and base else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.settings import ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer
+from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
@@ -112,11 +112,15 @@ def load_tokenizer(path: str | os.PathLike[str], trust_remote_code: bool = False
             f"{os.fspath(path)!r} holds no tokenizer; save one there with "
             "`tokenizer.save_pretrained`, or give the directory that has it."
         )
+    tokenizer_files_in(os.fspath(path))  # of a size that can be read whole
     try:
         return AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=trust_remote_code
         )
-    except Exception as error:
+    except BaseException as error:
+        # A panic of the tokenizers library is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ScoringError(
             f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
         ) from error

@@ -83,7 +83,9 @@ def test_a_damaged_file_is_named(tmp_path, cut):
 )
 def test_a_broken_index_is_named(tmp_path, content):
     (tmp_path / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(InputError, match=r"index.json' is no readable index"):
+    with pytest.raises(
+        InputError, match=r"index.json' (is no readable|cannot be read|names '../x')"
+    ):
         open_checkpoint(tmp_path)
 
 
