@@ -46,7 +46,9 @@ _QUERY = re.compile(
     r"(?i)(?P<name>[?&;][\w.-]*(?:token|key|secret|password|passwd|pwd|signature|sig|credential)"
     r"[\w.-]*)(?P<is>=)(?P<value>[^&;\s'\"#]+)"
 )
-_AUTHORISATION = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
+_AUTHORISATION = re.compile(
+    r"(?i)\b(bearer|(?<=authorization: )basic|(?<=authorization:)basic)\s+[A-Za-z0-9._~+/=-]{8,}"
+)
 _BLOCK = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.S
 )
