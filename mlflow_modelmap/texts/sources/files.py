@@ -50,7 +50,9 @@ def read_file(
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read ({error.strerror or error}).") from None
     except RecursionError:
-        raise InputError(f"{str(path)!r} cannot be read (its values are nested too deeply).") from None
+        raise InputError(
+            f"{str(path)!r} cannot be read (its values are nested too deeply)."
+        ) from None
 
 
 def _decoded(where: str, data: bytes) -> str:

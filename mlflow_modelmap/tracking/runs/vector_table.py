@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 
-
 _ROUNDING = 1e-4
 """Nats a token by which a sum in floating point may lie above 0."""
 
