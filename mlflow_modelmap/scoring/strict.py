@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.words.shown import shown
 
 
 def _own_integer(value: Any) -> Any:
@@ -98,8 +99,8 @@ def value_sentence(name: str, problem: Any) -> str:
     """A value that is wrong, and what would be right."""
     if problem["type"] == NOT_A_CHOICE:
         choices = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"Unknown {name} {problem['input']!r}; choose one of {choices}."
-    return f"{name} is {problem['input']!r}; {remedy(problem)}."
+        return f"Unknown {name} {shown(problem['input'])}; choose one of {choices}."
+    return f"{name} is {shown(problem['input'])}; {remedy(problem)}."
 
 
 def remedy(problem: Any) -> str:

@@ -93,8 +93,8 @@ def test_every_parameter_is_handed_to_an_option_that_there_is(entry):
 
 
 def asked_of_us() -> list[tuple[str, str]]:
-    """The arguments of every call of `mlflow_modelmap` in every MLproject, and whose they are."""
-    return [
+    """The arguments of every call in every MLproject that has a positional, and whose they are."""
+    found = [
         (path.parent.name, arguments)
         for path in (ROOT / "MLproject", *sorted(ROOT.glob("projects/*/MLproject")))
         for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["entry_points"].values()
@@ -102,12 +102,17 @@ def asked_of_us() -> list[tuple[str, str]]:
             r"python -m mlflow_modelmap (.+?)(?:\)|;|&&|$)", " ".join(entry["command"].split())
         )
     ]
+    return [(project, asked) for project, asked in found if positionals(asked.split()[0])]
+
+
+def positionals(command: str) -> list[str | None]:
+    return [p.name for p in command_of(command).params if isinstance(p, click.Argument)]
 
 
 @pytest.mark.parametrize(("project", "arguments"), asked_of_us())
 def test_a_value_that_reads_like_an_option_is_still_a_value(project, arguments):
     command, *given = shlex.split(arguments)
-    arguments = [p.name for p in command_of(command).params if isinstance(p, click.Argument)]
-    values = ["--help" if a.strip("{}") in arguments else "1" if "{" in a else a for a in given]
+    names = positionals(command)
+    values = ["--help" if a.strip("{}") in names else "1" if "{" in a else a for a in given]
     with command_of(command).make_context(command, values) as context:
-        assert [context.params[name] for name in arguments] == ["--help"] * len(arguments)
+        assert [context.params[name] for name in names] == ["--help"] * len(names)

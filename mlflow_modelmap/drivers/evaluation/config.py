@@ -22,6 +22,8 @@ class EvaluationConfig(SettingsFields, PointFields):
         A run, a scored point or a model, as `modelmap gate` takes it.
     reference_precision
         Of the reference, if it is scored now.
+    trust_experiments
+        Experiments whose scores of the reference are believed beside those of the evaluation's own.
     text_column
         Where the texts stand in a frame.
     text_set_name
@@ -36,6 +38,7 @@ class EvaluationConfig(SettingsFields, PointFields):
 
     reference: Text | None = None
     reference_precision: Precision | None = None
+    trust_experiments: list[Text] = []
     text_column: Text = "text"
     text_set_name: Text | None = None
     allow_duplicates: bool = False

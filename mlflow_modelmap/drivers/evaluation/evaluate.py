@@ -91,6 +91,7 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
                 config.reference,
                 texts,
                 settings=settings_beside(config.settings, config.reference_precision),
+                trusted=config.trust_experiments,
                 store=store,
                 progress=config.progress,
             )

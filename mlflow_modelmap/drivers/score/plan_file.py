@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from mlflow_modelmap.scoring.strict import (
     worst,
 )
 from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.shown import shown as shown_value
 
 
 class StepRange(Strict):
@@ -149,7 +149,7 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None,
                     None,
-                    f"the key {reprlib.repr(key)} is a {type(key).__name__}, and keys are words",
+                    f"the key {shown_value(key)} is a {type(key).__name__}, and keys are words",
                     key_node.start_mark,
                 )
             if key in seen:
@@ -183,7 +183,7 @@ def _refusal(problem: Any, shown: str) -> str:
         name = "precision" if isinstance(last, int) else last
         return f"{whose}: {value_sentence(name, problem)}"
     place = " ".join(f"number {p + 1}" if isinstance(p, int) else p for p in problem["loc"])
-    return f"The plan {shown} has {reprlib.repr(problem['input'])} at {place}: {_remedy(problem)}."
+    return f"The plan {shown} has {shown_value(problem['input'])} at {place}: {_remedy(problem)}."
 
 
 def _inside(where: Sequence[int | str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import chunk
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.words.shown import shown
 
 # Where the domain stands if no column is named: our own files, then the Pile's.
 DOMAIN_COLUMNS = ("domain", "meta.pile_set_name")
@@ -88,9 +88,7 @@ def _weight(value: Any, where: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if isinstance(value, bool) or not math.isfinite(weight) or weight <= 0:
-        raise InputError(
-            f"{where}: the weight {reprlib.repr(value)} is not a positive finite number."
-        )
+        raise InputError(f"{where}: the weight {shown(value)} is not a positive finite number.")
     return weight
 
 

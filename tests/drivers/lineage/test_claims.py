@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlflow
 import numpy as np
 import pandas as pd
+import pytest
 
 from mlflow_modelmap.drivers.lineage.lineage import lineage
 from tests.drivers.lineage.models import TEXTS, measure, rows
@@ -106,3 +107,11 @@ def test_the_hub_is_asked_last_and_its_errors_stop_nothing(models, monkeypatch, 
     assert "There is no model 'org/gone'" in text
     assert "The parent 'org/unknown' of 'org/other' was not measured." in text
     assert "Parents of 'tagged' disagree" in text
+
+
+@pytest.mark.parametrize(
+    "written", ["[" * 3000 + "]" * 3000, "[1", '["team-base", ', "[" + "9" * 5000]
+)
+def test_a_tag_that_is_no_list_of_parents_stops_nothing(family, written):
+    family.client.set_model_version_tag("team-chat", "1", "base_model", written)
+    assert {"team-base/1", "team-chat/1", "team-tool/1"} <= {*rows(measure()).index}

@@ -55,12 +55,20 @@ def test_a_model_is_scored_once_and_found_again(store, tiny_model, texts, all_ru
     assert len(all_runs()) == 1
 
 
-def test_a_model_scored_in_another_experiment_is_found(store, tiny_model, texts, all_runs):
+def test_a_model_scored_in_another_experiment_is_found_if_that_is_trusted(
+    store, tiny_model, texts, all_runs
+):
     there = score(tiny_model, texts, experiment="elsewhere")
-    assert reference_score(tiny_model, texts).run_id == there.run_id
-    other = reference_score(tiny_model, texts, settings=ScoringSettings(overlong="truncate"))
-    assert other.run_id != there.run_id
-    assert len(all_runs()) == 2
+    trusted = {"trusted": ["elsewhere"]}
+    found = reference_score(tiny_model, texts, **trusted)
+    assert (found.run_id, found.origin) == (there.run_id, "found")
+    assert (found.requested, found.resolved) == (str(tiny_model), str(tiny_model))
+    other = ScoringSettings(overlong="truncate")
+    assert reference_score(tiny_model, texts, settings=other, **trusted).run_id != there.run_id
+    own = reference_score(tiny_model, texts)
+    assert own.origin == "made"
+    assert reference_score(tiny_model, texts, **trusted).run_id == own.run_id
+    assert len(all_runs()) == 3
 
 
 def test_a_reference_scored_within_a_run_is_no_child_of_it(store, tiny_model, texts, all_runs):

@@ -8,7 +8,7 @@ import pytest
 
 from mlflow_modelmap import InputError, ModelReference
 from mlflow_modelmap.drivers.score.score import score
-from mlflow_modelmap.tracking.registry.model_files import logged_model_files
+from mlflow_modelmap.tracking.registry.model_files import files_in, logged_model_files
 from tests.logged import log_model
 
 
@@ -104,3 +104,22 @@ def test_half_a_model_is_said(store, tmp_path, flavor, said):
         mlflow.log_text("", "half/weights/config.json")
     with pytest.raises(InputError, match=said):
         logged_model_files(ModelReference.parse(f"runs:/{run.info.run_id}/half"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "- a",
+        "? [a]\n: b",
+        "flavors: 3",
+        "flavors: [transformers]",
+        "flavors: {transformers: text}",
+        "flavors: " + "[" * 5000 + "]" * 5000,
+        "time: 2024-13-45",
+        "\0",
+    ],
+)
+def test_an_mlmodel_file_that_anybody_wrote_is_refused_in_one_sentence(tmp_path, written):
+    (tmp_path / "MLmodel").write_text(written, encoding="utf-8")
+    with pytest.raises(InputError, match=r"The MLmodel file of 'models:/m/1' cannot be read \("):
+        files_in(tmp_path, ModelReference.parse("models:/m/1"))
