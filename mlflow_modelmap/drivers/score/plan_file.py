@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,14 +112,18 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[Plan, str]:
     """
     shown = repr(os.fspath(path))
     try:
+        if Path(path).is_char_device():
+            raise ValueError("it is a device")
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"There is no plan {shown}; give the path of a YAML file.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a name with a NUL
         raise InputError(f"The plan {shown} cannot be read ({reason(error)}).") from None
     try:
         content = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise InputError(f"The plan {shown} is no valid YAML (nested too deeply).") from None
+    except Exception as error:  # a value such as 2024-99-99 raises whatever Python makes of it
         raise InputError(f"The plan {shown} is no valid YAML ({reason(error)}).") from None
     if not isinstance(content, dict):
         raise InputError(
@@ -142,6 +147,13 @@ class _UniqueKeys(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None,
+                    None,
+                    f"the key {reprlib.repr(key)} is a {type(key).__name__}, and keys are words",
+                    key_node.start_mark,
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
@@ -173,7 +185,7 @@ def _refusal(problem: Any, shown: str) -> str:
         name = "precision" if isinstance(last, int) else last
         return f"{whose}: {value_sentence(name, problem)}"
     place = " ".join(f"number {p + 1}" if isinstance(p, int) else p for p in problem["loc"])
-    return f"The plan {shown} has {problem['input']!r} at {place}: {_remedy(problem)}."
+    return f"The plan {shown} has {reprlib.repr(problem['input'])} at {place}: {_remedy(problem)}."
 
 
 def _inside(where: Sequence[int | str]) -> str:
