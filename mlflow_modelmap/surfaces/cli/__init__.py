@@ -60,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("Stopped.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.message = sentence(error.format_message())
-        error.show()
+        said = sentence(error.format_message())
+        usage = error.ctx if isinstance(error, click.UsageError) else None
+        (click.UsageError(said, usage) if usage else click.ClickException(said)).show()
         sys.exit(error.exit_code)
     except ModelMapError as error:
         click.echo(f"Error: {sentence(error)}", err=True)
