@@ -27,7 +27,7 @@ def _own_integer(value: Any) -> Any:
 
 Text = Annotated[str, Field(min_length=1)]
 Whole = Annotated[int, BeforeValidator(_own_integer)]
-Step = Annotated[Whole, Field(ge=0)]
+Step = Annotated[Whole, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True)

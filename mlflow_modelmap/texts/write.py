@@ -14,7 +14,7 @@ from mlflow_modelmap.texts.text_set import TextSet
 def check_output(path: str | os.PathLike[str]) -> Path:
     """The path to write to; an InputError if its ending names neither format."""
     out = Path(path).expanduser()
-    if out.suffix.lower() not in (".jsonl", ".json") or out.is_dir():
+    if out.suffix.lower() not in (".jsonl", ".json") or os.path.isdir(out):
         raise InputError(
             f"A text set is written as .jsonl (or as a .json list), not as {str(out)!r}; give a "
             "file name that ends so."
@@ -71,8 +71,9 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
         except BaseException:
             os.unlink(unfinished)
             raise
-    except OSError as error:
-        raise InputError(f"{str(out)!r} cannot be written ({error.strerror or error}).") from None
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(out)!r} cannot be written ({why}).") from None
     return out
 
 

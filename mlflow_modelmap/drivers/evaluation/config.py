@@ -38,7 +38,7 @@ class EvaluationConfig(SettingsFields, PointFields):
 
     reference: Text | None = None
     reference_precision: Precision | None = None
-    trust_experiments: list[Text] = []
+    trust_experiments: list[Text] = Field(default_factory=list)
     text_column: Text = "text"
     text_set_name: Text | None = None
     allow_duplicates: bool = False

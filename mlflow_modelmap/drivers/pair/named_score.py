@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -150,7 +151,7 @@ def matching(reference: str, runs: list[Point], *, models: bool = True) -> list[
 
 def _same_directory(model: str, reference: str) -> bool:
     path = Path(reference).expanduser()
-    return path.is_dir() and Path(model).is_dir() and path.samefile(model)
+    return os.path.isdir(path) and os.path.isdir(model) and path.samefile(model)
 
 
 def alike(reference: str, runs: list[Point]) -> list[str]:

@@ -112,10 +112,12 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[Plan, str]:
     """
     shown = repr(os.fspath(path))
     try:
+        if Path(path).is_char_device():
+            raise ValueError("it is a device")
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"There is no plan {shown}; give the path of a YAML file.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a name with a NUL
         raise InputError(f"The plan {shown} cannot be read ({reason(error)}).") from None
     try:
         content = yaml.load(text, Loader=_UniqueKeys)

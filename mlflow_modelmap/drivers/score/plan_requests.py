@@ -109,7 +109,7 @@ def _request(
 
     def found(model: str) -> str:
         beside = folder / os.path.expanduser(model)
-        return os.fspath(beside) if beside.is_dir() else model
+        return os.fspath(beside) if os.path.isdir(beside) else model
 
     reference = ModelReference.parse(found(filled(entry.model) or ""), filled(revision))
     base_model = filled(values.get("base_model"))

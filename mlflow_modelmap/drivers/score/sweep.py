@@ -134,7 +134,7 @@ def _texts_of(plan: Plan, folder: Path) -> str | Path:
             "or give --texts."
         )
     beside = folder / os.path.expanduser(plan.texts)
-    return beside if beside.exists() else plan.texts
+    return beside if os.path.exists(beside) else plan.texts
 
 
 class _SomeFailed(ModelMapError):

@@ -134,7 +134,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
     """
     folder = Path(path)
     what = repr(str(folder))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"There is no directory {what}; give one that holds a model.")
     names = sorted(os.listdir(folder))
     check_no_adapter(names, what, str(folder))

@@ -10,6 +10,7 @@ import click
 
 from mlflow_modelmap import __version__
 from mlflow_modelmap.errors import ModelMapError
+from mlflow_modelmap.words.sentence import sentence
 
 # Every command is the object of the same name in a module of this folder (`map` in map.py).
 _COMMANDS = {
@@ -59,9 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("Stopped.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        said = sentence(error.format_message())
+        usage = error.ctx if isinstance(error, click.UsageError) else None
+        (click.UsageError(said, usage) if usage else click.ClickException(said)).show()
         sys.exit(error.exit_code)
     except ModelMapError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {sentence(error)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
     Command,
     Output,
     option,
@@ -20,7 +21,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 @click.command(cls=Command, short_help="KL between adjacent layers, by the logit lens.")
 @selection_options
 @option("--perplexity", type=float, default=30.0, show_default=True, help="Of the t-SNE.")
-@option("--seed", type=int, default=0, show_default=True, help="Of the t-SNE.")
+@option("--seed", type=SEED, default=0, show_default=True, help="Of the t-SNE.")
 @where_options
 @output_options
 def layers(output: Output, **values: Any) -> None:

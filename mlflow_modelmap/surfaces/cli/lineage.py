@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
     Command,
     Output,
     option,
@@ -37,7 +38,7 @@ DOES = "What is done"
 @option("--no-score", is_flag=True, group=DOES, help="Only name the models without a score.")
 @option("--no-hub", is_flag=True, group=DOES, help="Do not ask the Hub for parents.")
 @option("--no-tags", is_flag=True, group=DOES, help="Write no tags on model versions.")
-@option("--seed", type=int, default=0, show_default=True, group=DOES, help="Of the t-SNE.")
+@option("--seed", type=SEED, default=0, show_default=True, group=DOES, help="Of the t-SNE.")
 @where_options
 @settings_options
 @output_options
@@ -55,8 +56,10 @@ def lineage(
     with its KL to the parent.
     """
     from mlflow_modelmap.drivers.lineage.lineage import lineage as measure
+    from mlflow_modelmap.scoring.settings import ScoringSettings
 
     settings = settings_of(values)
+    ScoringSettings(**settings)  # refused now, not at the first model without a score
     found = measure(
         score=not no_score,
         hub=not no_hub,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
     SELECTION,
     Command,
     Output,
@@ -34,7 +35,7 @@ MAP = "The map"
     help="Raise log-likelihoods below this quantile to it (0.02 in the paper's pretraining study).",
 )
 @option("--perplexity", type=float, default=30.0, show_default=True, group=MAP, help="Of t-SNE.")
-@option("--seed", type=int, default=0, show_default=True, group=MAP, help="Of t-SNE.")
+@option("--seed", type=SEED, default=0, show_default=True, group=MAP, help="Of t-SNE.")
 @option(
     "--colour-by",
     type=click.Choice(["auto", "model_type", "trajectory", "precision"]),

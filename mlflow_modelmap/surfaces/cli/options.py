@@ -13,11 +13,14 @@ from typing import Any, TypeVar
 import click
 
 from mlflow_modelmap.drivers.process.stopping import stoppable
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.strict import OneOf
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUTPUT = "Output"
+SEED = click.IntRange(0, 2**32 - 1)
+"""What numpy, scikit-learn and Python all take for a seed."""
 
 
 class Option(click.Option):
@@ -211,6 +214,8 @@ def output_options(function: Function) -> Function:
         if uri:
             import mlflow
 
+            if "\0" in uri:
+                raise InputError(f"The tracking URI {uri!r} holds a NUL; give one without.")
             mlflow.set_tracking_uri(uri)
         with stoppable():
             return function(*arguments, output=output, **values)

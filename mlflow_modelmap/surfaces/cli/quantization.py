@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
     Command,
     Output,
     option,
@@ -20,8 +21,14 @@ from mlflow_modelmap.surfaces.cli.options import (
 @click.command(cls=Command, short_help="What quantisation did to each model.")
 @selection_options
 @option("--perplexity", type=float, default=30.0, show_default=True, help="Of the t-SNE.")
-@option("--trials", type=int, default=100, show_default=True, help="Random groups to compare with.")
-@option("--seed", type=int, default=0, show_default=True, help="Of the t-SNE and those groups.")
+@option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Random groups to compare with.",
+)
+@option("--seed", type=SEED, default=0, show_default=True, help="Of the t-SNE and those groups.")
 @where_options
 @output_options
 def quantization(output: Output, **values: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
     Command,
     Output,
     comma_separated,
@@ -29,8 +30,14 @@ from mlflow_modelmap.surfaces.cli.options import (
     metavar="TAG",
     help="Tag whose values make groups: pairs that share one. Repeatable, or separated by commas.",
 )
-@option("--most-random", type=int, default=2000, show_default=True, help="Most random pairs drawn.")
-@option("--seed", type=int, default=0, show_default=True, help="Of that draw.")
+@option(
+    "--most-random",
+    type=click.IntRange(min=0),
+    default=2000,
+    show_default=True,
+    help="Most random pairs drawn.",
+)
+@option("--seed", type=SEED, default=0, show_default=True, help="Of that draw.")
 @where_options
 @output_options
 def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:

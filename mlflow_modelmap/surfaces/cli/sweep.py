@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options, table
+from mlflow_modelmap.words.sentence import sentence
 
 RUN = "Where it is logged"
 
@@ -63,5 +64,5 @@ def sweep(
     output.tell(asdict(done), lines, ids=[row.run_id for row in done.rows if row.run_id])
     for row in done.rows:
         if row.state == FAILED:
-            click.echo(f"Error: {row.point}: {row.error}", err=True)
+            click.echo(f"Error: {sentence(f'{row.point}: {row.error}')}", err=True)
     return 1 if done.count(FAILED) else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+from mlflow_modelmap.surfaces.cli.options import SEED, Command, Output, option, output_options
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.map.resample import Resampled
@@ -134,7 +134,13 @@ def describe(source: str, output: Output, **values: Any) -> None:
 
 @texts.command(cls=Command, short_help="Choose few texts that tell models apart, with weights.")
 @option("--run-id", required=True, group=CHOICE, help="The run of a map of the whole text set.")
-@option("--size", type=int, required=True, group=CHOICE, help="How many texts to keep.")
+@option(
+    "--size",
+    type=click.IntRange(min=1),
+    required=True,
+    group=CHOICE,
+    help="How many texts to keep.",
+)
 @option(
     "--method",
     type=click.Choice(("kl", "length-squared", "uniform")),
@@ -144,7 +150,7 @@ def describe(source: str, output: Output, **values: Any) -> None:
     help="Smallest errors of KL; squared length in the map's coordinates; at random.",
 )
 @option("--texts", group=CHOICE, help="The map's text set; by default where its runs read it from.")
-@option("--seed", type=int, default=0, show_default=True, group=CHOICE, help="Of the choice.")
+@option("--seed", type=SEED, default=0, show_default=True, group=CHOICE, help="Of the choice.")
 @option("-o", "--out", required=True, help="File to write: .jsonl.")
 @output_options
 def resample(run_id: str, size: int, out: str, output: Output, **values: Any) -> None:

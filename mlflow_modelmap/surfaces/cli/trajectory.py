@@ -10,6 +10,7 @@ import click
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
     Command,
     Output,
     option,
@@ -94,7 +95,7 @@ PICTURES = "Pictures and checks"
     help="Random halves of the texts that are compared.",
 )
 @option(
-    "--seed", type=int, default=0, show_default=True, group=PICTURES, help="Of t-SNE and halves."
+    "--seed", type=SEED, default=0, show_default=True, group=PICTURES, help="Of t-SNE and halves."
 )
 @option("--no-figures", is_flag=True, group=PICTURES, help="No pictures: much quicker.")
 @option(

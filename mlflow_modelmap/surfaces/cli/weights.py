@@ -17,6 +17,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     where_options,
 )
 
+_MOST_STEPS = 1_000_000
 WHICH = "Or which checkpoints"
 
 
@@ -79,17 +80,22 @@ def weights(
 def _steps(written: str) -> list[int]:
     steps: list[int] = []
     for part in filter(None, (part.strip() for part in written.split(","))):
-        if not re.fullmatch(r"\d+(:\d+:\d+)?", part):
+        if not re.fullmatch(r"\d{1,18}(:\d{1,18}:\d{1,18})?", part, re.ASCII):
             raise InputError(f"{part!r} is no step; write 512 or START:STOP:EVERY.")
         start, *rest = map(int, part.split(":"))
         if rest and rest[1] < 1:
             raise InputError(f"{part!r} goes on every {rest[1]} steps; write 1 or more.")
+        if rest and len(range(start, rest[0] + 1, rest[1])) > _MOST_STEPS:
+            raise InputError(
+                f"{part!r} is {len(range(start, rest[0] + 1, rest[1])):,} steps; a training has at "
+                f"most {_MOST_STEPS:,} checkpoints here."
+            )
         steps += range(start, rest[0] + 1, rest[1]) if rest else [start]
     return list(dict.fromkeys(steps))
 
 
 def _checkpoint(written: str) -> tuple[int, str]:
     step, equals, path = written.partition("=")
-    if not equals or not step.strip().isdecimal() or not path:
+    if not equals or not re.fullmatch(r"\d{1,18}", step.strip(), re.ASCII) or not path:
         raise InputError(f"{written!r} is no checkpoint; write STEP=PATH, such as 512=out/step512.")
     return int(step), path

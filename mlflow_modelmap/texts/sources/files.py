@@ -35,11 +35,13 @@ def read_file(
     InputError
         That names the file, and the line or row, if it is missing or malformed.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(
             f"There is no text file {str(path)!r}; give a JSON, JSONL, Parquet, CSV or plain text "
             "file, a folder of text files, or python-docs."
         )
+    if path.is_char_device() or path.is_block_device():
+        raise InputError(f"{str(path)!r} is a device, whose texts never end; give a file.")
     try:
         if path.is_dir():
             yield from _folder(path)
@@ -218,7 +220,7 @@ def _named(written: str) -> Path:
 
 def _is_raw(written: str) -> bool:
     """A folder, or a file in none of the formats with records."""
-    return _named(written).is_dir() or _reader(_named(written)) is None
+    return os.path.isdir(_named(written)) or _reader(_named(written)) is None
 
 
 def _name(written: str) -> str:
@@ -226,7 +228,7 @@ def _name(written: str) -> str:
     path = _named(written)
     stem = path.resolve().name
     for ending in (".gz", path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix):
-        stem = stem.removesuffix(ending) if path.is_file() else stem
+        stem = stem.removesuffix(ending) if os.path.isfile(path) else stem
     return stem or "texts"
 
 

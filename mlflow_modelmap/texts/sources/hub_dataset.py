@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.sources.record import Record, record_of
-from mlflow_modelmap.words.reason import reason_with_type
+from mlflow_modelmap.words.reason import reason
 
 
 def read_dataset(
@@ -71,5 +71,5 @@ def read_dataset(
 def _unreadable(name: str, split: str, error: Exception) -> InputError:
     return InputError(
         f"The dataset {name!r} (split {split!r}) cannot be read "
-        f"({reason_with_type(error)}); check its name, configuration and split, and the network."
+        f"({reason(error)}); check its name, configuration and split, and the network."
     )

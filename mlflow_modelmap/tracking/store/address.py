@@ -21,7 +21,11 @@ _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 def is_database(address: str) -> bool:
     """Whether MLflow keeps this store in a database that it asks itself."""
-    return urlsplit(address).scheme.partition("+")[0] in ("sqlite", *_DEFAULT_PORTS)
+    return _scheme(address) in ("sqlite", *_DEFAULT_PORTS)
+
+
+def _scheme(address: str) -> str:
+    return address.partition("://")[0].partition("+")[0].lower() if "://" in address else ""
 
 
 def remember_password(address: str) -> None:
@@ -44,9 +48,14 @@ def check_address(address: str) -> None:
     TrackingError
         If nobody listens at a server's address, or a sqlite file is none or cannot be made.
     """
-    scheme = urlsplit(address).scheme.partition("+")[0]
+    scheme = _scheme(address)
+    if "\0" in address:
+        raise unreachable(address, ValueError("a NUL is in its name"))
     if scheme == "sqlite":
-        _check_sqlite(address)
+        try:
+            _check_sqlite(address)
+        except OSError as error:  # a name that is too long, a folder that cannot be entered
+            raise unreachable(address, error) from None
         return
     if scheme not in ("http", "https", *_DEFAULT_PORTS):
         return

@@ -39,14 +39,21 @@ def client(uri: str | None = None) -> MlflowClient:
     A database that is new is made here, by one process at a time.
     """
     address = uri or mlflow.get_tracking_uri()
-    for said in (address, mlflow.get_registry_uri()):
+    try:
+        registry = mlflow.get_registry_uri()
+    except ValueError as error:  # of an address that is none
+        raise unreachable(address, error) from None
+    for said in (address, registry):
         remember_password(said)
         check_address(said)
         if is_database(said):
             from mlflow_modelmap.tracking.store.first_use import ready
 
-            with quiet():
-                ready(said)
+            try:
+                with quiet():
+                    ready(said)
+            except OSError as error:
+                raise unreachable(said, error) from None
     try:
         return MlflowClient(address)
     except Exception as error:

@@ -32,15 +32,19 @@ def experiment_id(name: str | None = None, store: MlflowClient | None = None) ->
     """
     store = store or client()
     if not name:
-        return _current_experiment_id()
+        return _current_experiment_id(store)
     try:
         found = store.get_experiment_by_name(name) or _made(name, store)
     except MlflowException as error:
         raise _failed(error, store) from error
+    return _not_deleted(found)
+
+
+def _not_deleted(found: Experiment) -> str:
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"The experiment {name!r} was deleted; restore it with `mlflow experiments restore -x "
-            f"{found.experiment_id}`, or choose another name."
+            f"The experiment {found.name!r} was deleted; restore it with `mlflow experiments "
+            f"restore -x {found.experiment_id}`, or choose another one."
         )
     return found.experiment_id
 
@@ -55,13 +59,16 @@ def _made(name: str, store: MlflowClient) -> Experiment:
         return found
 
 
-def _current_experiment_id() -> str:
+def _current_experiment_id(store: MlflowClient) -> str:
     from mlflow.tracking import fluent
 
     try:
-        return fluent._get_experiment_id() or "0"
+        return _not_deleted(store.get_experiment(fluent._get_experiment_id() or "0"))
     except MlflowException as error:
-        raise TrackingError(f"The current experiment cannot be found: {reason(error)}") from error
+        raise TrackingError(
+            f"The current experiment cannot be found ({reason(error)}); name another one, or set "
+            "MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID to one that is there."
+        ) from error
 
 
 def experiment_name(experiment_id: str, store: MlflowClient) -> str:
