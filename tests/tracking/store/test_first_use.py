@@ -15,6 +15,7 @@ import pytest
 
 from mlflow_modelmap import TrackingError
 from mlflow_modelmap.tracking.store.first_use import ready
+from tests.postgres import create_database, missing, postgres
 
 TOUCH = """
 import os, sys, time
@@ -34,9 +35,8 @@ for uri in sys.argv[1:]:
 """
 
 
-def touched(folder: Path, processes: int, stores: int) -> list[str]:
+def touched(folder: Path, processes: int, uris: list[str]) -> list[str]:
     """New stores, each first touched by so many processes at the same moment."""
-    uris = [f"sqlite:///{folder / f'{k}.db'}" for k in range(stores)]
     started = [
         subprocess.Popen(
             [sys.executable, "-c", TOUCH, *uris], cwd=folder, stderr=subprocess.PIPE, text=True
@@ -53,6 +53,10 @@ def touched(folder: Path, processes: int, stores: int) -> list[str]:
     return uris
 
 
+def new_files(folder: Path, stores: int) -> list[str]:
+    return [f"sqlite:///{folder / f'{k}.db'}" for k in range(stores)]
+
+
 def check_whole(uris: list[str], runs: int) -> None:
     for uri in uris:
         client = mlflow.MlflowClient(uri)
@@ -62,12 +66,20 @@ def check_whole(uris: list[str], runs: int) -> None:
 
 
 def test_three_processes_first_touch_two_new_stores(tmp_path):
-    check_whole(touched(tmp_path, 3, 2), 3)
+    check_whole(touched(tmp_path, 3, new_files(tmp_path, 2)), 3)
 
 
 @pytest.mark.slow
 def test_eight_processes_first_touch_twenty_new_stores(tmp_path):
-    check_whole(touched(tmp_path, 8, 20), 8)
+    check_whole(touched(tmp_path, 8, new_files(tmp_path, 20)), 8)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+def test_four_processes_first_touch_three_new_postgresql_databases(tmp_path):
+    with postgres() as server:
+        uris = [create_database(server, f"store {k}") for k in range(3)]
+        check_whole(touched(tmp_path, 4, uris), 4)
 
 
 def test_a_process_that_is_killed_while_making_a_store_leaves_none_behind(tmp_path):
