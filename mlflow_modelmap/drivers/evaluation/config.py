@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mlflow_modelmap.drivers.score.request import PointFields
 from mlflow_modelmap.errors import InputError
