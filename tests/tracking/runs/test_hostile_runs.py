@@ -265,7 +265,9 @@ def test_of_many_that_cannot_be_read_ten_are_named_one_by_one(write_run, store, 
     selected = select(["test"])
     assert len(selected.runs) == 3
     assert sum("has the step 'ten'" in told for told in selected.notices) == 10
-    assert selected.notices[-1].startswith("Left out 3 more runs that cannot be read: 'bad 2', 'bad 1'")
+    assert selected.notices[-1].startswith(
+        "Left out 3 more runs that cannot be read: 'bad 2', 'bad 1'"
+    )
 
 
 def test_a_damaged_score_hides_no_earlier_one_of_the_same(write_run, store, tmp_path, good):
