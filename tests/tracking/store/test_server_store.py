@@ -1,4 +1,4 @@
-"""A server's own store: a run that may not be read is asked for exactly as one that is not there."""
+"""A server's own store: what may not be read is asked for exactly as what is not there."""
 
 from __future__ import annotations
 
