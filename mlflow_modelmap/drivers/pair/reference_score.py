@@ -16,7 +16,7 @@ from mlflow_modelmap.drivers.pair.named_score import (
     only_one,
     runs_to_name,
 )
-from mlflow_modelmap.drivers.score.found import believed
+from mlflow_modelmap.drivers.score.found import says_the_same
 from mlflow_modelmap.drivers.score.prepare import prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score import score_prepared
@@ -31,7 +31,7 @@ from mlflow_modelmap.tracking.registry.versions import fixed_version
 from mlflow_modelmap.tracking.runs.find_score import scores_anywhere
 from mlflow_modelmap.tracking.runs.open_run import target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.read_vectors import DamagedRun, read_matrix
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
@@ -263,9 +263,12 @@ def _of_model(
 ) -> ReferenceScore:
     prepared = prepare(ScoreRequest(reference=model, settings=settings), texts)
     where = target_experiment(store, experiment)
-    run = believed(prepared, scores_anywhere(prepared.identities, [where], store))
-    if run is not None:
-        return _found(str(model), run, texts, role)
+    for run in scores_anywhere(prepared.identities, [where], store, texts=len(texts)):
+        if says_the_same(run, prepared):
+            try:
+                return _found(str(model), run, texts, role)
+            except DamagedRun:
+                continue  # an unreadable vector is no score
     made = score_prepared(
         prepared,
         store=store,
@@ -273,4 +276,5 @@ def _of_model(
         nested=False,
         progress=progress,
     )
-    return _found(str(model), by_run_id(made.run_id, store), texts, role, scored_now=True)
+    found = by_run_id(made.run_id, store)
+    return _found(str(model), found, texts, role, scored_now=not made.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,11 +10,12 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.read_vectors import DamagedRun, read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_id
+from mlflow_modelmap.words.one_line import one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,39 @@ class SelectedRuns:
     notices: list[str] = field(default_factory=list)
 
     def matrix(self, *, layers: bool = False) -> tuple[LogLikelihoodMatrix, list[Point]]:
-        """Log-likelihoods (points, texts) in nats, and a point for each row; see `read_matrix`."""
-        return read_matrix(self.runs, layers=layers)
+        """Log-likelihoods (points, texts) in nats, and a point for each row; see `read_matrix`.
+
+        Runs whose vectors cannot be read are left out, and out of `runs`, with a notice; one that
+        was named by its id is an error.
+        """
+        damaged: list[DamagedRun] = []
+        matrix, points = read_matrix(self.runs, layers=layers, left_out=damaged)
+        for found in damaged:
+            if found.run.run_id in self.selection.run_ids:
+                raise found
+            self.notices.append(
+                f"Left out run {found.run.run_id} ({found.run.name!r}), which is damaged: "
+                f"{found.what}; {again(found.run)}."
+            )
+        gone = {(found.run.run_id, found.run.vectors) for found in damaged}
+        self.runs[:] = [run for run in self.runs if (run.run_id, run.vectors) not in gone]
+        return matrix, points
+
+
+def again(run: Point) -> str:
+    """How to make a score that is damaged again, within a sentence."""
+    if run.monitored:
+        return "its checkpoint can be scored from its weights, where they were saved"
+    said = {
+        "--revision": run.revision,
+        "--trajectory": run.trajectory,
+        "--step": run.step,
+        "--precision": run.precision,
+    }
+    given = [f"{name} {shlex.quote(str(value))}" for name, value in said.items() if value]
+    texts = shlex.quote(run.text_set_name) if run.text_set_name else "TEXTS"
+    command = " ".join(["modelmap score", shlex.quote(run.model), "--texts", texts, *given])
+    return f"its sweep makes it again, or `{one_line(command)} --again` does"
 
 
 def select(

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.store.failures import failed
 from mlflow_modelmap.words.reason import reason
@@ -91,7 +91,7 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
             )
         yield local / path
         return
-    with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+    with temporary_folder() as folder:
         try:
             fetched = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{root.rstrip('/')}/{path}", dst_path=folder, tracking_uri=address

@@ -26,8 +26,21 @@ from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
 
+class DamagedRun(TrackingError):
+    """The vector of a run is missing or cannot be read, so that the run holds no score.
+
+    `run` is which one, `what` is wrong with it.
+    """
+
+    def __init__(self, run: Point, what: str) -> None:
+        super().__init__(
+            f"Run {run.run_id} ({run.name!r}) is damaged: {what}; score it again or leave it out."
+        )
+        self.run, self.what = run, what
+
+
 def read_matrix(
-    runs: Sequence[Point], *, layers: bool = False
+    runs: Sequence[Point], *, layers: bool = False, left_out: list[DamagedRun] | None = None
 ) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The log-likelihood matrix of these runs, and a point for each of its rows.
 
@@ -38,6 +51,8 @@ def read_matrix(
     layers
         Whether a run with layer rows gives one point a layer (the last one is the model itself)
         instead of one point.
+    left_out
+        Receives the runs whose vectors cannot be read, where they are to be left out.
 
     Returns
     -------
@@ -50,12 +65,21 @@ def read_matrix(
         If there are no runs, or their text sets (or the texts' weights, or the parts of them that
         were scored) differ.
     TrackingError
-        If an artifact is missing or damaged; it names the run.
+        If the store cannot answer.
+    DamagedRun
+        If an artifact is missing or damaged, and none is left out (or none is left).
     """
     if not runs:
         raise InputError("No runs were given; a map needs at least two.")
     check_text_sets(runs)
-    vectors = _read_all(runs)
+    read_of = _read_all(runs, layers)
+    damaged = [read for read in read_of if isinstance(read, DamagedRun)]
+    if damaged and (left_out is None or len(damaged) == len(runs)):
+        raise damaged[0]
+    if left_out is not None:
+        left_out += damaged
+    runs = [run for run, read in zip(runs, read_of, strict=True) if isinstance(read, Vectors)]
+    vectors = [read for read in read_of if isinstance(read, Vectors)]
     rows: list[np.ndarray] = []
     points: list[Point] = []
     for run, read in zip(runs, vectors, strict=True):
@@ -63,11 +87,10 @@ def read_matrix(
             for layer in sorted(read.layers):
                 rows.append(read.layers[layer])
                 points.append(replace(run, layer=layer, name=f"{run.name} layer {layer}"))
-        elif read.own is not None:
+        else:
+            assert read.own is not None
             rows.append(read.own)
             points.append(run)
-        else:
-            raise _damaged(run, "it holds layers only, and no row of the model itself")
     _check_same_parts(runs, vectors)
     _check_same_weights(runs, vectors)
     matrix = LogLikelihoodMatrix(
@@ -152,13 +175,47 @@ def _shares(vectors: Vectors, texts: int) -> np.ndarray:
     return np.full(texts, 1.0 / texts) if shares is None else shares
 
 
-def _read_all(runs: Sequence[Point]) -> list[Vectors]:
+def looks_whole(run: Point, texts: int | None = None) -> bool:
+    """Whether the vector of a run is there, as far as can be told without reading it.
+
+    Of a file on this machine the footer is read, which is its last part, and its rows are counted;
+    what a store holds elsewhere is judged when it is read.
+
+    Parameters
+    ----------
+    texts
+        How many there must be, if that is known.
+    """
+    root = local_path(run.artifact_uri)
+    if root is None:
+        return True
+    try:
+        held = pq.read_metadata(root / run.vectors)
+    except (OSError, pa.ArrowException):
+        return False
+    there = {held.schema.column(number).name for number in range(held.num_columns)}
+    whole = held.num_rows > 0 and (texts is None or held.num_rows % texts == 0)
+    return whole and there.issuperset(schema.LOG_LIKELIHOOD_COLUMNS)
+
+
+def _read_all(runs: Sequence[Point], layers: bool) -> list[Vectors | DamagedRun]:
+    """What each run holds, or what is wrong with it."""
+    address = mlflow.get_tracking_uri()
+
+    def read(run: Point) -> Vectors | DamagedRun:
+        try:
+            found = _read(run, address)
+        except DamagedRun as damaged:
+            return damaged
+        if found.own is None and not (layers and found.layers):
+            return DamagedRun(run, "it holds layers only, and no row of the model itself")
+        return found
+
     # In place, threads would make it slower.
     if all(local_path(run.artifact_uri) is not None for run in runs):
-        return [_read(run, "") for run in runs]
-    address = mlflow.get_tracking_uri()
+        return [read(run) for run in runs]
     with quiet(), ThreadPoolExecutor(HTTP_THREADS) as pool:
-        return list(pool.map(lambda run: _read(run, address), runs))
+        return list(pool.map(read, runs))
 
 
 def _read(run: Point, address: str) -> Vectors:
@@ -166,7 +223,7 @@ def _read(run: Point, address: str) -> Vectors:
         with artifact_file(run.run_id, run.artifact_uri, run.vectors, address) as path:
             return _read_file(run, path)
     except FileNotFoundError as error:
-        raise _damaged(run, f"its artifact {run.vectors} {error}") from error
+        raise DamagedRun(run, f"its artifact {run.vectors} {error}") from error
 
 
 def _read_file(run: Point, path: Path) -> Vectors:
@@ -174,21 +231,15 @@ def _read_file(run: Point, path: Path) -> Vectors:
         with pq.ParquetFile(path, memory_map=True) as file:
             missing = set(schema.LOG_LIKELIHOOD_COLUMNS) - set(file.schema_arrow.names)
             if missing:
-                raise _damaged(run, f"its vectors lack the column {', '.join(sorted(missing))}")
+                raise DamagedRun(run, f"its vectors lack the column {', '.join(sorted(missing))}")
             wanted = [*schema.LOG_LIKELIHOOD_COLUMNS]
             if schema.WEIGHT_COLUMN in file.schema_arrow.names:
                 wanted.append(schema.WEIGHT_COLUMN)
             table = file.read(columns=wanted, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         what = f"its artifact {run.vectors} cannot be read ({reason(error)})"
-        raise _damaged(run, what) from error
+        raise DamagedRun(run, what) from error
     try:
         return read_table(table)
     except ValueError as error:
-        raise _damaged(run, str(error)) from None
-
-
-def _damaged(run: Point, what: str) -> TrackingError:
-    return TrackingError(
-        f"Run {run.run_id} ({run.name!r}) is damaged: {what}; score it again or leave it out."
-    )
+        raise DamagedRun(run, str(error)) from None

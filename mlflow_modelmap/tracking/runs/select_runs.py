@@ -14,6 +14,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_names, read_artifact
 from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of
 from mlflow_modelmap.tracking.runs.point import Point, point_of
+from mlflow_modelmap.tracking.runs.read_vectors import looks_whole
 from mlflow_modelmap.tracking.runs.readable import (
     HTTP_THREADS,
     check_readable,
@@ -150,13 +151,20 @@ def _latest(runs: list[Point], named: set[str | None], notices: list[str]) -> li
         key = run.identity or run.run_id
         if run.identity and run.identity in named:
             continue
-        if key not in newest or run.start_time >= newest[key].start_time:
-            newest[key] = run
+        before = newest.setdefault(key, run)
+        if before is not run:
+            newest[key] = _better(before, run)
     if len(newest) < len(runs):
         more = len(runs) - len(newest)
         what = "run repeats" if more == 1 else "runs repeat"
         notices.append(f"{more} {what} another's score; the latest of each was kept.")
     return list(newest.values())
+
+
+def _better(one: Point, other: Point) -> Point:
+    """The later of two runs of the same score, unless it is damaged and the other is not."""
+    earlier, later = sorted((one, other), key=lambda run: run.start_time)
+    return earlier if not looks_whole(later) and looks_whole(earlier) else later
 
 
 def _points(runs: Sequence[Run], store: MlflowClient) -> list[Point]:
