@@ -39,3 +39,16 @@ def test_the_command_line_page_is_what_the_commands_say():
         [sys.executable, "docs/make_cli.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_layout_page_names_every_folder_and_only_files_that_are_there():
+    package = ROOT / "mlflow_modelmap"
+    written = (ROOT / "docs" / "layout.md").read_text(encoding="utf-8")
+    for init in package.rglob("__init__.py"):
+        folder = init.parent.relative_to(package).as_posix()
+        if folder != ".":
+            assert f"`{folder}`" in written, f"docs/layout.md does not name {folder}"
+    files = re.findall(r"`([a-z]+(?:/\w+)+\.(?:py|js))`", written)
+    assert len(files) >= 12
+    for name in files:
+        assert (package / name).exists() or (ROOT / name).exists(), name

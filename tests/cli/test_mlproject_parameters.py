@@ -9,6 +9,7 @@ import click
 import pytest
 import yaml
 
+from mlflow_modelmap.drivers.score.request import PointFields
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.surfaces.cli import cli
 
@@ -66,6 +67,10 @@ def test_every_setting_is_declared_with_its_default(entry):
             assert parameters[name] == written(own_default(parameter)), name
     missing = set(ScoringSettings.model_fields) - set(parameters)
     assert missing == ({"layers"} if entry == "gate" else set())
+
+
+def test_what_a_run_says_of_its_model_is_declared_by_score():
+    assert set(PointFields.model_fields) <= set(taken("score")) & set(declared("score"))
 
 
 @pytest.mark.parametrize("entry", ["score", "sweep", "gate"])

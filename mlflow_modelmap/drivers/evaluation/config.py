@@ -56,10 +56,12 @@ class EvaluationConfig(SettingsFields, PointFields):
         except ValidationError as error:
             problem = worst(error)
             if problem["type"] in UNKNOWN:
-                own = [name for name in cls.model_fields if name not in SettingsFields.model_fields]
+                # Its own first, then what it has in common with others.
+                keys = dict.fromkeys((*cls.__annotations__, *PointFields.model_fields))
+                keys |= cls.model_fields
                 raise InputError(
                     f"The evaluator modelmap knows no {problem['loc'][-1]!r} in evaluator_config; "
-                    f"it takes {', '.join((*own, *SettingsFields.model_fields))}."
+                    f"it takes {', '.join(keys)}."
                 ) from None
             wrong = value_sentence(str(problem["loc"][-1]), problem)
             raise InputError(f"In evaluator_config: {wrong}") from None

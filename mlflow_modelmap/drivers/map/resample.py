@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from mlflow_modelmap.numerics.preprocessing.resampling import (
 )
 from mlflow_modelmap.texts.sample import chosen_texts, random_numbers
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.runs.text_sources import text_sources
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.listed import listed
 
@@ -151,15 +151,10 @@ def _median(errors: np.ndarray) -> float:
 def _source(made: ModelMap, store: MlflowClient) -> str:
     """What the map's score runs say their texts were read from."""
     found: set[str] = set()
-    for run_id in _some(made.points["run_id"]):
-        inputs = store.get_run(run_id).inputs
-        for used in inputs.dataset_inputs if inputs else ():
-            if not made.text_set.startswith(used.dataset.digest):
-                continue
-            uri = json.loads(used.dataset.source or "{}").get("uri")
-            if uri and (os.path.exists(os.path.expanduser(uri)) or uri.startswith("python-docs")):
-                return str(uri)
-            found |= {uri} if uri else set()
+    for uri in text_sources(_some(made.points["run_id"]), made.text_set, store):
+        if os.path.exists(os.path.expanduser(uri)) or uri.startswith("python-docs"):
+            return uri
+        found.add(uri)
     said = (
         f"were read from {listed(sorted(found))}, which is not there"
         if found

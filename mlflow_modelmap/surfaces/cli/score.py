@@ -44,10 +44,11 @@ def score(model: str, texts: str, output: Output, **values: Any) -> None:
     MODEL is org/name, org/name@revision, a local directory, models:/name/1, models:/name@alias
     or runs:/RUN_ID/path. A score that is there already is found and not made again.
     """
+    from mlflow_modelmap.drivers.score.request import PointFields
     from mlflow_modelmap.drivers.score.score import score as score_model
     from mlflow_modelmap.drivers.score.score_into import as_result
 
-    point = ("revision", "trajectory", "step", "model_type", "base_model", "name")
+    point = ("revision", "name", *PointFields.model_fields)
     scored = score_model(
         model,
         texts,

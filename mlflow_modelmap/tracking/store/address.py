@@ -5,15 +5,35 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.words.reason import reason
-from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.words.redact import redact, remember
 
 REACH_SECONDS = 5
 """How long a store may take to accept a connection before it counts as unreachable."""
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def is_database(address: str) -> bool:
+    """Whether MLflow keeps this store in a database that it asks itself."""
+    return urlsplit(address).scheme.partition("+")[0] in ("sqlite", *_DEFAULT_PORTS)
+
+
+def remember_password(address: str) -> None:
+    """Take the password of an address out of all that is said from now on."""
+    try:
+        if is_database(address):
+            remember(make_url(address).password)
+        else:
+            remember(urlsplit(address).password)
+            remember(unquote(urlsplit(address).password or ""))
+    except Exception:  # an address that is none has no password that could be found
+        return
 
 
 def check_address(address: str) -> None:
@@ -24,25 +44,29 @@ def check_address(address: str) -> None:
     TrackingError
         If nobody listens at a server's address, or a sqlite file is none or cannot be made.
     """
-    parts = urlsplit(address)
-    scheme = parts.scheme.partition("+")[0]
+    scheme = urlsplit(address).scheme.partition("+")[0]
     if scheme == "sqlite":
         _check_sqlite(address)
-    elif scheme in ("http", "https") or scheme in _DEFAULT_PORTS:
-        try:
-            port = parts.port
-        except ValueError as error:
-            raise unreachable(address, error) from None
-        if scheme in ("http", "https") and any(
-            os.environ.get(name) for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
-        ):
-            return
+        return
+    if scheme not in ("http", "https", *_DEFAULT_PORTS):
+        return
+    if any(os.environ.get(name) for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")):
+        return
+    try:
+        host, port = _host_and_port(address)
         port = port or _DEFAULT_PORTS.get(scheme) or (443 if scheme == "https" else 80)
-        if parts.hostname:
-            try:
-                socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS).close()
-            except OSError as error:
-                raise unreachable(address, error) from error
+        if host:
+            socket.create_connection((host, port), timeout=REACH_SECONDS).close()
+    except (ValueError, OSError, ArgumentError) as error:
+        raise unreachable(address, error) from None
+
+
+def _host_and_port(address: str) -> tuple[str | None, int | None]:
+    if is_database(address):  # whose passwords may hold what ends the host of other addresses
+        url = make_url(address)
+        return url.host, url.port
+    parts = urlsplit(address)
+    return parts.hostname, parts.port
 
 
 def _check_sqlite(address: str) -> None:

@@ -9,7 +9,14 @@ import mlflow
 from mlflow import MlflowClient
 
 from mlflow_modelmap.environment import changed_environment
-from mlflow_modelmap.tracking.store.address import REACH_SECONDS, check_address, unreachable
+from mlflow_modelmap.tracking.store.address import (
+    REACH_SECONDS,
+    check_address,
+    is_database,
+    remember_password,
+    unreachable,
+)
+from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.redact import redact
 
 
@@ -26,9 +33,20 @@ def client(uri: str | None = None) -> MlflowClient:
     TrackingError
         If the store's address cannot work; found in seconds, where MLflow itself would retry for
         minutes.
+
+    Notes
+    -----
+    A database that is new is made here, by one process at a time.
     """
     address = uri or mlflow.get_tracking_uri()
-    check_address(address)
+    for said in (address, mlflow.get_registry_uri()):
+        remember_password(said)
+        check_address(said)
+        if is_database(said):
+            from mlflow_modelmap.tracking.store.first_use import ready
+
+            with quiet():
+                ready(said)
     try:
         return MlflowClient(address)
     except Exception as error:

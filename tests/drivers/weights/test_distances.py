@@ -173,5 +173,5 @@ def test_runs_without_steps_are_refused(store, training):
 
 
 def test_loading_another_kind_is_refused(store, training):
-    with pytest.raises(ModelMapError, match="not a"):
+    with pytest.raises(ModelMapError, match="of kind 'score', not 'weights'"):
         load_weight_distances(score_run(store, training[0], 1))

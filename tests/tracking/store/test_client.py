@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
+from urllib.parse import quote_plus
 
 import pytest
 
 from mlflow_modelmap import TrackingError
 from mlflow_modelmap.tracking.store import client as tracking_store
+from mlflow_modelmap.words import redact as redaction
 
 
 def test_a_server_that_accepts_and_hangs_is_said_within_the_limit(monkeypatch):
@@ -33,3 +35,30 @@ def test_a_file_store_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(TrackingError, match="cannot be used") as caught:
         tracking_store.client(str(tmp_path / "mlruns"))
     assert "\n" not in str(caught.value)
+
+
+PASSWORD = "s3cr3t/of#mine?it's"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"postgresql://me:{PASSWORD}@127.0.0.1:1/db",
+        "postgresql://me:s3cr3t%2Fof%23mine%3Fit%27s@127.0.0.1:1/db",
+        "http://me:s3cr3t%2Fof%23mine%3Fit%27s@127.0.0.1:1",
+    ],
+)
+def test_a_stores_password_is_said_nowhere(address, monkeypatch):
+    monkeypatch.setattr(redaction, "_known", set())
+    with pytest.raises(TrackingError) as caught:
+        tracking_store.client(address)
+    assert "s3cr3t" not in str(caught.value)
+    for text in (PASSWORD, f"password was {PASSWORD}!", f"x{quote_plus(PASSWORD)}y"):
+        assert "s3cr3t" not in redaction.redact(text)
+
+
+def test_a_new_store_is_made_whole_before_its_first_client(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = tracking_store.client(f"sqlite:///{tmp_path / 'new.db'}")
+    assert (tmp_path / "new.db").exists()
+    assert [e.name for e in store.search_experiments()] == ["Default"]
