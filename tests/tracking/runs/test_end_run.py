@@ -83,22 +83,26 @@ def test_a_database_that_stays_locked_is_said_in_one_sentence(store, tmp_path, m
     client = mlflow.MlflowClient(f"{store}?timeout=0.1")
     lock = sqlite3.connect(tmp_path / "mlflow.db")
     done = []
-    for where, said in (("end", "is logged, but cannot be ended"), ("middle", "cannot be logged")):
-        with (
-            pytest.raises(TrackingError, match=said) as caught,
-            open_run("score", store=client, name="mine") as run,
-        ):
+
+    def work(held_at):
+        with open_run("score", store=client, name="mine") as run:
             run.when_ended.append(lambda: done.append(1))
             lock.execute("BEGIN EXCLUSIVE")
-            if where == "middle":
+            if held_at == "middle":
                 run.log(metrics={"a": 1.0})
+
+    for held_at, said in (
+        ("end", "is logged, but cannot be ended"),
+        ("middle", "cannot be logged"),
+    ):
+        with pytest.raises(TrackingError, match=said) as caught:
+            work(held_at)
         lock.rollback()
         assert "database is locked" in str(caught.value)
         assert "SQL:" not in str(caught.value)
         assert str(caught.value).count("\n") == 0
-    with pytest.raises(TrackingError, match="A run cannot be made"), lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        with open_run("score", store=client):
-            pass
+    lock.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(TrackingError, match="A run cannot be made"):
+        open_run("score", store=client).__enter__()
     assert done == []
     lock.close()
