@@ -19,6 +19,7 @@ NUMBERS = {"numpy", "scipy", "pandas", "sklearn", "networkx"}
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"words"}, set()),
     "environment": (set(), set()),
+    "machine": (set(), {"psutil"}),
     "words": (set(), set()),
     "texts": ({"errors", "words"}, {"numpy", "pandas", "pyarrow", "datasets"}),
     "numerics": ({"errors", "words"}, NUMBERS),
@@ -34,13 +35,13 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
     ),
     "tracking": (
-        {"errors", "words", "environment", "texts", "numerics", "scoring"},
+        {"errors", "words", "environment", "machine", "texts", "numerics", "scoring"},
         {"mlflow", "numpy", "pandas", "pyarrow", "sqlalchemy", "yaml", "cachetools", "filelock"},
     ),
     "drivers": (
         {
             *("errors", "words", "environment", "texts", "numerics", "figures", "scoring"),
-            "tracking",
+            *("machine", "tracking"),
         },
         {
             *("mlflow", "numpy", "pandas", "pyarrow", "matplotlib", "pydantic", "yaml", "tqdm"),
@@ -60,7 +61,18 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 }
 # Among drivers each capability knows only those before it.
 CAPABILITIES = (
-    *("process", "score", "pair", "study", "map", "weights", "trajectory", "gate", "evaluation"),
+    *(
+        "process",
+        "score",
+        "clean",
+        "pair",
+        "study",
+        "map",
+        "weights",
+        "trajectory",
+        "gate",
+        "evaluation",
+    ),
     *("lineage", "monitor", "page"),
 )
 APART = (("map", "weights"), ("gate", "evaluation", "lineage", "monitor"))

@@ -13,7 +13,9 @@ def reason(error: BaseException, most: int = 300) -> str:
     most
         Characters after which it is cut, visibly.
     """
-    said = redact(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+    # A database's error quotes the whole statement behind what it says.
+    said = " ".join(str(error).partition("[SQL: ")[0].split())
+    said = redact(said or type(error).__name__).rstrip(".")
     return said if len(said) <= most else f"{said[:most]} ..."
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest
 from mlflow_modelmap.drivers.score.tags import score_tags
 from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
 from mlflow_modelmap.scoring.model.evaluable import Evaluable, evaluable
 from mlflow_modelmap.scoring.model.reference import ModelReference, tag_name
@@ -228,7 +228,7 @@ def _compared(
 
 def _log_comparison(run: OpenRun, compared: Mapping[str, Any]) -> dict[str, float]:
     """Log it as an artifact and tags; its metrics come back."""
-    with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder) / Path(COMPARISON).name
         path.write_text(json.dumps(compared, indent=2, ensure_ascii=False), encoding="utf-8")
         run.log_folder(folder)

@@ -18,11 +18,13 @@ from mlflow_modelmap.drivers.score.request import Said
 from mlflow_modelmap.drivers.score.tags import score_tags
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
+from mlflow_modelmap.machine.signals import shielded
 from mlflow_modelmap.numerics.trajectory.running import WINDOW, RunningTrajectory
 from mlflow_modelmap.numerics.trajectory.spacing import warm_up_of
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.end_run import verdict_of
 from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun, open_monitor_run
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.store.client import briefly, check_reachable
@@ -214,23 +216,36 @@ class Monitor:
             training = self._training
             self._guarded(lambda: training.note_saved(step, os.path.abspath(folder)))
 
-    def close(self, status: str = "FINISHED") -> None:
-        """Say what monitoring cost, and end the run if it was made here."""
+    def close(self, status: str = "FINISHED", why: str | None = None) -> None:
+        """Say what monitoring cost, and end the run if it was made here.
+
+        Parameters
+        ----------
+        status
+            ``FINISHED``, ``FAILED`` or ``KILLED``.
+        why
+            Why the training did not come to its end, in one sentence.
+        """
         training, self._training = self._training, None
         if training is not None:
             atexit.unregister(self._at_exit)
-            self._guarded(lambda: training.end(status), even_stopped=True)
+            with shielded():
+                self._guarded(lambda: training.end(status, why), even_stopped=True)
 
     def _at_exit(self) -> None:
         """A training that nobody ended is over with its process."""
-        self.close("FAILED" if hasattr(sys, "last_type") else "FINISHED")
+        error = getattr(sys, "last_value", None)
+        self._close_after(error if isinstance(error, BaseException) else None)
 
     def __enter__(self) -> Monitor:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit))
-        self.close("FINISHED" if error is None else "KILLED" if stopped else "FAILED")
+        self._close_after(error)
+
+    def _close_after(self, error: BaseException | None) -> None:
+        """Close with the reason why the training stopped, if it did."""
+        self.close(*(("FINISHED", None) if error is None else verdict_of(error)))
 
     def _guarded(self, work: Callable[[], Result], even_stopped: bool = False) -> Result | None:
         """Do it in the main process; a failure stops the monitor, and the training if so asked."""
@@ -284,8 +299,8 @@ class Monitor:
         )
         try:
             training = self._taken_up(run, tokens, total_steps)
-        except BaseException:
-            run.end("FAILED")
+        except BaseException as error:
+            run.give_back(error)
             raise
         self._training = training  # from here on a failure is said on the run
         atexit.register(self._at_exit)

@@ -25,6 +25,7 @@ from mlflow_modelmap.numerics.trajectory.anomalies import FEWEST_INTERVALS, anom
 from mlflow_modelmap.numerics.trajectory.running import Latest, RunningTrajectory
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.alive import beat
 from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class MonitoredTraining:
         self, step: int, score: Callable[[], ScoreResult], saved: str | None
     ) -> Recorded | None:
         """Score a checkpoint and log it; None where there is nothing (new) to record."""
+        beat()
         started = time.perf_counter()
         steps = self.run.steps
         if step in steps:
@@ -115,8 +117,11 @@ class MonitoredTraining:
         if folder is not None and step in self.run.steps:
             self.run.saved(step, folder)
 
-    def end(self, status: str) -> None:
-        """Say what monitoring cost, and end the run if it was made here."""
+    def end(self, status: str, why: str | None = None) -> None:
+        """Say what monitoring cost, and end the run if it was made here.
+
+        Whatever becomes of the former, the latter is done; `why` says why it ended too early.
+        """
         total = max(time.perf_counter() - self.began, 1e-9)
         log.info(
             "Monitoring took %.1f s, %.1f %% of the training.",
@@ -124,8 +129,10 @@ class MonitoredTraining:
             100 * self.seconds / total,
         )
         cost = cost_of(self.seconds, total)
-        self.run.run.log(metrics={f"modelmap/{name}": value for name, value in cost.items()})
-        self.run.end(status)
+        try:
+            self.run.run.log(metrics={f"modelmap/{name}": value for name, value in cost.items()})
+        finally:
+            self.run.end(status, why)
 
     def _measured(
         self, step: int, result: ScoreResult, anomaly: str | None, started: float

@@ -20,7 +20,10 @@ from mlflow_modelmap.tracking.store.server_store import ServerStore
 MOST_GROUPS = 60
 """Values of a tag beyond which colours tell nothing apart."""
 # Long, or different for every run.
-_NO_COLOURING = {"mlflow.runName", "mlflow.note.content", schema.TAG_IDENTITY, schema.TAG_ERROR}
+_NO_COLOURING = {
+    *("mlflow.runName", "mlflow.note.content", schema.TAG_IDENTITY, schema.TAG_ERROR),
+    *(schema.TAG_PROCESS, schema.TAG_HEARTBEAT),
+}
 
 
 def members_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[str, Any]:

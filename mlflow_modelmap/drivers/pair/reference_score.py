@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant, other_texts
 from mlflow_modelmap.drivers.pair.named_score import by_run_id
-from mlflow_modelmap.drivers.score.found import believed
+from mlflow_modelmap.drivers.score.found import says_the_same
 from mlflow_modelmap.drivers.score.score import score_prepared
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
@@ -19,6 +20,7 @@ from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.find_score import scores_with
+from mlflow_modelmap.tracking.runs.left_out import DamagedRun
 from mlflow_modelmap.tracking.runs.open_run import target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -169,11 +171,13 @@ def score_of(
     prepared = asked.prepared
     assert prepared is not None
     if not again:
-        there = scores_with(prepared.identities, trusted.ids, store)
+        there = scores_with(prepared.identities, trusted.ids, store, texts=len(texts))
         there.sort(key=lambda run: trusted.ids.index(run.experiment_id))
-        run = believed(prepared, there)
-        if run is not None:
-            return _read(asked, run, texts, FOUND)
+        for run in there:
+            if says_the_same(run, prepared):
+                # A vector that cannot be read is no score.
+                with contextlib.suppress(DamagedRun):
+                    return _read(asked, run, texts, FOUND)
     made = score_prepared(
         prepared,
         store=store,

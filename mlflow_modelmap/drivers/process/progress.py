@@ -9,8 +9,27 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from mlflow_modelmap.drivers.process import stopping
+from mlflow_modelmap.tracking.runs.alive import beat
 
 TOKENS, PARAMETERS = "tok", "par"
+
+
+def look_up() -> None:
+    """End the work here if somebody asked for that; else say on its runs that it goes on.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        See `stopping.check`.
+    """
+    stopping.check()
+    beat()
+
+
+def say(text: str, shown: bool = True) -> None:
+    """A remark on stderr, where progress is shown."""
+    if shown:
+        tqdm.write(f"Note: {text}", file=sys.stderr)
 
 
 @contextmanager
@@ -19,7 +38,7 @@ def progress_bar(
 ) -> Iterator[Callable[[int, int], None]]:
     """A function (done, in all) that moves the bar, where one is shown.
 
-    Shown or not, each call ends the work if somebody asked for that (`stopping.check`).
+    Shown or not, each call looks up (`look_up`).
 
     Parameters
     ----------
@@ -29,7 +48,7 @@ def progress_bar(
         A bar that does not stay makes room for the next one: many models take one line.
     """
     if not shown:
-        yield lambda done, total: stopping.check()
+        yield lambda done, total: look_up()
         return
     # A log file gets a line now and then, a terminal a moving bar.
     terminal = sys.stderr.isatty()
@@ -45,7 +64,7 @@ def progress_bar(
     ) as bar:
 
         def move(done: int, total: int) -> None:
-            stopping.check()
+            look_up()
             # What came before the first call, such as loading the model, is no part of the speed.
             if terminal and bar.n == 0 and done < total:
                 bar.reset(total)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mlflow import MlflowClient
-
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.redact import redact
 
@@ -22,11 +19,6 @@ _SAYS = (
 def believed(prepared: Prepared, candidates: Iterable[Point]) -> Point | None:
     """The first of the runs with its identity that says the same of itself, or None."""
     return next((point for point in candidates if says_the_same(point, prepared)), None)
-
-
-def find_scored(prepared: Prepared, experiment_id: str, store: MlflowClient) -> Point | None:
-    """The latest run of an experiment that holds this score, or None."""
-    return believed(prepared, scores_with(prepared.identities, [experiment_id], store))
 
 
 def says_the_same(point: Point, prepared: Prepared) -> bool:

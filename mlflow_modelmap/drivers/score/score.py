@@ -8,7 +8,7 @@ import re
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.process.progress import progress_bar
-from mlflow_modelmap.drivers.score.found import find_scored
+from mlflow_modelmap.drivers.score.claims import Held, claim, look, wait_for
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest, trajectory_of
 from mlflow_modelmap.drivers.score.score_into import ScoredModel, already_scored, score_into
@@ -18,6 +18,7 @@ from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.left_out import DamagedRun
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
 from mlflow_modelmap.tracking.store.client import check_reachable
@@ -117,10 +118,6 @@ layers, double_quantization, int8_threshold, trust_remote_code
                     run.rename(asked.point_name)
                 return _score_joined(run, prepare(asked, load_texts(texts)), again, progress)
         prepared = prepare(request(), load_texts(texts))
-        where = target_experiment(store, experiment)
-        there = None if again else find_scored(prepared, where, store)
-        if there is not None:
-            return already_scored(there)
         return score_prepared(
             prepared, store=store, experiment=experiment, again=again, progress=progress
         )
@@ -137,35 +134,62 @@ def score_prepared(
 ) -> ScoredModel:
     """Score a prepared model into a run that is made for it.
 
+    Unless it is to be made `again`, a score that is there is found, and one that another process
+    is making is waited for.
+
     Parameters
     ----------
     nested
         Whether the run becomes a child of an active run, as in `open_run`.
     """
-    ready = TokenCache().ready(prepared, again=again)
-    name = prepared.request.point_name
-    with (
-        open_run(
-            schema.KIND_SCORE,
-            store=store,
-            name=name,
-            experiment=experiment,
-            tags=prepared.tags,
-            nested=nested,
-        ) as run,
-        progress_bar(name, progress) as bar,
-    ):
-        return score_into(run, ready, bar)
+    name, where = prepared.request.point_name, target_experiment(store, experiment)
+    while True:
+        there = None if again else _found_or_waited_for(prepared, where, store, progress)
+        if there is not None:
+            return there
+        ready = TokenCache().ready(prepared, again=again)
+        try:
+            with (
+                open_run(
+                    schema.KIND_SCORE,
+                    store=store,
+                    name=name,
+                    experiment=experiment,
+                    tags=prepared.tags,
+                    nested=nested,
+                ) as run,
+                progress_bar(name, progress) as bar,
+            ):
+                if not again:
+                    claim(prepared, run)
+                return score_into(run, ready, bar)
+        except Held:
+            continue  # another process was faster by a moment
+
+
+def _found_or_waited_for(
+    prepared: Prepared, experiment_id: str, store: MlflowClient, progress: bool
+) -> ScoredModel | None:
+    """The score, where an experiment holds one that can be read."""
+    damaged: set[str] = set()
+    while True:
+        try:
+            there = look(prepared, experiment_id, store, damaged=damaged)
+            return None if there is None else already_scored(there)
+        except Held as held:
+            wait_for(held, store, progress)
+        except DamagedRun as found:
+            damaged.add(found.run_id)
 
 
 def _score_joined(run: OpenRun, prepared: Prepared, again: bool, progress: bool) -> ScoredModel:
     """Score into a run that was there before: whatever goes wrong, it has to say so."""
     there = None
     if not again:
-        there = find_scored(prepared, run.experiment_id, run.store)
+        there = _found_or_waited_for(prepared, run.experiment_id, run.store, progress)
     if there is not None:
         run.log(tags={schema.TAG_KIND: schema.KIND_SKIPPED, schema.TAG_SAME_AS: there.run_id})
-        return already_scored(there)
+        return there
     run.log(tags=prepared.tags)
     ready = TokenCache().ready(prepared, again=again)
     with progress_bar(prepared.request.point_name, progress) as bar:

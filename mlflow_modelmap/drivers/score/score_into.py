@@ -71,7 +71,7 @@ def score_into(
 
 
 def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
-    """Log the vector of what was ready; it waits in the spool until that has succeeded.
+    """Log the vector of what was ready; it waits in the spool until its run is FINISHED.
 
     Raises
     ------
@@ -101,7 +101,8 @@ def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
             f"{(run.name or request.point_name)!r} was scored but could not be logged "
             f"({reason(error)}){where if kept else ''}."
         ) from error
-    spool.drop(prepared.identities)
+    let_go = spool.drop if run.owned else spool.hand_over
+    run.when_ended.append(lambda: let_go(prepared.identities))
     seconds, speed = (result.provenance.get(k) for k in ("seconds", "tokens_per_second"))
     return ScoredModel(
         run_id=run.run_id,

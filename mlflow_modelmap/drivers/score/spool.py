@@ -1,15 +1,19 @@
-"""Driver: vectors that are scored but not logged yet, safe on disk whatever the store does."""
+"""Driver: vectors whose runs are not FINISHED yet, safe on disk whatever the store does."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlflow_modelmap.machine.processes import number_lives
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking.runs.vector_table import read_table, result_of, write_vectors
 
@@ -17,6 +21,11 @@ FOLDER_VARIABLE = "MLFLOW_MODELMAP_SPOOL"
 _PROVENANCE = "modelmap.provenance"
 _AGAIN = "modelmap.again"
 """In the file's metadata, where a score was made although the same one was there."""
+_LOGGED = ".logged"
+_PARTIAL = re.compile(r"\.\w+\.parquet\.(?P<pid>\d+)|weights-[0-9a-f]+\.(?P<of>\d+)\.tmp")
+_KEPT_SECONDS = 24 * 3600
+_WRITING_SECONDS = 60
+"""No file takes longer to write; another machine, whose processes do not show, may share this."""
 
 
 def spool_folder() -> Path:
@@ -54,9 +63,14 @@ def waiting(identities: Iterable[str], texts: int, *, again: bool = False) -> Sc
     Parameters
     ----------
     again
-        Whether only one will do that was itself scored again.
+        Whether only one will do that was itself scored again, and is not logged yet.
     """
-    found = (_read(path_of(identity), again) for identity in identities)
+    paths = [
+        path
+        for identity in identities
+        for path in ((path_of(identity),) if again else (path_of(identity), _logged(identity)))
+    ]
+    found = (_read(path, again) for path in paths)
     return next((r for r in found if r is not None and len(r.log_likelihoods) == texts), None)
 
 
@@ -74,6 +88,46 @@ def _read(path: Path, again: bool) -> ScoreResult | None:
 
 
 def drop(identities: Iterable[str]) -> None:
-    """Forget vectors that are logged."""
+    """Forget vectors whose runs are FINISHED."""
     for identity in identities:
-        path_of(identity).unlink(missing_ok=True)
+        for path in (path_of(identity), _logged(identity)):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def hand_over(identities: Iterable[str]) -> None:
+    """Keep vectors one more day that are logged into a run which somebody else is to end."""
+    with contextlib.suppress(OSError):
+        for identity in identities:
+            if path_of(identity).exists():
+                os.replace(path_of(identity), _logged(identity))
+                os.utime(_logged(identity))
+        for path in spool_folder().glob(f"*{_LOGGED}"):
+            if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+                path.unlink(missing_ok=True)
+
+
+def _logged(identity: str) -> Path:
+    return spool_folder() / f"{identity}{_LOGGED}"
+
+
+def whole() -> list[tuple[Path, str | None]]:
+    """What waits here, and the identity of the score that it is; None of weights' sums."""
+    vectors = [
+        (path, path.name.partition(".")[0])
+        for pattern in ("*.parquet", f"*{_LOGGED}")
+        for path in sorted(spool_folder().glob(pattern))
+        if not path.name.startswith(".")
+    ]
+    return [*vectors, *((path, None) for path in sorted(spool_folder().glob("weights-*.npz")))]
+
+
+def partial() -> list[Path]:
+    """Files that a process was writing here when it was killed: no such process of ours lives."""
+    return [
+        path
+        for path in sorted(spool_folder().glob("*"))
+        if (name := _PARTIAL.fullmatch(path.name))
+        and not number_lives(int(name["pid"] or name["of"]))
+        and time.time() - path.stat().st_mtime > _WRITING_SECONDS
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
-from mlflow_modelmap.drivers.process import stopping
 from mlflow_modelmap.drivers.process.memory import free_memory, many_models
-from mlflow_modelmap.drivers.process.progress import progress_bar
+from mlflow_modelmap.drivers.process.progress import look_up, progress_bar, say
+from mlflow_modelmap.drivers.score.claims import Held, claim, end, look, still_held, who
 from mlflow_modelmap.drivers.score.found import believed
 from mlflow_modelmap.drivers.score.plan_file import Plan, parse_plan, read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
@@ -37,13 +39,17 @@ from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import scored
+from mlflow_modelmap.tracking.runs.left_overs import left_overs
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.reason import reason_with_type
+from mlflow_modelmap.words.reason import reason, reason_with_type
 from mlflow_modelmap.words.redact import redact
+
+_WAIT_SECONDS = 1.0
+"""Between two looks at what others are scoring, once there is nothing else to do."""
 
 
 def sweep(
@@ -54,8 +60,12 @@ def sweep(
     again: bool = False,
     dry_run: bool = False,
     progress: bool = True,
+    tell: Callable[[SweepRow], None] = lambda row: None,
 ) -> Sweep:
     """Score every model of a plan; what is scored already is skipped.
+
+    What another process is scoring just now comes last, and is waited for. Runs that an earlier,
+    killed sweep of the plan left over are ended.
 
     Parameters
     ----------
@@ -69,11 +79,14 @@ def sweep(
         Whether only to say what would be scored; no model is opened and no store is asked.
     progress
         Whether progress bars are shown on stderr.
+    tell
+        Called with what became of each model, as soon as that is known.
 
     Returns
     -------
     Sweep
-        A model that failed is a row of state ``failed`` and stops nothing.
+        A model that failed is a row of state ``failed`` and stops nothing; if all of it could not
+        be logged, `not_logged` says why.
 
     Raises
     ------
@@ -98,12 +111,16 @@ def sweep(
         if not given:
             experiment = experiment or parsed.experiment
         where = target_experiment(store, experiment)
-        done = {} if again else scored(where, store, text_digest=text_set.digest)
+        name = parsed.name or default_name
+        left = _left_of(name, text_set, where, store)
+        done: Mapping[str, list[Point]] = {}
+        if not again:
+            done = scored(where, store, text_digest=text_set.digest, texts=len(text_set))
         parent = _Parent(
             open_run(
                 schema.KIND_SWEEP,
                 store=store,
-                name=parsed.name or default_name,
+                name=name,
                 experiment=experiment,
                 tags={
                     schema.TAG_TEXT_SET: text_set.digest,
@@ -111,19 +128,47 @@ def sweep(
                 },
             )
         )
+        not_logged: str | None = None
         with suppress(_SomeFailed), parent, many_models():
             if given:
                 parent.open()
-            work = _Work(store, text_set, done, parent, again, progress)
-            rows = tuple(work.each(asked))
+            work = _Work(store, text_set, where, done, left, parent, again, progress, tell)
+            rows = work.all(asked)
             if parent.run is not None:
-                log_rows(parent.run, rows, written)
+                not_logged = _log(parent.run, rows, written)
             failed = sum(row.state == FAILED for row in rows)
+            if not_logged:
+                raise _SomeFailed(not_logged)
             if failed:
                 raise _SomeFailed(
                     f"{failed} of {len(asked)} models failed; modelmap/runs.csv says why."
                 )
-        return Sweep(parent.run.run_id if parent.run else None, where, rows)
+        return Sweep(parent.run.run_id if parent.run else None, where, rows, not_logged)
+
+
+def _log(run: OpenRun, rows: Sequence[SweepRow], plan: str) -> str | None:
+    """Log what became of the models; why, if that cannot be: it is no reason not to tell it."""
+    try:
+        log_rows(run, rows, plan)
+    except Exception as error:
+        return f"What became of the models could not be logged ({reason(error)})."
+    return None
+
+
+def _left_of(
+    name: str, texts: TextSet, experiment_id: str, store: MlflowClient
+) -> dict[str, list[Run]]:
+    """End what earlier sweeps of this name left over; their scores come by identity."""
+    left: dict[str, list[Run]] = {}
+    for run, _ in left_overs([experiment_id], store):
+        tags = run.data.tags
+        if tags.get(schema.TAG_TEXT_SET) != texts.digest:
+            continue
+        if tags[schema.TAG_KIND] == schema.KIND_SWEEP and run.info.run_name == name:
+            end(run, store)
+        elif tags[schema.TAG_KIND] == schema.KIND_SCORE and tags.get(schema.TAG_IDENTITY):
+            left.setdefault(tags[schema.TAG_IDENTITY], []).append(run)
+    return left
 
 
 def _texts_of(plan: Plan, folder: Path) -> str | Path:
@@ -171,22 +216,51 @@ class _Work:
 
     store: MlflowClient
     texts: TextSet
+    experiment_id: str
     done: Mapping[str, list[Point]]
+    left: dict[str, list[Run]]
     parent: _Parent
     again: bool
     progress: bool
+    tell: Callable[[SweepRow], None]
     tokens: TokenCache = field(default_factory=TokenCache)
 
-    def each(self, asked: Sequence[ScoreRequest]) -> Iterator[SweepRow]:
-        """What becomes of every model, in turn."""
-        for number, request in enumerate(asked, start=1):
-            stopping.check()
-            yield self.row(request, f"[{number}/{len(asked)}] {request.point_name}")
+    def all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
+        """What becomes of every model; those that others are scoring come last."""
+        rows: dict[int, SweepRow] = {}
+        todo: list[tuple[int, Held | None]] = [(number, None) for number in range(len(asked))]
+        while todo:
+            held_still: list[tuple[int, Held | None]] = []
+            for number, held in todo:
+                look_up()
+                if held is not None and still_held(held.run.info.run_id, self.store):
+                    held_still.append((number, held))
+                    continue
+                name = asked[number].point_name
+                try:
+                    rows[number] = self.row(asked[number], f"[{number + 1}/{len(asked)}] {name}")
+                    self.tell(rows[number])
+                except Held as by:
+                    if held is None:
+                        say(f"{who(by.run)} is scoring {name!r}; it comes last.", self.progress)
+                    held_still.append((number, by))
+            if len(held_still) == len(todo):
+                time.sleep(_WAIT_SECONDS)
+            todo = held_still
+        return tuple(rows[number] for number in range(len(asked)))
 
     def row(self, request: ScoreRequest, label: str) -> SweepRow:
-        """What becomes of one model; why, if it cannot be scored."""
+        """What becomes of one model; why, if it cannot be scored.
+
+        Raises
+        ------
+        Held
+            If another process is scoring it.
+        """
         try:
             return self.one(request, label)
+        except Held:
+            raise
         except TrackingError as error:
             check_reachable(self.store)  # a store that is gone ends the sweep
             return replace(planned(request), state=FAILED, error=str(error))
@@ -201,9 +275,14 @@ class _Work:
         """Score one model, or find that it is scored."""
         row = planned(request)
         prepared = prepare(request, self.texts)
+        for key in prepared.identities:
+            for left in self.left.pop(key, ()):
+                end(left, self.store)
         there = believed(
             prepared, (p for key in prepared.identities for p in self.done.get(key, ()))
         )
+        if there is None and not self.again:  # another process may have scored it since
+            there = look(prepared, self.experiment_id, self.store)
         if there is not None:
             bits = there.bits_per_byte
             return replace(row, state=SKIPPED, run_id=there.run_id, bits_per_byte=bits)
@@ -218,6 +297,8 @@ class _Work:
             ) as run,
             progress_bar(label, self.progress, stays=False) as bar,
         ):
+            if not self.again:
+                claim(prepared, run)
             made = score_into(run, ready, bar)
         return replace(
             row,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.schema import SWEEP_TABLE
 from mlflow_modelmap.words.redact import redact
@@ -58,11 +58,14 @@ class Sweep:
         Where its runs are; None in a dry run.
     rows
         One a model, in the plan's order.
+    not_logged
+        Why they could not be logged, in one sentence; None where they are.
     """
 
     run_id: str | None
     experiment_id: str | None
     rows: tuple[SweepRow, ...]
+    not_logged: str | None = None
 
     def count(self, state: str) -> int:
         """How many models ended in a state."""
@@ -84,7 +87,7 @@ def planned(request: ScoreRequest) -> SweepRow:
 def log_rows(run: OpenRun, rows: Sequence[SweepRow], plan: str) -> None:
     """Log what became of each model, and the plan as written, into the sweep's own run."""
     frame = pd.DataFrame([asdict(row) for row in rows])
-    with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+    with temporary_folder() as folder:
         frame.astype({"step": "Int64", "run_id": "string"}).to_parquet(
             Path(folder) / SWEEP_TABLE, index=False
         )

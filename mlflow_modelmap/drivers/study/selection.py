@@ -40,11 +40,16 @@ class SelectedRuns:
     def matrix(self, *, layers: bool = False) -> tuple[LogLikelihoodMatrix, list[Point]]:
         """Log-likelihoods (points, texts) in nats, and a point for each row; see `read_matrix`.
 
-        A run that cannot be read is left out with a notice, unless it was named by its id.
+        A run that cannot be read is left out with a notice, and out of `runs`, unless it was named
+        by its id.
         """
-        return read_matrix(
+        matrix, points = read_matrix(
             self.runs, layers=layers, notices=self.notices, named=self.selection.run_ids
         )
+        read = {(point.run_id, point.vectors) for point in points}
+        candidates = [one for run in self.runs for one in (run, *run.earlier)]
+        self.runs[:] = [run for run in candidates if (run.run_id, run.vectors) in read]
+        return matrix, points
 
     def why(self) -> str:
         """The notices in brackets, for the end of an error that says too little is left."""

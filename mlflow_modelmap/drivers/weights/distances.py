@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -136,8 +138,8 @@ def weight_distances(
 
     Notes
     -----
-    Partial sums wait in the spool (``MLFLOW_MODELMAP_SPOOL``), so that the same call after an
-    interruption goes on where it was.
+    The sums wait in the spool (``MLFLOW_MODELMAP_SPOOL``) until the run is FINISHED, so that the
+    same call after an interruption goes on where it was.
     """
     if full and window is not None:
         raise InputError("Both a window and the full matrix were asked for; choose one.")
@@ -165,7 +167,8 @@ def weight_distances(
         selected = select(selection.experiments, selection.filter, selection.run_ids, store=store)
         notices = selected.notices
         asked, members = from_runs(selected.runs, notices)
-    parts, facts = _measure_all(by_trajectory(asked), window, full, progress, notices)
+    kept: list[Path] = []
+    parts, facts = _measure_all(by_trajectory(asked), window, full, progress, notices, kept)
     table = pd.concat(parts, ignore_index=True)
     result = TrajectoryWeights("", table, tuple(notices))
     several = table["trajectory"].nunique() > 1
@@ -198,6 +201,9 @@ def weight_distances(
         run_id=run_id,
         store=store,
     )
+    for path in kept:  # the run is FINISHED
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return TrajectoryWeights(made, table, tuple(notices))
 
 
@@ -221,6 +227,7 @@ def _measure_all(
     full: bool,
     progress: bool,
     notices: list[str],
+    kept: list[Path],
 ) -> tuple[list[pd.DataFrame], pd.DataFrame]:
     parts: list[pd.DataFrame] = []
     facts: list[dict[str, object]] = []
@@ -236,6 +243,7 @@ def _measure_all(
                 raise
             notices.append(f"The trajectory {name!r} was left out: {reason(error)}.")
             continue
+        kept += [found.kept] if found.kept else []
         index = np.arange(len(line))
         first, second = np.nonzero((index[:, None] < index) & (index <= reach[:, None]))
         squared = found.squared[first, second]
@@ -279,5 +287,6 @@ def _measure(
             reach,
             labels=[f"step {checkpoint.step} of {name}" for checkpoint in line],
             spool=spool_folder(),
+            keep=True,
             progress=bar,
         )

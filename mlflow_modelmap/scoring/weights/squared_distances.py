@@ -49,6 +49,8 @@ class WeightDistances:
         Tensors of some checkpoint that are no parameters of their own, and why.
     resumed
         Share of the work that an earlier, interrupted call had left in the spool.
+    kept
+        The file in the spool that holds the sums; None where there is none.
     """
 
     squared: np.ndarray
@@ -56,6 +58,7 @@ class WeightDistances:
     names: tuple[str, ...]
     left_out: dict[str, str]
     resumed: float = 0.0
+    kept: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def squared_distances(
     *,
     labels: Sequence[str] | None = None,
     spool: str | os.PathLike[str] | None = None,
+    keep: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> WeightDistances:
@@ -113,8 +117,9 @@ def squared_distances(
     labels
         How to call each in a message.
     spool
-        Directory for partial sums, so that an interrupted call goes on where it was; the file
-        is removed at the end.
+        Directory for partial sums, so that an interrupted call goes on where it was.
+    keep
+        Whether the sums stay there at the end, for whoever logs them to remove (`kept`).
     threads
         How many pieces are worked on at once; the result does not depend on it.
     progress
@@ -148,7 +153,10 @@ def squared_distances(
             spooled.save_now_and_then(done, squared)
             if progress is not None:
                 progress(finished, total)
-    spooled.remove()
+    if keep:
+        spooled.save(done, squared)
+    else:
+        spooled.remove()
     index = np.arange(count)
     asked = (index[:, None] <= index) & (index <= ends[:, None])
     squared[~(asked | asked.T)] = np.nan
@@ -158,6 +166,7 @@ def squared_distances(
         tuple(names),
         {name: why for checkpoint in opened for name, why in checkpoint.left_out.items()},
         resumed,
+        spooled.path if keep else None,
     )
 
 
@@ -298,12 +307,20 @@ class _Spool:
         return 0, np.zeros((count, count))
 
     def save_now_and_then(self, done: int, squared: np.ndarray) -> None:
-        if self.path is None or time.monotonic() - self.saved < _SAVE_SECONDS:
+        if time.monotonic() - self.saved >= _SAVE_SECONDS:
+            self.save(done, squared)
+
+    def save(self, done: int, squared: np.ndarray) -> None:
+        if self.path is None:
             return
         beside = self.path.with_suffix(f".{os.getpid()}.tmp")
-        with beside.open("wb") as file:
-            np.savez(file, done=np.int64(done), squared=squared)
-        os.replace(beside, self.path)
+        with contextlib.suppress(OSError):  # no room on disk is no reason to stop
+            try:
+                with beside.open("wb") as file:
+                    np.savez(file, done=np.int64(done), squared=squared)
+                os.replace(beside, self.path)
+            finally:
+                beside.unlink(missing_ok=True)
         self.saved = time.monotonic()
 
     def remove(self) -> None:

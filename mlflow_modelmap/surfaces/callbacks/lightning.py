@@ -9,6 +9,7 @@ from typing import Any
 from mlflow_modelmap.drivers.monitor.monitor import Monitor
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.words.reason import reason_with_type
 
 try:
     from lightning.pytorch import Callback
@@ -92,7 +93,8 @@ class ModelMapLightningCallback(Callback):
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """End a run that was made here as what it is."""
         stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
-        self.monitor.close("KILLED" if stopped else "FAILED")
+        why = "Stopped before the end." if stopped else reason_with_type(exception)
+        self.monitor.close("KILLED" if stopped else "FAILED", why)
 
 
 def language_model_in(module: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from mlflow_modelmap import __version__
+from mlflow_modelmap.drivers.process import stopping
 from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.words.sentence import sentence
 
@@ -25,6 +27,7 @@ _COMMANDS = {
     "lineage": "What each model did to its parent, and whether that is its parent.",
     "quantization": "What quantisation did to each model.",
     "layers": "KL between adjacent layers, by the logit lens.",
+    "clean": "End the runs that killed work left over, and remove its files.",
     "scale": "KL divergence by setting, beside the paper's scale.",
 }
 
@@ -53,12 +56,16 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's error is one sentence on stderr and exit code 1."""
+    """Run the command line; a user's error is one sentence on stderr and exit code 1.
+
+    Stopped by a signal it ends with 128 and its number: 130 after Ctrl-C, 143 after SIGTERM.
+    """
     try:
         code = cli.main(args=arguments, prog_name="modelmap", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo("Stopped.", err=True)
+        sys.exit(stopping.exit_code())
     except click.ClickException as error:
         said = sentence(error.format_message())
         usage = error.ctx if isinstance(error, click.UsageError) else None
@@ -66,5 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except ModelMapError as error:
         click.echo(f"Error: {sentence(error)}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if isinstance(error, OSError) and stopping.was_stopped():
+            sys.exit(stopping.exit_code())
+        from mlflow_modelmap.tracking.store.failures import sentence as of_a_store
+
+        told = of_a_store(error)
+        if told is None:
+            raise
+        click.echo(f"Error: {sentence(told)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options, table
 from mlflow_modelmap.words.sentence import sentence
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.score.sweep_rows import Sweep, SweepRow
 
 RUN = "Where it is logged"
 
@@ -24,45 +30,67 @@ def sweep(
 ) -> int:
     """Score every model of PLAN, a YAML file, and log one run each under a parent run.
 
-    What is scored already is skipped, so a sweep that was stopped goes on where it was. A model
-    that fails is reported at the end, and the exit code is then 1.
+    What is scored already is skipped, so a sweep that was stopped goes on where it was. What
+    another process is scoring comes last. A model that fails is reported at the end, and the exit
+    code is then 1.
     """
     from mlflow_modelmap.drivers.score.sweep import sweep as run_sweep
+    from mlflow_modelmap.drivers.score.sweep_rows import FAILED
+
+    told: list[SweepRow] = []
+    try:
+        done = run_sweep(
+            plan,
+            texts=texts,
+            experiment=experiment,
+            again=again,
+            dry_run=dry_run,
+            progress=output.progress,
+            tell=told.append,
+        )
+    except BaseException:
+        _tell_failures(told)  # of what was done before it was stopped
+        raise
+    lines = _planned(done) if dry_run else _lines(done)
+    output.tell(asdict(done), lines, ids=[row.run_id for row in done.rows if row.run_id])
+    _tell_failures(done.rows)
+    if done.not_logged:
+        click.echo(f"Error: {sentence(done.not_logged)}", err=True)
+    return 1 if done.not_logged or done.count(FAILED) else 0
+
+
+def _tell_failures(rows: Sequence[SweepRow]) -> None:
+    for row in rows:
+        if row.error:
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                click.echo(f"Error: {sentence(f'{row.point}: {row.error}')}", err=True)
+
+
+def _planned(done: Sweep) -> list[str]:
+    headings = ["point", "model", "revision", "precision", "trajectory", "step"]
+    rows = [[getattr(row, name) for name in headings] for row in done.rows]
+    return [*table(rows, headings), f"{len(rows)} models would be scored."]
+
+
+def _lines(done: Sweep) -> list[str]:
     from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SCORED, SKIPPED
 
-    done = run_sweep(
-        plan,
-        texts=texts,
-        experiment=experiment,
-        again=again,
-        dry_run=dry_run,
-        progress=output.progress,
-    )
-    if dry_run:
-        headings = ["point", "model", "revision", "precision", "trajectory", "step"]
-        rows = [[getattr(row, name) for name in headings] for row in done.rows]
-        lines = [*table(rows, headings), f"{len(rows)} models would be scored."]
-    else:
-        headings = ["point", "state", "bits/byte", "seconds", "run"]
-        rows = [
-            [
-                row.point,
-                row.state,
-                None if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}",
-                None if row.seconds is None else f"{row.seconds:.1f}",
-                row.run_id,
-            ]
-            for row in done.rows
+    headings = ["point", "state", "bits/byte", "seconds", "run"]
+    rows = [
+        [
+            row.point,
+            row.state,
+            None if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}",
+            None if row.seconds is None else f"{row.seconds:.1f}",
+            row.run_id,
         ]
-        lines = [
-            *table(rows, headings),
-            f"{done.count(SCORED)} scored, {done.count(SKIPPED)} scored before, "
-            f"{done.count(FAILED)} failed.",
-        ]
-        if done.run_id:
-            lines.append(f"Sweep {done.run_id} in experiment {done.experiment_id}")
-    output.tell(asdict(done), lines, ids=[row.run_id for row in done.rows if row.run_id])
-    for row in done.rows:
-        if row.state == FAILED:
-            click.echo(f"Error: {sentence(f'{row.point}: {row.error}')}", err=True)
-    return 1 if done.count(FAILED) else 0
+        for row in done.rows
+    ]
+    lines = [
+        *table(rows, headings),
+        f"{done.count(SCORED)} scored, {done.count(SKIPPED)} scored before, "
+        f"{done.count(FAILED)} failed.",
+    ]
+    if done.run_id:
+        lines.append(f"Sweep {done.run_id} in experiment {done.experiment_id}")
+    return lines

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.limits import (
     CSV_COLUMNS,
@@ -106,7 +106,7 @@ def artifact_file(run_id: str, root: str, path: str, address: str) -> Iterator[P
             )
         yield local / path
         return
-    with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+    with temporary_folder() as folder:
         try:
             fetched = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{root.rstrip('/')}/{path}", dst_path=folder, tracking_uri=address

@@ -11,6 +11,14 @@ from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
 
 
+class DamagedRun(TrackingError):
+    """A run that cannot be read, so that it holds no score; `run_id` says which."""
+
+    def __init__(self, run_id: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
 @dataclass
 class LeftOut:
     """Which runs are left out, and why.
@@ -27,23 +35,26 @@ class LeftOut:
     named: Collection[str] = ()
     _said: list[tuple[str, str]] = field(default_factory=list)
 
-    def out(self, run_id: str, name: str, why: str, remedy: str) -> None:
+    def out(self, run_id: str, name: str, why: str, remedy: str, command: str = "") -> None:
         """Leave a run out.
 
         Parameters
         ----------
         why, remedy
             What is wrong, behind the run's name, and what would be right.
+        command
+            What to type for that.
 
         Raises
         ------
-        TrackingError
+        DamagedRun
             If it may not be left out.
         """
         shown = f"{run_id} ({shortened(name, 60)!r})"
         if self.notices is None or run_id in self.named:
-            raise TrackingError(f"Run {shown} {why}; {remedy}.")
-        self._said.append((f"Left out run {shown}, which {why}.", shortened(name, 60)))
+            raise DamagedRun(run_id, f"Run {shown} {why}; {remedy}.")
+        so = f"; {command}" if command else ""
+        self._said.append((f"Left out run {shown}, which {why}{so}.", shortened(name, 60)))
 
     def error(self, run_id: str, name: str, error: TrackingError) -> None:
         """Leave a run out whose error says itself what is wrong, and with which run.

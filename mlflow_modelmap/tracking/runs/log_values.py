@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,13 @@ class OpenRun:
     owned
         Whether the work made this run and therefore ends it. A run that was given is ended by
         whoever opened it; here it only ever becomes FAILED.
+    when_ended
+        What is done once the store has confirmed that the run is FINISHED; of a run that was
+        given, once everything is logged.
+    in_vain
+        Whether it was made for nothing and is to go, rather than to fail.
+    ended
+        Whether it has come to its end.
     """
 
     store: MlflowClient
@@ -44,6 +51,9 @@ class OpenRun:
     name: str
     owned: bool
     there: dict[str, str] = field(default_factory=dict)
+    when_ended: list[Callable[[], None]] = field(default_factory=list)
+    in_vain: bool = False
+    ended: bool = False
     _long: dict[str, str] = field(default_factory=dict)
 
     def log(

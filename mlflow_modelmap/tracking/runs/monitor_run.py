@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,22 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Run
+from mlflow.entities import Metric, Run, RunInfo
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.time import get_current_time_millis
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.machine.folders import temporary_folder
+from mlflow_modelmap.machine.signals import shielded
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.alive import begin as begin_work
+from mlflow_modelmap.tracking.runs.alive import end as end_work
+from mlflow_modelmap.tracking.runs.alive import left_over, let_go, process_tags
 from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of, read_index
+from mlflow_modelmap.tracking.runs.end_run import verdict_of
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import inherited_run_id
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -35,6 +41,7 @@ from mlflow_modelmap.tracking.runs.vector_table import write_vectors
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 PREFIX = f"{schema.ARTIFACT_FOLDER}/"
+_GOING_ON = ("RUNNING", "SCHEDULED")
 
 
 class MonitorRun:
@@ -49,8 +56,14 @@ class MonitorRun:
         logged of it as metrics of the same names, and ``model``, the saved directory, if any.
     """
 
-    def __init__(self, run: OpenRun, texts: TextSetDataset, index: pd.DataFrame) -> None:
-        self.run, self.texts, self.index = run, texts, index
+    def __init__(
+        self,
+        run: OpenRun,
+        texts: TextSetDataset,
+        index: pd.DataFrame,
+        before: RunInfo | None = None,
+    ) -> None:
+        self.run, self.texts, self.index, self._before = run, texts, index, before
 
     @property
     def steps(self) -> list[int]:
@@ -72,7 +85,7 @@ class MonitorRun:
         """
         step = int(row["step"])
         path = Path(schema.checkpoint_vectors(step))
-        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+        with temporary_folder() as folder:
             weights = self.texts.text_set.weight_array
             write_vectors(result, Path(folder) / path.name, weights=weights)
             self.run.store.log_artifact(
@@ -107,10 +120,40 @@ class MonitorRun:
         """Set tags."""
         self.run.log(tags=tags)
 
-    def end(self, status: str = "FINISHED") -> None:
-        """End the run, if it was made (or taken up again) here."""
-        if self.run.owned:
-            self.run.store.set_terminated(self.run.run_id, status)
+    def end(self, status: str = "FINISHED", why: str | None = None) -> None:
+        """End the run, if it was made (or taken up again) here; else leave it to its owner.
+
+        Parameters
+        ----------
+        why
+            Why the training did not come to its end, in one sentence.
+        """
+        run = self.run
+        with shielded():
+            if why is not None:
+                with contextlib.suppress(Exception):  # the store may be what failed
+                    noted = why if run.owned and not self._noted() else None
+                    run.log(tags={schema.TAG_ERROR: why, schema.TAG_NOTE: noted})
+            if run.owned:
+                end_work(run.run_id)
+                run.store.set_terminated(run.run_id, status)
+            else:
+                let_go(run.run_id, run.store)
+
+    def give_back(self, error: BaseException) -> None:
+        """Leave the run as it was before: it could not be taken up. One that is new fails."""
+        before, run = self._before, self.run
+        if before is None:
+            self.end(*verdict_of(error))
+            return
+        with shielded(), contextlib.suppress(Exception):
+            let_go(run.run_id, run.store)
+            if before.status not in _GOING_ON:
+                run.store.set_terminated(run.run_id, before.status, before.end_time)
+
+    def _noted(self) -> bool:
+        """Whether somebody described the run already."""
+        return schema.TAG_NOTE in self.run.store.get_run(self.run.run_id).data.tags
 
 
 def open_monitor_run(
@@ -142,30 +185,53 @@ def open_monitor_run(
     if chosen:
         there = find_run(chosen, store)
         _check_fits(there, texts.text_set)
-        info, held = there.info, kind_of(there)
-        ended = info.status not in ("RUNNING", "SCHEDULED")
-        if ended:
-            store.update_run(info.run_id, status="RUNNING")
-        params = dict(there.data.params)
-        run = OpenRun(store, info.run_id, info.experiment_id, info.run_name or "", ended, params)
-        index = read_index(there, store)
+        index = read_index(there, store)  # what is damaged is left as it is
+        held, before = kind_of(there), there.info
+        run = _take_up(there, store, is_active=active is not None and active.info.run_id == chosen)
     elif start_run:
         where = experiment_id(experiment, store)
-        made = store.create_run(where, tags=resolve_tags(), run_name=name)
+        tags_of_process = {**resolve_tags(), **process_tags()}
+        made = store.create_run(where, tags=tags_of_process, run_name=name)
         run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
-        index, held = None, None
+        index, held, before = None, None, None
     else:
         raise InputError(
             "No MLflow run is active and none is to be made; start one with mlflow.start_run(), "
             "or leave start_run as it is."
         )
-    if held is None:
-        _introduce(run, texts, tags or {})
-    monitor = MonitorRun(run, texts, pd.DataFrame(columns=["step", "model"]))
-    if index is not None:
-        monitor.index = index
-        _log_what_is_missing(monitor)
+    monitor = MonitorRun(run, texts, pd.DataFrame(columns=["step", "model"]), before)
+    begin_work(run.run_id, store)
+    try:
+        if held is None:
+            _introduce(run, texts, tags or {})
+        if index is not None:
+            monitor.index = index
+            _log_what_is_missing(monitor)
+    except BaseException as error:
+        monitor.give_back(error)
+        raise
     return monitor
+
+
+def _take_up(there: Run, store: MlflowClient, *, is_active: bool) -> OpenRun:
+    """Go on in a run; one that had ended, or whose process was killed, is ours to end."""
+    info = there.info
+    ended = info.status not in _GOING_ON
+    owned = ended or (left_over(there) is not None and not is_active)
+    run = OpenRun(
+        store,
+        info.run_id,
+        info.experiment_id,
+        info.run_name or "",
+        owned,
+        dict(there.data.params),
+    )
+    run.log(tags=process_tags(began_before=True))
+    if schema.TAG_ERROR in there.data.tags and kind_of(there) == schema.KIND_MONITOR:
+        store.delete_tag(info.run_id, schema.TAG_ERROR)  # it goes on
+    if ended:
+        store.update_run(info.run_id, status="RUNNING")
+    return run
 
 
 def _check_fits(there: Run, texts: TextSet) -> None:

@@ -9,20 +9,19 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mlflow_modelmap.errors import InputError, ModelMapError
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.alive import at_work, process_tags
+from mlflow_modelmap.tracking.runs.end_run import fail_run, finish_run
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.readable import check_not_deleted, find_run, kind_of
 from mlflow_modelmap.tracking.store.experiments import experiment_id
+from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, not_written
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.reason import reason_with_type
-from mlflow_modelmap.words.redact import redact
-
-_REASON_CHARACTERS = 2000
 
 
 @contextlib.contextmanager
@@ -48,36 +47,25 @@ def open_run(
     ------
     InputError
         If the given run already holds something, is not there, or `experiment` is another one.
+    TrackingError
+        If the store does not take it; whatever MLflow raises within the block becomes one.
     """
     with quiet():
         if nested:
             run = _find_or_make(kind, store, name, experiment, run_id, parent_run_id, tags or {})
         else:
             run = _make(kind, store, name, target_experiment(store, experiment), None, tags or {})
-        try:
-            yield run
-            if run.owned:
-                store.set_terminated(run.run_id, "FINISHED")
-        except BaseException as error:
-            fail_run(run, error)
-            raise
-
-
-def fail_run(run: OpenRun, error: BaseException) -> None:
-    """Mark a run FAILED (KILLED where somebody stopped it) with its reason in one sentence."""
-    stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit))
-    if stopped:
-        why = "Stopped before the end."
-    elif isinstance(error, ModelMapError):  # a sentence already
-        why = redact(str(error))[:_REASON_CHARACTERS]
-    else:
-        why = reason_with_type(error, _REASON_CHARACTERS)
-    # The store itself may be what failed: the error on its way up says more than one from here.
-    with contextlib.suppress(Exception):
-        said = [RunTag(schema.TAG_ERROR, why), RunTag(schema.TAG_NOTE, why)]
-        run.store.log_batch(run.run_id, tags=said)
-    with contextlib.suppress(Exception):
-        run.store.set_terminated(run.run_id, "KILLED" if stopped else "FAILED")
+        with at_work(run.run_id, store):
+            try:
+                yield run
+                finish_run(run)
+            except BaseException as error:
+                if not run.ended:
+                    fail_run(run, error)
+                if isinstance(error, STORE_ERRORS):
+                    what = f"Run {run.run_id} ({run.name!r}) cannot be logged"
+                    raise not_written(what, store.tracking_uri, error) from error
+                raise
 
 
 def inherited_run_id() -> str | None:
@@ -139,15 +127,26 @@ def _make(
     parent: Run | None,
     tags: Mapping[str, Any],
 ) -> OpenRun:
-    own_tags = {**resolve_tags(), schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind}
+    own_tags = {
+        **resolve_tags(),
+        **process_tags(),
+        schema.TAG_SCHEMA: schema.SCHEMA_VERSION,
+        schema.TAG_KIND: kind,
+    }
     if parent is not None:
         own_tags[MLFLOW_PARENT_RUN_ID] = parent.info.run_id
-    made = store.create_run(where, tags=own_tags, run_name=name)
+    try:
+        made = store.create_run(where, tags=own_tags, run_name=name)
+    except STORE_ERRORS as error:
+        raise not_written("A run cannot be made", store.tracking_uri, error) from error
     run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
     try:
         run.log(tags=tags)
     except BaseException as error:
         fail_run(run, error)
+        if isinstance(error, STORE_ERRORS):
+            what = f"Run {run.run_id} ({run.name!r}) cannot be logged"
+            raise not_written(what, store.tracking_uri, error) from error
         raise
     return run
 
@@ -187,8 +186,12 @@ def _join(
     try:
         if name and name != info.run_name:
             store.update_run(info.run_id, name=name)
-        run.log(tags={schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind, **tags})
+        ours = {schema.TAG_SCHEMA: schema.SCHEMA_VERSION, schema.TAG_KIND: kind}
+        run.log(tags={**ours, **process_tags(began_before=True), **tags})
     except BaseException as error:
         fail_run(run, error)
+        if isinstance(error, STORE_ERRORS):
+            what = f"Run {run.run_id} ({run.name!r}) cannot be logged"
+            raise not_written(what, store.tracking_uri, error) from error
         raise
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
@@ -24,6 +27,7 @@ from mlflow_modelmap.tracking.runs.readable import HTTP_THREADS
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
@@ -85,7 +89,8 @@ def read_matrix(
             for layer in sorted(read.layers):
                 rows.append(read.layers[layer])
                 points.append(replace(run, layer=layer, name=f"{run.name} layer {layer}"))
-        elif read.own is not None:
+        else:
+            assert read.own is not None
             rows.append(read.own)
             points.append(run)
     _check_same_parts(found)
@@ -228,6 +233,45 @@ def _shares(vectors: Vectors, texts: int) -> np.ndarray:
     return np.full(texts, 1.0 / texts) if shares is None else shares
 
 
+def looks_whole(run: Point, texts: int | None = None) -> bool:
+    """Whether the vector of a run is there, as far as can be told without reading it.
+
+    Of a file on this machine the footer is read, which is its last part, and its rows are counted;
+    what a store holds elsewhere is judged when it is read.
+
+    Parameters
+    ----------
+    texts
+        How many there must be, if that is known.
+    """
+    root = local_path(run.artifact_uri)
+    if root is None:
+        return True
+    try:
+        held = pq.read_metadata(root / run.vectors)
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+    there = {held.schema.column(number).name for number in range(held.num_columns)}
+    whole = held.num_rows > 0 and (texts is None or held.num_rows % texts == 0)
+    return whole and there.issuperset(schema.LOG_LIKELIHOOD_COLUMNS)
+
+
+def _made_again(run: Point) -> str:
+    """How to make a score that is damaged again, within a sentence."""
+    if run.monitored:
+        return "its checkpoint can be scored from its weights, where they were saved"
+    said = {
+        "--revision": run.revision,
+        "--trajectory": run.trajectory,
+        "--step": run.step,
+        "--precision": run.precision,
+    }
+    given = [f"{name} {shlex.quote(str(value))}" for name, value in said.items() if value]
+    texts = shlex.quote(run.text_set_name) if run.text_set_name else "TEXTS"
+    command = " ".join(["modelmap score", shlex.quote(run.model), "--texts", texts, *given])
+    return f"its sweep makes it again, or `{shortened(one_line(command))} --again` does"
+
+
 def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[Point, Vectors]]:
     """The runs that can be read, each with its vectors."""
     # In place, threads would make it slower.
@@ -243,7 +287,7 @@ def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[
         one: Point | None = run
         while one is not None and isinstance(vectors, NotRead):
             why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
-            left.out(one.run_id, one.name, why, remedy)
+            left.out(one.run_id, one.name, why, remedy, _made_again(one))
             one = next(earlier, None)
             if one is not None:
                 vectors = _read(one, mlflow.get_tracking_uri(), layers)

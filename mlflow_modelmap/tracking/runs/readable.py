@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.alive import said_of
 from mlflow_modelmap.tracking.store.failures import failed, is_missing
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.redact import redact
@@ -136,6 +137,9 @@ def readable_of(runs: Collection[Run], notices: list[str]) -> list[Run]:
     if states:
         counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         notices.append(f"Left out {states.total()} unfinished runs: {counted}.")
+    killed = said_of(list(runs))
+    if killed:
+        notices.append(killed)
     newer = [run for run in runs if unfinished(run) is None and later_schema(run) is not None]
     if newer:
         what = "run that was" if len(newer) == 1 else "runs that were"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -57,11 +57,14 @@ def search_scores(
     One whose tags make no point is no score that anyone could find again.
     """
     done = of_kind(schema.KIND_SCORE, "attributes.status = 'FINISHED'")
-    runs = search_runs(experiment_ids, f"{done} AND {filter}" if filter else done, store)
+    return points_in(search_runs(experiment_ids, f"{done} AND {filter}" if filter else done, store))
+
+
+def points_in(runs: Iterable[Run]) -> list[Point]:
+    """The points that readable runs are; those whose tags make none are left out."""
     found = []
     for run in runs:
-        if not is_readable(run):
-            continue
-        with contextlib.suppress(TrackingError):
-            found.append(point_of(run))
+        if is_readable(run):
+            with contextlib.suppress(TrackingError):
+                found.append(point_of(run))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, local_path, read_artifact
@@ -169,7 +169,7 @@ def write_study(
     with open_run(
         kind, store=store, name=name, experiment=experiment, run_id=run_id, tags=own_tags
     ) as run:
-        with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+        with temporary_folder() as folder:
             _write_files(Path(folder), tables or {}, arrays or {}, figures or {}, texts or {})
             run.log_folder(folder)
         run.log(params=params, metrics={_prefixed(k): v for k, v in (metrics or {}).items()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlflow_modelmap import __version__
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.scoring.settings import ScoreResult
@@ -55,7 +55,7 @@ def log_score(
     """
     weights = dataset.text_set.weight_array
     run.log_texts(dataset)
-    with tempfile.TemporaryDirectory(prefix="modelmap-") as folder:
+    with temporary_folder() as folder:
         write_vectors(result, Path(folder) / Path(schema.LOG_LIKELIHOODS).name, weights=weights)
         run.log_folder(folder)
     facts = {**settings, **result.provenance}

@@ -84,6 +84,11 @@ def briefly() -> Iterator[None]:
         yield
 
 
+def hastily() -> contextlib.AbstractContextManager[None]:
+    """Give it a few seconds and one try, for what can as well be left out."""
+    return _patience(retries=0, seconds=REACH_SECONDS)
+
+
 def _patience(retries: int, seconds: int) -> contextlib.AbstractContextManager[None]:
     return changed_environment(
         {

@@ -41,3 +41,30 @@ def failed(what: str, address: str, error: BaseException) -> TrackingError:
         f"{what} from {redact(address)!r} ({reason(error)}); see whether the store answers, and "
         "try again."
     )
+
+
+def not_written(what: str, address: str, error: BaseException) -> TrackingError:
+    """The sentence for a store that does not take something.
+
+    Parameters
+    ----------
+    what
+        What could not be done, such as ``Run 'x' cannot be logged``.
+    """
+    return TrackingError(
+        f"{what} in {redact(address)!r} ({reason(error)}); see whether the store answers and "
+        "takes it, and try again."
+    )
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether a database was only held by somebody else for too long."""
+    said = str(error).lower()
+    return any(words in said for words in ("database is locked", "lock wait timeout", "deadlock"))
+
+
+def sentence(error: BaseException) -> str | None:
+    """What to tell a user of an error that a store let through; None of any other error."""
+    if not isinstance(error, STORE_ERRORS):
+        return None
+    return f"The MLflow store failed ({reason(error)}); see whether it answers, and try again."

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -11,9 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
-from mlflow_modelmap import InputError, Monitor, TextSet, score, weight_distances
+from mlflow_modelmap import InputError, Monitor, TextSet, TrackingError, score, weight_distances
+from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests.killed import HELD_UP, working
 from tests.scored import write_score
 from tests.training import examples, model_of, monitoring_texts, start_model, tokenizer_of
 
@@ -323,3 +328,76 @@ def test_scoring_it_again_from_disk_gives_the_same_numbers(store, start, texts):
         run_id = monitor.run_id
     matrix, _ = read_matrix(select_runs(run_ids=[run_id]))
     assert np.array_equal(matrix.values[0], score(start, texts, progress=False).log_likelihoods)
+
+
+def test_a_finished_training_that_cannot_be_taken_up_keeps_its_status(store, start, texts):
+    model, tokenizer = model_of(start), tokenizer_of(start)
+    with Monitor(texts, tokenizer=tokenizer, name="line") as monitor:
+        monitor.record(model, 0)
+        run_id = monitor.run_id
+    before = mlflow.get_run(run_id).info
+    root = local_path(before.artifact_uri) / "modelmap"
+    for name, fails in (("checkpoints.csv", "damaged"), ("checkpoints/step-0.parquet", "damaged")):
+        whole = (root / name).read_bytes()
+        (root / name).write_bytes(b"step\n" if name.endswith("csv") else whole[:50])
+        again = Monitor(texts, tokenizer=tokenizer, run_id=run_id, raise_errors=True)
+        with pytest.raises(TrackingError, match=fails):
+            again.start(model)
+        (root / name).write_bytes(whole)
+        after = mlflow.get_run(run_id)
+        assert (after.info.status, after.info.end_time) == ("FINISHED", before.end_time)
+    other = Monitor(texts, tokenizer=tokenizer, run_id=run_id, raise_errors=True, bos="never")
+    with pytest.raises(TrackingError, match="already holds the param"):
+        other.start(model)
+    assert mlflow.get_run(run_id).info.status == "FINISHED"
+
+
+LOOP = """
+from mlflow_modelmap import Monitor
+from tests.training import model_of, monitoring_texts, tokenizer_of
+model, tokenizer = model_of(sys.argv[1]), tokenizer_of(sys.argv[1])
+monitor = Monitor(monitoring_texts(), tokenizer=tokenizer, name="line", raise_errors=True)
+if sys.argv[2] == "with":
+    with monitor:
+        monitor.record(model, 0)
+        here()
+monitor.record(model, 0)
+if sys.argv[2] == "crash":
+    raise ValueError("no more data")
+here()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "number", "status", "why"),
+    [
+        ("with", signal.SIGINT, "KILLED", "Stopped before the end."),
+        ("bare", signal.SIGINT, "KILLED", "Stopped before the end."),
+        ("bare", signal.SIGKILL, "RUNNING", None),
+    ],
+)
+def test_an_interrupted_loop_is_killed_with_the_reason(
+    store, start, texts, all_runs, how, number, status, why
+):
+    with working(LOOP, str(start), how) as process:
+        process.send_signal(number)
+        process.wait(timeout=60)
+    (run,) = all_runs()
+    assert (run.info.status, run.data.tags.get("modelmap.error")) == (status, why)
+    model, tokenizer = model_of(start), tokenizer_of(start)
+    with Monitor(texts, tokenizer=tokenizer, run_id=run.info.run_id, raise_errors=True) as monitor:
+        assert monitor.record(model, 1) is not None
+    (run,) = all_runs()
+    assert (run.info.status, run.data.tags.get("modelmap.error")) == ("FINISHED", None)
+    assert [point.step for point in select_runs(run_ids=[run.info.run_id])] == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_loop_that_crashes_says_why_on_its_run(store, start, all_runs):
+    command = [sys.executable, "-c", HELD_UP + LOOP, str(start), "crash"]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert done.returncode == 1
+    (run,) = all_runs()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["modelmap.error"] == "ValueError: no more data"

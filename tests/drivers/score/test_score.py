@@ -20,6 +20,7 @@ import mlflow_modelmap as mm
 from mlflow_modelmap import InputError, ScoringError, TextSet, TrackingError
 from mlflow_modelmap.drivers.score import score_into, spool
 from mlflow_modelmap.drivers.score.score import score
+from mlflow_modelmap.machine.processes import read_process, this_process
 from mlflow_modelmap.scoring.engine.score_texts import score_texts
 from mlflow_modelmap.scoring.model.folder import local_files
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -49,6 +50,7 @@ def test_a_run_holds_what_the_contract_says(store, tiny_model, text_file, texts)
     assert run.info.run_name == done.name == "my model"
     tags = {k: v for k, v in run.data.tags.items() if k.startswith("modelmap.")}
     assert len(tags.pop("modelmap.identity")) == 64
+    assert read_process(tags.pop("modelmap.process")) == this_process()
     assert tags == {
         "modelmap.schema": "1",
         "modelmap.kind": "score",

@@ -216,7 +216,7 @@ def test_a_sweep_killed_half_way_goes_on_with_what_is_missing(store, family, tex
     assert orphan not in [row.run_id for row in rest.rows]
     notices: list[str] = []
     assert len(select_runs(["e"], notices=notices)) == 3
-    assert notices == ["Left out 1 unfinished runs: 1 running."]
+    assert notices == ["Left out 1 unfinished runs: 1 killed."]
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_sigterm_ends_the_runs_as_killed(store, family, text_file, all_runs):
         assert process.poll() is None
         time.sleep(0.2)
     process.terminate()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == 143
     ended = {run.info.status for run in all_runs()}
     assert ended <= {"FINISHED", "KILLED"}
     assert all_runs()[0].info.status == "KILLED"

@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from mlflow_modelmap import InputError
-from mlflow_modelmap.drivers.score.found import find_scored
+from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.monitor_run import open_monitor_run
 from mlflow_modelmap.tracking.runs.readable import is_readable
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -34,9 +34,10 @@ def test_a_run_of_a_later_schema_is_refused_by_name_and_left_out_of_a_search(
     with pytest.raises(InputError, match=f"Run {newer} was " + NEWER.format(shown)):
         select_runs(run_ids=[newer])
     where = mlflow.get_experiment_by_name("test").experiment_id
-    assert find_scored(["i"], where, mlflow.MlflowClient(store)) is None
+    client = mlflow.MlflowClient(store)
+    assert scores_with(["i"], [where], client) == []
     later(store, newer, "1")
-    assert find_scored(["i"], where, mlflow.MlflowClient(store)).run_id == newer
+    assert [run.run_id for run in scores_with(["i"], [where], client)] == [newer]
 
 
 def test_runs_of_later_schemas_are_counted_apart_from_unfinished_ones(write_run, store):

@@ -1,0 +1,1 @@
+"""Driver: what killed work left behind."""

@@ -1,0 +1,125 @@
+"""Driver: who else is making this score - a run that is being worked on holds other processes off.
+
+No lock is taken: the claim is the RUNNING run itself, with the score's identity and the process
+that works on it. It holds for as long as that process lives, see `tracking.runs.alive`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mlflow_modelmap.drivers.process.progress import look_up, say
+from mlflow_modelmap.drivers.score.found import believed
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.machine.processes import read_process
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.alive import is_claim, left_over
+from mlflow_modelmap.tracking.runs.find_score import attempts, scores_among
+from mlflow_modelmap.tracking.runs.left_overs import end_left_over
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.readable import find_run
+from mlflow_modelmap.words.one_line import one_line
+
+_SECONDS = 3.0
+"""How often it is looked at most, whether a claim still holds."""
+
+
+class Held(Exception):
+    """Another process is making this score; `run` is where."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.info.run_id)
+        self.run = run
+
+
+def look(
+    prepared: Prepared,
+    experiment_id: str,
+    store: MlflowClient,
+    *,
+    own: OpenRun | None = None,
+    damaged: Collection[str] = (),
+) -> Point | None:
+    """The score, if an experiment holds it by now; what killed work left of it is ended.
+
+    Parameters
+    ----------
+    own
+        The run in which it is about to be made: only those that began before it hold it off.
+    damaged
+        Ids of runs that turned out not to hold it.
+
+    Raises
+    ------
+    Held
+        If another process is making it.
+    """
+    runs = attempts(prepared.identities, [experiment_id], store)
+    there = believed(
+        prepared,
+        (p for p in scores_among(runs, texts=len(prepared.texts)) if p.run_id not in damaged),
+    )
+    if there is not None:
+        return there
+    for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
+        if own is not None and run.info.run_id == own.run_id:
+            break
+        if left_over(run):
+            end(run, store)
+        elif is_claim(run):
+            raise Held(run)
+    return None
+
+
+def claim(prepared: Prepared, run: OpenRun) -> None:
+    """Make sure that a run which was just made is the first that makes this score.
+
+    Raises
+    ------
+    Held
+        If another process was faster; the run then goes.
+    """
+    try:
+        there = look(prepared, run.experiment_id, run.store, own=run)
+    except Held:
+        run.in_vain = True
+        raise
+    if there is not None:
+        run.in_vain = True
+        raise Held(find_run(there.run_id, run.store))
+
+
+def still_held(run_id: str, store: MlflowClient) -> bool:
+    """Whether a claim still holds."""
+    return is_claim(find_run(run_id, store))
+
+
+def wait_for(held: Held, store: MlflowClient, shown: bool) -> None:
+    """Wait for as long as the claim of another process holds."""
+    say(f"{who(held.run)} is making this score; waiting for it (--again does not wait).", shown)
+    pause = 0.2
+    while still_held(held.run.info.run_id, store):
+        look_up()
+        time.sleep(pause)
+        pause = min(1.5 * pause, _SECONDS)
+
+
+def who(run: Run) -> str:
+    """Which process works on a run, within a sentence."""
+    process = read_process(run.data.tags.get(schema.TAG_PROCESS, ""))
+    where = f"Process {process.pid} on {one_line(process.host)[:100]!r}" if process else "A process"
+    return f"{where} (run {run.info.run_id})"
+
+
+def end(run: Run, store: MlflowClient) -> None:
+    """End a run that is left over, where that is permitted."""
+    try:
+        end_left_over(run.info.run_id, store)
+    except MlflowException:
+        return  # somebody else's, and not ours to end

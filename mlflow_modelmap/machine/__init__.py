@@ -1,0 +1,1 @@
+"""Machine: the computer this runs on - its processes, its signals, its temporary folders."""

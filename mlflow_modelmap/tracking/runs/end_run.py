@@ -1,0 +1,86 @@
+"""Tracking: how a run ends - FINISHED once the store has confirmed it, else with its reason.
+
+No signal comes in between: a second Ctrl-C waits until the run is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from mlflow.entities import RunTag
+
+from mlflow_modelmap.errors import ModelMapError
+from mlflow_modelmap.machine.signals import shielded
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.alive import let_go
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, is_busy, not_written
+from mlflow_modelmap.words.reason import reason_with_type
+from mlflow_modelmap.words.redact import redact
+
+STOPPED = "Stopped before the end."
+_REASON_CHARACTERS = 2000
+_PATIENCE_SECONDS = 45.0
+"""How long a database that somebody else holds is asked again to take a run's end."""
+
+
+def finish_run(run: OpenRun) -> None:
+    """End a run as FINISHED if it was made here, and then do what waited for that.
+
+    Raises
+    ------
+    TrackingError
+        If the store does not confirm it.
+    """
+    with shielded():
+        if run.owned:
+            try:
+                _terminate(run, "FINISHED", _PATIENCE_SECONDS)
+            except STORE_ERRORS as error:
+                what = f"Run {run.run_id} ({run.name!r}) is logged, but cannot be ended"
+                raise not_written(what, run.store.tracking_uri, error) from error
+        else:
+            let_go(run.run_id, run.store)
+        run.ended = True
+        for then in run.when_ended:
+            then()
+
+
+def fail_run(run: OpenRun, error: BaseException) -> None:
+    """Mark a run FAILED (KILLED where somebody stopped it) with its reason in one sentence."""
+    status, why = verdict_of(error)
+    with shielded():
+        # The store itself may be what failed: the error on its way up says more than one from here.
+        if run.in_vain:
+            with contextlib.suppress(Exception):
+                run.store.delete_run(run.run_id)
+                run.ended = True
+                return
+        with contextlib.suppress(Exception):
+            said = [RunTag(schema.TAG_ERROR, why), RunTag(schema.TAG_NOTE, why)]
+            run.store.log_batch(run.run_id, tags=said)
+        with contextlib.suppress(Exception):
+            _terminate(run, status, 0.0)
+        run.ended = True
+
+
+def verdict_of(error: BaseException) -> tuple[str, str]:
+    """The status of a run whose work ended with an error, and why in one sentence."""
+    if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+        return "KILLED", STOPPED
+    if isinstance(error, ModelMapError):  # a sentence already
+        return "FAILED", redact(str(error))[:_REASON_CHARACTERS]
+    return "FAILED", reason_with_type(error, _REASON_CHARACTERS)
+
+
+def _terminate(run: OpenRun, status: str, patience: float) -> None:
+    until, pause = time.monotonic() + patience, 0.5
+    while True:
+        try:
+            return run.store.set_terminated(run.run_id, status)
+        except STORE_ERRORS as error:
+            if time.monotonic() + pause > until or not is_busy(error):
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 4.0)
