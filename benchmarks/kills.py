@@ -168,11 +168,11 @@ class Table:
 
 
 def attack(
-    work: Work, draws: random.Random, kills: int, span: float, startup: float, until: float,
+    work: Work, draws: random.Random, kills: int, span: float, startup: float, seconds: float,
     after_each: Callable[[], None],
 ) -> int:  # fmt: skip
     """Kill and start again; how many kills there were."""
-    done = 0
+    done, until = 0, time.monotonic() + seconds
     for _ in range(3 * kills):
         if done == kills or time.monotonic() > until:
             break
@@ -184,7 +184,7 @@ def attack(
     return done
 
 
-def sweep_part(folder: Path, draws: random.Random, kills: int, until: float) -> Work:
+def sweep_part(folder: Path, draws: random.Random, kills: int, seconds: float) -> Work:
     """A sweep: checkpoints that are finished stay, and are scored once."""
     from tests import tiny
 
@@ -232,7 +232,7 @@ def sweep_part(folder: Path, draws: random.Random, kills: int, until: float) -> 
         kept.append({of.info.run_id for of in scores if done(of)})
 
     kept: list[set[str]] = []
-    count = attack(work, draws, kills, 3 * took / MODELS, startup, until, after_each)
+    count = attack(work, draws, kills, 3 * took / MODELS, startup, seconds, after_each)
     work.run()
     scores = [run for run in runs(work.store, "score") if done(run)]
     ids = [run.info.run_id for run in scores]
@@ -265,7 +265,10 @@ def key(run: Any) -> tuple[str, int]:
 
 
 def left_over(work: Work, table: Table) -> None:
-    """Starts that failed without a kill; RUNNING runs at the end, and after `modelmap clean --yes`, where there is such a command."""
+    """Starts that failed without a kill, and runs RUNNING at the end.
+
+    And after `modelmap clean --yes`, where there is such a command.
+    """
     table.say(work.failed, "starts that failed by themselves")
     table.say(running(work.store), "runs still RUNNING at the end")
     if work.clean():
@@ -273,7 +276,9 @@ def left_over(work: Work, table: Table) -> None:
         table.say(running(work.store), "of them after `modelmap clean --yes`")
 
 
-def map_part(folder: Path, store_of: Work, draws: random.Random, kills: int, until: float) -> None:
+def map_part(
+    folder: Path, store_of: Work, draws: random.Random, kills: int, seconds: float
+) -> None:
     """A map: what is FINISHED is a whole map."""
     import mlflow
 
@@ -298,7 +303,7 @@ def map_part(folder: Path, store_of: Work, draws: random.Random, kills: int, unt
 
     after_each()
     started = 0
-    count = attack(work, draws, kills, took, startup, until, after_each)
+    count = attack(work, draws, kills, took, startup, seconds, after_each)
     work.run()
     finished = [run.info.run_id for run in runs(work.store, "map") if done(run)]
     half = 0
@@ -319,7 +324,7 @@ def map_part(folder: Path, store_of: Work, draws: random.Random, kills: int, unt
     left_over(work, table)
 
 
-def monitor_part(folder: Path, draws: random.Random, kills: int, until: float) -> None:
+def monitor_part(folder: Path, draws: random.Random, kills: int, seconds: float) -> None:
     """A monitored training: what is recorded stays, and is recorded once."""
     import mlflow
 
@@ -343,7 +348,7 @@ def monitor_part(folder: Path, draws: random.Random, kills: int, until: float) -
             lost += len(kept[-1].keys() - now.keys())
         kept.append(now)
 
-    count = attack(work, draws, kills, 3 * took / STEPS, startup, until, after_each)
+    count = attack(work, draws, kills, 3 * took / STEPS, startup, seconds, after_each)
     work.run()
     made = runs(work.store, "monitor")
     found = vectors(work.store, [of.info.run_id for of in made])
@@ -416,7 +421,7 @@ def main() -> None:
     if given.child:
         train(given.child)
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f} before, seed {given.seed}")
     began = time.monotonic()
@@ -425,14 +430,14 @@ def main() -> None:
         folder = Path(name)
         if "sweep" in given.parts or "map" in given.parts:
             kills = given.kills if "sweep" in given.parts else 0
-            until = time.monotonic() + 60 * given.minutes * SHARES["sweep"]
-            work = sweep_part(folder, draws["sweep"], kills, until)
+            seconds = 60 * given.minutes * SHARES["sweep"]
+            work = sweep_part(folder, draws["sweep"], kills, seconds)
         if "map" in given.parts:
-            until = time.monotonic() + 60 * given.minutes * SHARES["map"]
-            map_part(folder, work, draws["map"], given.kills, until)
+            seconds = 60 * given.minutes * SHARES["map"]
+            map_part(folder, work, draws["map"], given.kills, seconds)
         if "monitor" in given.parts:
-            until = time.monotonic() + 60 * given.minutes * SHARES["monitor"]
-            monitor_part(folder, draws["monitor"], given.kills, until)
+            seconds = 60 * given.minutes * SHARES["monitor"]
+            monitor_part(folder, draws["monitor"], given.kills, seconds)
     print(f"\n{time.monotonic() - began:.0f} s in all, load {os.getloadavg()[0]:.1f} after")
 
 

@@ -263,6 +263,7 @@ def many_writers(folder: Path, server: str, writers: int, runs: int) -> None:
 
     with storage(folder, "runs") as endpoint:
         env = {"MLFLOW_S3_ENDPOINT_URL": endpoint, **KEYS}
+        env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
         database = create_database(server, "written")
         options = ["--backend-store-uri", database, "--artifacts-destination", "s3://runs/all"]
         with serving(folder, *options, "--workers", "2", env=env) as address:

@@ -37,7 +37,7 @@ def serving(
             | {**(env or {})},
         )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while True:
             try:
                 with urllib.request.urlopen(f"{address}/health", timeout=2):
