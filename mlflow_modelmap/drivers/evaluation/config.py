@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mlflow_modelmap.drivers.score.request import PointFields
 from mlflow_modelmap.errors import InputError
@@ -38,7 +38,7 @@ class EvaluationConfig(SettingsFields, PointFields):
 
     reference: Text | None = None
     reference_precision: Precision | None = None
-    trust_experiments: list[Text] = []
+    trust_experiments: list[Text] = Field(default_factory=list)
     text_column: Text = "text"
     text_set_name: Text | None = None
     allow_duplicates: bool = False
