@@ -29,7 +29,7 @@ class Models:
         if parents:
             base = np.mean([self.vectors[p] for p in parents], axis=0)
         else:
-            base = -0.8 * self.size + self.random.normal(0, 20.0, TEXTS)
+            base = -60 - 0.8 * self.size + self.random.normal(0, 20.0, TEXTS)
         self.vectors[name] = base + self.random.normal(0, change, TEXTS)
         return self.vectors[name]
 
