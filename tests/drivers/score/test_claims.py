@@ -43,6 +43,7 @@ def plan(tiny_models, text_file):
     return path
 
 
+@pytest.mark.slow
 def test_what_another_sweep_scores_comes_last_and_is_scored_once(store, plan, all_runs, capfd):
     with working(AT_A_MODEL, str(plan), "1", "6") as first:
         rest = sweep(plan)
