@@ -43,11 +43,12 @@ def plan(tiny_models, text_file):
     return path
 
 
+@pytest.mark.slow
 def test_what_another_sweep_scores_comes_last_and_is_scored_once(store, plan, all_runs, capfd):
     with working(AT_A_MODEL, str(plan), "1", "6") as first:
         rest = sweep(plan)
         assert first.wait(timeout=120) == 0
-    assert [row.state for row in rest.rows][0] == "skipped"
+    assert rest.rows[0].state == "skipped"
     runs = [run for run in all_runs() if run.data.tags["modelmap.kind"] == "score"]
     assert Counter(run.info.status for run in runs) == {"FINISHED": 3}
     assert len({run.data.tags["modelmap.identity"] for run in runs}) == 3
@@ -178,7 +179,7 @@ def test_failures_are_told_although_the_disk_is_full(store, tiny_model, text_fil
     plan = text_file.parent / "plan.yaml"
     plan.write_text(f"texts: {text_file.name}\nmodels: [{tmp_path / 'gone'}, {tiny_model}]\n")
     command = [sys.executable, "-c", HELD_UP + FULL_DISK, str(plan)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "1 scored, 0 scored before, 1 failed." in done.stdout
     told = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import mlflow
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from mlflow_modelmap.drivers.weights.distances import load_weight_distances, weight_distances
 from mlflow_modelmap.errors import InputError, ModelMapError
+from mlflow_modelmap.scoring.weights import squared_distances
 from mlflow_modelmap.tracking import schema
 
 
@@ -175,3 +180,24 @@ def test_runs_without_steps_are_refused(store, training):
 def test_loading_another_kind_is_refused(store, training):
     with pytest.raises(ModelMapError, match="of kind 'score', not 'weights'"):
         load_weight_distances(score_run(store, training[0], 1))
+
+
+KILLED_AT_THE_END = """
+import os, signal, sys
+from mlflow_modelmap import weight_distances
+from mlflow_modelmap.tracking.runs import end_run
+end_run._terminate = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
+weight_distances(checkpoints={0: sys.argv[1], 1: sys.argv[2]}, progress=False)
+"""
+
+
+def test_sums_wait_until_their_run_is_finished(store, tmp_path, monkeypatch, training):
+    folders = [str(training[step]) for step in (0, 10)]
+    done = subprocess.run([sys.executable, "-c", KILLED_AT_THE_END, *folders])
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "spool").glob("weights-*.npz"))) == 1
+    monkeypatch.setattr(squared_distances, "_in_order", lambda *a: iter(()))  # nothing is left
+    found = weight_distances(checkpoints=dict(enumerate(folders)), progress=False)
+    expected = plainly(training[0], training[10])
+    assert found.table["squared_distance"].iloc[0] == pytest.approx(expected, rel=1e-12)
+    assert list((tmp_path / "spool").iterdir()) == []
