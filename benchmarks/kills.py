@@ -292,20 +292,10 @@ def map_part(
     (first,) = runs(work.store, "map")
     mlflow.set_tracking_uri(work.store)
     expected = load_map(first.info.run_id).kl.to_numpy()
-    seen: set[str] = set()
-    started = 0
-
-    def after_each() -> None:
-        nonlocal started
-        made = runs(work.store, "map")
-        started += len({of.info.run_id for of in made} - seen)
-        seen.update(of.info.run_id for of in made)
-
-    after_each()
-    started = 0
-    count = attack(work, draws, kills, took, startup, seconds, after_each)
+    count = attack(work, draws, kills, took, startup, seconds, lambda: None)
     work.run()
-    finished = [run.info.run_id for run in runs(work.store, "map") if done(run)]
+    made = runs(work.store, "map")
+    finished = [run.info.run_id for run in made if done(run)]
     half = 0
     for run_id in finished:
         try:
@@ -318,7 +308,7 @@ def map_part(
     table.say(MODELS - len({key(run) for run in scores}), "scores lost")
     table.say(len(finished), "maps FINISHED, the first and the last undisturbed")
     table.say(half, "of them not whole, or with other distances")
-    table.say(started, "maps begun and killed before their end")
+    table.say(len(made) - len(finished), "maps begun and killed before their end")
     if others:
         table.say(others, "runs were RUNNING before")
     left_over(work, table)
