@@ -29,7 +29,7 @@ from mlflow import MlflowClient
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 
 from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
-from mlflow_modelmap.drivers.page.readable import KINDS
+from mlflow_modelmap.drivers.page.opened import KINDS
 from mlflow_modelmap.tracking.runs.held import _by_search
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.tracking.store.server_store import ServerStore

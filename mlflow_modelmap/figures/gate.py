@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.numerics.gate.limits import FAIL, KL, PASS, UNDECIDED, LimitDecision
+from mlflow_modelmap.numerics.gate.verdict import FAIL, KL, PASS, UNDECIDED, LimitDecision
 
 _COLOURS = {PASS: "#117733", FAIL: "#b2182b", UNDECIDED: "#8c6d31"}
 _ROOM = 2.5
@@ -22,7 +22,7 @@ def gate_figure(limits: Sequence[LimitDecision], confidence: float) -> Figure:
     Parameters
     ----------
     limits
-        One or more, from `numerics.gate.limits`.
+        One or more, from `numerics.gate.verdict`.
     confidence
         Of the intervals, for the title.
     """

@@ -22,7 +22,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
 )
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.gate.limits import LimitDecision, combine
+from mlflow_modelmap.numerics.gate.verdict import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
@@ -30,7 +30,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.registry.versions import registered_version
 from mlflow_modelmap.tracking.registry.write_back import tag_version
 from mlflow_modelmap.tracking.runs.open_run import target_experiment
-from mlflow_modelmap.tracking.runs.readable import find_run
+from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet

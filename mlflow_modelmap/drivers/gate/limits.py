@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.gate.limits import LimitDecision, decide_increase, decide_kl
+from mlflow_modelmap.numerics.gate.verdict import LimitDecision, decide_increase, decide_kl
 
 _NOTHING = Comparison.of_kl(0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from mlflow_modelmap.figures.gate import gate_figure
-from mlflow_modelmap.numerics.gate.limits import FAIL, PASS, UNDECIDED, LimitDecision, Verdict
+from mlflow_modelmap.numerics.gate.verdict import FAIL, PASS, UNDECIDED, LimitDecision, Verdict
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import write_study
 

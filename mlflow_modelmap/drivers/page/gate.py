@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.drivers.gate.record import DECISION, EXIT_CODES
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import plain, records
-from mlflow_modelmap.drivers.page.readable import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from mlflow_modelmap.words.one_line import one_line

@@ -10,11 +10,11 @@ from mlflow.entities import Experiment, Run
 
 from mlflow_modelmap.drivers.gate.record import EXIT_CODES
 from mlflow_modelmap.drivers.page.json_values import label
-from mlflow_modelmap.drivers.page.readable import KINDS, find_experiment
+from mlflow_modelmap.drivers.page.opened import KINDS, find_experiment
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.held import held_by_experiment
 from mlflow_modelmap.tracking.runs.point import finite, started
-from mlflow_modelmap.tracking.runs.readable import kind_of, unfinished
+from mlflow_modelmap.tracking.runs.readable_or_refused import kind_of, unfinished
 from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from mlflow_modelmap.words.one_line import one_line

@@ -11,12 +11,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.readable import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.figures.map.map import COORDINATES
 from mlflow_modelmap.figures.map.map_data import map_data, rounded
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import PAGE, PAGE_PAIRS
+from mlflow_modelmap.tracking.runs.largest_sizes import PAGE, PAGE_PAIRS
 from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore

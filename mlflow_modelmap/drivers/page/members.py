@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import label
 from mlflow_modelmap.drivers.page.map import map_payload
-from mlflow_modelmap.drivers.page.readable import Opened
+from mlflow_modelmap.drivers.page.opened import Opened
 from mlflow_modelmap.figures.map.map_data import groups_colouring
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.store.server_store import ServerStore

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.monitor.checkpoint_metrics import METRICS
 from mlflow_modelmap.drivers.page.json_values import label, records
-from mlflow_modelmap.drivers.page.readable import Opened
+from mlflow_modelmap.drivers.page.opened import Opened
 from mlflow_modelmap.drivers.page.training import SPACES, kl_records
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.tracking import schema

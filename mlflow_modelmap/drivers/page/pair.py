@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
 from mlflow_modelmap.drivers.page.map import map_payload, map_tables
-from mlflow_modelmap.drivers.page.readable import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking.store.server_store import ServerStore

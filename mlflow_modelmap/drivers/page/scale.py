@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import plain, records
-from mlflow_modelmap.drivers.page.readable import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import PAGE, PAGE_PAIRS
+from mlflow_modelmap.tracking.runs.largest_sizes import PAGE, PAGE_PAIRS
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 

@@ -10,12 +10,12 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import label, records
-from mlflow_modelmap.drivers.page.readable import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.trajectory.anomalies import anomaly_in_words
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import PAGE
+from mlflow_modelmap.tracking.runs.largest_sizes import PAGE
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 

@@ -23,7 +23,7 @@ from mlflow_modelmap.tracking.runs.find_score import attempts, scores_among
 from mlflow_modelmap.tracking.runs.left_overs import end_left_over
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.readable import find_run
+from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.words.one_line import one_line
 
 _SECONDS = 3.0

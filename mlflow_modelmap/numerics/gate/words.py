@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlflow_modelmap.numerics.gate.limits import (
+from mlflow_modelmap.numerics.gate.verdict import (
     FAIL,
     FEW_TEXTS,
     FEWEST_TEXTS,

@@ -18,8 +18,8 @@ from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
 from mlflow_modelmap.drivers.page.map import map_payload
 from mlflow_modelmap.drivers.page.members import members_payload
 from mlflow_modelmap.drivers.page.monitor import monitor_payload
+from mlflow_modelmap.drivers.page.opened import head, open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
-from mlflow_modelmap.drivers.page.readable import head, open_run
 from mlflow_modelmap.drivers.page.scale import scale_payload
 from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError

@@ -20,7 +20,7 @@ from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelR
 from mlflow_modelmap.scoring.model.weight_files import adapter_refused
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
 from mlflow_modelmap.tracking.runs.artifacts import bytes_of
-from mlflow_modelmap.tracking.runs.limits import TEXT
+from mlflow_modelmap.tracking.runs.largest_sizes import TEXT
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed

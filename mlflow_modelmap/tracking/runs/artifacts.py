@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import (
+from mlflow_modelmap.tracking.runs.largest_sizes import (
     CSV_COLUMNS,
     PROGRAM,
     TEXT,

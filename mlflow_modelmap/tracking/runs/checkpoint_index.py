@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
-from mlflow_modelmap.tracking.runs.limits import LARGEST_STEP
+from mlflow_modelmap.tracking.runs.largest_sizes import LARGEST_STEP
 from mlflow_modelmap.tracking.runs.point import Point, finite, point_of
 
 _TRIES = 4

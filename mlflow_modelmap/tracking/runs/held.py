@@ -14,9 +14,9 @@ from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 from sqlalchemy import case, func, select
 
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import LATEST_TIME
+from mlflow_modelmap.tracking.runs.largest_sizes import LATEST_TIME
 from mlflow_modelmap.tracking.runs.point import started
-from mlflow_modelmap.tracking.runs.readable import unfinished
+from mlflow_modelmap.tracking.runs.readable_or_refused import unfinished
 from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.store.database import has_database
 from mlflow_modelmap.tracking.store.server_store import ServerStore, answering

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mlflow_modelmap.errors import TrackingError
-from mlflow_modelmap.tracking.runs.limits import NAMED
+from mlflow_modelmap.tracking.runs.largest_sizes import NAMED
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
 

@@ -30,7 +30,7 @@ from mlflow_modelmap.tracking.runs.end_run import verdict_of
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import inherited_run_id
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
-from mlflow_modelmap.tracking.runs.readable import (
+from mlflow_modelmap.tracking.runs.readable_or_refused import (
     check_not_deleted,
     check_readable,
     find_run,

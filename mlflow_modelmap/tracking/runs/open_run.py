@@ -18,7 +18,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import at_work, process_tags
 from mlflow_modelmap.tracking.runs.end_run import fail_run, finish_run
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
-from mlflow_modelmap.tracking.runs.readable import check_not_deleted, find_run, kind_of
+from mlflow_modelmap.tracking.runs.readable_or_refused import check_not_deleted, find_run, kind_of
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, not_written
 from mlflow_modelmap.tracking.store.quiet import quiet

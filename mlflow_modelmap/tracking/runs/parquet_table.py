@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlflow_modelmap.tracking.runs.limits import Limit, NotRead, megabytes
+from mlflow_modelmap.tracking.runs.largest_sizes import Limit, NotRead, megabytes
 from mlflow_modelmap.tracking.runs.parquet_pages import unpacked_bytes
 from mlflow_modelmap.words.listed import listed
 

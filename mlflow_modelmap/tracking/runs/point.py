@@ -9,7 +9,7 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import LARGEST_STEP, LATEST_TIME
+from mlflow_modelmap.tracking.runs.largest_sizes import LARGEST_STEP, LATEST_TIME
 from mlflow_modelmap.words.shortened import shortened
 
 _INFINITE = 1.7e308

@@ -19,11 +19,11 @@ from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, bytes_of, local_path
+from mlflow_modelmap.tracking.runs.largest_sizes import VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.left_out import LeftOut
-from mlflow_modelmap.tracking.runs.limits import VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.readable import HTTP_THREADS
+from mlflow_modelmap.tracking.runs.readable_or_refused import HTTP_THREADS
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed

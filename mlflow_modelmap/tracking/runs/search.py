@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point, point_of
-from mlflow_modelmap.tracking.runs.readable import is_readable
+from mlflow_modelmap.tracking.runs.readable_or_refused import is_readable
 from mlflow_modelmap.tracking.store.failures import failed, is_malformed
 from mlflow_modelmap.tracking.store.paging import RUNS_A_PAGE, every
 from mlflow_modelmap.words.reason import reason

@@ -18,7 +18,7 @@ from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of
 from mlflow_modelmap.tracking.runs.damaged import whole
 from mlflow_modelmap.tracking.runs.left_out import LeftOut
 from mlflow_modelmap.tracking.runs.point import Point, point_of
-from mlflow_modelmap.tracking.runs.readable import (
+from mlflow_modelmap.tracking.runs.readable_or_refused import (
     HTTP_THREADS,
     check_readable,
     find_run,

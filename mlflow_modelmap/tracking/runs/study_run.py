@@ -19,11 +19,11 @@ from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, local_path, read_artifact
-from mlflow_modelmap.tracking.runs.limits import PROGRAM, Limit
+from mlflow_modelmap.tracking.runs.largest_sizes import PROGRAM, Limit
 from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point, finite
-from mlflow_modelmap.tracking.runs.readable import check_readable, find_run, kind_of
+from mlflow_modelmap.tracking.runs.readable_or_refused import check_readable, find_run, kind_of
 from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
 from mlflow_modelmap.tracking.store.client import check_reachable, client
 from mlflow_modelmap.tracking.store.experiments import experiment_name
@@ -258,7 +258,7 @@ def load_study(
     columns
         Of the tables named here only these, as far as they are there; of others all.
     limits
-        How much is read, by table, under ``""`` of all others; see `tracking.runs.limits`.
+        How much is read, by table, under ``""`` of all others; see `tracking.runs.largest_sizes`.
 
     Raises
     ------

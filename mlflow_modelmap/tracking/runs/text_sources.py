@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.tracking.runs.readable import find_run
+from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 
 
 def text_sources(run_ids: Iterable[str], text_set: str, store: MlflowClient) -> Iterator[str]:

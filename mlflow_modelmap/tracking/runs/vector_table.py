@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.limits import (
+from mlflow_modelmap.tracking.runs.largest_sizes import (
     LARGEST_LOG_LIKELIHOOD,
     LARGEST_STEP,
     LARGEST_TEXT,

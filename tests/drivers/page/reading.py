@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap import ModelMap, load_map
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.map import map_payload
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.tracking.store.server_store import ServerStore, everybody
 from tests.page_site import Site
 

@@ -11,7 +11,7 @@ from mlflow_modelmap import InputError, TrackingError
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.gate import gate_payload
 from mlflow_modelmap.drivers.page.lists import list_runs
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 from tests.drivers.page.reading import artifact, reads
 from tests.page_site import NASTY
 

@@ -6,7 +6,7 @@ import json
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.lineage import lineage_payload
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 
 
 def test_a_child_is_told_with_its_parent_and_kl(page, site):

@@ -8,7 +8,7 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 from tests.drivers.page.reading import reads
 from tests.page_site import NASTY
 

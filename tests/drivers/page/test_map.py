@@ -11,7 +11,7 @@ import pytest
 from mlflow_modelmap import InputError, TrackingError, build_map
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.map import map_payload
-from mlflow_modelmap.drivers.page.readable import head, open_run
+from mlflow_modelmap.drivers.page.opened import head, open_run
 from tests.drivers.page.reading import load_map_in, payload, reads
 from tests.scored import write_family
 

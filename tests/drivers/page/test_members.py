@@ -8,7 +8,7 @@ from mlflow_modelmap import build_map
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.lists import list_experiments
 from mlflow_modelmap.drivers.page.members import members_payload
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 from tests.drivers.page.reading import payload, reads
 from tests.page_site import NASTY
 from tests.scored import made_up, write_score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlflow_modelmap.drivers.page.monitor import monitor_payload
-from mlflow_modelmap.drivers.page.readable import head, open_run
+from mlflow_modelmap.drivers.page.opened import head, open_run
 
 
 def test_a_training_that_goes_on(page, site):

@@ -6,8 +6,8 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
-from mlflow_modelmap.drivers.page.readable import open_run
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from tests.drivers.page.reading import load_map_in

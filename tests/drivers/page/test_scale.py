@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.scale import scale_payload
 from tests.drivers.page.reading import artifact
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mlflow_modelmap.drivers.page.cache import PageCache
-from mlflow_modelmap.drivers.page.readable import open_run
+from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.training import trajectory_payload
 from tests.page_site import STEPS
 

@@ -21,7 +21,7 @@ from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.tracking.runs import parquet_table
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
-from mlflow_modelmap.tracking.runs.limits import PAGE, VECTORS, NotRead
+from mlflow_modelmap.tracking.runs.largest_sizes import PAGE, VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.tracking.conftest import vector_frame

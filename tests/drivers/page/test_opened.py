@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_modelmap import InputError
-from mlflow_modelmap.drivers.page.readable import head, open_run
+from mlflow_modelmap.drivers.page.opened import head, open_run
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 

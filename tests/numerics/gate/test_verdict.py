@@ -10,7 +10,7 @@ import pytest
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
-from mlflow_modelmap.numerics.gate.limits import (
+from mlflow_modelmap.numerics.gate.verdict import (
     FAIL,
     PASS,
     UNDECIDED,

@@ -8,7 +8,7 @@ import pytest
 from mlflow_modelmap import InputError
 from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.monitor_run import open_monitor_run
-from mlflow_modelmap.tracking.runs.readable import is_readable
+from mlflow_modelmap.tracking.runs.readable_or_refused import is_readable
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset

@@ -15,7 +15,7 @@ from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs import damaged
 from mlflow_modelmap.tracking.runs.point import finite, started
-from mlflow_modelmap.tracking.runs.readable import check_not_deleted, check_readable
+from mlflow_modelmap.tracking.runs.readable_or_refused import check_not_deleted, check_readable
 from mlflow_modelmap.tracking.runs.study_run import notices_of
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from mlflow_modelmap.words.one_line import one_line
