@@ -10,6 +10,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 pyth
 	2> /dev/null; then echo $$python; break; fi; done)
 PY := .venv/bin/python
 PORT ?= 5000
+# Files of tests side by side, a thread each: two cores take half the time.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 # Where runs go; MLFLOW_TRACKING_URI in the environment wins.
 STORE := $(or $(MLFLOW_TRACKING_URI),sqlite:///$(CURDIR)/mlflow.db)
 
@@ -40,10 +43,10 @@ quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 
 		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
 
 test: venv ## every test, the slow ones too
-	$(PY) -m pytest
+	$(PYTEST)
 
 test-quick: venv ## the tests that take milliseconds to seconds
-	$(PY) -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: venv ## what CI checks besides the tests
 	$(PY) -m ruff check .
