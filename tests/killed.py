@@ -18,6 +18,12 @@ def here():
 """What comes before a script: `here()` says where it is, and stays there."""
 
 
+def environment() -> dict[str, str]:
+    """Of a process of its own that imports the tests, on one thread."""
+    root = str(Path(__file__).parent.parent)
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+
+
 @contextlib.contextmanager
 def working(script: str, *arguments: str, count: int = 1) -> Iterator[subprocess.Popen[str]]:
     """A process that runs a script and has said "here" so many times; ended with the block."""
@@ -26,7 +32,7 @@ def working(script: str, *arguments: str, count: int = 1) -> Iterator[subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env=environment(),
     )
     try:
         assert process.stdout is not None

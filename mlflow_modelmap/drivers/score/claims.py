@@ -77,8 +77,13 @@ def look(
     return None
 
 
-def claim(prepared: Prepared, run: OpenRun) -> None:
+def claim(prepared: Prepared, run: OpenRun, damaged: Collection[str] = ()) -> None:
     """Make sure that a run which was just made is the first that makes this score.
+
+    Parameters
+    ----------
+    damaged
+        As for `look`.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def claim(prepared: Prepared, run: OpenRun) -> None:
         If another process was faster; the run then goes.
     """
     try:
-        there = look(prepared, run.experiment_id, run.store, own=run)
+        there = look(prepared, run.experiment_id, run.store, own=run, damaged=damaged)
     except Held:
         run.in_vain = True
         raise

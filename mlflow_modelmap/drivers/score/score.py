@@ -143,8 +143,11 @@ def score_prepared(
         Whether the run becomes a child of an active run, as in `open_run`.
     """
     name, where = prepared.request.point_name, target_experiment(store, experiment)
+    damaged: set[str] = set()
     while True:
-        there = None if again else _found_or_waited_for(prepared, where, store, progress)
+        there = None
+        if not again:
+            there = _found_or_waited_for(prepared, where, store, progress, damaged)
         if there is not None:
             return there
         ready = TokenCache().ready(prepared, again=again)
@@ -161,17 +164,16 @@ def score_prepared(
                 progress_bar(name, progress) as bar,
             ):
                 if not again:
-                    claim(prepared, run)
+                    claim(prepared, run, damaged)
                 return score_into(run, ready, bar)
         except Held:
             continue  # another process was faster by a moment
 
 
 def _found_or_waited_for(
-    prepared: Prepared, experiment_id: str, store: MlflowClient, progress: bool
+    prepared: Prepared, experiment_id: str, store: MlflowClient, progress: bool, damaged: set[str]
 ) -> ScoredModel | None:
-    """The score, where an experiment holds one that can be read."""
-    damaged: set[str] = set()
+    """The score, where an experiment holds one that can be read; `damaged` receives the others."""
     while True:
         try:
             there = look(prepared, experiment_id, store, damaged=damaged)
@@ -186,7 +188,7 @@ def _score_joined(run: OpenRun, prepared: Prepared, again: bool, progress: bool)
     """Score into a run that was there before: whatever goes wrong, it has to say so."""
     there = None
     if not again:
-        there = _found_or_waited_for(prepared, run.experiment_id, run.store, progress)
+        there = _found_or_waited_for(prepared, run.experiment_id, run.store, progress, set())
     if there is not None:
         run.log(tags={schema.TAG_KIND: schema.KIND_SKIPPED, schema.TAG_SAME_AS: there.run_id})
         return there

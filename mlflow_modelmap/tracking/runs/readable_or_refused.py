@@ -15,7 +15,9 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import said_of
 from mlflow_modelmap.tracking.store.failures import failed, is_missing
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.words.shortened import shortened
 
 HTTP_THREADS = 12
 """Requests at once to a server, which alone is not kept busy by one."""
@@ -66,7 +68,7 @@ def unfinished(run: Run) -> str | None:
     if kind_of(run) == schema.KIND_MONITOR:
         return None
     if schema.TAG_ERROR in run.data.tags:
-        return "failed"
+        return "killed" if run.info.status == "KILLED" else "failed"
     return None if run.info.status == "FINISHED" else run.info.status.lower()
 
 
@@ -116,7 +118,8 @@ def check_readable(run: Run, kinds: Sequence[str] | None, *, finished: bool = Tr
     if kind is None:
         raise InputError(f"Run {run_id} is no run of mlflow-modelmap; name another run.")
     if later_schema(run) is not None:
-        raise InputError(f"Run {run_id} was written {_by_a_newer([run])}")
+        name = shortened(one_line(run.info.run_name or ""), 60)
+        raise InputError(f"Run {run_id} ({name!r}) was written {_by_a_newer([run])}")
     if kinds is not None and kind not in kinds:
         raise InputError(
             f"Run {run_id} is of kind {kind!r}, not {listed(kinds, len(kinds))}; name another run."

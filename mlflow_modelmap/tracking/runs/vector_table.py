@@ -215,14 +215,15 @@ def _by_layer(table: pa.Table) -> Iterator[tuple[int | None, Any]]:
         return
     layer = _numbers(table, "layer")
     given = ~np.isnan(layer)
-    if not given.all():
-        yield None, ~given
     found = np.unique(layer[given])
     if len(found) > LAYERS:
         raise ValueError(f"its rows are of {len(found):,} layers, and at most {LAYERS:,} are read")
+    wrong = ~((found >= 0) & (found < LARGEST_STEP) & (found == np.floor(found)))
+    if wrong.any():
+        raise ValueError(f"its layer {found[wrong][0]:g} is no whole number from 0 on")
+    if not given.all():
+        yield None, ~given
     for number in found:
-        if not 0 <= number < LARGEST_STEP or number != int(number):
-            raise ValueError(f"its layer {number:g} is none, which count from 0")
         yield int(number), layer == number
 
 

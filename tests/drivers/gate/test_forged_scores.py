@@ -198,8 +198,11 @@ def test_a_vector_that_was_swapped_behind_its_run_is_noticed(store, champion, ca
     ]
     paths[0].write_bytes(paths[1].read_bytes())
     with pytest.raises(TrackingError, match=f"{made.candidate.run_id}.*another one than was"):
-        gate(candidate, champion, many, max_kl=1e-6)
-    assert gate(candidate, champion, many, max_kl=1e-6, again=True).verdict == "fail"
+        gate(made.candidate.run_id, champion, many, max_kl=1e-6)
+    anew = gate(candidate, champion, many, max_kl=1e-6)
+    assert anew.candidate.scored_now, "what is not what was scored is no score"
+    assert anew.candidate.run_id != made.candidate.run_id
+    assert anew.verdict == "fail"
 
 
 def test_a_vector_written_anew_in_another_order_is_the_same(store, champion, many):

@@ -157,8 +157,13 @@ def test_different_text_sets_never_meet(store, family):
 def test_a_damaged_artifact_names_its_run(store, family, tmp_path):
     path = next((tmp_path / "artifacts").rglob(f"{family[3]}/**/*.parquet"))
     path.write_bytes(b"no parquet")
+    made = build_map(["test"])
+    assert family[3] not in set(made.points["run_id"])
+    (said,) = [notice for notice in made.notices if family[3] in notice]
+    assert "which is damaged" in said
+    assert "--again` does" in said
     with pytest.raises(TrackingError, match=family[3]):
-        build_map(["test"])
+        build_map(run_ids=family)
 
 
 @pytest.mark.parametrize("clip", [-0.1, 1.0])

@@ -18,7 +18,7 @@ from mlflow_modelmap import InputError, Monitor, TextSet, TrackingError, score, 
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
-from tests.killed import HELD_UP, working
+from tests.killed import HELD_UP, environment, working
 from tests.scored import write_score
 from tests.training import examples, model_of, monitoring_texts, start_model, tokenizer_of
 
@@ -226,7 +226,7 @@ def test_a_run_made_for_a_training_that_cannot_be_taken_up_is_ended(
     with pytest.raises(KeyboardInterrupt):
         monitor.start(model_of(start))
     (run,) = all_runs()
-    assert (run.info.run_name, run.info.status) == ("line", "FAILED")
+    assert (run.info.run_name, run.info.status) == ("line", "KILLED")
 
 
 def test_a_step_before_the_last_one_is_passed_over(store, start, texts, caplog):
@@ -396,7 +396,7 @@ def test_an_interrupted_loop_is_killed_with_the_reason(
 @pytest.mark.slow
 def test_a_loop_that_crashes_says_why_on_its_run(store, start, all_runs):
     command = [sys.executable, "-c", HELD_UP + LOOP, str(start), "crash"]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, env=environment())
     assert done.returncode == 1
     (run,) = all_runs()
     assert run.info.status == "FAILED"

@@ -27,6 +27,7 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from mlflow_modelmap.tracking.runs.vector_table import vectors_digest, vectors_of
 
 
 def get(store, run_id):
@@ -51,6 +52,7 @@ def test_a_run_holds_what_the_contract_says(store, tiny_model, text_file, texts)
     tags = {k: v for k, v in run.data.tags.items() if k.startswith("modelmap.")}
     assert len(tags.pop("modelmap.identity")) == 64
     assert read_process(tags.pop("modelmap.process")) == this_process()
+    assert tags.pop("modelmap.vector") == vectors_digest(vectors_of(expected))
     assert tags == {
         "modelmap.schema": "1",
         "modelmap.kind": "score",
