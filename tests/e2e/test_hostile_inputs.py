@@ -311,6 +311,8 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     (("layers",), "layers"),
     (("layers", "--perplexity", "x"), "x"),
     (("layers", "--seed", "-1"), "-1"),
+    (("clean", "--experiment", "unknown"), "unknown"),
+    (("clean", "--yes", "all of it"), "all of it"),
     (("scale", "--experiment", "unknown"), "unknown"),
     (("scale", "--group", "a\0b", "--experiment", "nothing"), "nothing"),
     (("scale", "--most-random", "-1"), "-1"),
