@@ -21,15 +21,18 @@ from tests import tiny
 @pytest.fixture(autouse=True)
 def clean_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No active run, tracking URI or MLFLOW_* identity leaks from one test into the next."""
-    for name in (
+    names = (
         "MLFLOW_RUN_ID",
         "MLFLOW_EXPERIMENT_ID",
         "MLFLOW_EXPERIMENT_NAME",
         "MLFLOW_TRACKING_URI",
         "MLFLOW_REGISTRY_URI",
-    ):
+    )
+    for name in names:
         monkeypatch.delenv(name, raising=False)
     yield
+    for name in names:
+        os.environ.pop(name, None)  # MLflow itself sets some, and fixtures of modules come first
     import sys
 
     mlflow = sys.modules.get("mlflow")
