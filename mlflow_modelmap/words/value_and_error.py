@@ -55,9 +55,9 @@ def _exponent(number: float, digits: int) -> int:
 
 def _shifted(number: float, exponent: int) -> float:
     """A number divided by a power of ten in its decimals, which no two languages do otherwise."""
-    return float(Decimal(repr(number)).scaleb(-exponent))
+    return float(Decimal(repr(float(number))).scaleb(-exponent))
 
 
 def _fixed(number: float, places: int) -> str:
-    rounded = Decimal(number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    rounded = Decimal(float(number)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     return f"{abs(rounded) if rounded.is_zero() else rounded:f}"

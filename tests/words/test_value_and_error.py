@@ -64,3 +64,10 @@ def test_the_two_agree_on_numbers_of_every_size():
         pairs.append((float(f"{value:.{digits}g}"), float(f"{error:.{draw.randint(1, 4)}g}")))
         pairs.append((draw.randrange(-4000, 4000) / 64, draw.randrange(1, 400) / 64))
     assert in_javascript(pairs) == [with_error(value, error) for value, error in pairs]
+
+
+def test_numbers_of_numpy_are_written_as_pythons():
+    import numpy as np
+
+    assert with_error(np.float64(0.5312), np.float64(0.0618)) == with_error(0.5312, 0.0618)
+    assert with_error(np.float64(4.56e-5), np.float64(5.3e-6)) == with_error(4.56e-5, 5.3e-6)
