@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from mlflow_modelmap.words.redact import redact
+
+# Libraries put the type of an error that they wrap behind their sentence; it helps no reader.
+_TYPE_BEHIND = re.compile(r" \(\w+(?:Error|Exception)\)")
 
 
 def reason(error: BaseException, most: int = 300) -> str:
@@ -15,7 +20,7 @@ def reason(error: BaseException, most: int = 300) -> str:
     """
     # A database's error quotes the whole statement behind what it says.
     said = " ".join(str(error).partition("[SQL: ")[0].split())
-    said = redact(said or type(error).__name__).rstrip(".")
+    said = redact(_TYPE_BEHIND.sub("", said) or type(error).__name__).rstrip(".")
     return said if len(said) <= most else f"{said[:most]} ..."
 
 

@@ -74,6 +74,9 @@ def there(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(place)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Read once, when the libraries are imported, which other tests may have done.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment("test")
     return place

@@ -14,7 +14,7 @@ def test_layers_are_measured_from_each_to_the_next(write_run):
     generator = np.random.default_rng(3)
     layers = {k: -40 + (3 - k) * generator.normal(size=N) for k in range(3)}
     write_run("deep", layers[2], layers=layers, model_type="llama")
-    write_run("flat", generator.normal(size=N))
+    write_run("flat", -40 + generator.normal(size=N))
     study = study_layers(["test"])
     assert study.profiles[["layer_from", "layer"]].to_numpy().tolist() == [[0, 1], [1, 2]]
     assert study.profiles["kl"].tolist() == pytest.approx(
@@ -25,6 +25,6 @@ def test_layers_are_measured_from_each_to_the_next(write_run):
 
 
 def test_runs_without_layers_are_refused_with_the_option_to_use(write_run):
-    write_run("flat", np.arange(3.0))
+    write_run("flat", -np.arange(1.0, 4.0))
     with pytest.raises(InputError, match="--layers"):
         study_layers(["test"])

@@ -28,6 +28,6 @@ def test_quantisation_says_how_far_and_which_way(family):
 def test_without_a_quantised_copy_the_study_says_what_to_score(write_run):
     generator = np.random.default_rng(0)
     for name in ("a", "b"):
-        write_run(name, generator.normal(size=N), precision="float32")
+        write_run(name, -50 + generator.normal(size=N), precision="float32")
     with pytest.raises(InputError, match="quantised copy of another; score the same model"):
         study_quantization(["test"])

@@ -27,7 +27,7 @@ def test_the_scale_holds_the_settings_that_have_pairs_and_no_others(family):
 
 def test_the_scale_of_ones_own_groups_by_tag_and_as_json(write_run):
     generator = np.random.default_rng(5)
-    vectors = [generator.normal(size=N) for _ in range(3)]
+    vectors = [-50 + generator.normal(size=N) for _ in range(3)]
     for number, vector in enumerate(vectors):
         write_run(f"m{number}", vector, model=f"m{number}", wave="a" if number < 2 else "b")
     done = CliRunner().invoke(
