@@ -79,6 +79,28 @@ class TiledHead:
         out = hidden.float() @ self.weight.float().T
         return self._finish(out if self.bias is None else out + self.bias.float())
 
+    def logits_into(self, hidden: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """The logits of the first tokens of the vocabulary, in float32.
+
+        Parameters
+        ----------
+        hidden
+            (R, H), on any device.
+        out
+            (R, V'), float32, V' at most V; what is returned.
+        """
+        hidden = self._operand(hidden.to(self.weight.device))
+        wanted = out.shape[1]
+        if self.on_cpu and self.weight.dtype == torch.float32 and out.device.type == "cpu":
+            torch.mm(hidden, self.weight[:wanted].T, out=out)
+            if self.bias is not None:
+                out += self.bias[:wanted]
+            return self._finish(out)
+        for start in range(0, wanted, self._tile):
+            tile = self._tile_logits(hidden, start)[:, : wanted - start]
+            out[:, start : start + tile.shape[1]] = tile
+        return out
+
     def _block(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         wanted = self._target_logits(hidden, targets)
         if not self._shifted:

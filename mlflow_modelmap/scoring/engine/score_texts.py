@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,14 +99,8 @@ def score_model(
     """
     own = precision is not None
     precision = precision or str(model.dtype).removeprefix("torch.")
-    largest = max(int(ids.max()) for ids in tokens.ids)
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    if largest >= vocabulary:
-        raise InputError(
-            f"The tokenizer gives the token {largest}, but the model knows only {vocabulary}; they "
-            "do not belong together."
-        )
-    with _evaluating(model), torch.no_grad(), quiet_transformers():
+    check_knows_tokens(model, tokens)
+    with evaluating(model):
         scorer = Scorer(model, tokens, settings, precision, progress)
         with matmul_precision(settings.matmul, scorer.tail.device.type):
             scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
@@ -118,13 +113,31 @@ def score_model(
     return scorer.result(len(retried))
 
 
+def check_knows_tokens(model: Any, tokens: TokenizedTexts) -> None:
+    """Refuse tokens that the model has no embedding for.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer is another model's.
+    """
+    largest = max(int(ids.max()) for ids in tokens.ids)
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    if largest >= vocabulary:
+        raise InputError(
+            f"The tokenizer gives the token {largest}, but the model knows only {vocabulary}; they "
+            "do not belong together."
+        )
+
+
 @contextmanager
-def _evaluating(model: Any) -> Any:
-    """Without dropout, and back to training afterwards where it was in training."""
+def evaluating(model: Any) -> Iterator[None]:
+    """Without gradients and dropout, and back to training afterwards where it was in training."""
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        yield
+        with torch.no_grad(), quiet_transformers():
+            yield
     finally:
         for module, was in training.items():
             module.training = was

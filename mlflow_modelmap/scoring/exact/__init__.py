@@ -1,0 +1,1 @@
+"""Scoring: KL divergence between the next-token distributions of two models, token by token."""
