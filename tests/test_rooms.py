@@ -65,6 +65,7 @@ CAPABILITIES = (
         "process",
         "score",
         "clean",
+        "exact",
         "pair",
         "study",
         "map",

@@ -74,6 +74,17 @@ class TokenizedTexts:
             settings.split_special_tokens,
         )
 
+    def only(self, texts: np.ndarray) -> TokenizedTexts:
+        """The tokens of some texts, by their numbers in ascending order."""
+        cut = set(self.truncated)
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in texts),
+            ends=tuple(self.ends[i] for i in texts),
+            bytes=self.bytes[texts],
+            truncated=tuple(place for place, i in enumerate(texts) if int(i) in cut),
+        )
+
     def within(self, limit: int | None, overlong: str) -> TokenizedTexts:
         """These tokens, fitted to a model that takes at most `limit` tokens.
 

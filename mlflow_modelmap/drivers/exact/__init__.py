@@ -1,0 +1,1 @@
+"""Driver: exact KL divergence between models that share a vocabulary."""

@@ -1,0 +1,276 @@
+"""Driver: pairs of scored models compared exactly, as one run of kind ``exact``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from mlflow_modelmap.drivers.exact.measure import ExactComparison, check_comparable, exact_reference
+from mlflow_modelmap.drivers.exact.scored_model import model_behind, texts_behind
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.figures.exact import by_domain_figure, token_kl_figure
+from mlflow_modelmap.numerics.exact.summary import ExactKL
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
+
+_TABLES = ("exact", "by_text", "by_domain", "tokens", "percentiles")
+_COLUMNS = tuple(f for f in ExactKL.__dataclass_fields__ if f != "token_percentiles")
+_MOST_TEXTS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class ExactStudy:
+    """Pairs of models A and B that share a vocabulary, compared token by token.
+
+    Attributes
+    ----------
+    run_id
+        The run of kind ``exact`` that holds it.
+    pairs
+        A row a pair: ``first``, ``second`` (points), ``pair``, then the fields of `ExactKL`;
+        ``kl_5`` to ``kl_99.9`` and the like are the percentiles of a token's KL in nats.
+    by_text, by_domain, tokens, percentiles
+        As `ExactComparison` has them, with the column ``pair``.
+    notices
+        What was left out, a sentence each.
+    """
+
+    run_id: str
+    pairs: pd.DataFrame
+    by_text: pd.DataFrame
+    by_domain: pd.DataFrame
+    tokens: pd.DataFrame
+    percentiles: pd.DataFrame
+    notices: tuple[str, ...] = field(default=())
+    comparisons: tuple[ExactComparison, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class ExactOptions:
+    """How an exact comparison is made.
+
+    Attributes
+    ----------
+    texts
+        The text set that was scored, or where it lies; by default where the run read it.
+    count
+        How many texts are taken; by default all, up to 4 GiB of a model's head inputs.
+    device, device_map
+        Where the models run.
+    trust_remote_code
+        Whether code that comes with these models may run.
+    """
+
+    texts: TextSet | str | os.PathLike[str] | None = None
+    count: int | None = None
+    device: str = "auto"
+    device_map: str | None = None
+    trust_remote_code: bool = False
+
+
+def exact_between(
+    pairs: Sequence[tuple[Point, Point]],
+    store: MlflowClient,
+    options: ExactOptions = ExactOptions(),
+    *,
+    strict: bool = True,
+    name: str | None = None,
+    experiment: str | None = None,
+    progress: bool = True,
+) -> ExactStudy:
+    """Compare each pair (A, B) exactly and log one run; an A is run once for all of its Bs.
+
+    Parameters
+    ----------
+    strict
+        Whether a pair that cannot be compared ends it; else it is left out with a notice.
+    name, experiment
+        Of the run.
+
+    Raises
+    ------
+    InputError
+        If a model or the texts are not there any more, two do not share a vocabulary, or nothing is
+        left.
+    ScoringError
+        If a model cannot be run.
+    """
+    if not pairs:
+        raise InputError("There is no pair of models to compare exactly; name two scored models.")
+    texts = texts_behind(pairs[0][0], store, options.texts)
+    notices: list[str] = []
+    prepared = _prepared(pairs, texts, store, options, None if strict else notices)
+    made: list[tuple[Point, Point, ExactComparison]] = []
+    for first, others in prepared:
+        with exact_reference(first[1], texts=options.count, progress=progress) as reference:
+            for point, model in others:
+                try:
+                    made.append((first[0], point, reference.against(model)))
+                except (InputError, ScoringError) as error:
+                    if strict:
+                        raise
+                    notices.append(f"{first[0].name!r} and {point.name!r}: {error}")
+    if not made:
+        raise InputError(f"No pair could be compared exactly ({' '.join(notices)}).")
+    return _log(made, notices, options, name, experiment, store)
+
+
+def _prepared(
+    pairs: Sequence[tuple[Point, Point]],
+    texts: TextSet,
+    store: MlflowClient,
+    options: ExactOptions,
+    notices: list[str] | None,
+) -> list[tuple[tuple[Point, Prepared], list[tuple[Point, Prepared]]]]:
+    """Each A with its Bs, their files at hand and their vocabularies looked at."""
+    known: dict[str, Prepared] = {}
+
+    def behind(point: Point) -> Prepared:
+        if point.run_id not in known:
+            known[point.run_id] = model_behind(
+                point,
+                texts,
+                store,
+                device=options.device,
+                device_map=options.device_map,
+                trust_remote_code=options.trust_remote_code,
+            )
+        return known[point.run_id]
+
+    found: dict[str, tuple[tuple[Point, Prepared], list[tuple[Point, Prepared]]]] = {}
+    for first, second in pairs:
+        try:
+            one, other = behind(first), behind(second)
+            check_comparable(one, other)
+        except (InputError, ScoringError) as error:
+            if notices is None:
+                raise
+            notices.append(f"{first.name!r} and {second.name!r}: {error}")
+            continue
+        found.setdefault(first.run_id, ((first, one), []))[1].append((second, other))
+    return list(found.values())
+
+
+def _log(
+    made: list[tuple[Point, Point, ExactComparison]],
+    notices: list[str],
+    options: ExactOptions,
+    name: str | None,
+    experiment: str | None,
+    store: MlflowClient,
+) -> ExactStudy:
+    labels = [f"{first.name} || {second.name}" for first, second, _ in made]
+    rows = []
+    for label, (first, second, found) in zip(labels, made, strict=True):
+        told = found.summary
+        rows.append(
+            {
+                "first": first.name,
+                "second": second.name,
+                "pair": label,
+                **{column: getattr(told, column) for column in _COLUMNS},
+                **{f"kl_{level:g}": kl for level, kl in told.token_percentiles.items()},
+            }
+        )
+    tables = {"exact": pd.DataFrame(rows)}
+    for table in _TABLES[1:]:
+        parts = [
+            getattr(found, table).assign(pair=label)
+            for label, (_, _, found) in zip(labels, made, strict=True)
+        ]
+        tables[table] = pd.concat(parts, ignore_index=True)
+    figures: dict[str, Any] = {"token_kl": token_kl_figure(tables["percentiles"])}
+    if len(tables["by_domain"]):
+        figures["by_domain"] = by_domain_figure(tables["by_domain"])
+    metrics: dict[str, float] = {}
+    for label, row in zip(labels, rows, strict=True):
+        end = "" if len(rows) == 1 else f"/{_metric_name(row['second'])}"
+        for quantity in ("forward", "reverse", "js", "top1", "perplexity_ratio"):
+            metrics[f"exact_{quantity}{end}"] = row[quantity]
+            metrics[f"exact_{quantity}_se{end}"] = row[f"{quantity}_se"]
+    members = list({p.run_id: p for first, second, _ in made for p in (first, second)}.values())
+    run_id = write_study(
+        schema.KIND_EXACT,
+        tables=tables,
+        figures=figures,
+        metrics={k: v for k, v in metrics.items() if v == v},
+        params={
+            "texts_compared": rows[0]["texts"],
+            "trust_remote_code": options.trust_remote_code,
+            "device": options.device,
+        },
+        members=members,
+        notices=notices,
+        name=name or (f"exact: {labels[0]}" if len(labels) == 1 else "exact"),
+        experiment=experiment,
+        store=store,
+    )
+    return ExactStudy(
+        run_id,
+        tables["exact"],
+        *(tables[table] for table in _TABLES[1:]),
+        notices=tuple(notices),
+        comparisons=tuple(found for *_, found in made),
+    )
+
+
+def _metric_name(point: str) -> str:
+    """A point's name as MLflow takes it in a metric."""
+    return "".join(c if c.isalnum() or c in "_-. " else "_" for c in point)[:100]
+
+
+def load_exact(run_id: str) -> ExactStudy:
+    """What `exact_between` logged in a run.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or it is not a finished run of kind ``exact``.
+    TrackingError
+        If one of its artifacts is missing or damaged.
+    """
+    read = load_study(run_id, schema.KIND_EXACT, tables=_TABLES)
+    return ExactStudy(run_id, *(read.tables[name] for name in _TABLES), notices=read.notices)
+
+
+def told_in_lines(study: ExactStudy, row: int = 0) -> list[str]:
+    """A pair as a reader wants it: sizes with errors, then the tokens that carry most."""
+    from mlflow_modelmap.words.value_and_error import with_error
+
+    one = study.pairs.iloc[row]
+    tokens = study.tokens[study.tokens["pair"] == one["pair"]].head(5)
+    texts = study.by_text[study.by_text["pair"] == one["pair"]].nlargest(_MOST_TEXTS, "forward")
+    total = study.by_text.loc[study.by_text["pair"] == one["pair"], "forward"].sum()
+    lines = [
+        f"Exact, over {int(one['tokens']):,} tokens of {int(one['texts']):,} texts "
+        f"(A = {one['first']}, B = {one['second']}):",
+        f"  KL(A || B) {with_error(one['forward'], one['forward_se'])} bits/byte, "
+        f"KL(B || A) {with_error(one['reverse'], one['reverse_se'])}, "
+        f"Jensen-Shannon {with_error(one['js'], one['js_se'])}",
+        f"  same likeliest token at {100 * one['top1']:.2f} % of tokens "
+        f"(standard error {100 * one['top1_se']:.2g}), perplexity of B over A "
+        f"{with_error(one['perplexity_ratio'], one['perplexity_ratio_se'])}",
+        f"  nats a token: mean {one['token_mean']:.4g}, median {one['kl_50']:.4g}, 95 % "
+        f"{one['kl_95']:.4g}, 99 % {one['kl_99']:.4g}, 99.9 % {one['kl_99.9']:.4g}, largest "
+        f"{one['kl_100']:.4g}",
+    ]
+    if total > 0:
+        share = texts["forward"].sum() / total
+        which = ", ".join(str(text) for text in texts["text"].head(5))
+        lines.append(
+            f"  {len(texts)} texts carry {100 * share:.0f} % of KL(A || B); the first are {which}"
+        )
+    for token in tokens.itertuples():
+        lines.append(
+            f"  text {token.text}, {token.kl:.3g} nats: {token.context[-40:]!r} then {token.token!r}; "
+            f"A {token.first}; B {token.second}"
+        )
+    return lines

@@ -1,0 +1,117 @@
+"""Driver: the model behind a score, to be run once more under the settings of that score."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mlflow import MlflowClient
+
+from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
+from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.load.precision import resolve_device
+from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.texts.read import read_texts
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
+from mlflow_modelmap.tracking.runs.text_sources import text_sources
+
+_KEPT = ("bos", "overlong", "split_special_tokens", "matmul", "double_quantization")
+_NUMBERS = ("int8_threshold",)
+
+
+def model_behind(
+    point: Point,
+    texts: TextSet,
+    store: MlflowClient,
+    *,
+    device: str = "auto",
+    device_map: str | None = None,
+    trust_remote_code: bool = False,
+) -> Prepared:
+    """The model that a run says it scored, its files at hand, under that run's settings.
+
+    Code that comes with a model runs only if `trust_remote_code` says so, whatever the run says.
+
+    Parameters
+    ----------
+    device, device_map
+        Where it is to run now.
+
+    Raises
+    ------
+    InputError
+        If the run scored no model that can be loaded again, or the model has changed since.
+    ScoringError, TrackingError
+        If the Hub or the store cannot give it.
+    """
+    if point.monitored or point.layer is not None:
+        raise InputError(
+            f"{point.name!r} is a checkpoint of a monitored training or a layer, of which only the "
+            "log-likelihoods were kept; save the checkpoint and score it, to compare it exactly."
+        )
+    said = find_run(point.run_id, store).data.params
+    given: dict[str, Any] = {name: said[name] for name in _KEPT if name in said}
+    for name in ("split_special_tokens", "double_quantization"):
+        if name in given:
+            given[name] = given[name] == "True"
+    given |= {name: float(said[name]) for name in _NUMBERS if name in said}
+    settings = ScoringSettings(
+        precision=point.precision or "auto",
+        device=device,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+        **given,
+    )
+    resolve_device(settings)
+    try:
+        reference = ModelReference.parse(point.model)
+    except InputError as error:
+        raise InputError(
+            f"The model of {point.name!r}, {point.model!r}, cannot be loaded again: {error}"
+        ) from None
+    if reference.kind == HUB and (point.commit or point.revision):
+        reference = ModelReference(HUB, reference.name, point.commit or point.revision)
+    prepared = prepare(ScoreRequest(reference=reference, settings=settings), texts)
+    if point.commit and prepared.files.commit != point.commit:
+        raise InputError(
+            f"{point.model!r} is no longer what {point.name!r} scored (it was "
+            f"{point.commit[:19]}, now it is {prepared.files.commit[:19]}); score it again."
+        )
+    return prepared
+
+
+def texts_behind(
+    point: Point, store: MlflowClient, given: TextSet | str | os.PathLike[str] | None = None
+) -> TextSet:
+    """The texts that a point was scored on: as given, else from where its run read them.
+
+    Raises
+    ------
+    InputError
+        If they are others, or not there.
+    """
+    if given is not None:
+        texts = given if isinstance(given, TextSet) else read_texts(given, allow_duplicates=True)
+        if texts.digest == point.text_set:
+            return texts
+        raise InputError(
+            f"The texts {texts.name!r} (digest {texts.digest[:12]}) are not those that "
+            f"{point.name!r} was scored on ({point.text_set_name or 'unnamed'}, digest "
+            f"{point.text_set[:12]}); give those."
+        )
+    for source in text_sources((point.run_id,), point.text_set, store):
+        try:
+            texts = read_texts(source, allow_duplicates=True)
+        except InputError:
+            continue
+        if texts.digest == point.text_set:
+            return texts
+    raise InputError(
+        f"The texts of {point.name!r} ({point.text_set_name or 'unnamed'}, digest "
+        f"{point.text_set[:12]}) are not where its run read them; say with --texts (or texts=) "
+        "where they are now."
+    )

@@ -1,0 +1,1 @@
+"""Numerics: exact token-level divergences summed up, with their errors."""

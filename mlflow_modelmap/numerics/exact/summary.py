@@ -1,0 +1,181 @@
+"""Numerics: exact divergences of two models, token by token, summed up with their errors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mlflow_modelmap.errors import InputError
+
+LEVELS = (0.0, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0)
+"""Percentiles of a token's KL divergence that are told; 0 and 100 are the smallest and largest."""
+
+
+@dataclass(frozen=True)
+class ExactKL:
+    """Two models A and B compared by their next-token distributions over the same tokens.
+
+    Attributes
+    ----------
+    forward, reverse, js
+        KL(A || B), KL(B || A) and Jensen-Shannon divergence of whole texts, bits/byte.
+    forward_se, reverse_se, js_se
+        Their standard errors over the choice of texts, clustered by document where documents are
+        known; NaN from fewer than two.
+    top1, top1_se
+        Share of tokens at which both find the same token likeliest.
+    texts, tokens
+        How many were compared.
+    token_mean, token_mean_se
+        KL(A || B) of a token, nats.
+    token_percentiles
+        Percentiles of it by their level in per cent, nats.
+    perplexity_ratio, perplexity_ratio_se
+        Perplexity a token of B over that of A.
+    probability_change, probability_change_rms
+        Probability that B gives the token that follows less that of A: mean and root mean square.
+    bits_per_byte_first, bits_per_byte_second
+        Of A and of B on these texts.
+    vocabulary
+        Entries that the distributions were compared over.
+    """
+
+    forward: float
+    forward_se: float
+    reverse: float
+    reverse_se: float
+    js: float
+    js_se: float
+    top1: float
+    top1_se: float
+    texts: int
+    tokens: int
+    token_mean: float
+    token_mean_se: float
+    token_percentiles: dict[float, float]
+    perplexity_ratio: float
+    perplexity_ratio_se: float
+    probability_change: float
+    probability_change_rms: float
+    bits_per_byte_first: float
+    bits_per_byte_second: float
+    vocabulary: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; percentiles by their level as text."""
+        told = asdict(self)
+        told["token_percentiles"] = {f"{k:g}": v for k, v in self.token_percentiles.items()}
+        return told
+
+
+def ratio_and_error(
+    above: ArrayLike,
+    below: ArrayLike,
+    weights: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+) -> tuple[float, float]:
+    """sum(w a) / sum(w b) over texts and its standard error, by linearisation.
+
+    Parameters
+    ----------
+    above, below
+        A value and a size of each text, shape (N,).
+    weights
+        Importance weights of the texts, shape (N,), or None.
+    clusters
+        Which document each text belongs to, any integers, shape (N,); None: each its own.
+
+    Returns
+    -------
+    ratio, se : float
+        The error is NaN where there are fewer than two clusters.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    a, b = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    w = np.ones(a.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if a.ndim != 1 or not len(a) or not a.shape == b.shape == w.shape:
+        raise InputError(
+            f"Values of shape {a.shape}, sizes of shape {b.shape} and weights of shape {w.shape} "
+            "do not fit together; give one of each a text."
+        )
+    total = float(w @ b)
+    ratio = float(w @ a) / total
+    residual = w * (a - ratio * b)
+    if clusters is not None:
+        _, owner = np.unique(np.asarray(clusters), return_inverse=True)
+        residual = np.bincount(owner, residual)
+    count = len(residual)
+    if count < 2:
+        return ratio, float("nan")
+    return ratio, float(np.sqrt(residual @ residual * count / (count - 1)) / total)
+
+
+def summary(
+    *,
+    tokens: np.ndarray,
+    size: np.ndarray,
+    forward: np.ndarray,
+    reverse: np.ndarray,
+    js: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    agree: np.ndarray,
+    vocabulary: int,
+    weights: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
+) -> ExactKL:
+    """Sum up what `scoring.exact` found.
+
+    Parameters
+    ----------
+    tokens, size
+        Scored tokens and UTF-8 bytes of each text, shape (N,).
+    forward, reverse, js, first, second, agree
+        As `scoring.exact.token_divergences.TokenDivergences` has them, shape (T,), nats.
+    weights, clusters
+        As `ratio_and_error` takes them. Percentiles count every token alike.
+    """
+    owner = np.repeat(np.arange(len(tokens)), tokens)
+
+    def per(values: np.ndarray, below: np.ndarray) -> tuple[float, float]:
+        return ratio_and_error(
+            np.bincount(owner, values, len(tokens)), below, weights, clusters
+        )
+
+    bits = size * np.log(2.0)
+    (f, f_se), (r, r_se), (j, j_se) = (per(v, bits) for v in (forward, reverse, js))
+    top1, top1_se = per(agree.astype(np.float64), tokens)
+    mean, mean_se = per(forward, tokens)
+    log_ratio, log_ratio_se = per(first - second, tokens)
+    change = np.exp(second) - np.exp(first)
+    return ExactKL(
+        forward=f,
+        forward_se=f_se,
+        reverse=r,
+        reverse_se=r_se,
+        js=j,
+        js_se=j_se,
+        top1=top1,
+        top1_se=top1_se,
+        texts=len(tokens),
+        tokens=int(tokens.sum()),
+        token_mean=mean,
+        token_mean_se=mean_se,
+        token_percentiles=dict(
+            zip(LEVELS, map(float, np.percentile(forward, LEVELS)), strict=True)
+        ),
+        perplexity_ratio=float(np.exp(log_ratio)),
+        perplexity_ratio_se=float(np.exp(log_ratio) * log_ratio_se),
+        probability_change=per(change, tokens)[0],
+        probability_change_rms=float(np.sqrt(per(change**2, tokens)[0])),
+        bits_per_byte_first=-per(first, bits)[0],
+        bits_per_byte_second=-per(second, bits)[0],
+        vocabulary=vocabulary,
+    )
