@@ -21,6 +21,8 @@ from mlflow_modelmap.surfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 
 BESIDE = "Beside them"
@@ -155,13 +157,19 @@ def _result(found: TrajectoryStudy) -> dict[str, Any]:
         "checkpoints": len(found.points),
         "settings": found.settings,
         "summary": found.summary.to_dict("records"),
-        "combined": found.tables["combined"].to_dict("records")
-        if "combined" in found.tables
-        else [],
+        "combined": _records(found.tables.get("combined")),
         "anomalies": found.anomalies.to_dict("records"),
         "siblings": found.siblings.to_dict("records"),
         "notices": list(found.notices),
     }
+
+
+def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Rows with None where there is no value; none of a table that is not there."""
+    if table is None:
+        return []
+    values = table.astype(object)
+    return values.where(values.notna(), None).to_dict("records")
 
 
 def _lines(found: TrajectoryStudy) -> list[str]:
