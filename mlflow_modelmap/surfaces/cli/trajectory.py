@@ -15,6 +15,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     Output,
     option,
     output_options,
+    preprocessing_options,
     selection_options,
     table,
     where_options,
@@ -52,24 +53,9 @@ PICTURES = "Pictures and checks"
     "--leave-out-anomalies",
     is_flag=True,
     group=PREPROCESSING,
-    help="Leave out damaged checkpoints, spikes and outlying trainings, as found.",
+    help="Leave out damaged checkpoints, spikes and outlying trainings, as found, and name them.",
 )
-@option(
-    "--clip",
-    type=float,
-    default=0.02,
-    show_default=True,
-    group=PREPROCESSING,
-    help="Raise log-likelihoods below this quantile to it; 0 for none.",
-)
-@option(
-    "--drop-texts",
-    type=float,
-    default=0.03,
-    show_default=True,
-    group=PREPROCESSING,
-    help="Drop this share of the texts, those with the largest changes; 0 for none.",
-)
+@preprocessing_options(0.02, 0.03, PREPROCESSING)
 @option(
     "--warm-up",
     type=int,
