@@ -70,19 +70,19 @@ def offset_fit(gram: ArrayLike, lags: ArrayLike) -> OffsetFit:
     than directions allow (F with m - 1 and f). The directions are estimated from the products
     of different innovations, f = m (m - 1) / 2 - 2 of them being free.
     """
-    gram = np.asarray(gram, dtype=np.float64)
-    lags = np.asarray(lags, dtype=np.float64)
-    if lags.size < FEWEST_FOR_FIT:
+    inner = np.asarray(gram, dtype=np.float64)
+    steps = np.asarray(lags, dtype=np.float64)
+    if steps.size < FEWEST_FOR_FIT:
         return NO_FIT
-    if lags.size > MOST:
-        kept = np.round(np.linspace(0, lags.size - 1, MOST)).astype(int)
-        gram, lags = gram[np.ix_(kept, kept)], lags[kept]
-    m = lags.size
-    times = lags / lags[0]
-    scale = float(np.trace(gram))
-    gram = gram / scale
+    if steps.size > MOST:
+        kept = np.round(np.linspace(0, steps.size - 1, MOST)).astype(int)
+        inner, steps = inner[np.ix_(kept, kept)], steps[kept]
+    m = steps.size
+    times = steps / steps[0]
+    scale = float(np.trace(inner))
+    inner = inner / scale
     roots, vectors = _decomposed(tuple(times.tolist()))
-    own = np.einsum("cik,ij,cjk->ck", vectors, gram, vectors, optimize=True)
+    own = np.einsum("cik,ij,cjk->ck", vectors, inner, vectors, optimize=True)
     variance = roots[:, None, :] + _OFFSETS[:, None]
     level = np.log(variance).sum(axis=2) + m * np.log((own[:, None, :] / variance).sum(axis=2))
     plain, plain_level = _lowest(level[:, 0])
@@ -91,9 +91,9 @@ def offset_fit(gram: ArrayLike, lags: ArrayLike) -> OffsetFit:
     if plain_level <= best or offset == 0:
         exponent, offset, best = plain, 0.0, plain_level
     covariance = fractional_covariance(times, exponent) + offset * _jitter(m)
-    size = scale * float(np.trace(np.linalg.solve(covariance, gram))) / m
+    size = scale * float(np.trace(np.linalg.solve(covariance, inner))) / m
     factor = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(factor, np.linalg.solve(factor, gram).T)
+    white = np.linalg.solve(factor, np.linalg.solve(factor, inner).T)
     own = np.diagonal(white)
     free = m * (m - 1) // 2 - 2
     share = (np.sum(white**2) - np.sum(own**2)) / 2.0 / free / np.mean(own) ** 2

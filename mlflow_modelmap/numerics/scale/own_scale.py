@@ -24,7 +24,8 @@ def scale(groups: Mapping[str, ArrayLike]) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``group``, ``median``, ``mean``, ``sd``, ``n``, in the order given. The standard
-        deviation is over n, as in the paper, and missing for a single pair. Empty groups are left out.
+        deviation is over n, as in the paper, and missing for a single pair. Empty groups are left
+        out.
 
     Raises
     ------

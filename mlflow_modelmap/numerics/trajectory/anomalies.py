@@ -160,8 +160,8 @@ def tail_threshold(residuals: ArrayLike, *, side_by_side: int = 1) -> float:
     The upper residuals are taken for an exponential tail: such are the logs of distances whose
     steps are as heavy-tailed as a Student t, and lighter ones lie below it. Of k residuals in the
     tail the r lowest excesses are used, as if the others had been censored (Epstein and Sobel,
-    1953), so that faults, which lie there, do not hide themselves. The chance that one residual passes t
-    mean excesses is then (k / n) (1 + t / r)^-r, and that one in n does, or two neighbours
+    1953), so that faults, which lie there, do not hide themselves. The chance that one residual
+    passes t mean excesses is then (k / n) (1 + t / r)^-r, and that one in n does, or two neighbours
     do, is set to 1 %. For single ones, which lie further out, k is the upper quarter but at most
     20 + n / 50; for two the upper third.
     """
@@ -267,7 +267,7 @@ def checkpoint_anomalies(
         for row in scores.itertuples()
     }
     together = _threshold(of, side_by_side=2)
-    high = {k for k, s in of.items() if s.score >= together and s.times >= LEAST_RATIO}
+    high = {k for k, one in of.items() if one.score >= together and one.times >= LEAST_RATIO}
     explained: set[int] = set()
     for length in range(1, LONGEST + 1):
         for entry in sorted(high):
@@ -279,9 +279,9 @@ def checkpoint_anomalies(
             if np.isfinite(across) and least >= LEAST_RATIO * across:
                 explained |= set(range(entry, leave + 1))
                 kind = "checkpoint" if length == 1 else "spike"
-                score = min(of[entry], of[leave])
-                found.append(_Found(entry + 1, leave, entry, leave + 1, kind, *score, together))
-    left = {k: s for k, s in of.items() if k not in explained}
+                less = min(of[entry], of[leave])
+                found.append(_Found(entry + 1, leave, entry, leave + 1, kind, *less, together))
+    left = {k: one for k, one in of.items() if k not in explained}
     alone = _threshold(left, side_by_side=1)
     for entry, (score, times) in sorted(left.items()):
         before = of[entry - 1].times if entry - 1 in of else nan

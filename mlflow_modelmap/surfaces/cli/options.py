@@ -149,7 +149,7 @@ def where_options(function: Function) -> Function:
 def preprocessing_options(
     clip: float, drop_texts: float, group: str, of: str = ""
 ) -> Callable[[Function], Function]:
-    """``--clip`` and ``--drop-texts`` with these defaults (0 for none), in groups `of` some kind."""
+    """``--clip`` and ``--drop-texts`` with these defaults; 0 is for none."""
 
     def with_both(function: Function) -> Function:
         dropped = option(
