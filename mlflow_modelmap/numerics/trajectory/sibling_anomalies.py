@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-SIBLING_CHANCE = 0.01
-"""Chance that a family without outliers has one."""
+SIBLING_CHANCE = 0.05
+"""Chance at most that a family without outliers has one, if logs of distances are normal."""
 
 SIBLING_RATIO = 1.25
 
@@ -102,7 +102,7 @@ def outlying(logs: ArrayLike, errors: ArrayLike | None = None) -> tuple[np.ndarr
     Notes
     -----
     The largest value is taken out again and again, at most (k - 3) / 2 times. As many are found as
-    the last one of them is extreme among those left with it, by a one-sided t test at 1 % over
+    the last one of them is extreme among those left with it, by a one-sided t test at 5 % over
     their number. A standard deviation below 0.05 counts as 0.05, and one below the value's own
     error as that: a distance that few texts carry is no evidence.
     """
