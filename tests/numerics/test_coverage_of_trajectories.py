@@ -1,4 +1,4 @@
-"""The coverage tables that the docs quote, in a reduced form: rates are near what they should be."""
+"""The coverage tables that the docs quote, in a reduced form: rates are what they should be."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from mlflow_modelmap.numerics.diffusion.fractional_motion import standard_error
 FEWEST_CHECKPOINTS = 5
 """Checkpoints below which an estimate is not combined with others."""
 
+_DIFFERENT = 0.05
+
 COLUMNS = (
     *("space", "over", "t0", "estimates", "exponent", "low", "high"),
     *("standard_error", "heterogeneity"),
@@ -57,8 +59,9 @@ def combined(exponents: ArrayLike, standard_errors: ArrayLike) -> Combined:
     Notes
     -----
     Weights are 1 / SE^2. Where the estimates scatter more than their errors say, Q > k - 1, the
-    standard error is multiplied by sqrt(Q / (k - 1)), as the Particle Data Group does, and the
-    interval takes the t quantile of k - 1 degrees of freedom; otherwise the normal one.
+    standard error is multiplied by sqrt(Q / (k - 1)), as the Particle Data Group does. The interval
+    takes the normal quantile, or, where ``heterogeneity`` is below 0.05 so that the scatter is all
+    that is known of the error, the t quantile of k - 1 degrees of freedom.
     """
     values = np.asarray(exponents, dtype=np.float64)
     errors = np.asarray(standard_errors, dtype=np.float64)
@@ -81,8 +84,9 @@ def combined(exponents: ArrayLike, standard_errors: ArrayLike) -> Combined:
     quantile = float(stats.norm.ppf(0.975))
     if scatter > free:
         error *= float(np.sqrt(scatter / free))
-        quantile = float(stats.t.ppf(0.975, free))
     differ = float(stats.chi2.sf(scatter, free))
+    if differ < _DIFFERENT:
+        quantile = float(stats.t.ppf(0.975, free))
     return Combined(mean, mean - quantile * error, mean + quantile * error, error, differ)
 
 
