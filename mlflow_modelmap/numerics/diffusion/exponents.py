@@ -109,8 +109,8 @@ def exponent_of_distances(
     is the participation ratio (tr S)^2 / tr(S^2) of the path's covariance S, estimated without
     bias from the displacements after their correlation in time is taken out.
 
-    With 3 lags there is no interval: none kept its promise. From 4 lags on it covers 94 to 99 %
-    where it says 95, in one direction or 500, of equal or unequal variances, c from 0.1 to 1.5
+    With 3 lags there is no interval: none kept its promise. From 4 lags on it covers 93 to 99 %
+    where it says 95, in one direction or 300, c from 0.2 to 1.5
     (``benchmarks/coverage_exponents.py``; docs/trajectories.md has the table) - if the path is a
     fractional Brownian motion, which ``lack_of_fit`` asks. A path with a drift in one direction
     counts as one of few directions; its interval is then wide.

@@ -64,7 +64,7 @@ def test_groups_along_training_are_clipped_and_freed_of_texts_and_others_are_not
     assert after.loc[pair, "kl"] == pytest.approx(expected)
     random = ("Random", "a 4000", "other")
     assert after.loc[random, "kl"] == pytest.approx(expected_kl(vectors[4000], other))
-    with pytest.raises(InputError, match="The quantile to clip at is 1.5"):
+    with pytest.raises(InputError, match=r"The quantile to clip at is 1\.5"):
         build_scale(["test"], clip=1.5)
 
 
