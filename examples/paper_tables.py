@@ -82,7 +82,7 @@ def table_2a(study: TrajectoryStudy) -> pd.DataFrame:
     for setting, pairs in pair_groups(study.points).items():
         if setting in TABLE_2A:
             values = kl[pairs[:, 0], pairs[:, 1]]
-            sd = values.std(ddof=1) if len(values) > 1 else np.nan
+            sd = values.std() if len(values) > 1 else np.nan
             found = (np.median(values), values.mean(), sd)
             rows.append((setting, len(values), *found, *TABLE_2A[setting]))
     names = ("median", "mean", "SD")

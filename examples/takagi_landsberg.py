@@ -75,14 +75,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chosen = [0.2, 0.4, 0.6, 0.8] if arguments.alpha is None else [arguments.alpha]
-    if not all(0.05 <= alpha <= 0.95 for alpha in chosen) or arguments.checkpoints < 4:
-        parser.error("alpha lies between 0.05 and 0.95, and there are 4 checkpoints or more")
-    print("alpha   c_w               c_q               c_q / c_w         D_w    D_q")
+    if not all(0.05 <= alpha <= 0.95 for alpha in chosen) or arguments.checkpoints < 5:
+        parser.error("alpha lies between 0.05 and 0.95, and there are 5 checkpoints or more")
+    headings = ("c_w", "c_q", "c_q / c_w", "D_w", "D_q")
+    print("alpha   " + "  ".join(f"{heading:<18}" for heading in headings))
     for alpha in chosen:
         c_w, c_q, found = recover(alpha, arguments.checkpoints, seed=arguments.seed)
-        cells = [f"{v.value:.2f} [{v.low:.2f}, {v.high:.2f}]" for v in (c_w, c_q, found)]
-        dimensions = [effective_dimension(c).value for c in (c_w, c_q)]
-        print(f"{alpha:<8.2f}{'  '.join(cells)}  {dimensions[0]:<7.1f}{dimensions[1]:.1f}")
+        dimensions = (effective_dimension(c) for c in (c_w, c_q))
+        cells = [
+            f"{v.value:.2f} [{v.low:.2f}, {v.high:.2f}]" for v in (c_w, c_q, found, *dimensions)
+        ]
+        print(f"{alpha:<8.2f}" + "  ".join(f"{cell:<18}" for cell in cells))
 
 
 if __name__ == "__main__":

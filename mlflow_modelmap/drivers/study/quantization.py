@@ -74,7 +74,8 @@ def study_quantization(
     perplexity
         Of the t-SNE.
     trials
-        Random groups that the similarities within a model type are compared with.
+        Random groups of models of other types that the similarities within a model type are
+        compared with.
     seed
         Of the t-SNE and those groups.
     name, output_experiment, run_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,16 @@ from mlflow_modelmap.figures.study.scale import scale_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
+from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, preprocess
 from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
-from mlflow_modelmap.numerics.scale.pair_groups import pair_groups
+from mlflow_modelmap.numerics.scale.pair_groups import (
+    ALONG_TRAINING,
+    pair_groups,
+    training_rows,
+)
+from mlflow_modelmap.numerics.trajectory.spacing import default_warm_up
+from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
@@ -52,6 +61,9 @@ def build_scale(
     groups: Sequence[str] = (),
     most_random: int = 2_000,
     seed: int = 0,
+    clip: float | None = None,
+    drop_texts: float | None = None,
+    warm_up: int | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
     run_id: str | None = None,
@@ -68,13 +80,20 @@ def build_scale(
         Most pairs drawn for the random groups.
     seed
         Of that draw.
+    clip, drop_texts
+        Preprocessing of the groups along training (Later, Early, Seed, Size), as `trajectory` does
+        it: quantile to clip at, share of texts to drop; None for none. The paper's are 0.02 and
+        0.03. All selected trajectories in full precision are preprocessed together; the other
+        groups are measured on all texts, unclipped, as in the paper.
+    warm_up
+        First step whose checkpoints count for the texts to drop; by default as for `trajectory`.
     name, output_experiment, run_id
         Where the run of kind ``scale`` goes.
 
     Raises
     ------
     InputError
-        If no setting has a pair, or a tag is on no run.
+        If no setting has a pair, a tag is on no run, or a share is not between 0 and 1.
     """
     selected = select(experiments, filter, run_ids)
     matrix, points = _with_layers(selected)
@@ -93,11 +112,17 @@ def build_scale(
             f"{selected.why()}; score a second checkpoint, precision or model, or name a tag whose "
             "runs belong together."
         )
-    q = coordinates(matrix)
+    plain = _Measured(coordinates(matrix), np.arange(len(points)), matrix.shares)
+    done = None
+    if clip or drop_texts:
+        along, done = _along_training(
+            matrix, table, clip or None, drop_texts or None, warm_up, selected.notices
+        )
     names = np.array(matrix.points, dtype=object)
     parts = []
     for group, pairs in found.items():
-        kl, se = kl_pairs(q, pairs[:, 0], pairs[:, 1], matrix.shares)
+        of = along if done is not None and group in ALONG_TRAINING else plain
+        kl, se = kl_pairs(of.q, of.row[pairs[:, 0]], of.row[pairs[:, 1]], of.shares)
         parts.append(
             pd.DataFrame(
                 {
@@ -128,6 +153,7 @@ def build_scale(
             "groups": list(groups),
             "most_random": most_random,
             "seed": seed,
+            **({} if done is None else done.record()),
         },
         members=points,
         weights=matrix.weights,
@@ -139,6 +165,46 @@ def build_scale(
         store=selected.store,
     )
     return Scale(made, summary, measured, tuple(selected.notices))
+
+
+class _Measured(NamedTuple):
+    """Coordinates, which of their rows each point is (-1 for none), and shares of the texts."""
+
+    q: np.ndarray
+    row: np.ndarray
+    shares: np.ndarray | None
+
+
+def _along_training(
+    matrix: LogLikelihoodMatrix,
+    table: pd.DataFrame,
+    clip: float | None,
+    drop_texts: float | None,
+    warm_up: int | None,
+    notices: list[str],
+) -> tuple[_Measured, Preprocessed]:
+    """The checkpoints of all trajectories, clipped and without their irregular texts."""
+    found = training_rows(table)
+    if not found:
+        raise InputError(
+            "No selected run stands on a trajectory, so there are no groups along training to "
+            "clip or to drop texts from; leave out both options."
+        )
+    rows = np.unique(np.concatenate([own for _, own in found.values()]))
+    given = [
+        Trajectory(name, steps, np.searchsorted(rows, own)) for name, (steps, own) in found.items()
+    ]
+    long = [t for t in given if len(t) > 1]
+    first = warm_up if warm_up is not None else default_warm_up(long) if long else 0
+    if drop_texts and not consecutive(given, first)[0].size:
+        notices.append(f"No two checkpoints follow each other after step {first}; no text dropped.")
+        drop_texts = None
+    done = preprocess(
+        matrix.keep_points(rows), given, clip=clip, drop_texts=drop_texts, warm_up=first
+    )
+    row = np.full(len(table), -1)
+    row[rows] = np.arange(rows.size)
+    return _Measured(coordinates(done.matrix), row, done.matrix.shares), done
 
 
 def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Point]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -60,7 +60,7 @@ class Found:
         for row in self.siblings[self.siblings["outlier"].astype(bool)].itertuples():
             said = (
                 f"trajectory: ends {row.times_usual:.1f} times as far from its siblings as usual "
-                f"(robust score {row.score:.1f})"
+                f"(score {row.score:.1f})"
             )
             for at in of[row.trajectory].rows:
                 why[points[at]] = "; ".join(filter(None, (why.get(points[at]), said)))
@@ -137,6 +137,8 @@ def points_to_leave_out(
     of = {t.name: [matrix.points[row] for row in t.rows] for t in given}
     asked = [point for name in leave_out for point in of.get(name, [name])]
     gone = list(dict.fromkeys([*asked, *(damaged if by_detection else ())]))
+    if by_detection and damaged:
+        notices.append(f"Left out as anomalies: {_named(damaged, of)}.")
     remaining = [point for point in damaged if point not in set(gone)]
     if remaining:
         notices.append(
@@ -149,7 +151,17 @@ def points_to_leave_out(
         left = [point for point in names if point not in set(gone)]
         if by_detection and len(left) == 1:
             gone += left
+            notices.append(f"Left out with the rest of its trajectory: {left[0]}.")
     return gone
+
+
+def _named(points: Sequence[str], of: Mapping[str, Sequence[str]]) -> str:
+    """All of these points by name, whole trajectories by theirs."""
+    gone = set(points)
+    whole = {name: own for name, own in of.items() if own and gone.issuperset(own)}
+    inside = {point for own in whole.values() for point in own}
+    named = [f"all {len(own)} checkpoints of {name}" for name, own in whole.items()]
+    return ", ".join([*named, *(point for point in points if point not in inside)])
 
 
 def flagged_runs(

@@ -11,6 +11,8 @@ from mlflow_modelmap.drivers.trajectory.anomalies import Found, joined
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables, choose_window
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.diffusion.combined import combined_table
+from mlflow_modelmap.numerics.diffusion.fractional_motion import FEWEST_FOR_INTERVAL
 from mlflow_modelmap.numerics.diffusion.tables import EXP_Q, Q, W, hoelder_table, summary_table
 from mlflow_modelmap.numerics.diffusion.windows import sliding_exponents
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
@@ -23,8 +25,12 @@ from mlflow_modelmap.tracking.runs.study_run import points_table
 
 _DIFFUSION_COLUMNS = (
     *("trajectory", "space", "t0", "t1", "exponent", "low", "high", "r2"),
-    *("checkpoints", "directions", "text_error"),
+    *("checkpoints", "directions", "text_error", "standard_error"),
+    *("lack_of_fit", "offset", "exponent_with_offset"),
 )
+
+MISFIT = 0.01
+"""p-value of a power law below which a notice says that it does not fit."""
 
 
 def measure(
@@ -65,7 +71,12 @@ def measure(
             f"{len(unjudged)} of {len(given)} trajectories have too few checkpoints after step "
             f"{done.warm_up} (fewer than 8) for their continuity to be judged."
         )
+    summary = summary_table(diffusion, t0)
+    notices += _notices_of_exponents(diffusion, summary)
     tables = {} if t0 is None else {"kl_from_start": kl_from(q, given, t0, shares)}
+    together = combined_table(diffusion, t0)
+    if len(together):
+        tables["combined"] = together
     return TrajectoryStudy(
         run_id="",
         experiment_id="",
@@ -78,7 +89,7 @@ def measure(
         kl_between=kl_between(q, given, shares=shares),
         diffusion=diffusion,
         hoelder=hoelder_table(diffusion),
-        summary=summary_table(diffusion, t0),
+        summary=summary,
         anomalies=found.anomalies,
         continuity=found.continuity,
         siblings=found.siblings,
@@ -106,6 +117,26 @@ def _start(diffusion: pd.DataFrame, given: Sequence[Trajectory], start: int | No
         return None
     counts = in_q.groupby("t0")["trajectory"].nunique()
     return int(counts.index[counts == counts.max()].max())
+
+
+def _notices_of_exponents(diffusion: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """Which exponents have no interval, and which power laws do not fit, a sentence each."""
+    notices = []
+    short = int((diffusion["checkpoints"] < FEWEST_FOR_INTERVAL).sum())
+    if short:
+        notices.append(
+            f"{short} of {len(diffusion)} exponents are of fewer than {FEWEST_FOR_INTERVAL} "
+            "checkpoints after t0 and have no interval; give a longer window."
+        )
+    for row in summary.to_dict("records"):
+        if row["lack_of_fit_q"] < MISFIT:
+            notices.append(
+                f"From step {row['t0']} on {row['trajectory']} does not move as a power law (p = "
+                f"{row['lack_of_fit_q']:.1g}): jitter of its checkpoints or uneven steps move c_q "
+                f"(with an offset it is {row['c_q_with_offset']:.2f}), and its interval does not "
+                "allow for that."
+            )
+    return notices
 
 
 def check_moving(given: Sequence[Trajectory], previous: pd.DataFrame) -> None:

@@ -40,7 +40,7 @@ def oscillation(
     -------
     figures, table
         The table's columns: ``trajectory``, ``perplexity``, ``lag`` and ``period`` (steps),
-        ``autocorrelation``.
+        ``autocorrelation``, and ``low`` and ``high``, the 95 % band of white noise.
     """
     late, correlations = _late_parts(done, deep)
     figures = {}
@@ -83,6 +83,8 @@ def _table(found: dict[str, dict[float, Autocorrelation]]) -> pd.DataFrame:
                     "perplexity": perplexity,
                     "lag": own.lags,
                     "autocorrelation": own.values,
+                    "low": own.low,
+                    "high": own.high,
                     "period": pd.array([own.period] * len(own.lags), dtype="Int64"),
                 }
             )

@@ -12,7 +12,6 @@ from mlflow_modelmap.drivers.trajectory.embeddings import place
 from mlflow_modelmap.drivers.trajectory.oscillation import oscillation
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables, ordered_names
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
-from mlflow_modelmap.drivers.trajectory.text_dependence import one_split
 from mlflow_modelmap.drivers.trajectory.weight_map import weight_map
 from mlflow_modelmap.figures.map.heatmap import heatmap_figure
 from mlflow_modelmap.figures.style import OTHERS
@@ -54,6 +53,7 @@ def pictures(
     perplexity: float,
     perplexities: tuple[float, ...],
     seed: int,
+    split: tuple[np.ndarray, np.ndarray, float] | None = None,
 ) -> Drawn:
     """All figures that the study has the data for.
 
@@ -63,11 +63,13 @@ def pictures(
         Distances in weight space, as far as there are.
     perplexity, perplexities, seed
         Of t-SNE: for the maps, and for the autocorrelations.
+    split
+        KL of all pairs on two halves of the texts, and its correlation, as far as there is one.
     """
     names = ordered_names(done.trajectories)
     colours = line_colours(names)
     placed = place(study, colours, perplexity, perplexities, seed)
-    figures = {**_kl_figures(study, done, colours), **_text_figures(study, done, names, seed)}
+    figures = {**_kl_figures(study, done, colours), **_text_figures(study, done, names, split)}
     figures |= _diffusion_figures(study, weight_tables, colours)
     figures |= _anomaly_figures(study, colours)
     in_weights = weight_map(weight_tables, colours, perplexity, seed)
@@ -124,7 +126,10 @@ def _kl_figures(
 
 
 def _text_figures(
-    study: TrajectoryStudy, done: Preprocessed, names: list[str], seed: int
+    study: TrajectoryStudy,
+    done: Preprocessed,
+    names: list[str],
+    split: tuple[np.ndarray, np.ndarray, float] | None,
 ) -> dict[str, Figure]:
     figures = {}
     if len(study.texts) and (study.texts["sd"] > 0).any():
@@ -134,8 +139,8 @@ def _text_figures(
         figures["kl_after_removing"] = kl_after_removing_figure(
             removing, names, int(done.dropped.size)
         )
-    if "halves" in study.tables:
-        figures["halves"] = halves_figure(*one_split(done, seed))
+    if split is not None:
+        figures["halves"] = halves_figure(*split)
     domains = study.tables.get("domains")
     if domains is not None:
         late = domains[domains["step_from"] >= done.warm_up]

@@ -122,6 +122,13 @@ def _metrics(study: TrajectoryStudy, done: Preprocessed) -> dict[str, float]:
             metrics[f"summary/c_{space}{end}"] = row[f"c_{space}"]
         for space in ("q", "w"):
             metrics[f"summary/r2_{space}{end}"] = row[f"r2_{space}_mean"]
+            for edge in ("low", "high"):
+                metrics[f"summary/dimension_{space}_{edge}{end}"] = row[f"dimension_{space}_{edge}"]
+    if "combined" in study.tables:
+        together = study.tables["combined"]
+        for of in together[together["over"] == "trajectories"].to_dict("records"):
+            metrics[f"combined/c_{of['space']}"] = of["exponent"]
+            metrics[f"combined/c_{of['space']}_se"] = of["standard_error"]
     return {key: float(value) for key, value in metrics.items() if np.isfinite(value)}
 
 

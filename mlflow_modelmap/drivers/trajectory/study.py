@@ -24,7 +24,14 @@ TABLES = (
     "worst_texts",
     "texts",
 )
-OPTIONAL = ("kl_from_start", "kl_after_removing", "halves", "domains", "autocorrelation")
+OPTIONAL = (
+    "kl_from_start",
+    "kl_after_removing",
+    "halves",
+    "domains",
+    "autocorrelation",
+    "combined",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,9 @@ class TrajectoryStudy:
         ``step``, ``trajectory``, ``other``, ``kl``, ``se``.
     diffusion
         ``trajectory``, ``space`` (q, w, exp_q), ``t0``, ``t1``, ``exponent``, ``low``, ``high``,
-        ``r2``, ``checkpoints``, ``directions``, ``text_error``.
+        ``r2``, ``checkpoints``, ``directions``, ``text_error``, ``standard_error``,
+        ``lack_of_fit``, ``offset``, ``exponent_with_offset`` (the last four not in studies that
+        0.1.0 logged).
     hoelder
         ``trajectory``, ``t0``, ``alpha``, ``low``, ``high``.
     summary
@@ -59,7 +68,8 @@ class TrajectoryStudy:
         texts were given.
     tables
         Further tables by name: ``kl_from_start``, ``kl_after_removing``, ``halves``,
-        ``domains``, ``autocorrelation``, as far as there are.
+        ``domains``, ``autocorrelation``, ``combined`` (exponents over trajectories and over
+        disjoint windows, see `numerics.diffusion.combined.combined_table`), as far as there are.
     settings
         What was done to the matrix, the warm-up, the window and t0.
     notices

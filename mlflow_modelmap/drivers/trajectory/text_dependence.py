@@ -14,12 +14,18 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
-from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
-from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, without_points
+from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
+from mlflow_modelmap.numerics.preprocessing.preprocess import (
+    Preprocessed,
+    preprocess,
+    without_points,
+)
 from mlflow_modelmap.numerics.preprocessing.robustness import (
     REMOVED,
+    Clean,
     between_halves,
     correlation,
+    half_texts,
     kl_after_removing,
     kl_by_domain,
 )
@@ -50,22 +56,54 @@ def after_warm_up(done: Preprocessed) -> np.ndarray:
     return np.concatenate([t.rows[t.steps >= done.warm_up] for t in done.trajectories])
 
 
-def halves(done: Preprocessed, splits: int, seed: int, notices: list[str]) -> pd.DataFrame | None:
-    """Correlation of all KL after warm-up between random halves of the texts (Appendix C)."""
+def halves(
+    matrix: LogLikelihoodMatrix,
+    given: Sequence[Trajectory],
+    done: Preprocessed,
+    splits: int,
+    seed: int,
+    notices: list[str],
+) -> pd.DataFrame | None:
+    """Correlation of all KL after warm-up between random halves of the texts (Appendix C).
+
+    The halves are made of all texts, and each is clipped and freed of its irregular texts alone.
+
+    Parameters
+    ----------
+    matrix, given
+        As they were before `done` was made of them.
+    """
     try:
-        return between_halves(done.matrix.keep_points(after_warm_up(done)), splits, seed)
+        return between_halves(matrix, splits, seed, _cleaning(given, done))
     except InputError as error:
         notices.append(f"The halves of the texts were not compared: {reason(error)}.")
         return None
 
 
-def one_split(done: Preprocessed, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+def _cleaning(given: Sequence[Trajectory], done: Preprocessed) -> Clean:
+    """What was done to all texts, done to a part of them; only checkpoints after warm-up stay."""
+
+    def clean(part: LogLikelihoodMatrix) -> LogLikelihoodMatrix:
+        cleaned = preprocess(
+            part,
+            given,
+            leave_out=done.left_out,
+            clip=done.clip,
+            drop_texts=done.drop_texts,
+            warm_up=done.warm_up,
+        )
+        return cleaned.matrix.keep_points(after_warm_up(cleaned))
+
+    return clean
+
+
+def one_split(
+    matrix: LogLikelihoodMatrix, given: Sequence[Trajectory], done: Preprocessed, seed: int
+) -> tuple[np.ndarray, np.ndarray, float]:
     """KL of all pairs after warm-up on the first division into halves, and its correlation."""
-    late = done.matrix.keep_points(after_warm_up(done))
-    texts = late.values.shape[1]
-    order = np.random.default_rng(seed).permutation(texts)
-    parts = (np.sort(order[: texts // 2]), np.sort(order[texts // 2 :]))
-    first, second = (kl_matrix(coordinates(late.keep_texts(part))) for part in parts)
+    clean = _cleaning(given, done)
+    parts = [clean(matrix.keep_texts(part)) for part in half_texts(matrix.values.shape[1], seed)]
+    first, second = (kl_matrix(coordinates(part)) for part in parts)
     above = np.triu_indices(len(first), 1)
     return first[above], second[above], correlation(first, second)
 
@@ -108,7 +146,8 @@ def text_set_correlation(
 ) -> tuple[float, int]:
     """Correlation of all KL after warm-up with those on another text set, and of how many.
 
-    Checkpoints are matched by trajectory and step.
+    Checkpoints are matched by trajectory and step. The other text set is clipped and freed of its
+    irregular texts as the first was, by what the same checkpoints have on it.
 
     Raises
     ------
@@ -120,6 +159,10 @@ def text_set_correlation(
             f"The runs to compare with were scored on the same text set "
             f"({points[0].text_set[:12]}); choose those of another one with the filter."
         )
+    wanted = {(p.trajectory, p.step) for p in points}
+    same = [k for k, p in enumerate(other_points) if (p.trajectory, p.step) in wanted]
+    other = other.keep_points(np.array(same, dtype=np.intp))
+    other_points = [other_points[k] for k in same]
     there = {(p.trajectory, p.step): k for k, p in enumerate(other_points)}
     late = set(after_warm_up(done).tolist())
     pairs = [
@@ -133,11 +176,29 @@ def text_set_correlation(
             "are needed."
         )
     own, others = (np.array(rows, dtype=np.intp) for rows in zip(*pairs, strict=True))
-    if done.clip_value is not None:
-        other, _, _ = clip_bottom(other, done.clip or 0.0)
+    given = _trajectories_of(other_points)
+    late_pairs = consecutive(given, done.warm_up)[0].size
+    cleaned = preprocess(
+        other,
+        given,
+        clip=done.clip,
+        drop_texts=done.drop_texts if late_pairs else None,
+        warm_up=done.warm_up,
+    )
     first = kl_matrix(coordinates(done.matrix.keep_points(own)))
-    second = kl_matrix(coordinates(other.keep_points(others)))
+    second = kl_matrix(coordinates(cleaned.matrix.keep_points(others)))
     return correlation(first, second), len(pairs)
+
+
+def _trajectories_of(points: Sequence[Point]) -> list[Trajectory]:
+    """Those of points that all have a trajectory and a step, single checkpoints too."""
+    rows: dict[str, dict[int, int]] = {}
+    for k, p in enumerate(points):
+        rows.setdefault(str(p.trajectory), {}).setdefault(int(p.step or 0), k)
+    return [
+        Trajectory(name, np.array(sorted(own)), np.array([own[step] for step in sorted(own)]))
+        for name, own in rows.items()
+    ]
 
 
 def text_tables(
@@ -165,7 +226,7 @@ def text_tables(
             removed=sorted({0, int(done.dropped.size), *shares}),
             from_step=max(done.warm_up, late),
         )
-    split = halves(done, splits, seed, notices)
+    split = halves(matrix, given, done, splits, seed, notices)
     if split is not None:
         tables["halves"] = split
     if text_set is not None and text_set.domains is not None:

@@ -25,6 +25,7 @@ from mlflow_modelmap.drivers.trajectory.selection import (
 )
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.drivers.trajectory.text_dependence import (
+    one_split,
     text_tables,
     with_other_texts,
     worst_texts,
@@ -143,7 +144,15 @@ def trajectory(
         study, done, kept, selected.selection.experiments, other_filter, notices
     )
     drawn = (
-        pictures(study, done, in_weights, perplexity, tuple(perplexities), seed)
+        pictures(
+            study,
+            done,
+            in_weights,
+            perplexity,
+            tuple(perplexities),
+            seed,
+            one_split(matrix, given, done, seed) if "halves" in study.tables else None,
+        )
         if figures
         else Drawn({}, {}, {}, ())
     )

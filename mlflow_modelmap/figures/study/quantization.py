@@ -125,7 +125,14 @@ def alignment_figure(by_type: pd.DataFrame, trials: int) -> Figure:
     axes.set_xlabel("cosine similarity of the changes by quantisation")
     handles = [
         Line2D([], [], color=style.PALETTE[0], marker="o", label="within the type (mean, range)"),
-        Line2D([], [], color=style.OTHERS, lw=6, alpha=0.6, label=f"{trials} random groups, 95 %"),
+        Line2D(
+            [],
+            [],
+            color=style.OTHERS,
+            lw=6,
+            alpha=0.6,
+            label=f"{trials} random groups of other types, 95 %",
+        ),
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return figure

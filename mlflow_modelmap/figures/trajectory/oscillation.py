@@ -17,6 +17,8 @@ from mlflow_modelmap.numerics.trajectory.oscillation import Autocorrelation
 def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]]) -> Figure:
     """Autocorrelation of PC3 of the late part for several perplexities (Figure 7).
 
+    Grey is where 95 % of the values of white noise lie, at each lag.
+
     Parameters
     ----------
     found
@@ -39,6 +41,16 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
             if own.period is not None:
                 at = int(np.flatnonzero(own.lags == own.period)[0])
                 axes.plot(own.period, own.values[at], "o", color=shade[k], ms=4)
+        band = next(iter(found[name].values()))
+        axes.fill_between(
+            band.lags[1:],
+            band.low[1:],
+            band.high[1:],
+            color=style.GRID,
+            lw=0,
+            zorder=0.5,
+            label="white noise, 95 %",
+        )
         axes.axhline(0, color=style.QUIET_INK, linewidth=0.7)
         style.steps_axis(axes)
         axes.set_xlabel("lag (steps)")

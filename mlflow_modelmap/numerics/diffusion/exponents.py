@@ -11,7 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlflow_modelmap.numerics.diffusion.fractional_motion import directions_of, interval
+from mlflow_modelmap.numerics.diffusion.fractional_motion import (
+    directions_of,
+    interval,
+    standard_error,
+)
+from mlflow_modelmap.numerics.diffusion.offset import NO_FIT, offset_fit
 from mlflow_modelmap.numerics.diffusion.power_law import PowerLaw, power_law, slope_weights
 
 FEWEST = 3
@@ -24,7 +29,10 @@ class Exponent(NamedTuple):
     ``low`` and ``high`` bound its 95 % confidence interval and are NaN where it cannot be had;
     ``checkpoints`` is how many distances were fitted, ``directions`` the effective number of
     independent directions that the path moved in, ``text_error`` the standard error due to the
-    sampling of the texts (NaN for weights).
+    sampling of the texts (NaN for weights). ``standard_error`` is the deviation of the slope
+    under the fitted exponent (or ``text_error``, where that is larger). ``lack_of_fit`` is the
+    p-value of the power law, and ``offset`` and ``exponent_with_offset`` are b and c of
+    A lag^c + b; see `offset.offset_fit`, and NaN where they cannot be had.
     """
 
     exponent: float
@@ -34,6 +42,10 @@ class Exponent(NamedTuple):
     checkpoints: int
     directions: float
     text_error: float
+    standard_error: float = float("nan")
+    lack_of_fit: float = float("nan")
+    offset: float = float("nan")
+    exponent_with_offset: float = float("nan")
 
 
 def exponent_of_coordinates(lags: ArrayLike, x: ArrayLike) -> Exponent:
@@ -91,17 +103,17 @@ def exponent_of_distances(
     Residuals along one path are strongly correlated, so that the regression's own standard error
     is meaningless. The interval is made from fractional Brownian motion instead, the model by
     which the paper reads the exponent: it holds every c for which the observed slope lies within
-    its central part (a t quantile with m (m - 1) / 2 degrees of freedom times the slope's standard
-    deviation). That standard deviation is exact: of d independent directions, log D_k and log D_l
-    have covariance sum_n rho^2n (n - 1)! / (n (d/2)_n), rho their correlation under c. The number
-    of directions is the participation ratio (tr S)^2 / tr(S^2) of the path's covariance S,
-    estimated without bias from the displacements after their correlation in time is taken out.
+    its central part (`fractional_motion.interval`). The slope's standard deviation is exact: of d
+    independent directions, log D_k and log D_l have covariance
+    sum_n rho^2n (n - 1)! / (n (d/2)_n), rho their correlation under c. The number of directions
+    is the participation ratio (tr S)^2 / tr(S^2) of the path's covariance S, estimated without
+    bias from the displacements after their correlation in time is taken out.
 
-    Coverage measured for 95 % on 600 generated paths each, windows of 3 to 10 lags, c from 0.1 to
-    1.5: 0.95 to 0.99 from 2 directions to 500, with equal and with unequal variances, and 0.93 to
-    0.95 in a single direction (``tests/numerics/diffusion/test_exponents.py`` repeats a part of it;
-    docs/trajectories.md has the table). A path with a drift in one
-    direction counts as one of few directions; its interval is then wide.
+    With 3 lags there is no interval: none kept its promise. From 4 lags on it covers 93 to 99 %
+    where it says 95, in one direction or 300, c from 0.2 to 1.5
+    (``benchmarks/coverage_exponents.py``; docs/trajectories.md has the table) - if the path is a
+    fractional Brownian motion, which ``lack_of_fit`` asks. A path with a drift in one direction
+    counts as one of few directions; its interval is then wide.
     """
     lags = np.asarray(lags, dtype=np.float64)
     squared = np.asarray(from_start, dtype=np.float64)
@@ -123,4 +135,18 @@ def _exponent(
     directions = directions_of(gram, lags, fit.exponent)
     least = 0.0 if np.isnan(text_error) else text_error
     low, high = interval(lags, fit.exponent, directions, least)
-    return Exponent(fit.exponent, low, high, fit.r2, lags.size, directions, text_error)
+    error = max(standard_error(lags, fit.exponent, directions), least)
+    judged = offset_fit(gram, lags) if np.trace(gram) > 0 else NO_FIT
+    return Exponent(
+        fit.exponent,
+        low,
+        high,
+        fit.r2,
+        lags.size,
+        directions,
+        text_error,
+        error,
+        judged.lack_of_fit,
+        judged.offset,
+        judged.exponent,
+    )

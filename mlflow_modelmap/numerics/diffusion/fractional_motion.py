@@ -6,11 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from mlflow_modelmap.numerics.diffusion.power_law import slope_weights
 
+FEWEST_FOR_INTERVAL = 4
+"""Distances below which no interval is given: the directions cannot be told from so few."""
+
 _LEVEL = 0.95
+_WIDER = 8.0
 _TERMS = 2_000
 
 _NODES = np.unique(np.round(np.geomspace(1, _TERMS, 120)).astype(int))
@@ -74,28 +78,60 @@ def interval(
     estimate
         The fitted exponent.
     directions
-        Effective number of independent directions of the path.
+        Effective number of independent directions of the path, as estimated from it.
     least
         A standard error that is not gone below.
 
     Returns
     -------
     low, high
+        The outermost ends; NaN with fewer than `FEWEST_FOR_INTERVAL` lags.
+
+    Notes
+    -----
+    An exponent is extreme beyond a t quantile, of m (m - 1) / 2 degrees of freedom, times the
+    slope's deviation, times 1 + 8 / (m^2 directions): both stand for the directions being
+    estimated. The second factor was found by simulation (``benchmarks/coverage_exponents.py``),
+    so that a path of one or two directions is covered too.
     """
+    size = lags.size
+    if size < FEWEST_FOR_INTERVAL:
+        return float("nan"), float("nan")
     tail = 0.5 + _LEVEL / 2.0
-    pairs = lags.size * (lags.size - 1) // 2
+    wider = 1.0 + _WIDER / (size**2 * directions)
     half = np.maximum(
-        stats.t.ppf(tail, pairs) * slope_deviation(lags, directions),
+        stats.t.ppf(tail, size * (size - 1) // 2) * wider * slope_deviation(lags, directions),
         special.ndtri(tail) * least,
     )
-    # Beyond the grid the deviation stays what it is at its end.
-    ends = []
-    for sign in (-1, 1):
-        c = estimate
-        for _ in range(60):
-            c = estimate + sign * float(np.interp(c, _EXPONENTS, half))
-        ends.append(c)
-    return ends[0], ends[1]
+    # Seen from above 0 the lower end is an upper one of the mirrored problem.
+    low = -_outermost(-estimate, -_EXPONENTS[::-1], half[::-1])
+    return low, _outermost(estimate, _EXPONENTS, half)
+
+
+def _outermost(estimate: float, grid: np.ndarray, half: np.ndarray) -> float:
+    """The largest c with estimate + half(c) = c; beyond the grid half stays as at its end."""
+
+    def beyond(c: float) -> float:
+        return estimate + float(np.interp(c, grid, half)) - c
+
+    if beyond(grid[-1]) >= 0:
+        return float(estimate + half[-1])
+    inside = np.flatnonzero(estimate + half >= grid)
+    if not inside.size:
+        return float(estimate + half[0])
+    last = int(inside[-1])
+    return float(optimize.brentq(beyond, grid[last], grid[last + 1]))
+
+
+def standard_error(lags: ArrayLike, estimate: float, directions: float) -> float:
+    """Standard deviation of the fitted exponent, if the true one is `estimate`.
+
+    Parameters
+    ----------
+    lags, estimate, directions
+        As for `interval`.
+    """
+    return float(np.interp(estimate, _EXPONENTS, slope_deviation(lags, directions)))
 
 
 def slope_deviation(lags: ArrayLike, directions: float) -> np.ndarray:

@@ -13,6 +13,12 @@ from mlflow_modelmap.numerics.diffusion.hoelder_and_dimension import (
 
 Q, W, EXP_Q = "q", "w", "exp_q"
 
+_OF_FIT = {
+    "lack_of_fit": "lack_of_fit_{}",
+    "offset": "offset_{}",
+    "exponent_with_offset": "c_{}_with_offset",
+}
+
 
 def hoelder_table(diffusion: pd.DataFrame) -> pd.DataFrame:
     """alpha = c_q / c_w wherever both were estimated, with its interval.
@@ -51,7 +57,7 @@ def summary_table(diffusion: pd.DataFrame, start: int | None = None) -> pd.DataF
     ----------
     diffusion
         Columns ``trajectory``, ``space`` (q, w, exp_q), ``t0``, ``exponent``, ``low``, ``high``,
-        ``r2``.
+        ``r2``; ``lack_of_fit``, ``offset`` and ``exponent_with_offset`` where they were estimated.
     start
         Which t0; the last one that a trajectory has in q, if None or if it has not that one.
 
@@ -60,8 +66,9 @@ def summary_table(diffusion: pd.DataFrame, start: int | None = None) -> pd.DataF
     DataFrame
         Columns ``trajectory``, ``t0``; for each space s ``c_s``, ``c_s_low``, ``c_s_high``;
         ``alpha``, ``alpha_low``, ``alpha_high``; ``difference`` = c_exp_q - c_q;
-        ``dimension_q``, ``dimension_w`` = 2 / c; ``r2_q_mean``, ``r2_q_sd``, ``r2_w_mean``,
-        ``r2_w_sd`` and ``windows`` over all t0. What cannot be had is NaN.
+        ``dimension_q``, ``dimension_w`` = 2 / c, each with ``_low`` and ``_high``; for q and w
+        ``lack_of_fit_s``, ``offset_s`` and ``c_s_with_offset``; ``r2_q_mean``, ``r2_q_sd``,
+        ``r2_w_mean``, ``r2_w_sd`` and ``windows`` over all t0. What cannot be had is NaN.
     """
     alphas = hoelder_table(diffusion).set_index(["trajectory", "t0"])
     rows = []
@@ -82,9 +89,14 @@ def summary_table(diffusion: pd.DataFrame, start: int | None = None) -> pd.DataF
         row |= dict(zip(("alpha", "alpha_low", "alpha_high"), alpha, strict=True))
         row["difference"] = row[f"c_{EXP_Q}"] - row[f"c_{Q}"]  # type: ignore[operator]
         for space in (Q, W):
-            c = float(row[f"c_{space}"])  # type: ignore[arg-type]
-            interval = Interval(c, c, c)
-            row[f"dimension_{space}"] = effective_dimension(interval).value if c > 0 else np.nan
+            c = Interval(*(float(row[f"c_{space}{end}"]) for end in ("", "_low", "_high")))  # type: ignore[arg-type]
+            dimension = effective_dimension(c) if c.value > 0 else Interval(np.nan, np.nan, np.nan)
+            ends = (f"dimension_{space}", f"dimension_{space}_low", f"dimension_{space}_high")
+            row |= dict(zip(ends, dimension, strict=True))
+        for space in (Q, W):
+            for column, name in _OF_FIT.items():
+                there = space in found.index and column in found
+                row[name.format(space)] = found.at[space, column] if there else np.nan
         for space in (Q, W):
             r2 = own.loc[own["space"] == space, "r2"]
             row[f"r2_{space}_mean"] = r2.mean()

@@ -15,7 +15,7 @@ from mlflow_modelmap.numerics.diffusion.exponents import (
     exponent_of_coordinates,
     exponent_of_distances,
 )
-from mlflow_modelmap.numerics.diffusion.fractional_motion import interval
+from mlflow_modelmap.numerics.diffusion.fractional_motion import interval, standard_error
 
 
 def windows(
@@ -140,8 +140,10 @@ def sliding_exponents(
     result = []
     for t0, t1, lags, found in rows:
         if not np.isfinite(found.directions) and known.size:
-            low, high = interval(lags, found.exponent, float(np.median(known)), 0.0)
-            found = found._replace(low=low, high=high)
+            usual = float(np.median(known))
+            low, high = interval(lags, found.exponent, usual, 0.0)
+            error = standard_error(lags, found.exponent, usual)
+            found = found._replace(low=low, high=high, standard_error=error)
         result.append((t0, t1, *found))
     frame = pd.DataFrame(result, columns=["t0", "t1", *Exponent._fields])
     return frame.astype({"t0": np.int64, "t1": np.int64, "checkpoints": np.int64})

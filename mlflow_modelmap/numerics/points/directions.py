@@ -19,8 +19,9 @@ class Alignment:
     ----------
     by_type
         One row a model type with two or more models: `model_type`, `models`, `mean`, `low` and
-        `high` (smallest and largest of the pairs), and against random groups of the same size
-        `random_mean`, `random_low`, `random_high` (2.5 and 97.5 percent of the trials).
+        `high` (smallest and largest of the pairs), and against random groups of models of
+        other types `random_mean`, `random_low`, `random_high` (2.5 and 97.5 percent of the trials;
+        NaN where there are fewer than two other models).
     cosines
         Of all models with all, shape (M, M).
     trials
@@ -52,8 +53,10 @@ def alignment(
     model_types
         M labels.
     trials
-        Random groups, drawn without replacement and regardless of type, for each type's size; a
-        group's statistic is its mean over all pairs, as in the paper's 100 trials of nine models.
+        Random groups, drawn without replacement for each type's size among the models of all
+        other types (all of these, where they are fewer); a group's statistic is its mean over all
+        pairs, as in the paper's 100 trials of nine models. The type itself is left out: drawn with
+        it, a large type would be compared with itself.
     seed
         Of the draws.
 
@@ -82,11 +85,13 @@ def alignment(
         if len(members) < 2:
             continue
         within = _pairs(cosines, members)
+        others = np.flatnonzero(labels != kind)
+        size = min(len(members), len(others))
         drawn = [
-            _pairs(cosines, generator.choice(len(labels), len(members), replace=False)).mean()
-            for _ in range(trials)
+            _pairs(cosines, generator.choice(others, size, replace=False)).mean()
+            for _ in range(trials if size >= 2 else 0)
         ]
-        low, high = np.quantile(drawn, [0.025, 0.975])
+        low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
         rows.append(
             {
                 "model_type": kind,
@@ -94,7 +99,7 @@ def alignment(
                 "mean": within.mean(),
                 "low": within.min(),
                 "high": within.max(),
-                "random_mean": float(np.mean(drawn)),
+                "random_mean": float(np.mean(drawn)) if drawn else np.nan,
                 "random_low": low,
                 "random_high": high,
             }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,19 @@ def correlation(kl: ArrayLike, other: ArrayLike) -> float:
     return float(np.clip((a @ b) / scale, -1.0, 1.0))
 
 
-def between_halves(matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0) -> pd.DataFrame:
+Clean = Callable[[LogLikelihoodMatrix], LogLikelihoodMatrix]
+"""From the points on some texts as they were scored to those that are compared, preprocessed."""
+
+
+def half_texts(texts: int, seed: int | np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A random division of so many texts into halves: their numbers, ascending."""
+    order = np.random.default_rng(seed).permutation(texts)
+    return np.sort(order[: texts // 2]), np.sort(order[texts // 2 :])
+
+
+def between_halves(
+    matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0, clean: Clean | None = None
+) -> pd.DataFrame:
     """Correlation of all KL divergences between random halves of the texts.
 
     Parameters
@@ -57,11 +69,14 @@ def between_halves(matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0)
         How many random divisions.
     seed
         Of the divisions.
+    clean
+        What is done to each half alone, before its KL divergences are computed: clipping, and
+        dropping irregular texts, which must not be chosen by the other half. None for nothing.
 
     Returns
     -------
     DataFrame
-        Columns ``split`` (from 0), ``texts`` (in the first half), ``correlation``, and
+        Columns ``split`` (from 0), ``texts`` (kept of the first half), ``correlation``, and
         ``mean_ratio``: the mean KL on the second half over that on the first.
 
     Raises
@@ -78,12 +93,18 @@ def between_halves(matrix: LogLikelihoodMatrix, splits: int = 10, seed: int = 0)
     generator = np.random.default_rng(seed)
     rows = []
     for split in range(splits):
-        order = generator.permutation(texts)
-        one, two = np.sort(order[: texts // 2]), np.sort(order[texts // 2 :])
-        first = kl_matrix(coordinates(matrix.keep_texts(one)))
-        second = kl_matrix(coordinates(matrix.keep_texts(two)))
+        parts = [matrix.keep_texts(part) for part in half_texts(texts, generator)]
+        parts = parts if clean is None else [clean(part) for part in parts]
+        first, second = (kl_matrix(coordinates(part)) for part in parts)
         mean = float(first.mean())
-        rows.append((split, one.size, correlation(first, second), float(second.mean()) / mean))
+        rows.append(
+            (
+                split,
+                parts[0].values.shape[1],
+                correlation(first, second),
+                float(second.mean()) / mean,
+            )
+        )
     return pd.DataFrame(rows, columns=["split", "texts", "correlation", "mean_ratio"])
 
 

@@ -24,7 +24,8 @@ def scale(groups: Mapping[str, ArrayLike]) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``group``, ``median``, ``mean``, ``sd``, ``n``, in the order given. The standard
-        deviation is over n - 1, and missing for a single pair. Empty groups are left out.
+        deviation is over n, as in the paper, and missing for a single pair. Empty groups are left
+        out.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def scale(groups: Mapping[str, ArrayLike]) -> pd.DataFrame:
                 "each is finite, and 0 or more."
             )
         if values.size:
-            sd = float(values.std(ddof=1)) if values.size > 1 else np.nan
+            sd = float(values.std()) if values.size > 1 else np.nan
             rows.append((group, float(np.median(values)), float(values.mean()), sd, values.size))
     return pd.DataFrame(rows, columns=["group", "median", "mean", "sd", "n"])
 

@@ -23,6 +23,9 @@ WITHIN_TYPE = "Intra-type"
 RANDOM = "Random"
 LAYER = "Layer"
 
+ALONG_TRAINING = (LATER, EARLY, SEED, SIZE)
+"""The groups that the paper clips and frees of irregular texts (Appendix E.1)."""
+
 COLUMNS = (
     "model",
     "revision",
@@ -42,6 +45,22 @@ _PART_OF_TRAINING = 50 / 143  # the paper's first and last 50k of 143k steps
 def seed_family(trajectory: str) -> str:
     """A trajectory's name without its seed: `pythia-410m-seed3` belongs to `pythia-410m`."""
     return _SEED.sub("", trajectory)
+
+
+def training_rows(points: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Steps and row numbers of each trajectory's checkpoints in full precision, in order of step.
+
+    Parameters
+    ----------
+    points
+        As for `pair_groups`.
+    """
+    table = points.reset_index(drop=True).reindex(columns=[*COLUMNS])
+    table = table.astype(object).where(table.notna(), None)
+    return {
+        str(name): (rows["step"].to_numpy(dtype=np.int64), rows.index.to_numpy())
+        for name, rows in _trajectories(_in_full_precision(table))
+    }
 
 
 def pair_groups(
@@ -75,9 +94,12 @@ def pair_groups(
     table = points.reset_index(drop=True).reindex(columns=[*COLUMNS, *group_columns])
     table = table.astype(object).where(table.notna(), None)
     whole = table[[layer is None for layer in table["layer"]]]
-    full = whole[whole["precision"].isin([*_FULL_PRECISION]) | whole["precision"].isna()]
+    full = _in_full_precision(table)
     trained = _finals(full)
     plain = _representatives(full, trained)
+    # Of a fine-tuning that was scored along its steps, the last checkpoint is the fine-tune.
+    on_trajectory = full["trajectory"].notna() & full["step"].notna()
+    tuned = full[~on_trajectory | full.index.isin(trained.index)]
     found = {
         LATER: _neighbours(full, early=False),
         EARLY: _neighbours(full, early=True),
@@ -85,7 +107,7 @@ def pair_groups(
         SIZE: _sizes(trained),
         INT8: _quantised(whole, ("int8",)),
         FOUR_BIT: _quantised(whole, ("nf4", "fp4")),
-        FINE_TUNE: _fine_tunes(full, plain),
+        FINE_TUNE: _fine_tunes(full, plain, _last_steps(tuned)),
         WITHIN_TYPE: _sharing(plain, "model_type", most_random, seed),
         RANDOM: _at_random(plain, most_random, seed),
         LAYER: _layers(table),
@@ -97,6 +119,11 @@ def pair_groups(
         for name, pairs in found.items()
         if len(pairs)
     }
+
+
+def _in_full_precision(table: pd.DataFrame) -> pd.DataFrame:
+    whole = table[[layer is None for layer in table["layer"]]]
+    return whole[whole["precision"].isin([*_FULL_PRECISION]) | whole["precision"].isna()]
 
 
 Pairs = list[tuple[int, int]]
@@ -185,7 +212,15 @@ def _quantised(table: pd.DataFrame, precisions: Sequence[str]) -> Pairs:
     ]
 
 
-def _fine_tunes(full: pd.DataFrame, plain: pd.DataFrame) -> Pairs:
+def _last_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Of the rows of one model without a trajectory that say their step, the last alone."""
+    stepped = table[table["step"].notna() & table["trajectory"].isna()]
+    last = stepped.assign(step=stepped["step"].astype(float)).sort_values("step", kind="stable")
+    gone = stepped.index.difference(last.drop_duplicates("model", keep="last").index)
+    return table.drop(index=gone)
+
+
+def _fine_tunes(full: pd.DataFrame, plain: pd.DataFrame, tuned: pd.DataFrame) -> Pairs:
     """A model and the model it says it comes from, by name (with `@revision` where given)."""
     parents: dict[str, int] = {}
     for index, row in pd.concat([plain, full]).iterrows():
@@ -194,7 +229,7 @@ def _fine_tunes(full: pd.DataFrame, plain: pd.DataFrame) -> Pairs:
         parents.setdefault(str(row["model"]), int(index))
     return [
         (parents[str(row["base_model"])], int(index))
-        for index, row in full.iterrows()
+        for index, row in tuned.iterrows()
         if row["base_model"] is not None
         and str(row["base_model"]) in parents
         and parents[str(row["base_model"])] != index

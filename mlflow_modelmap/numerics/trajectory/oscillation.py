@@ -6,20 +6,27 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.trajectory.spacing import most_common_gap
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 
 _LATE = 76 / 143
+_CHANCE = 0.05
 
 
 class Autocorrelation(NamedTuple):
-    """Autocorrelation of a component at lags in steps, and the period read off it, or None."""
+    """Autocorrelation of a component at lags in steps, and the period read off it, or None.
+
+    ``low`` and ``high`` bound at each lag where 95 % of the values of white noise lie.
+    """
 
     lags: np.ndarray
     values: np.ndarray
     period: int | None
+    low: np.ndarray
+    high: np.ndarray
 
 
 def autocorrelation(steps: ArrayLike, component: ArrayLike) -> Autocorrelation:
@@ -38,7 +45,9 @@ def autocorrelation(steps: ArrayLike, component: ArrayLike) -> Autocorrelation:
         Up to the whole length, normalised by the variance (the biased estimate, which does not
         exceed 1). Missing checkpoints are filled in by lines at the most common spacing. The
         period is the lag of the largest value between the second and the third zero crossing;
-        None where there are no three.
+        None where there are no three, or where white noise could have that value: the band for
+        one lag does not count here, but one that white noise leaves at any lag in 5 % of series
+        or fewer (Bonferroni's).
 
     Raises
     ------
@@ -61,10 +70,26 @@ def autocorrelation(steps: ArrayLike, component: ArrayLike) -> Autocorrelation:
     acf = np.correlate(regular, regular, mode="full")[grid.size - 1 :] / total
     crossing = np.flatnonzero((acf[:-1] > 0) != (acf[1:] > 0))
     period = None
+    deviation = _of_white_noise(grid.size)
     if crossing.size >= 3:
         start, stop = crossing[1] + 1, crossing[2] + 1
-        period = int((start + np.argmax(acf[start:stop])) * spacing)
-    return Autocorrelation(np.arange(grid.size) * spacing, acf, period)
+        peak = start + int(np.argmax(acf[start:stop]))
+        least = stats.norm.isf(_CHANCE / grid.size)
+        if acf[peak] + 1.0 / grid.size > least * deviation[peak]:
+            period = int(peak * spacing)
+    middle = np.where(np.arange(grid.size) > 0, -1.0 / grid.size, 1.0)
+    half = stats.norm.isf(_CHANCE / 2.0) * deviation
+    return Autocorrelation(
+        np.arange(grid.size) * spacing, acf, period, middle - half, middle + half
+    )
+
+
+def _of_white_noise(size: int) -> np.ndarray:
+    """Standard deviation of each lag's autocorrelation, of n independent normal values."""
+    left = size - np.arange(size)
+    deviation = np.sqrt(left) / size
+    deviation[0] = 0.0
+    return deviation
 
 
 def late_part(trajectory: Trajectory) -> Trajectory:

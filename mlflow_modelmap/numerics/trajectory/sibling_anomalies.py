@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
 
-from mlflow_modelmap.numerics.trajectory.anomalies import MAD
-
-SIBLING_THRESHOLD = 5.0
+SIBLING_CHANCE = 0.05
+"""Chance at most that a family without outliers has one, if logs of distances are normal."""
 
 SIBLING_RATIO = 1.25
 
-FEWEST_SIBLINGS = 3
+FEWEST_SIBLINGS = 5
 
 _LEAST_SIBLING_SCALE = 0.05
 _LAST_SHARE = 0.25
@@ -29,9 +30,10 @@ def sibling_anomalies(
     Parameters
     ----------
     between
-        `kl_along.kl_between`'s table: KL in bits/byte of each pair at each step.
+        `kl_along.kl_between`'s table: KL in bits/byte of each pair at each step, and its standard
+        error in the column ``se``, if that is there.
     families
-        From each trajectory to its family; families of fewer than 3 are not judged.
+        From each trajectory to its family; families of fewer than 5 are not judged.
 
     Returns
     -------
@@ -39,8 +41,9 @@ def sibling_anomalies(
         One row a trajectory that has siblings: ``family``, ``trajectory``, ``step_from``,
         ``step`` (the steps looked at), ``kl_to_siblings`` (at the last of them, the lower median
         over siblings), ``times_usual`` (the median, over steps, of its ratio to the family's
-        median), ``score`` (its log over 1.4826 times the family's median absolute one) and
-        ``outlier``: a score of 5 or more and at least 1.25 times the usual.
+        median), ``score`` (its log less the mean log of the siblings that are no outliers, over
+        the standard deviation of that difference) and ``outlier``: found by `outlying` and at
+        least 1.25 times the usual.
     """
     columns = ["family", "trajectory", "step_from", "step", "kl_to_siblings", "times_usual"]
     frames = []
@@ -62,7 +65,7 @@ def sibling_anomalies(
         logs = np.log(distance)
         centred = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
         centred -= np.median(centred)
-        scale = max(MAD * float(np.median(np.abs(centred))), _LEAST_SIBLING_SCALE)
+        score, found = outlying(centred, _relative_errors(own, names, steps[usable]))
         frame = pd.DataFrame(
             {
                 "family": family,
@@ -71,16 +74,69 @@ def sibling_anomalies(
                 "step": int(steps[usable[-1]]),
                 "kl_to_siblings": distance[-1],
                 "times_usual": np.exp(centred),
-                "score": centred / scale,
+                "score": score,
             }
         )
-        frame["outlier"] = (frame["score"] >= SIBLING_THRESHOLD) & (
-            frame["times_usual"] >= SIBLING_RATIO
-        )
+        frame["outlier"] = found & (frame["times_usual"] >= SIBLING_RATIO)
         frames.append(frame)
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame(columns=[*columns, "score", "outlier"])
+
+
+def outlying(logs: ArrayLike, errors: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Which few of some values lie far above the others (Rosner's generalised ESD test).
+
+    Parameters
+    ----------
+    logs
+        Logs of distances, shape (k,), k >= 5.
+    errors
+        Their standard errors over the choice of texts, shape (k,); None for none.
+
+    Returns
+    -------
+    score, found : ndarray, shape (k,)
+        The studentised deviation of each from the mean of those that are not found, and which are.
+
+    Notes
+    -----
+    The largest value is taken out again and again, at most (k - 3) / 2 times. As many are found as
+    the last one of them is extreme among those left with it, by a one-sided t test at 5 % over
+    their number. A standard deviation below 0.05 counts as 0.05, and one below the value's own
+    error as that: a distance that few texts carry is no evidence.
+    """
+    values = np.asarray(logs, dtype=np.float64)
+    own = np.zeros(values.size) if errors is None else np.asarray(errors, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    count = 0
+    for removed in range((values.size - 3) // 2):
+        others = values[order[removed + 1 :]]
+        left = others.size + 1
+        studentised = _studentised(values[order[removed]], others, own[order[removed]])
+        if studentised >= stats.t.isf(SIBLING_CHANCE / left, left - 2):
+            count = removed + 1
+    found = np.zeros(values.size, dtype=bool)
+    found[order[:count]] = True
+    kept = np.flatnonzero(~found)
+    score = [_studentised(value, values[kept[kept != k]], own[k]) for k, value in enumerate(values)]
+    return np.array(score), found
+
+
+def _studentised(value: float, others: np.ndarray, error: float) -> float:
+    deviation = max(float(others.std(ddof=1)), _LEAST_SIBLING_SCALE)
+    return float((value - others.mean()) / max(deviation * np.sqrt(1.0 + 1.0 / others.size), error))
+
+
+def _relative_errors(pairs: pd.DataFrame, names: list[str], steps: np.ndarray) -> np.ndarray:
+    """SE / KL of each trajectory from its siblings, the median over siblings and steps."""
+    if "se" not in pairs:
+        return np.zeros(len(names))
+    late = pairs[pairs["step"].isin(steps) & (pairs["kl"] > 0)]
+    relative = late["se"] / late["kl"]
+    return np.array(
+        [relative[(late["trajectory"] == n) | (late["other"] == n)].median() for n in names]
+    )
 
 
 def _to_siblings(pairs: pd.DataFrame, names: list[str]) -> np.ndarray:

@@ -146,6 +146,32 @@ def where_options(function: Function) -> Function:
     return option("--name", group=DESTINATION, help="Name of the run that is made.")(where)
 
 
+def preprocessing_options(
+    clip: float, drop_texts: float, group: str, of: str = ""
+) -> Callable[[Function], Function]:
+    """``--clip`` and ``--drop-texts`` with these defaults; 0 is for none."""
+
+    def with_both(function: Function) -> Function:
+        dropped = option(
+            "--drop-texts",
+            type=float,
+            default=drop_texts,
+            show_default=True,
+            group=group,
+            help=f"Drop this share of the texts, those with the largest changes{of}; 0 for none.",
+        )(function)
+        return option(
+            "--clip",
+            type=float,
+            default=clip,
+            show_default=True,
+            group=group,
+            help=f"Raise log-likelihoods below this quantile to it{of}; 0 for none.",
+        )(dropped)
+
+    return with_both
+
+
 def comma_separated(
     _: click.Context, __: click.Parameter, values: Sequence[str]
 ) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     comma_separated,
     option,
     output_options,
+    preprocessing_options,
     selection_options,
     table,
     where_options,
@@ -38,17 +39,21 @@ from mlflow_modelmap.surfaces.cli.options import (
     help="Most random pairs drawn.",
 )
 @option("--seed", type=SEED, default=0, show_default=True, help="Of that draw.")
+@preprocessing_options(0.0, 0.0, "Groups along training", " (Later, Early, Seed, Size)")
 @where_options
 @output_options
-def scale(output: Output, groups: tuple[str, ...], **values: Any) -> None:
+def scale(
+    output: Output, groups: tuple[str, ...], clip: float, drop_texts: float, **values: Any
+) -> None:
     """Measure each setting of the paper's scale that the scored runs hold.
 
     Later and early checkpoints, seeds, sizes, 8-bit, 4-bit, fine-tunes, within a type, at random,
-    adjacent layers: whichever have pairs among the runs.
+    adjacent layers: whichever have pairs among the runs. Beside the paper's, groups along
+    training take --clip 0.02 --drop-texts 0.03.
     """
     from mlflow_modelmap.drivers.study.scale import build_scale
 
-    found = build_scale(groups=groups, **values)
+    found = build_scale(groups=groups, clip=clip or None, drop_texts=drop_texts or None, **values)
     for notice in found.notices:
         output.notice(notice)
     rows = [

@@ -15,12 +15,15 @@ from mlflow_modelmap.surfaces.cli.options import (
     Output,
     option,
     output_options,
+    preprocessing_options,
     selection_options,
     table,
     where_options,
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 
 BESIDE = "Beside them"
@@ -50,24 +53,9 @@ PICTURES = "Pictures and checks"
     "--leave-out-anomalies",
     is_flag=True,
     group=PREPROCESSING,
-    help="Leave out damaged checkpoints, spikes and outlying trainings, as found.",
+    help="Leave out damaged checkpoints, spikes and outlying trainings, as found, and name them.",
 )
-@option(
-    "--clip",
-    type=float,
-    default=0.02,
-    show_default=True,
-    group=PREPROCESSING,
-    help="Raise log-likelihoods below this quantile to it; 0 for none.",
-)
-@option(
-    "--drop-texts",
-    type=float,
-    default=0.03,
-    show_default=True,
-    group=PREPROCESSING,
-    help="Drop this share of the texts, those with the largest changes; 0 for none.",
-)
+@preprocessing_options(0.02, 0.03, PREPROCESSING)
 @option(
     "--warm-up",
     type=int,
@@ -155,10 +143,19 @@ def _result(found: TrajectoryStudy) -> dict[str, Any]:
         "checkpoints": len(found.points),
         "settings": found.settings,
         "summary": found.summary.to_dict("records"),
+        "combined": _records(found.tables.get("combined")),
         "anomalies": found.anomalies.to_dict("records"),
         "siblings": found.siblings.to_dict("records"),
         "notices": list(found.notices),
     }
+
+
+def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Rows with None where there is no value; none of a table that is not there."""
+    if table is None:
+        return []
+    values = table.astype(object)
+    return values.where(values.notna(), None).to_dict("records")
 
 
 def _lines(found: TrajectoryStudy) -> list[str]:
@@ -171,13 +168,15 @@ def _lines(found: TrajectoryStudy) -> list[str]:
                 _interval(r["c_q"], r["c_q_low"], r["c_q_high"]),
                 _interval(r["c_w"], r["c_w_low"], r["c_w_high"]),
                 _interval(r["alpha"], r["alpha_low"], r["alpha_high"]),
-                _short(r["dimension_q"], 1),
+                _interval(r["dimension_q"], r["dimension_q_low"], r["dimension_q_high"], places=1),
                 _short(r["r2_q_mean"], 3),
+                _p_value(r["lack_of_fit_q"]),
             ]
             for r in found.summary.to_dict("records")
         ]
-        headings = ["trajectory", "t0", "c_q (95 %)", "c_w (95 %)", "c_q / c_w", "D_q", "mean R2"]
-        lines += [*table(rows, headings), ""]
+        headings = ["trajectory", "t0", "c_q (95 %)", "c_w (95 %)", "c_q / c_w", "D_q (95 %)"]
+        lines += [*table(rows, [*headings, "mean R2", "fit p"]), ""]
+    lines += _combined_lines(found)
     rows = [
         [r.trajectory, "KL" if r.space == "q" else "weights", r.kind, r.step, _short(r.score, 1)]
         for r in found.anomalies.itertuples()
@@ -198,12 +197,39 @@ def _lines(found: TrajectoryStudy) -> list[str]:
     return lines
 
 
-def _interval(value: float, low: float, high: float) -> str | None:
+def _combined_lines(found: TrajectoryStudy) -> list[str]:
+    """The exponent of several trajectories together, and of each one's disjoint windows."""
+    together = found.tables.get("combined")
+    if together is None or found.points["trajectory"].nunique() < 2:
+        return []
+    rows = [
+        [
+            r["over"] if r["over"] != "trajectories" else f"trajectories from step {r['t0']}",
+            f"c_{r['space']}",
+            r["estimates"],
+            _interval(r["exponent"], r["low"], r["high"]),
+            _p_value(r["heterogeneity"]),
+        ]
+        for r in together[together["space"] != "exp_q"].to_dict("records")
+    ]
+    headings = ["combined over", "of", "estimates", "mean (95 %)", "all alike: p"]
+    return [*table(rows, headings), ""] if rows else []
+
+
+def _interval(value: float, low: float, high: float, places: int = 2) -> str | None:
     if not math.isfinite(value):
         return None
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{value:.2f}"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    written = f"{value:.{places}f}"
+    if not (math.isfinite(low) or math.isfinite(high)):
+        return written
+    ends = [f"{end:.{places}f}" if math.isfinite(end) else "no end" for end in (low, high)]
+    return f"{written} [{ends[0]}, {ends[1]}]"
+
+
+def _p_value(value: float) -> str | None:
+    if not math.isfinite(value):
+        return None
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _short(value: float, places: int) -> str | None:

@@ -39,3 +39,35 @@ def test_the_scale_of_ones_own_groups_by_tag_and_as_json(write_run):
     assert rows["modelmap.wave"]["n"] == 1
     with pytest.raises(InputError, match="No selected run has the tag 'colour'"):
         build_scale(["test"], groups=["colour"])
+
+
+def test_groups_along_training_are_clipped_and_freed_of_texts_and_others_are_not(write_run):
+    generator = np.random.default_rng(6)
+    vectors = {step: -50 + 5 * generator.normal(size=N) for step in range(0, 5000, 1000)}
+    vectors[3000][7] = -400.0  # an irregular text
+    for step, vector in vectors.items():
+        write_run(f"a {step}", vector, model="org/a", trajectory="a", step=str(step))
+    other = -50 + 5 * generator.normal(size=N)
+    write_run("other", other, model="org/other")
+    plain = build_scale(["test"])
+    done = build_scale(["test"], clip=0.02, drop_texts=0.05, warm_up=1000)
+    before, after = (found.pairs.set_index(["group", "point", "other"]) for found in (plain, done))
+    pair = ("Later", "a 3000", "a 4000")
+    assert before.loc[pair, "kl"] == pytest.approx(expected_kl(vectors[3000], vectors[4000]))
+    # Written out: clip at the quantile of all checkpoints, drop the ten texts that move most.
+    values = np.array(list(vectors.values()))
+    values = np.maximum(values, np.quantile(values, 0.02))
+    moved = np.abs(np.diff(values[1:], axis=0)).max(axis=0)
+    kept = np.sort(np.argsort(-moved, kind="stable")[10:])
+    size = np.mean((20 + np.arange(N))[kept])
+    expected = np.var((values[3] - values[4])[kept]) / (2 * size * np.log(2))
+    assert after.loc[pair, "kl"] == pytest.approx(expected)
+    random = ("Random", "a 4000", "other")
+    assert after.loc[random, "kl"] == pytest.approx(expected_kl(vectors[4000], other))
+    with pytest.raises(InputError, match=r"The quantile to clip at is 1\.5"):
+        build_scale(["test"], clip=1.5)
+
+
+def test_what_stands_on_no_trajectory_cannot_be_clipped(family):
+    with pytest.raises(InputError, match="No selected run stands on a trajectory"):
+        build_scale(["test"], clip=0.02)

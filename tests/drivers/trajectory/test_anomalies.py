@@ -32,6 +32,9 @@ def test_anomalies_can_be_left_out_by_detection(there):
     names = set(study.points["point"])
     assert f"big step {DAMAGED}" not in names
     assert not any(name.startswith("tiny-seed3") for name in names)
+    said = next(notice for notice in study.notices if notice.startswith("Left out as anomalies"))
+    assert f"all {len(STEPS)} checkpoints of tiny-seed3" in said
+    assert f"big step {DAMAGED}" in said
     gaps = study.kl_previous[study.kl_previous["trajectory"] == "big"]
     across = gaps[gaps["step"] == DAMAGED + 1000].iloc[0]
     assert across["step_from"] == DAMAGED - 1000

@@ -38,6 +38,9 @@ def test_exponents_are_recovered_with_their_intervals(studied):
     for name in ("tiny-seed1", "tiny-seed2", "tiny-seed3"):
         assert rows.at[name, "c_q_low"] <= 0.5 <= rows.at[name, "c_q_high"]
         assert rows.at[name, "dimension_q"] == pytest.approx(2 / rows.at[name, "c_q"])
+        assert rows.at[name, "dimension_q_low"] == pytest.approx(2 / rows.at[name, "c_q_high"])
+        assert rows.at[name, "dimension_q_high"] == pytest.approx(2 / rows.at[name, "c_q_low"])
+        assert abs(rows.at[name, "c_q_with_offset"] - 0.5) < 0.5
         assert abs(rows.at[name, "difference"]) < 0.02
         assert np.isnan(rows.at[name, "c_w"])
     late = study.diffusion[
@@ -52,6 +55,19 @@ def test_exponents_are_recovered_with_their_intervals(studied):
     )
     assert set(study.diffusion["space"]) == {"q", "w", "exp_q"}
     assert (study.diffusion["t1"] - study.diffusion["t0"] == 10_000).all()
+
+
+def test_exponents_of_several_trainings_are_combined(studied):
+    study, *_ = studied
+    both = study.tables["combined"].set_index(["space", "over"])
+    row = both.loc["q", "trajectories"]
+    at = study.diffusion[(study.diffusion["space"] == "q") & (study.diffusion["t0"] == 14_000)]
+    assert row["estimates"] == len(at) == len(study.summary)
+    assert row["t0"] == 14_000
+    assert at["exponent"].min() < row["exponent"] < at["exponent"].max()
+    assert row["low"] <= 0.5 <= row["high"]
+    assert row["high"] - row["low"] < (at["high"] - at["low"]).min()
+    assert both.loc["w", "windows of big"]["estimates"] == 2
 
 
 def test_a_short_training_does_without_what_it_is_too_short_for(store):

@@ -57,3 +57,40 @@ def test_the_same_checkpoints_on_other_texts_are_correlated(store):
             filter=f"tags.`modelmap.text_set` = '{'5' * 64}'",
             other_filter=f"tags.`modelmap.text_set` = '{'5' * 64}'",
         )
+
+
+def test_the_other_text_set_is_cleaned_like_the_first(store):
+    """A text of the other set that goes wild at one checkpoint is dropped there as here."""
+    rng = np.random.default_rng(4)
+    position = np.cumsum(rng.standard_normal((12, 5)), axis=0)
+    for digest, count in (("5" * 64, 400), ("6" * 64, 500)):
+        values = -90 + position @ rng.standard_normal((5, count))
+        values[6, 3] += 900.0
+        for step, row in enumerate(values):
+            write_score(
+                store,
+                f"s{step} {digest[0]}",
+                row,
+                np.full(count, 100),
+                digest=digest,
+                trajectory="a",
+                step=1000 * step,
+            )
+    found = {
+        drop: trajectory(
+            ["test"],
+            filter=f"tags.`modelmap.text_set` = '{'5' * 64}'",
+            other_filter=f"tags.`modelmap.text_set` = '{'6' * 64}'",
+            drop_texts=drop,
+            clip=None,
+            splits=2,
+            figures=False,
+        )
+        for drop in (None, 0.01)
+    }
+    # Uncleaned, one text makes both tables alike; cleaned, what is left agrees for itself.
+    dropped = found[0.01]
+    assert dropped.settings["other_text_set.correlation"] > 0.9
+    assert dropped.tables["halves"]["correlation"].min() > 0.9
+    assert found[None].settings["other_text_set.correlation"] > 0.999
+    assert dropped.settings["other_text_set.correlation"] < 0.9999

@@ -11,7 +11,7 @@ from tests.scored import write_score
 
 N = 300
 STEPS = [0, 1, 512, *range(1000, 25_000, 1000)]
-TRAININGS = ("tiny-seed1", "tiny-seed2", "tiny-seed3", "big")
+TRAININGS = ("tiny-seed1", "tiny-seed2", "tiny-seed3", "big", "tiny-seed4", "tiny-seed5")
 DAMAGED = 15_000
 
 
@@ -25,7 +25,7 @@ def texts() -> TextSet:
 
 
 def vectors(seed: int = 0) -> dict[str, np.ndarray]:
-    """Log-likelihoods of four trainings: c = 0.5 after warm-up, seed 3 an outlier, one damaged."""
+    """Log-likelihoods of six trainings: c = 0.5 after warm-up, seed 3 an outlier, one damaged."""
     rng = np.random.default_rng(seed)
     size = texts().bytes
     start, end = -1.2 * size - 4 * rng.standard_normal(N), -0.7 * size

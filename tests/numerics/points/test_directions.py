@@ -34,3 +34,16 @@ def test_a_type_that_moves_together_stands_out_from_random_groups():
 def test_a_model_that_did_not_move_is_named():
     with pytest.raises(InputError, match="Model 1 did not change"):
         alignment(np.array([[1.0, 2.0], [0.0, 0.0]]), ["a", "a"])
+
+
+def test_random_groups_leave_the_type_itself_out():
+    """A type that is half of all models and moves together is not compared with itself."""
+    generator = np.random.default_rng(2)
+    push = generator.normal(size=400)
+    rows = [push + 0.3 * generator.normal(size=400) for _ in range(8)]
+    rows += [generator.normal(size=400) for _ in range(8)]
+    found = alignment(np.array(rows), ["one"] * 8 + ["rest"] * 8).by_type.set_index("model_type")
+    assert abs(found.loc["one", "random_mean"]) < 0.05
+    assert found.loc["one", "random_high"] < 0.1
+    alone = alignment(np.array(rows[:8]), ["one"] * 8).by_type
+    assert np.isnan(alone[["random_mean", "random_low", "random_high"]]).all(axis=None)

@@ -113,3 +113,25 @@ def test_kl_after_removing_weighted_texts_is_that_of_what_is_left(pythia):
         expected = kl_previous(coordinates(left), given)["kl"]
         found = table.loc[table["removed"] == removed, "kl"]
         np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_halves_are_made_before_texts_are_dropped_and_cleaned_alone(positions):
+    """What cleans a half sees half of all texts, and nothing of the other half."""
+    matrix = generated(12, 40, 9, positions)
+    seen = []
+
+    def clean(part):
+        seen.append(part.values.shape[1])
+        worst = np.argsort(np.ptp(part.values, axis=0))[:-3]
+        return part.keep_texts(np.sort(worst))
+
+    found = between_halves(matrix, splits=2, seed=5, clean=clean)
+    assert seen == [20, 20, 20, 20]
+    assert found["texts"].tolist() == [17, 17]
+    order = np.random.default_rng(5).permutation(40)
+    parts = [clean(matrix.keep_texts(np.sort(half))) for half in (order[:20], order[20:])]
+    tables = [
+        [[kl_between(a, b, part.mean_bytes)[0] for a in part.values] for b in part.values]
+        for part in parts
+    ]
+    assert found["correlation"][0] == pytest.approx(correlation(*map(np.array, tables)))

@@ -96,3 +96,21 @@ def test_random_groups_are_capped_and_reproducible_and_users_groups_share_a_tag(
     assert first["team"].tolist() == [[0, 1], [0, 2], [1, 2]]
     types = points["model_type"]
     assert all(types[a] == types[b] for a, b in first[g.WITHIN_TYPE])
+
+
+def test_a_fine_tuning_is_one_pair_however_many_checkpoints_of_it_were_scored():
+    points = table(
+        ("org/base", None, None, "t", "float32"),
+        *checkpoints("tuned", [100, 200, 300]),
+        ("org/other", None, 10, "t", "float32"),
+        ("org/other", None, 20, "t", "float32"),
+    ).assign(base_model=[None, *["org/base"] * 5])
+    assert g.pair_groups(points)[g.FINE_TUNE].tolist() == [[0, 3], [0, 5]]
+
+
+def test_training_rows_are_the_checkpoints_in_full_precision_by_step():
+    points = table(
+        *checkpoints("a", [20, 10]), *checkpoints("a", [30], "int8"), ("b", None, 5, "t", None)
+    )
+    ((name, (steps, rows)),) = g.training_rows(points).items()
+    assert (name, steps.tolist(), rows.tolist()) == ("a", [10, 20], [1, 0])

@@ -8,6 +8,7 @@ from mlflow_modelmap.numerics.trajectory.anomalies import (
     checkpoint_anomalies,
     continuity,
     growth_exponent,
+    tail_threshold,
 )
 from tests.numerics.generated import squared, squared_table, training
 
@@ -139,3 +140,52 @@ def test_the_trend_is_a_repeated_median_line_through_the_nearest_logs():
         )
         level = np.median([y[a] - slope * (t[a] - t[k]) for a in near])
         assert found["trend"][k] == pytest.approx(np.exp(level + shift[k]), rel=1e-9)
+
+
+def heavy_walk(checkpoints, rng, texts=200):
+    """A random walk whose steps have the kurtosis 58 on every text: some texts move far at once."""
+    spread = np.sqrt(np.log(58) / 4)
+    steps = np.exp(spread * rng.standard_normal((checkpoints - 1, texts)))
+    steps *= rng.choice([-1.0, 1.0], steps.shape)
+    return np.vstack([np.zeros(texts), np.cumsum(steps, axis=0)])
+
+
+def test_heavy_tailed_steps_raise_hardly_an_alarm():
+    """Six robust deviations alone are passed by one of five such trajectories, and more."""
+    steps = 2000 + 1000 * np.arange(142)
+    rng = np.random.default_rng(1)
+    alarms = above_six = 0
+    for _ in range(40):
+        table = squared(heavy_walk(142, rng))
+        alarms += len(checkpoint_anomalies(steps, table)) > 0
+        scores = continuity(steps, table)
+        far = scores["distance"] > 2 * scores["trend"]
+        above_six += (far & (scores["score"] >= 6)).any()
+    # Of 40 at 2 %, more than 4 come once in a thousand times.
+    assert alarms <= 4
+    assert above_six >= 5
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_the_threshold_of_an_exponential_tail_holds_its_chance(together):
+    """Residuals that are exponential: one family in a hundred has one (or two neighbours) above."""
+    rng = np.random.default_rng(2)
+    passed = 0
+    for _ in range(1000):
+        residuals = rng.exponential(size=141)
+        above = residuals > tail_threshold(residuals, side_by_side=together)
+        passed += above.any() if together == 1 else (above[1:] & above[:-1]).any()
+    # Of 1,000 at 1 %, more than 22 or fewer than 2 come once in a thousand times.
+    assert 2 <= passed <= 22
+
+
+def test_six_faults_do_not_hide_each_other():
+    steps, x = training(0.5, 142, 100)
+    at = [20, 40, 60, 80, 100, 120]
+    for k in at:
+        x = with_fault(x, k, 10, k)
+    table = checkpoint_anomalies(steps, squared(x), 2000)
+    assert table["step"].tolist() == steps[at].tolist()
+    assert set(table["kind"]) == {"checkpoint"}
+    assert (table["score"] >= table["threshold"]).all()
+    assert (table["threshold"] >= 6).all()

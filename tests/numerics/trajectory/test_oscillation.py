@@ -42,3 +42,19 @@ def test_a_line_has_no_period():
 def test_the_late_part_of_pythia_begins_at_67k():
     steps = np.array([0, 512, *range(1000, 143_001, 1000)])
     assert late_part(Trajectory("a", steps, np.arange(steps.size))).steps[0] == 67_000
+
+
+def test_white_noise_stays_in_its_band_and_has_no_period():
+    rng = np.random.default_rng(5)
+    found = [autocorrelation(np.arange(77), rng.standard_normal(77)) for _ in range(400)]
+    inside = [(f.low[1:39] <= f.values[1:39]) & (f.values[1:39] <= f.high[1:39]) for f in found]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+    # Of 400 at 5 %, more than 34 come once in a thousand times.
+    assert sum(f.period is not None for f in found) <= 34
+
+
+def test_a_noisy_wave_keeps_its_period():
+    steps = np.arange(67_000, 143_001, 1000)
+    noise = 0.5 * np.random.default_rng(6).standard_normal(steps.size)
+    found = autocorrelation(steps, np.sin(2 * np.pi * steps / 20_000) + noise)
+    assert found.period == pytest.approx(20_000, abs=1000)
