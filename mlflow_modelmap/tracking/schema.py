@@ -102,6 +102,12 @@ METRIC_BITS_PER_BYTE = "modelmap/bits_per_byte"
 METRIC_MEAN_LOG_LIKELIHOOD = "modelmap/mean_log_likelihood"
 METRIC_SCORED_TOKENS = "modelmap/scored_tokens"
 METRIC_TOKENS_PER_SECOND = "modelmap/tokens_per_second"
+NOISE_KL, NOISE_KL_SE, NOISE_TEXTS = "noise_kl", "noise_kl_se", "noise_texts"
+METRIC_NOISE_KL = f"modelmap/{NOISE_KL}"
+"""On a score run: KL divergence in bits/byte between two scores of this model, which differ by
+arithmetic only; with its standard error (``_se``), and the param ``modelmap.noise_texts``: of how
+many texts."""
+METRIC_NOISE_KL_SE = f"modelmap/{NOISE_KL_SE}"
 
 
 def checkpoint_vectors(step: int) -> str:

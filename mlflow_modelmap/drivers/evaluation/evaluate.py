@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     settings_beside,
 )
 from mlflow_modelmap.drivers.process.progress import progress_bar
+from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import prepare
 from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest
 from mlflow_modelmap.drivers.score.tags import score_tags
@@ -195,12 +197,14 @@ def _score_in_memory(
                 "leave it out, or evaluate the URI of a logged model."
             )
     tokens = tokens_for(subject.model, subject.tokenizer, texts, settings)
-    result = score_live(subject.model, tokens, settings)
+    about = described(subject.model)
+    twice = settings.texts_scored_twice(about["precision"] or "float32")
+    result = with_noise(score_live(subject.model, tokens, replace(settings, noise=twice)))
     return result, score_tags(
         texts,
         config,
         model=tag_name(subject.name),
-        model_type=described(subject.model)["model_type"],
+        model_type=about["model_type"],
         precision=str(result.provenance["precision"]),
     )
 
@@ -213,7 +217,14 @@ def _compared(
 ) -> dict[str, Any]:
     """How far the model is from the reference, as plain values."""
     name = str(tags[schema.TAG_MODEL])
-    found = compare_with_reference(reference, result.log_likelihoods, result.bytes, name=name)
+    noise = result.provenance.get(schema.NOISE_KL)
+    found = compare_with_reference(
+        reference,
+        result.log_likelihoods,
+        result.bytes,
+        name=name,
+        noise_kl=None if noise is None else float(noise),
+    )
     return {
         "model": name,
         "reference": reference.name,

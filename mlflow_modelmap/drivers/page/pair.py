@@ -14,6 +14,7 @@ from mlflow_modelmap.drivers.page.map import map_payload, map_tables
 from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence, pair_floor
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 _SHOWN = ("kl", "se", "low", "high", "words")
@@ -58,9 +59,11 @@ def pair_payload(
             f"Run {run.info.run_id} is damaged: its KL of point {b} to point {a} is {kl} with the "
             f"standard error {se}; make it again."
         )
-    compared = Comparison.of_kl(kl, se)
+    floor = pair_floor(*(drawn["noise_kl"][row] for row in (a, b)))
+    compared = Comparison.of_kl(kl, se, noise_floor=floor)
     return {
         **{name: getattr(compared, name) for name in _SHOWN},
+        "noise": noise_sentence(floor) if compared.within_noise else None,
         "points": [
             {
                 "row": row,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
+from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
 from mlflow_modelmap.numerics.scale.in_words import in_words
 
@@ -40,6 +41,8 @@ class Comparison:
     bits_per_byte_difference, bits_per_byte_difference_se
         Of the first less the second, positive where the first is worse; paired, so that the error
         is mostly far smaller than those of the two.
+    noise_floor
+        What arithmetic alone adds to the KL, bits/byte; NaN where it is not known.
     """
 
     kl: float
@@ -53,6 +56,12 @@ class Comparison:
     other_bits_per_byte_se: float = NAN
     bits_per_byte_difference: float = NAN
     bits_per_byte_difference_se: float = NAN
+    noise_floor: float = NAN
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the KL is no more than arithmetic may make; see `noise_floor.within_noise`."""
+        return within_noise(self.kl, self.noise_floor)
 
     @classmethod
     def of_kl(cls, kl: float, se: float, *, level: float = 0.95, **bits: float) -> Comparison:
@@ -84,6 +93,7 @@ class Comparison:
         weights: np.ndarray | None = None,
         *,
         level: float = 0.95,
+        noise_floor: float = NAN,
     ) -> Comparison:
         """Compare two log-likelihood vectors of the same parts of the same texts.
 
@@ -97,6 +107,8 @@ class Comparison:
             Of the texts, shape (N,), or None.
         level
             Coverage of the KL's interval, between 0 and 1.
+        noise_floor
+            Of the pair, from `numerics.divergence.noise_floor.pair_floor`.
 
         Raises
         ------
@@ -118,6 +130,7 @@ class Comparison:
             other_bits_per_byte_se=other_se,
             bits_per_byte_difference=difference,
             bits_per_byte_difference_se=difference_se,
+            noise_floor=noise_floor,
         )
 
     def logged(self) -> dict[str, Any]:
@@ -132,6 +145,8 @@ class Comparison:
             "reference_bits_per_byte": self.other_bits_per_byte,
             "bits_per_byte_difference": self.bits_per_byte_difference,
             "bits_per_byte_difference_se": self.bits_per_byte_difference_se,
+            "noise_floor": self.noise_floor if self.noise_floor == self.noise_floor else None,
+            "within_noise": self.within_noise,
         }
 
 
@@ -142,6 +157,7 @@ def compare_with_reference(
     *,
     name: str = "the model",
     level: float = 0.95,
+    noise_kl: float | None = None,
 ) -> Comparison:
     """How far a model with these log-likelihoods is from a reference, which comes second.
 
@@ -153,6 +169,8 @@ def compare_with_reference(
         What the model is called in an error.
     level
         Coverage of the KL's interval.
+    noise_kl
+        Of the model's score, where it was measured.
 
     Raises
     ------
@@ -161,7 +179,12 @@ def compare_with_reference(
     """
     check_same_parts(reference, size, name)
     return Comparison.of_vectors(
-        log_likelihoods, reference.log_likelihoods, size, reference.weights, level=level
+        log_likelihoods,
+        reference.log_likelihoods,
+        size,
+        reference.weights,
+        level=level,
+        noise_floor=pair_floor(noise_kl, reference.noise_kl),
     )
 
 
