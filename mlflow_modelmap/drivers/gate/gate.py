@@ -20,6 +20,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     score_of,
     settings_beside,
 )
+from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
@@ -141,6 +142,7 @@ def gate(
             first.bytes,
             name=first.name,
             noise_kl=first.noise_kl,
+            own=scale_at_hand(text_set.digest, text_set.weights_digest, believed.ids, store),
         )
         decided = limits.decide(measured, len(text_set))
         taken = [
