@@ -1,9 +1,10 @@
 """How often a lineage says that another is nearer, where no candidate is nearer than the parent.
 
 A child and its equally near candidates, of which the first is the claimed parent: each candidate's
-log-likelihoods differ from a common vector by noise of one law, so that every KL to the child is the
-same. Beside it the rule of version 0.1 (two standard errors of independent KL, no correction), how
-often a candidate that is really nearer is found, and candidates of another law than the parent's.
+log-likelihoods differ from a common vector by noise of one law, so that every KL to the child is
+the same. Beside it the rule of version 0.1 (two standard errors of independent KL, no correction),
+how often a candidate that is really nearer is found, and candidates of another law than the
+parent's.
 
     python benchmarks/coverage_lineage.py [--reduced]      prints the table; two minutes on one core
 """

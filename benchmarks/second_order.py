@@ -1,9 +1,9 @@
 """How far the second-order estimate is from the exact KL, in toy models where both are known.
 
-Texts are drawn from a law p0. Two models lie around a third one: how far that one is from p0, and how
-far the two are from each other, are set exactly, and the directions are drawn at random. The estimate
-Var(l_i - l_j) / (2 B ln 2) is taken under p0, the exact KL(i || j) under model i. The table gives
-their ratio: 1 is right, 2 is twice too large.
+Texts are drawn from a law p0. Two models lie around a third one: how far that one is from p0, and
+how far the two are from each other, are set exactly, and the directions are drawn at random. The
+estimate Var(l_i - l_j) / (2 B ln 2) is taken under p0, the exact KL(i || j) under model i. The
+table gives their ratio: 1 is right, 2 is twice too large.
 
     python benchmarks/second_order.py [--reduced]      prints the tables; half a minute on one core
 
@@ -112,9 +112,7 @@ def sampled_estimate(
 
 def directions(law: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     """Changes of logits: alike for all tokens, or large for a few (t with 3 degrees)."""
-    return (
-        random.standard_normal(shape) if law == "normal" else random.standard_t(3, shape)
-    )
+    return random.standard_normal(shape) if law == "normal" else random.standard_t(3, shape)
 
 
 def rows(reduced: bool = False) -> list[dict[str, Any]]:
@@ -146,9 +144,7 @@ def rows(reduced: bool = False) -> list[dict[str, Any]]:
                     )
                     if made is None:
                         continue
-                    value = (
-                        sampled_estimate(p0, *made, random) if chain else estimate(p0, *made)
-                    )
+                    value = sampled_estimate(p0, *made, random) if chain else estimate(p0, *made)
                     ratios.append(value / exact_kl(*made))
                 if len(ratios) < draws / 2:
                     continue  # such models cannot be that far apart
@@ -178,7 +174,9 @@ def main() -> None:
         of_kind = [row for row in measured if row["kind"] == kind]
         columns = sorted({row["apart"] for row in of_kind})
         print(f"\n{kind}: estimate / exact, median (5 % to 95 %), bits/byte\n")
-        print("| models from the texts' law | " + " | ".join(f"{a:g} apart" for a in columns) + " |")
+        print(
+            "| models from the texts' law | " + " | ".join(f"{a:g} apart" for a in columns) + " |"
+        )
         print("| ---: |" + " --- |" * len(columns))
         for from_texts in dict.fromkeys(row["from_texts"] for row in of_kind):
             at = {row["apart"]: row for row in of_kind if row["from_texts"] == from_texts}

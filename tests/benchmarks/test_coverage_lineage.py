@@ -16,7 +16,9 @@ SCRIPT = runpy.run_path(
 
 def test_false_alarms_are_as_rare_as_said():
     rows = SCRIPT["rows"](reduced=True)
-    alike = [r for r in rows if r["quantity"].startswith("false alarm") and "others" not in r["law"]]
+    alike = [
+        r for r in rows if r["quantity"].startswith("false alarm") and "others" not in r["law"]
+    ]
     assert {(r["texts"], r["candidates"]) for r in alike} >= {(30, 2), (200, 20), (200, 200)}
     for row in alike:
         trials = int(row["note"].split("; ")[1].split()[0])

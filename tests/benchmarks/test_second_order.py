@@ -1,4 +1,4 @@
-"""The second-order estimate beside exact KL: right near by, and what the script holds for exact is."""
+"""The second-order estimate beside exact KL: right near by, and the exact KL is exact."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-SCRIPT = runpy.run_path(
-    str(Path(__file__).parent.parent.parent / "benchmarks" / "second_order.py")
-)
+SCRIPT = runpy.run_path(str(Path(__file__).parent.parent.parent / "benchmarks" / "second_order.py"))
 
 
 def test_near_by_it_is_right_and_far_off_it_is_not():

@@ -36,8 +36,8 @@ class ModelMap:
     points
         One row a point: ``point`` (its unique name), ``run_id``, ``model``, ``revision``,
         ``commit``, ``trajectory``, ``step``, ``model_type``, ``base_model``, ``precision``,
-        ``layer``, ``bits_per_byte``, ``noise_kl``, ``bits_per_byte_se`` and the map's coordinates: ``pca_1`` to
-        ``pca_3``, ``tsne2_1``, ``tsne2_2``, ``tsne3_1`` to ``tsne3_3``.
+        ``layer``, ``bits_per_byte``, ``noise_kl``, ``bits_per_byte_se`` and the map's coordinates:
+        ``pca_1`` to ``pca_3``, ``tsne2_1``, ``tsne2_2``, ``tsne3_1`` to ``tsne3_3``.
     coordinates
         Q, double-centred and scaled, shape (K, N): squared distances are KL in bits/byte.
     kl, kl_standard_error

@@ -58,7 +58,7 @@ def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[
                 "groups": [
                     {**row, "meaning": meaning.get(row["group"]), **spread}
                     for row, spread in zip(rows, spreads, strict=True)
-                ]
+                ],
             }
 
     return cache.get(key(run, "scale"), made)

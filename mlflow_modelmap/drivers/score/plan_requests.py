@@ -105,7 +105,9 @@ class _InPrecision(NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"{self.precision} threshold {self.threshold:g}" if self.threshold else self.precision
+        return (
+            f"{self.precision} threshold {self.threshold:g}" if self.threshold else self.precision
+        )
 
 
 def _in_precision(precision: str, values: Mapping[str, Any]) -> list[_InPrecision]:
@@ -134,7 +136,9 @@ def _request(
     def filled(text: str | None) -> str | None:
         if text is None:
             return None
-        text = text.replace("{precision}", in_precision.label).replace("{revision}", revision or "main")
+        text = text.replace("{precision}", in_precision.label).replace(
+            "{revision}", revision or "main"
+        )
         return text if step is None else text.replace(STEP, str(step))
 
     def found(model: str) -> str:
@@ -145,7 +149,9 @@ def _request(
     base_model = filled(values.get("base_model"))
     trajectory = values.get("trajectory") or trajectory_of(reference, step)
     if trajectory is not None and len(precisions) > 1 and precision in QUANTISED:
-        trajectory = f"{trajectory} {in_precision.label}"  # one trajectory holds one checkpoint a step
+        trajectory = (
+            f"{trajectory} {in_precision.label}"  # one trajectory holds one checkpoint a step
+        )
     chosen = {key: values[key] for key in ScoringSettings.model_fields if key in values}
     if precision not in FOUR_BIT:
         chosen.pop("double_quantization", None)

@@ -173,7 +173,9 @@ def _precision_of(point: Point) -> str | None:
         threshold = float(point.tags.get(schema.TAG_INT8_THRESHOLD, "0"))
     except ValueError:
         threshold = 0.0
-    return f"{point.precision} threshold {threshold:g}" if 0 < threshold < np.inf else point.precision
+    return (
+        f"{point.precision} threshold {threshold:g}" if 0 < threshold < np.inf else point.precision
+    )
 
 
 def _short(table: pd.DataFrame, rows: np.ndarray) -> list[str]:

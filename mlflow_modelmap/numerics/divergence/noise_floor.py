@@ -1,10 +1,10 @@
 """Numerics: the KL that arithmetic alone makes between two scores, and which KL lie within it.
 
-A score is the model's log-likelihoods plus rounding: l + e, where e depends on batch shapes, kernels
-and devices. Two scores of one model differ by e - e', so that they lie Var(e - e') / (2 B ln 2)
-bits/byte apart although nothing differs but arithmetic: that is a score's noise KL, and with
-independent rounding it is twice what one of them adds. Two models, each with rounding of its own, are
-therefore estimated too far apart by the mean of their noise KL, the floor of the pair.
+A score is the model's log-likelihoods plus rounding: l + e, where e depends on batch shapes,
+kernels and devices. Two scores of one model differ by e - e', so that they lie Var(e - e') / (2 B
+ln 2) bits/byte apart although nothing differs but arithmetic: that is a score's noise KL, and with
+independent rounding it is twice what one of them adds. Two models, each with rounding of its own,
+are therefore estimated too far apart by the mean of their noise KL, the floor of the pair.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ TIMES = 2.0
 third of itself, so that twice the floor is three errors above it."""
 
 
-def noise_kl(
-    first: ArrayLike, second: ArrayLike, bytes_of_texts: ArrayLike
-) -> tuple[float, float]:
+def noise_kl(first: ArrayLike, second: ArrayLike, bytes_of_texts: ArrayLike) -> tuple[float, float]:
     """KL divergence between two scores of one model, and its standard error: Var / (2 B ln 2).
 
     The variance is over n - 1, for the texts are few.

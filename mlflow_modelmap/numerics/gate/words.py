@@ -76,8 +76,8 @@ def verdict_sentence(verdict: Verdict, limits: Sequence[LimitDecision]) -> str:
         )
     if any(limit.within_noise for limit in concerned):
         return (
-            "Verdict: undecided, because the KL divergence is within the noise of the scores; score "
-            "both in float32, or set a limit above the noise."
+            "Verdict: undecided, because the KL divergence is within the noise of the scores; "
+            "score both in float32, or set a limit above the noise."
         )
     needed = [limit.texts_needed for limit in concerned]
     if any(number is None for number in needed):

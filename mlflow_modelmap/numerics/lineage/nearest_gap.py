@@ -1,10 +1,10 @@
 """Numerics: is another model nearer than the claimed parent, when it is the nearest of many?
 
-Both KL come from the same texts, so what makes a text tell models apart is in both, and the error of
-their difference is far below the root of the sum of squares. But the nearest was chosen because its KL
-came out smallest: among 200 models that are equally near, some other one nearly always is nearer than
-the parent. So the difference in its standard errors is held against what the largest of as many would
-be by chance (Sidak), not against two.
+Both KL come from the same texts, so what makes a text tell models apart is in both, and the error
+of their difference is far below the root of the sum of squares. But the nearest was chosen because
+its KL came out smallest: among 200 models that are equally near, some other one nearly always is
+nearer than the parent. So the difference in its standard errors is held against what the largest
+of as many would be by chance (Sidak), not against two.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def gap_and_error(
 ) -> tuple[float, float]:
     """KL to the claimed parent less KL to the nearest candidate, and its paired standard error.
 
-    With d and e the differences of the child's coordinates from the two, g_s = d_s^2 - e_s^2 adds up
-    to the gap, and its variance is sum_s (g_s - a_s gap)^2, a the shares of the texts.
+    With d and e the differences of the child's coordinates from the two, g_s = d_s^2 - e_s^2 adds
+    up to the gap, and its variance is sum_s (g_s - a_s gap)^2, a the shares of the texts.
 
     Parameters
     ----------

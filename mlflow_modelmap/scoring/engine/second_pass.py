@@ -1,4 +1,4 @@
-"""Scoring: some texts a second time, in other batches - two scores that differ by arithmetic only."""
+"""Scoring: some texts a second time, in other batches - so that only arithmetic differs."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.map.build_map import build_map
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
-from mlflow_modelmap.drivers.map.build_map import build_map
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import own_groups
 from tests.drivers.page.reading import artifact, load_map_in, reads

@@ -40,7 +40,7 @@ def test_a_kl_is_told_by_ones_own_copies(copies):
     assert "your" not in compare("a", "a nf4").words
     made = build_scale(["test"])
     median = made.table.set_index("group").loc["4-bit", "median"]
-    assert dict((g.far, g.median) for g in own(copies))[FAR] == median
+    assert {g.far: g.median for g in own(copies)}[FAR] == median
     pairs = made.pairs[made.pairs["group"] == "4-bit"].set_index("other")["kl"]
     nearest = (np.log(pairs / median)).abs().idxmin()
     words = compare(nearest.removesuffix(" nf4"), nearest).words
@@ -54,7 +54,7 @@ def test_the_newest_that_can_be_read_counts(copies):
     assert FAR not in [group.far for group in own(copies)]
     root = Path(urlsplit(client.get_run(newer.run_id).info.artifact_uri).path)
     (root / "modelmap" / "scale.parquet").write_bytes(b"PAR1 nothing PAR1")
-    assert dict((g.far, g.median) for g in own(copies))[FAR] == older.loc["4-bit", "median"]
+    assert {g.far: g.median for g in own(copies)}[FAR] == older.loc["4-bit", "median"]
     client.delete_run(newer.run_id)
     assert FAR in [group.far for group in own(copies)]
 

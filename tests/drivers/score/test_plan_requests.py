@@ -171,7 +171,12 @@ def test_thresholds_of_int8_multiply_int8_alone():
     ]
     assert [r.point_name for r in made] == ["name int8", "name int8 threshold 6", "name nf4"]
     named = expand(
-        {"model": "org/name", "precision": "int8", "int8_thresholds": [0, 6], "name": "n {precision}"}
+        {
+            "model": "org/name",
+            "precision": "int8",
+            "int8_thresholds": [0, 6],
+            "name": "n {precision}",
+        }
     )
     assert [r.name for r in named] == ["n int8", "n int8 threshold 6"]
     for models in ([{"model": "m", "int8_threshold": 6.0, "int8_thresholds": [0.0]}], ["m"]):

@@ -13,7 +13,6 @@ from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
 
-
 RULER = [row for row in PAPER_SCALE if row.group not in ("8-bit", "4-bit")]
 
 

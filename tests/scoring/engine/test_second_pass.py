@@ -27,7 +27,9 @@ def test_every_text_comes_once_among_another_number_of_rows(lengths, budget, wan
     lengths = np.array(lengths)
     chosen = spread(lengths, np.arange(len(lengths)), wanted)
     assert len(chosen) == len(set(chosen.tolist())) == min(wanted, len(lengths))
-    before = {int(t): len(batch) for batch in plan(lengths, range(len(lengths)), budget) for t in batch}
+    before = {
+        int(t): len(batch) for batch in plan(lengths, range(len(lengths)), budget) for t in batch
+    }
     batches = plan_again(lengths, chosen, budget)
     once = [int(text) for rows, count in batches for text in rows[:count]]
     assert once == chosen.tolist()
@@ -124,7 +126,9 @@ def test_how_many_are_scored_twice_where_nobody_says():
     assert twice(ScoringSettings(noise=7), "float32") == 7
 
 
-@pytest.mark.parametrize(("noise", "said"), [(1, "noise is 1; it must be 0, or 2"), (-1, "0 or more")])
+@pytest.mark.parametrize(
+    ("noise", "said"), [(1, "noise is 1; it must be 0, or 2"), (-1, "0 or more")]
+)
 def test_a_number_of_texts_that_gives_no_variance_is_refused(noise, said):
     with pytest.raises(InputError, match=said):
         ScoringSettings(noise=noise)
