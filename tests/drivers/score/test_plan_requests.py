@@ -195,3 +195,10 @@ def test_a_trajectory_holds_one_copy_a_step_whatever_the_threshold():
         }
     )
     assert sorted({r.trajectory for r in made}) == ["org/m int8", "org/m int8 threshold 6"]
+
+
+def test_noise_is_a_setting_that_makes_no_other_score():
+    (request,) = expand("m", defaults={"noise": 5})
+    assert request.settings.noise == 5
+    with pytest.raises(InputError, match="asks for 'm' twice"):
+        expand({"model": "m", "noise": 5}, {"model": "m", "noise": 0})
