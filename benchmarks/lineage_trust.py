@@ -139,8 +139,9 @@ def score_all(folder: Path, names: list[str]):
 
 def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None:
     """Print how the claims fare, on all texts and on fewer."""
+    from mlflow_modelmap.drivers.lineage.measured import nearest_gaps
     from mlflow_modelmap.drivers.lineage.table import AGREES, CLOSE, NEARER, verdict
-    from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
+    from mlflow_modelmap.numerics.divergence.kl import kl_matrix
     from mlflow_modelmap.numerics.lineage.agreement import compare_trees
     from mlflow_modelmap.numerics.lineage.claimed_graph import lineage, nearest_candidates
     from mlflow_modelmap.numerics.lineage.measured_tree import (
@@ -155,14 +156,15 @@ def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None
     count = matrix.values.shape[1]
     for size in (50, 150, count):
         seen = matrix.keep_texts(np.sort(rng.permutation(count)[:size]))
-        values, errors = kl_with_standard_error(coordinates(seen))
+        q = coordinates(seen)
+        values = kl_matrix(q)
         kl = pd.DataFrame(values, names, names)
-        se = pd.DataFrame(errors, names, names)
         graph = lineage(names, {**{c: (p,) for c, p in parent.items()}, **merged})
         near = nearest_candidates(graph, kl)
         found = compare_trees(
             graph, names, near, minimum_spanning_tree(values), neighbour_joining(values)
         )
+        gaps = nearest_gaps(graph, names, q, near)
         print(f"\n{size} texts, {len(names)} models")
         print(
             f"  true parent nearest {found.nearest}/{found.claimed}; in the spanning tree "
@@ -171,7 +173,7 @@ def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None
         )
         for what in dict.fromkeys(kind.values()):
             children = [c for c in parent if kind[c] == what]
-            said = [verdict(c, parent[c], near[c], kl, se) for c in children]
+            said = [verdict(parent[c], near[c], gaps.get((c, parent[c]))) for c in children]
             levels = [kl.at[c, parent[c]] for c in children]
             print(
                 f"  {what:40} KL to parent {min(levels):.2g} to {max(levels):.2g}; nearest "
@@ -187,8 +189,10 @@ def report(matrix, parent: dict[str, str], kind: dict[str, str], merges) -> None
                     if (false[:5] == child[:5]) is not same or false in graph.descendants(child):
                         continue
                     claims = {**{c: (p,) for c, p in parent.items()}, **merged, child: (false,)}
-                    other = nearest_candidates(lineage(names, claims), kl)
-                    said.append(verdict(child, false, other[child], kl, se))
+                    claimed = lineage(names, claims)
+                    other = nearest_candidates(claimed, kl)
+                    gap = nearest_gaps(claimed, names, q, other).get((child, false))
+                    said.append(verdict(false, other[child], gap))
             print(
                 f"  false claim, {label:27} found out {said.count(NEARER)}, too close to tell "
                 f"{said.count(CLOSE)}, believed {said.count(AGREES)} of {len(said)}"

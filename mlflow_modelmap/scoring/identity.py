@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from mlflow_modelmap.scoring.settings import ScoringSettings
 
-ROUNDING_ONLY = ("device_map", "batch_tokens")
-"""Settings that change a number by no more than rounding."""
+ROUNDING_ONLY = ("device_map", "batch_tokens", "noise")
+"""Settings that change a number by no more than rounding, or not at all."""
 
 
 def identity(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from mlflow_modelmap.scoring.identity import ROUNDING_ONLY
 from mlflow_modelmap.scoring.settings import ScoringSettings
 
 _SETTINGS = (
@@ -29,7 +30,7 @@ def identity_of_0_1_0(
 
     None where a setting that came later is not at its default: then 0.1.0 cannot have made it.
     """
-    if settings.model_dump(exclude_defaults=True, exclude=set(_SETTINGS)):
+    if settings.model_dump(exclude_defaults=True, exclude={*_SETTINGS, *ROUNDING_ONLY}):
         return None
     chosen = settings.model_dump(include=set(_SETTINGS))
     chosen.update(precision=precision, device=device_type)

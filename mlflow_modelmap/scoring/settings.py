@@ -13,6 +13,8 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.strict import Checked, OneOf, Strict, Text, Whole
 
 FOUR_BIT = ("nf4", "fp4")
+NOISE_TEXTS = 20
+"""Texts that are scored twice where numbers are rounded and nobody says how many."""
 Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16", "float16", "int8", *FOUR_BIT))]
 
 
@@ -35,6 +37,7 @@ class SettingsFields(Strict):
     double_quantization: bool = False
     int8_threshold: Annotated[float, Field(ge=0)] = 0.0
     trust_remote_code: bool = False
+    noise: Annotated[Whole, Field(ge=0)] | None = None
 
 
 class ScoringSettings(SettingsFields, Checked):
@@ -68,6 +71,9 @@ class ScoringSettings(SettingsFields, Checked):
         Outlier threshold of LLM.int8; 0 (none) makes a text's value independent of its batch.
     trust_remote_code
         Whether code that comes with the model may run.
+    noise
+        How many texts are scored a second time in other batches, to measure the KL divergence that
+        arithmetic alone makes; by default 20 where weights or products are not float32, else 0.
 
     Raises
     ------
@@ -85,6 +91,18 @@ class ScoringSettings(SettingsFields, Checked):
                 f"double_quantization goes with precision nf4 or fp4, not {self.precision!r}."
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_variance_needs_two(self) -> ScoringSettings:
+        if self.noise == 1:
+            raise InputError("noise is 1; it must be 0, or 2 or more texts.")
+        return self
+
+    def texts_scored_twice(self, precision: str) -> int:
+        """How many texts are scored twice in a precision as resolved (``float32``, ``nf4``)."""
+        if self.noise is not None:
+            return self.noise
+        return NOISE_TEXTS if precision != "float32" or self.matmul != "float32" else 0
 
     def with_precision(self, precision: str) -> ScoringSettings:
         """The same in another precision; double quantisation only where there are 4 bits."""
@@ -104,6 +122,22 @@ ScoringSettings.__dataclass_fields__ = {
 
 
 @dataclass(frozen=True, eq=False)
+class SecondPass:
+    """Some texts scored a second time by the same model, in other batches.
+
+    Attributes
+    ----------
+    texts
+        Which, int64, shape (n,), ascending.
+    log_likelihoods
+        Nats, float64, shape (n,); all finite.
+    """
+
+    texts: np.ndarray
+    log_likelihoods: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class ScoreResult:
     """The log-likelihood vector of one model on one text set, and how it came about.
 
@@ -120,6 +154,8 @@ class ScoreResult:
         Nats, float64, shape (layers + 1, N), row 0 the embeddings; None without the lens.
     provenance
         Flat facts fit for run params: resolved precision, device, versions, seconds, ...
+    second
+        What a second pass over some of the texts gave; None without one.
     """
 
     log_likelihoods: np.ndarray
@@ -127,3 +163,4 @@ class ScoreResult:
     bytes: np.ndarray
     layer_log_likelihoods: np.ndarray | None = None
     provenance: dict[str, str | int | float | bool] = field(default_factory=dict)
+    second: SecondPass | None = None

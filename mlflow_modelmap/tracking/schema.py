@@ -15,6 +15,8 @@ TAG_STEP = "modelmap.step"
 TAG_MODEL_TYPE = "modelmap.model_type"
 TAG_BASE_MODEL = "modelmap.base_model"
 TAG_PRECISION = "modelmap.precision"
+TAG_INT8_THRESHOLD = "modelmap.int8_threshold"
+"""Outlier threshold of LLM.int8, where there is one; absent where it is 0."""
 TAG_TEXT_SET = "modelmap.text_set"
 TAG_TEXT_SET_NAME = "modelmap.text_set_name"
 TAG_TEXT_WEIGHTS = "modelmap.text_weights"
@@ -104,6 +106,12 @@ METRIC_BITS_PER_BYTE = "modelmap/bits_per_byte"
 METRIC_MEAN_LOG_LIKELIHOOD = "modelmap/mean_log_likelihood"
 METRIC_SCORED_TOKENS = "modelmap/scored_tokens"
 METRIC_TOKENS_PER_SECOND = "modelmap/tokens_per_second"
+NOISE_KL, NOISE_KL_SE, NOISE_TEXTS = "noise_kl", "noise_kl_se", "noise_texts"
+METRIC_NOISE_KL = f"modelmap/{NOISE_KL}"
+"""On a score run: KL divergence in bits/byte between two scores of this model, which differ by
+arithmetic only; with its standard error (``_se``), and the param ``modelmap.noise_texts``: of how
+many texts."""
+METRIC_NOISE_KL_SE = f"modelmap/{NOISE_KL_SE}"
 
 
 def checkpoint_vectors(step: int) -> str:

@@ -38,9 +38,11 @@ def test_the_pretraining_study_is_the_papers():
 
 def test_the_quantisation_study_is_the_papers():
     found = asked("quantization")
-    types = Counter(r.model_type for r in found if r.settings.precision == "int8")
+    types = Counter(r.model_type for r in found if r.settings.precision == "nf4")
     assert (types["llama-2"], types["llama-3"], types["mistral"]) == (8, 7, 9)  # Section 3.2
-    assert Counter(r.settings.precision for r in found) == {"float16": 50, "int8": 50, "nf4": 50}
+    settings = Counter((r.settings.precision, r.settings.int8_threshold) for r in found)
+    copies = [("int8", 0.0), ("int8", 6.0), ("nf4", 0.0), ("fp4", 0.0)]
+    assert settings == dict.fromkeys([("float16", 0.0), *copies], 50)
 
 
 def test_the_fine_tuning_study_is_the_papers():
@@ -108,10 +110,11 @@ def test_quantisation_runs_from_a_hub(store, tiny_models, texts, tmp_path):
         for seed, name in enumerate(names):
             hub.add(name, tiny_models("llama", seed=seed, **WIDE))
         kinds, runs = run_project("quantization", plan, texts, hub, store, tmp_path)
-    assert kinds["score"] == 6
+    assert kinds["score"] == 8
     assert kinds["quantization"] == kinds["scale"] == 1
     study = next(run for run in runs if run.data.tags["modelmap.kind"] == "quantization")
     assert study.data.metrics["modelmap/median_kl/nf4"] > 0
+    assert study.data.metrics["modelmap/median_kl/int8 threshold 6"] > 0
 
 
 @pytest.mark.slow

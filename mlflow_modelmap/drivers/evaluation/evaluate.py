@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     reference_score,
     settings_beside,
 )
+from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.drivers.process.progress import progress_bar
+from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import prepare
 from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest
 from mlflow_modelmap.drivers.score.tags import score_tags
@@ -26,6 +29,7 @@ from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
+from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.scoring.model.evaluable import Evaluable, evaluable
 from mlflow_modelmap.scoring.model.reference import ModelReference, tag_name
 from mlflow_modelmap.scoring.settings import ScoreResult
@@ -101,7 +105,11 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
             result, tags = _score_files(subject, texts, config)
         weights = texts.weight_array
         bits, bits_se = bits_and_error(result.log_likelihoods, result.bytes, weights)
-        compared = None if reference is None else _compared(result, tags, reference, texts)
+        compared = None
+        if reference is not None:
+            where = [reference.experiment_id]
+            own = scale_at_hand(texts.digest, texts.weights_digest, where, store)
+            compared = _compared(result, tags, reference, texts, own)
         held = schema.TAG_KIND in store.get_run(run_id).data.tags
         with open_run(
             schema.KIND_SCORE,
@@ -195,12 +203,14 @@ def _score_in_memory(
                 "leave it out, or evaluate the URI of a logged model."
             )
     tokens = tokens_for(subject.model, subject.tokenizer, texts, settings)
-    result = score_live(subject.model, tokens, settings)
+    about = described(subject.model)
+    twice = settings.texts_scored_twice(about["precision"] or "float32")
+    result = with_noise(score_live(subject.model, tokens, replace(settings, noise=twice)))
     return result, score_tags(
         texts,
         config,
         model=tag_name(subject.name),
-        model_type=described(subject.model)["model_type"],
+        model_type=about["model_type"],
         precision=str(result.provenance["precision"]),
     )
 
@@ -210,10 +220,19 @@ def _compared(
     tags: Mapping[str, Any],
     reference: ReferenceScore,
     texts: TextSet,
+    own: Sequence[OwnGroup],
 ) -> dict[str, Any]:
     """How far the model is from the reference, as plain values."""
     name = str(tags[schema.TAG_MODEL])
-    found = compare_with_reference(reference, result.log_likelihoods, result.bytes, name=name)
+    noise = result.provenance.get(schema.NOISE_KL)
+    found = compare_with_reference(
+        reference,
+        result.log_likelihoods,
+        result.bytes,
+        name=name,
+        noise_kl=None if noise is None else float(noise),
+        own=own,
+    )
     return {
         "model": name,
         "reference": reference.name,

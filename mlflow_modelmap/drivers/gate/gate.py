@@ -20,8 +20,10 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     score_of,
     settings_beside,
 )
+from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
 from mlflow_modelmap.numerics.gate.verdict import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -135,7 +137,12 @@ def gate(
             for one in both
         )
         measured = compare_with_reference(
-            second, first.log_likelihoods, first.bytes, name=first.name
+            second,
+            first.log_likelihoods,
+            first.bytes,
+            name=first.name,
+            noise_kl=first.noise_kl,
+            own=scale_at_hand(text_set.digest, text_set.weights_digest, believed.ids, store),
         )
         decided = limits.decide(measured, len(text_set))
         taken = [
@@ -179,7 +186,8 @@ def _facts(
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
     weak = few_texts(len(texts), texts.name) if measured.se else None
-    notices = (*([weak] if weak else []), *taken)
+    noise = noise_sentence(measured.noise_floor) if measured.within_noise else None
+    notices = (*(said for said in (weak, noise) if said), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.gate.noise import spared
 from mlflow_modelmap.numerics.gate.verdict import LimitDecision, decide_increase, decide_kl
 
 _NOTHING = Comparison.of_kl(0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0)
@@ -51,7 +52,8 @@ class Limits:
         """
         decided = []
         if self.max_kl is not None:
-            decided.append(decide_kl(measured.kl, measured.se, self.max_kl, texts, self.confidence))
+            kl = decide_kl(measured.kl, measured.se, self.max_kl, texts, self.confidence)
+            decided.append(spared(kl, measured.noise_floor))
         if self.max_bits_per_byte_increase is not None:
             decided.append(
                 decide_increase(

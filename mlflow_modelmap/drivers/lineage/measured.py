@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,20 @@ from mlflow_modelmap.drivers.lineage.table import lineage_table
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
 from mlflow_modelmap.numerics.lineage.agreement import Agreement, compare_trees
-from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage, nearest_candidates
+from mlflow_modelmap.numerics.lineage.claimed_graph import (
+    Lineage,
+    candidates,
+    nearest_candidates,
+)
 from mlflow_modelmap.numerics.lineage.measured_tree import (
     Tree,
     minimum_spanning_tree,
     neighbour_joining,
+)
+from mlflow_modelmap.numerics.lineage.nearest_gap import (
+    NearestGap,
+    effective_texts,
+    gap_and_error,
 )
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.tracking.runs.point import Point
@@ -101,6 +110,7 @@ def measure(
     kl = pd.DataFrame(values, index=names, columns=names)
     se = pd.DataFrame(errors, index=names, columns=names)
     nearest = nearest_candidates(graph, kl)
+    gaps = nearest_gaps(graph, names, q, nearest, matrix.shares)
     spanning, joined = minimum_spanning_tree(values), neighbour_joining(values)
     return Measured(
         names=names,
@@ -109,8 +119,41 @@ def measure(
         text_weights=matrix.weights,
         kl=kl,
         se=se,
-        table=lineage_table(family, graph, kl, se, nearest),
+        table=lineage_table(family, graph, kl, se, nearest, gaps),
         agreement=compare_trees(graph, names, nearest, spanning, joined),
         spanning=spanning,
         joined=joined,
     )
+
+
+def nearest_gaps(
+    graph: Lineage,
+    names: Sequence[str],
+    q: np.ndarray,
+    nearest: Mapping[str, str],
+    shares: np.ndarray | None = None,
+) -> dict[tuple[str, str], NearestGap]:
+    """How much further each claimed parent is than the nearest candidate, by (child, parent).
+
+    Parameters
+    ----------
+    names
+        Of the measured models.
+    q
+        Their coordinates, shape (K, N).
+    nearest
+        From `nearest_candidates`.
+    shares
+        Of the texts, or None.
+    """
+    row = {name: k for k, name in enumerate(names)}
+    texts = effective_texts(q.shape[1], shares)
+    found = {}
+    for parent, child in graph.edges:
+        if not {parent, child} <= row.keys() or child not in nearest:
+            continue
+        others = candidates(graph, child, names)
+        among = len(others) if parent in others else len(others) + 1
+        rows = (q[row[name]] for name in (child, parent, nearest[child]))
+        found[child, parent] = NearestGap(*gap_and_error(*rows, shares), among, texts)
+    return found

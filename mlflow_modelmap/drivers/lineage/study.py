@@ -23,7 +23,8 @@ class LineageResult:
         One row a child and parent (a root has one row without a parent): ``child``, ``parent``,
         ``generation``, ``kl``, ``se``, ``nearest``, ``nearest_kl``, ``source``, ``relation``,
         ``verdict``, ``root``, ``kl_to_root``, ``se_to_root``; bits per byte, missing where not
-        measured.
+        measured. Since version 0.2 also ``gap`` (KL to the parent less that to the nearest),
+        ``gap_se`` (its paired standard error) and ``candidates`` (how many the nearest is of).
     agreement
         How far the claims agree with trees made without them.
     notices

@@ -11,6 +11,7 @@ from mlflow_modelmap.drivers.lineage.claims import relation_of
 from mlflow_modelmap.drivers.lineage.members import Family
 from mlflow_modelmap.numerics.lineage.agreement import Agreement, single_claims
 from mlflow_modelmap.numerics.lineage.claimed_graph import Lineage
+from mlflow_modelmap.numerics.lineage.nearest_gap import NearestGap
 
 AGREES, NEARER, CLOSE, UNMEASURED = (
     "nearest is the parent",
@@ -26,6 +27,7 @@ def lineage_table(
     kl: pd.DataFrame,
     se: pd.DataFrame,
     nearest: Mapping[str, str],
+    gaps: Mapping[tuple[str, str], NearestGap],
 ) -> pd.DataFrame:
     """``lineage.parquet``: see `LineageResult.table`."""
     rows = []
@@ -35,6 +37,7 @@ def lineage_table(
         for parent in parents or (None,):
             there = parent is not None and {parent, child} <= {*kl.index}
             root = graph.root[child]
+            gap = gaps.get((child, parent)) if parent else None
             from_root = {root, child} <= {*kl.index}
             rows.append(
                 {
@@ -47,25 +50,27 @@ def lineage_table(
                     "nearest_kl": kl.at[child, near] if near else np.nan,
                     "source": member.claims[0].source if parent and member else None,
                     "relation": relation_of(member, graph.parents) if parent and member else None,
-                    "verdict": verdict(child, parent, near, kl, se) if parent else None,
+                    "verdict": verdict(parent, near, gap) if parent else None,
                     "root": root,
                     "kl_to_root": kl.at[child, root] if from_root else np.nan,
                     "se_to_root": se.at[child, root] if from_root else np.nan,
+                    "gap": gap.gap if gap else np.nan,
+                    "gap_se": gap.se if gap else np.nan,
+                    "candidates": gap.candidates if gap else pd.NA,
                 }
             )
     text = ["child", "parent", "nearest", "source", "relation", "verdict", "root"]
-    return pd.DataFrame(rows).astype({"generation": "Int64", **dict.fromkeys(text, "string")})
+    whole = dict.fromkeys(("generation", "candidates"), "Int64")
+    return pd.DataFrame(rows).astype({**whole, **dict.fromkeys(text, "string")})
 
 
-def verdict(child: str, parent: str, near: str | None, kl: pd.DataFrame, se: pd.DataFrame) -> str:
-    """What KL says of a claimed parent, given the nearest candidate."""
-    if near is None or not {parent, child} <= {*kl.index}:
+def verdict(parent: str, near: str | None, gap: NearestGap | None) -> str:
+    """What KL says of a claimed parent, given the nearest candidate; no gap is not measured."""
+    if near is None or gap is None:
         return UNMEASURED
     if near == parent:
         return AGREES
-    gap = kl.at[child, parent] - kl.at[child, near]
-    # The two share their texts, so this is more cautious than two standard errors of the gap.
-    return NEARER if gap > 2 * np.hypot(se.at[child, parent], se.at[child, near]) else CLOSE
+    return NEARER if gap.another_is_nearer else CLOSE
 
 
 def metrics_of(table: pd.DataFrame, graph: Lineage, agreement: Agreement) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, square_of
 from mlflow_modelmap.words.listed import listed
@@ -35,8 +36,8 @@ class ModelMap:
     points
         One row a point: ``point`` (its unique name), ``run_id``, ``model``, ``revision``,
         ``commit``, ``trajectory``, ``step``, ``model_type``, ``base_model``, ``precision``,
-        ``layer``, ``bits_per_byte``, ``bits_per_byte_se`` and the map's coordinates: ``pca_1`` to
-        ``pca_3``, ``tsne2_1``, ``tsne2_2``, ``tsne3_1`` to ``tsne3_3``.
+        ``layer``, ``bits_per_byte``, ``noise_kl``, ``bits_per_byte_se`` and the map's coordinates:
+        ``pca_1`` to ``pca_3``, ``tsne2_1``, ``tsne2_2``, ``tsne3_1`` to ``tsne3_3``.
     coordinates
         Q, double-centred and scaled, shape (K, N): squared distances are KL in bits/byte.
     kl, kl_standard_error
@@ -92,17 +93,25 @@ class ModelMap:
         )
 
     def closest_pairs(self, count: int = 5) -> pd.DataFrame:
-        """The pairs with the smallest KL: columns ``point``, ``other``, ``kl``, ``se``."""
+        """The pairs with the smallest KL: columns ``point``, ``other``, ``kl``, ``se``,
+        ``noise_floor`` (bits/byte, NaN where it is not known) and ``within_noise``.
+        """
         i, j = np.triu_indices(len(self.kl), 1)
         kl = self.kl.to_numpy()[i, j]
         order = np.argsort(kl, kind="stable")[:count]
         names = self.kl.columns.to_numpy()
+        i, j, kl = i[order], j[order], kl[order]
+        # Maps of earlier versions do not say.
+        noise = self.points.get("noise_kl", pd.Series(np.nan, index=self.points.index)).to_numpy()
+        floors = [pair_floor(noise[a], noise[b]) for a, b in zip(i, j, strict=True)]
         return pd.DataFrame(
             {
-                "point": names[i[order]],
-                "other": names[j[order]],
-                "kl": kl[order],
-                "se": self.kl_standard_error.to_numpy()[i[order], j[order]],
+                "point": names[i],
+                "other": names[j],
+                "kl": kl,
+                "se": self.kl_standard_error.to_numpy()[i, j],
+                "noise_floor": np.array(floors, dtype=float),
+                "within_noise": [within_noise(*of) for of in zip(kl, floors, strict=True)],
             }
         )
 

@@ -25,6 +25,9 @@ COLUMNS = (
     "source",
     "relation",
     "verdict",
+    "gap",
+    "gap_se",
+    "candidates",
 )
 
 
@@ -35,7 +38,8 @@ def lineage_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dic
     -------
     dict
         ``rows``: ``child``, ``parent``, ``generation``, ``kl``, ``se``, ``nearest``,
-        ``nearest_kl``, ``source``, ``relation``, ``verdict``.
+        ``nearest_kl``, ``source``, ``relation``, ``verdict``, ``gap``, ``gap_se``, ``candidates``
+        (the last three None in runs of version 0.1).
     """
     run = opened.run
 

@@ -23,7 +23,7 @@ from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 _NEEDED = ("point", "run_id", "bits_per_byte", *(c for of in COORDINATES.values() for c in of))
 _DESCRIBED = ("trajectory", "step", "model_type", "precision", "layer")
-_POINTS = (*_NEEDED, *_DESCRIBED, "bits_per_byte_se")
+_POINTS = (*_NEEDED, *_DESCRIBED, "bits_per_byte_se", "noise_kl")
 _NEAREST = ("point", "rank", "neighbour", "kl", "se")
 
 
@@ -44,19 +44,24 @@ def map_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[st
         metrics, params = run.data.metrics, run.data.params
         shares = (finite(metrics.get(f"modelmap/explained_{k}")) for k in (1, 2, 3))
         # Maps of the first versions have none.
-        se = points.get("bits_per_byte_se", pd.Series(np.nan, index=points.index))
+        unknown = pd.Series(np.nan, index=points.index)
+        se, noise = (points.get(name, unknown) for name in ("bits_per_byte_se", "noise_kl"))
         with whole(run):
             for column in _DESCRIBED:  # maps of other makers need not have them
                 if column not in points:
                     points[column] = None
             drawn = map_data(points, near, explained=[s for s in shares if s is not None])
-            errors = [rounded(value) if np.isfinite(value) else None for value in se.astype(float)]
+            errors, floors = (
+                [rounded(value) if np.isfinite(value) else None for value in column.astype(float)]
+                for column in (se, noise)
+            )
         return {
             **drawn,
             "tsne": bool(params.get("modelmap.perplexity_used")),
             "perplexity": _number(params.get("modelmap.perplexity_used")),
             "entropy_bound": finite(metrics.get("modelmap/entropy_bound")),
             "bits_per_byte_se": errors,
+            "noise_kl": floors,
         }
 
     return cache.get(key(run, "map"), made)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
 from mlflow_modelmap.drivers.page.map import map_payload, map_tables
 from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
+from mlflow_modelmap.drivers.pair.scale_at_hand import newest_scale, scales_on
 from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence, pair_floor
+from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.largest_sizes import PAGE
+from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 _SHOWN = ("kl", "se", "low", "high", "words")
+_NEWEST = 5
+"""Scale runs that are looked at, should the newest be damaged."""
 
 
 class Squares(NamedTuple):
@@ -58,9 +68,11 @@ def pair_payload(
             f"Run {run.info.run_id} is damaged: its KL of point {b} to point {a} is {kl} with the "
             f"standard error {se}; make it again."
         )
-    compared = Comparison.of_kl(kl, se)
+    floor = pair_floor(*(drawn["noise_kl"][row] for row in (a, b)))
+    compared = Comparison.of_kl(kl, se, noise_floor=floor, own=_own_scale(store, run, cache))
     return {
         **{name: getattr(compared, name) for name in _SHOWN},
+        "noise": noise_sentence(floor) if compared.within_noise else None,
         "points": [
             {
                 "row": row,
@@ -71,6 +83,30 @@ def pair_payload(
             for row in (a, b)
         ],
     }
+
+
+def _own_scale(store: ServerStore, run: Run, cache: PageCache) -> tuple[OwnGroup, ...]:
+    """The newest scale on the map's texts beside it, in its experiment, which may be read."""
+    tags = run.data.tags
+    wanted = scales_on(tags.get(schema.TAG_TEXT_SET) or "")
+    if wanted is None:
+        return ()
+    found = store.search([run.info.experiment_id], wanted, most=_NEWEST)
+
+    def read(scale: Run) -> pd.DataFrame:
+        def made() -> pd.DataFrame:
+            own = load_study(
+                scale.info.run_id,
+                schema.KIND_SCALE,
+                tables=("scale",),
+                limits={"": PAGE},
+                store=cast(MlflowClient, store),
+            )
+            return own.tables["scale"]
+
+        return cache.get(key(scale, "own scale"), made)
+
+    return newest_scale(found, tags.get(schema.TAG_TEXT_WEIGHTS), read)
 
 
 def _read(store: ServerStore, run: Run, count: int, only: int | None) -> Callable[[], Squares]:

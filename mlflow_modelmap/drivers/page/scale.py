@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import plain, records
 from mlflow_modelmap.drivers.page.opened import Opened, key, whole
-from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
+from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, PAPER_SCALE, SET_UP_NOTE
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.largest_sizes import PAGE, PAGE_PAIRS
 from mlflow_modelmap.tracking.runs.study_run import load_study
@@ -33,7 +33,8 @@ def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[
         ``groups``: ``group``, ``meaning`` (in the paper's words, or None), ``median``, ``mean``,
         ``sd``, ``n``, ``paper_median``, ``low`` and ``high`` (quartiles; None of a single pair),
         ``largest_se`` (of a pair's KL) and ``pairs``: ``point``, ``other``, ``kl``, ``se``, by KL
-        and at most `MOST_PAIRS`; bits per byte.
+        and at most `MOST_PAIRS`; bits per byte. ``note``: what must be said of the paper's medians,
+        or None.
     """
     run = opened.run
     meaning = {row.group: row.phrase for row in PAPER_SCALE}
@@ -53,10 +54,11 @@ def scale_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[
             spreads = [_spread(parts[group]) for group in table["group"]]
             rows = records(table, _SCALE)
             return {
+                "note": SET_UP_NOTE if set(OF_SET_UP) & set(table["group"]) else None,
                 "groups": [
                     {**row, "meaning": meaning.get(row["group"]), **spread}
                     for row, spread in zip(rows, spreads, strict=True)
-                ]
+                ],
             }
 
     return cache.get(key(run, "scale"), made)

@@ -10,7 +10,10 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_named, runs_to_name
+from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor
+from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
@@ -56,7 +59,11 @@ _WRITTEN = ("a", "b", "kl", "se", "low", "high", "words", "text_set", "text_set_
 def as_json(found: ScoresCompared) -> dict[str, Any]:
     """A comparison as plain values, for ``--json``."""
     values = asdict(found)
-    return {name: values[name] for name in _WRITTEN}
+    noise = found.logged()
+    return {
+        **{name: values[name] for name in _WRITTEN},
+        **{name: noise[name] for name in ("noise_floor", "within_noise")},
+    }
 
 
 def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompared:
@@ -91,7 +98,17 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompare
         )
     matrix, points = read_matrix(unique_names([first, second]))
     measured = Comparison.of_vectors(
-        matrix.values[0], matrix.values[1], matrix.text_bytes, matrix.weights
+        matrix.values[0],
+        matrix.values[1],
+        matrix.text_bytes,
+        matrix.weights,
+        noise_floor=pair_floor(first.noise_kl, second.noise_kl),
+        own=scale_at_hand(
+            first.text_set,
+            first.tags.get(schema.TAG_TEXT_WEIGHTS),
+            list(dict.fromkeys((first.experiment_id, second.experiment_id))),
+            store,
+        ),
     )
     return ScoresCompared(
         **vars(measured),

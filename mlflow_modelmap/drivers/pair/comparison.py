@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from numpy.typing import ArrayLike
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
+from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
 from mlflow_modelmap.numerics.scale.in_words import in_words
+from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
@@ -32,7 +35,7 @@ class Comparison:
     low, high
         Its confidence interval.
     words
-        Where it lies on the paper's scale.
+        Where it lies on the user's own scale, if there is one, and on the paper's.
     bits_per_byte, bits_per_byte_se
         Of the first model, with its standard error; NaN where only the KL is known, as below.
     other_bits_per_byte, other_bits_per_byte_se
@@ -40,6 +43,8 @@ class Comparison:
     bits_per_byte_difference, bits_per_byte_difference_se
         Of the first less the second, positive where the first is worse; paired, so that the error
         is mostly far smaller than those of the two.
+    noise_floor
+        What arithmetic alone adds to the KL, bits/byte; NaN where it is not known.
     """
 
     kl: float
@@ -53,9 +58,23 @@ class Comparison:
     other_bits_per_byte_se: float = NAN
     bits_per_byte_difference: float = NAN
     bits_per_byte_difference_se: float = NAN
+    noise_floor: float = NAN
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the KL is no more than arithmetic may make; see `noise_floor.within_noise`."""
+        return within_noise(self.kl, self.noise_floor)
 
     @classmethod
-    def of_kl(cls, kl: float, se: float, *, level: float = 0.95, **bits: float) -> Comparison:
+    def of_kl(
+        cls,
+        kl: float,
+        se: float,
+        *,
+        level: float = 0.95,
+        own: Sequence[OwnGroup] = (),
+        **bits: float,
+    ) -> Comparison:
         """What a KL divergence that is measured already says.
 
         Parameters
@@ -64,8 +83,10 @@ class Comparison:
             Bits per byte.
         level
             Coverage of the interval, between 0 and 1.
+        own
+            Groups of the user's own scale, by which the words go first.
         **bits
-            The fields of bits per byte, where they are known.
+            Further fields, where they are known.
 
         Raises
         ------
@@ -73,7 +94,7 @@ class Comparison:
             If one of the three is not possible.
         """
         low, high = confidence_interval(kl, se, level)
-        return Comparison(kl, se, float(low), float(high), in_words(kl, se), **bits)
+        return Comparison(kl, se, float(low), float(high), in_words(kl, se, own), **bits)
 
     @classmethod
     def of_vectors(
@@ -84,6 +105,8 @@ class Comparison:
         weights: np.ndarray | None = None,
         *,
         level: float = 0.95,
+        noise_floor: float = NAN,
+        own: Sequence[OwnGroup] = (),
     ) -> Comparison:
         """Compare two log-likelihood vectors of the same parts of the same texts.
 
@@ -97,6 +120,10 @@ class Comparison:
             Of the texts, shape (N,), or None.
         level
             Coverage of the KL's interval, between 0 and 1.
+        noise_floor
+            Of the pair, from `numerics.divergence.noise_floor.pair_floor`.
+        own
+            As for `of_kl`.
 
         Raises
         ------
@@ -118,6 +145,8 @@ class Comparison:
             other_bits_per_byte_se=other_se,
             bits_per_byte_difference=difference,
             bits_per_byte_difference_se=difference_se,
+            noise_floor=noise_floor,
+            own=own,
         )
 
     def logged(self) -> dict[str, Any]:
@@ -132,6 +161,8 @@ class Comparison:
             "reference_bits_per_byte": self.other_bits_per_byte,
             "bits_per_byte_difference": self.bits_per_byte_difference,
             "bits_per_byte_difference_se": self.bits_per_byte_difference_se,
+            "noise_floor": self.noise_floor if self.noise_floor == self.noise_floor else None,
+            "within_noise": self.within_noise,
         }
 
 
@@ -142,6 +173,8 @@ def compare_with_reference(
     *,
     name: str = "the model",
     level: float = 0.95,
+    noise_kl: float | None = None,
+    own: Sequence[OwnGroup] = (),
 ) -> Comparison:
     """How far a model with these log-likelihoods is from a reference, which comes second.
 
@@ -153,6 +186,10 @@ def compare_with_reference(
         What the model is called in an error.
     level
         Coverage of the KL's interval.
+    noise_kl
+        Of the model's score, where it was measured.
+    own
+        As for `Comparison.of_kl`.
 
     Raises
     ------
@@ -161,7 +198,13 @@ def compare_with_reference(
     """
     check_same_parts(reference, size, name)
     return Comparison.of_vectors(
-        log_likelihoods, reference.log_likelihoods, size, reference.weights, level=level
+        log_likelihoods,
+        reference.log_likelihoods,
+        size,
+        reference.weights,
+        level=level,
+        noise_floor=pair_floor(noise_kl, reference.noise_kl),
+        own=own,
     )
 
 

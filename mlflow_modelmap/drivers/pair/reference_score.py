@@ -58,6 +58,8 @@ class ReferenceScore:
         What was written, and what that stood for before anything was scored; see `Meant`.
     origin
         `MADE`, `FOUND` or `NAMED`.
+    noise_kl
+        Between two scores of it that differ by arithmetic only, bits/byte, or None.
     """
 
     name: str
@@ -76,6 +78,7 @@ class ReferenceScore:
     requested: str = ""
     resolved: str = ""
     origin: str = NAMED
+    noise_kl: float | None = None
 
 
 def reference_score(
@@ -229,4 +232,5 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceSco
         requested=asked.requested,
         resolved=asked.resolved,
         origin=origin,
+        noise_kl=run.noise_kl,
     )

@@ -53,6 +53,9 @@ class PlanSettings(SettingsFields, TrainingFields):
     """
 
     precisions: Annotated[list[Precision], Field(min_length=1)] | None = None
+    int8_thresholds: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] | None = (
+        None
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow_modelmap.drivers.score.plan_file import ModelEntry, Plan, PlanSettings
 from mlflow_modelmap.drivers.score.request import ScoreRequest, trajectory_of
@@ -50,13 +50,19 @@ def requests(plan: Plan, folder: str | os.PathLike[str] = ".") -> list[ScoreRequ
     return made
 
 
+_ONE_OR_MANY = (
+    *(("revision", "revisions"), ("step", "steps"), ("precision", "precisions")),
+    ("int8_threshold", "int8_thresholds"),
+)
+
+
 def _expanded(
     entry: ModelEntry, defaults: PlanSettings, number: int, folder: Path
 ) -> Iterator[ScoreRequest]:
     def refuse(what: str) -> InputError:
         return InputError(f"Model {number} of the plan ({entry.model!r}) {what}.")
 
-    for one, many in (("revision", "revisions"), ("step", "steps"), ("precision", "precisions")):
+    for one, many in _ONE_OR_MANY:
         if {one, many} <= entry.model_fields_set:
             raise refuse(f"has both {one} and {many}; give one of them")
     templates = (entry.model, entry.revision or "", *(entry.revisions or ()), entry.name or "")
@@ -70,13 +76,18 @@ def _expanded(
         raise refuse(f"has {asked:,} steps, and more than {MOST_STEPS:,} are a mistake; list fewer")
     values = {**defaults.said(), **entry.said()}
     # What an entry says of its precision replaces both forms of the defaults.
-    if "precision" in entry.model_fields_set:
-        values.pop("precisions", None)
-    elif "precisions" in entry.model_fields_set:
-        values.pop("precision", None)
-    elif "precision" in values and "precisions" in values:
-        raise InputError("The plan's defaults have both precision and precisions; give one.")
-    precisions = values.get("precisions") or [values.get("precision", "auto")]
+    for one, many in _ONE_OR_MANY[2:]:
+        if one in entry.model_fields_set:
+            values.pop(many, None)
+        elif many in entry.model_fields_set:
+            values.pop(one, None)
+        elif one in values and many in values:
+            raise InputError(f"The plan's defaults have both {one} and {many}; give one.")
+    precisions = [
+        one
+        for precision in values.get("precisions") or [values.get("precision", "auto")]
+        for one in _in_precision(precision, values)
+    ]
     for revision in entry.revisions or (entry.revision,):
         for step in _steps(entry):
             for precision in precisions:
@@ -84,6 +95,25 @@ def _expanded(
                     yield _request(entry, values, revision, step, precision, precisions, folder)
                 except InputError as error:
                     raise InputError(f"Model {number} of the plan: {error}") from None
+
+
+class _InPrecision(NamedTuple):
+    """A precision, and with several thresholds of LLM.int8 one of them."""
+
+    precision: str
+    threshold: float | None = None
+
+    @property
+    def label(self) -> str:
+        return (
+            f"{self.precision} threshold {self.threshold:g}" if self.threshold else self.precision
+        )
+
+
+def _in_precision(precision: str, values: Mapping[str, Any]) -> list[_InPrecision]:
+    """A precision as often as the plan has thresholds for it."""
+    thresholds = values.get("int8_thresholds") if precision == "int8" else None
+    return [_InPrecision(precision, of) for of in dict.fromkeys(thresholds or [None])]
 
 
 def _steps(entry: ModelEntry) -> list[int | None]:
@@ -97,14 +127,18 @@ def _request(
     values: Mapping[str, Any],
     revision: str | None,
     step: int | None,
-    precision: str,
-    precisions: list[str],
+    in_precision: _InPrecision,
+    precisions: list[_InPrecision],
     folder: Path,
 ) -> ScoreRequest:
+    precision, threshold = in_precision
+
     def filled(text: str | None) -> str | None:
         if text is None:
             return None
-        text = text.replace("{precision}", precision).replace("{revision}", revision or "main")
+        text = text.replace("{precision}", in_precision.label).replace(
+            "{revision}", revision or "main"
+        )
         return text if step is None else text.replace(STEP, str(step))
 
     def found(model: str) -> str:
@@ -115,10 +149,14 @@ def _request(
     base_model = filled(values.get("base_model"))
     trajectory = values.get("trajectory") or trajectory_of(reference, step)
     if trajectory is not None and len(precisions) > 1 and precision in QUANTISED:
-        trajectory = f"{trajectory} {precision}"  # one trajectory holds one checkpoint a step
+        trajectory = (
+            f"{trajectory} {in_precision.label}"  # one trajectory holds one checkpoint a step
+        )
     chosen = {key: values[key] for key in ScoringSettings.model_fields if key in values}
     if precision not in FOUR_BIT:
         chosen.pop("double_quantization", None)
+    if threshold is not None:
+        chosen["int8_threshold"] = threshold
     return ScoreRequest(
         reference=reference,
         settings=ScoringSettings(**{**chosen, "precision": precision}),

@@ -78,6 +78,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model_type=model_type(config),
         precision=precision,
         identity=own,
+        int8_threshold=request.settings.int8_threshold if precision == "int8" else None,
     )
     identities = (own,) if former is None else (own, former)
     return Prepared(request, texts, files, precision, own, identities, tags)

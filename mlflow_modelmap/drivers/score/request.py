@@ -74,8 +74,10 @@ class ScoreRequest(PointFields, Checked):
             base = f"{base}@{reference.revision}"
         elif self.step is not None and not self.trajectory:
             base = f"{base} step {self.step}"
-        asked = self.settings.precision
-        return base if asked == "auto" or asked in base else f"{base} {asked}"
+        asked, threshold = self.settings.precision, self.settings.int8_threshold
+        if asked != "auto" and asked not in base:
+            base = f"{base} {asked}"
+        return f"{base} threshold {threshold:g}" if asked == "int8" and threshold else base
 
     def labels(self) -> dict[str, str]:
         """What the score is called; part of its identity."""

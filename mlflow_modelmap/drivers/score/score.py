@@ -44,6 +44,7 @@ def score(
     double_quantization: bool = False,
     int8_threshold: float = 0.0,
     trust_remote_code: bool = False,
+    noise: int | None = None,
     trajectory: str | None = None,
     step: int | None = None,
     model_type: str | None = None,
@@ -66,7 +67,7 @@ def score(
     revision
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     precision, device, device_map, batch_tokens, bos, overlong, split_special_tokens, matmul, \
-layers, double_quantization, int8_threshold, trust_remote_code
+layers, double_quantization, int8_threshold, trust_remote_code, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.

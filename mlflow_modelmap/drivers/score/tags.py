@@ -20,6 +20,7 @@ def score_tags(
     revision: str | None = None,
     commit: str | None = None,
     identity: str | None = None,
+    int8_threshold: float | None = None,
 ) -> dict[str, Any]:
     """The ``modelmap.*`` tags of a model on a text set; None where there is nothing to say.
 
@@ -35,6 +36,8 @@ def score_tags(
         What its weights are, as resolved.
     identity
         Of the score, if it has one by which it can be found again.
+    int8_threshold
+        Of LLM.int8; None or 0 where no outliers are kept apart.
     """
     return {
         schema.TAG_MODEL: model,
@@ -45,6 +48,7 @@ def score_tags(
         schema.TAG_MODEL_TYPE: said.model_type or model_type,
         schema.TAG_BASE_MODEL: tag_name(said.base_model),
         schema.TAG_PRECISION: precision,
+        schema.TAG_INT8_THRESHOLD: f"{int8_threshold:g}" if int8_threshold else None,
         schema.TAG_TEXT_SET: texts.digest,
         schema.TAG_TEXT_SET_NAME: texts.name,
         schema.TAG_TEXT_WEIGHTS: texts.weights_digest,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.scoring.settings import ScoreResult
 
@@ -58,10 +59,11 @@ def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> 
     from mlflow_modelmap.scoring.engine.score_texts import score_texts
 
     prepared = ready.prepared
-    return score_texts(
+    made = score_texts(
         prepared.files,
         prepared.texts,
         prepared.request.settings,
         tokens=ready.tokens,
         progress=progress,
     )
+    return with_noise(made)

@@ -21,6 +21,7 @@ from mlflow_modelmap.numerics.points.directions import alignment
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import FOUR_BIT, INT8, pair_groups
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 
 _TABLES = ("quantization", "cosines", "alignment")
@@ -35,7 +36,8 @@ class QuantizationStudy:
     run_id
         The run that holds it.
     pairs
-        Columns ``model``, ``model_type``, ``precision``, ``original``, ``copy`` (points), ``kl``,
+        Columns ``model``, ``model_type``, ``precision`` (with the threshold of LLM.int8, as in
+        ``int8 threshold 6``, where there is one), ``original``, ``copy`` (points), ``kl``,
         ``se`` (bits/byte).
     cosines
         Columns ``precision``, ``model``, ``other``, ``model_type`` (missing across types),
@@ -103,6 +105,7 @@ def study_quantization(
     q = coordinates(matrix.keep_points(used))
     original, copy = np.searchsorted(used, original), np.searchsorted(used, copy)
     shown = table.iloc[used].reset_index(drop=True)
+    shown["precision"] = pd.array([_precision_of(points[index]) for index in used], dtype="string")
     kl, se = kl_pairs(q, original, copy, matrix.shares)
     pairs = pd.DataFrame(
         {
@@ -163,6 +166,17 @@ def load_quantization(run_id: str) -> QuantizationStudy:
     read = load_study(run_id, schema.KIND_QUANTIZATION, tables=_TABLES)
     pairs, cosines, aligned = (read.tables[name] for name in _TABLES)
     return QuantizationStudy(run_id, pairs, cosines, aligned, read.notices)
+
+
+def _precision_of(point: Point) -> str | None:
+    """Its precision, with the threshold of LLM.int8 where outliers were kept apart."""
+    try:  # anybody can write a tag, and this becomes the name of a file
+        threshold = float(point.tags.get(schema.TAG_INT8_THRESHOLD, "0"))
+    except ValueError:
+        threshold = 0.0
+    return (
+        f"{point.precision} threshold {threshold:g}" if 0 < threshold < np.inf else point.precision
+    )
 
 
 def _short(table: pd.DataFrame, rows: np.ndarray) -> list[str]:

@@ -17,7 +17,7 @@ from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, preprocess
-from mlflow_modelmap.numerics.scale.own_scale import beside_paper, scale
+from mlflow_modelmap.numerics.scale.own_scale import beside_paper, far, scale
 from mlflow_modelmap.numerics.scale.pair_groups import (
     ALONG_TRAINING,
     pair_groups,
@@ -40,7 +40,8 @@ class Scale:
         The run that holds it.
     table
         Columns ``group``, ``median``, ``mean``, ``sd``, ``n``, ``largest_se`` and
-        ``paper_median`` (missing where the paper has no such group).
+        ``paper_median`` (missing where the paper has no such group), and ``far``: what is that far
+        from what, in words.
     pairs
         Columns ``group``, ``point``, ``other``, ``kl``, ``se``.
     notices
@@ -140,6 +141,10 @@ def build_scale(
     summary = beside_paper(scale(by_group))
     largest = measured.groupby("group")["se"].max()
     summary.insert(5, "largest_se", summary["group"].map(largest))
+    summary["far"] = [
+        far(group, set(table["precision"].iloc[found[group][:, 1]].dropna()))
+        for group in summary["group"]
+    ]
     made = write_study(
         schema.KIND_SCALE,
         tables={"scale": summary, "pairs": measured, "points": table},

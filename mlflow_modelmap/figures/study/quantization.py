@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 from mlflow_modelmap.figures import style
 
 _PRECISION_MARKERS = {"int8": "s", "nf4": "^", "fp4": "v"}
+_WITH_THRESHOLD = "D"
+"""Of int8 copies whose outliers were kept apart (``int8 threshold 6``)."""
 
 
 def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataFrame) -> Figure:
@@ -34,7 +36,7 @@ def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataF
         line = np.stack([where[original], where[copy]])
         axes.plot(*line.T, color=style.colour_of(kind[original], colours), lw=1.0, alpha=0.7)
     for precision, rows in points.groupby(points["precision"].fillna("")):
-        marker = _PRECISION_MARKERS.get(str(precision), "o")
+        marker = _marker(str(precision))
         index = rows.index.to_numpy()
         axes.scatter(
             *coordinates[index].T,
@@ -48,16 +50,30 @@ def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataF
     axes.set_xlabel("t-SNE 1")
     axes.set_ylabel("t-SNE 2")
     style.legend(axes, colours, title="model type")
-    present = [p for p in _PRECISION_MARKERS if p in set(points["precision"])]
+    present = _copies_in(points["precision"])
     handles = [Line2D([], [], marker="o", linestyle="", color=style.OTHERS, label="original")]
     handles += [
-        Line2D([], [], marker=_PRECISION_MARKERS[p], linestyle="", color=style.OTHERS, label=p)
+        Line2D([], [], marker=_marker(p), linestyle="", color=style.OTHERS, label=p)
         for p in present
     ]
     figure.legend(
         handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=8
     )
     return figure
+
+
+def _marker(precision: str) -> str:
+    """A disc where it is no quantised copy."""
+    if precision in _PRECISION_MARKERS:
+        return _PRECISION_MARKERS[precision]
+    return _WITH_THRESHOLD if precision.split(" ")[0] in _PRECISION_MARKERS else "o"
+
+
+def _copies_in(precisions: pd.Series) -> list[str]:
+    """The precisions of quantised copies, in the order in which they are drawn."""
+    order = list(_PRECISION_MARKERS)
+    found = {str(p) for p in precisions.dropna() if _marker(str(p)) != "o"}
+    return sorted(found, key=lambda p: (order.index(p.split(" ")[0]), p))
 
 
 def quantisation_bars(pairs: pd.DataFrame) -> Figure:
@@ -69,7 +85,7 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
         Columns ``model``, ``precision``, ``kl``, ``se``.
     """
     models = list(dict.fromkeys(pairs["model"]))
-    precisions = [p for p in _PRECISION_MARKERS if p in set(pairs["precision"])]
+    precisions = _copies_in(pairs["precision"])
     figure = style.figure(7.6, max(2.2, 0.9 + (0.18 * len(precisions) + 0.12) * len(models)))
     axes = style.panel(figure)
     thickness = 0.8 / max(len(precisions), 1)

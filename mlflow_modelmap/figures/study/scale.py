@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP
 
 _FEWEST_FOR_A_VIOLIN = 5
 
@@ -27,6 +28,7 @@ def scale_figure(groups: Mapping[str, np.ndarray], table: pd.DataFrame) -> Figur
 
     Notes
     -----
+    The paper's medians for 8-bit and 4-bit copies are drawn paler, see `paper_scale.SET_UP_NOTE`.
     The violin's density is estimated on the axis as it is drawn, so that its shape means what it
     shows; groups of fewer than five pairs are shown as their pairs only.
     """
@@ -49,8 +51,9 @@ def scale_figure(groups: Mapping[str, np.ndarray], table: pd.DataFrame) -> Figur
         median, paper = rows.loc[name, "median"], rows.loc[name, "paper_median"]
         axes.hlines(median, position - 0.32, position + 0.32, color=style.INK, lw=1.8, zorder=4)
         if pd.notna(paper):
+            edge = style.OTHERS if name in OF_SET_UP else style.INK
             axes.scatter(
-                position, paper, marker="D", s=30, facecolor="white", edgecolor=style.INK, zorder=5
+                position, paper, marker="D", s=30, facecolor="white", edgecolor=edge, zorder=5
             )
     labels = [
         f"{style.plain(name, 13)}\n{style.number(median)}\nn = {n}"
@@ -66,9 +69,15 @@ def scale_figure(groups: Mapping[str, np.ndarray], table: pd.DataFrame) -> Figur
     handles = [Line2D([], [], color=style.INK, lw=1.8, label="median (written below)")]
     if rows["paper_median"].notna().any():
         diamond: dict[str, Any] = {"marker": "D", "linestyle": "", "markerfacecolor": "white"}
-        handles.append(
-            Line2D([], [], color=style.INK, markersize=5, label="the paper's median", **diamond)
-        )
+        of_set_up = set(OF_SET_UP) & set(rows.index[rows["paper_median"].notna()])
+        handles += [
+            Line2D([], [], color=colour, markersize=5, label=label, **diamond)
+            for colour, label, shown_here in (
+                (style.INK, "the paper's median", True),
+                (style.OTHERS, "likely of set-up, not of bits", bool(of_set_up)),
+            )
+            if shown_here
+        ]
     figure.legend(
         handles=handles, loc="outside upper right", frameon=False, fontsize=8, ncols=len(handles)
     )

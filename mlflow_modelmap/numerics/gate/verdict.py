@@ -53,6 +53,8 @@ class LimitDecision:
     texts_needed
         If undecided: about how many texts would decide it, if what was measured stays; None if
         even `HARDLY` times as many would not.
+    within_noise
+        Whether what was measured is no more than arithmetic may make.
     """
 
     quantity: str
@@ -63,6 +65,7 @@ class LimitDecision:
     limit: float
     verdict: Verdict
     texts_needed: int | None = None
+    within_noise: bool = False
 
 
 def decide_kl(

@@ -74,6 +74,11 @@ def verdict_sentence(verdict: Verdict, limits: Sequence[LimitDecision]) -> str:
             f"Verdict: fail, because of the {names}; change the candidate, or raise the limit if "
             "this much is wanted."
         )
+    if any(limit.within_noise for limit in concerned):
+        return (
+            "Verdict: undecided, because the KL divergence is within the noise of the scores; "
+            "score both in float32, or set a limit above the noise."
+        )
     needed = [limit.texts_needed for limit in concerned]
     if any(number is None for number in needed):
         return (

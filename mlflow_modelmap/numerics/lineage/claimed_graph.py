@@ -139,7 +139,13 @@ def nearest_candidates(graph: Lineage, kl: pd.DataFrame) -> dict[str, str]:
     """
     found = {}
     for model in kl.index:
-        row = kl.loc[model].drop([model, *(graph.descendants(model) & {*kl.columns})])
+        row = kl.loc[model, candidates(graph, model, kl.columns)]
         if not row.empty:
             found[model] = str(row.idxmin())
     return found
+
+
+def candidates(graph: Lineage, model: str, measured: Iterable[str]) -> list[str]:
+    """Those of the measured models that may be a model's parent: no descendants of it by claims."""
+    below = graph.descendants(model) | {model}
+    return [other for other in measured if other not in below]

@@ -1,13 +1,18 @@
-"""Numerics: any KL divergence read out in words, on the paper's scale."""
+"""Numerics: any KL divergence read out in words, on one's own scale and the paper's."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
+from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
+from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, PAPER_SCALE
 
-_BY_GROUP = {row.group: row for row in PAPER_SCALE}
+_RULER = tuple(row for row in PAPER_SCALE if row.group not in OF_SET_UP)
+
+_BY_GROUP = {row.group: row for row in _RULER}
 
 _MULTIPLES = (
     (1 / 100, "a hundredth of "),
@@ -52,15 +57,20 @@ _SAME = 1.22
 
 _OTHER = 1.6
 
-_FIRST = ("Later", "Early", "Seed", "8-bit", "Random")
+_FIRST = ("Later", "Early", "Seed", "FT", "Random")
 
-_SECOND = ("8-bit", "Random", "Early")
+_SECOND = ("FT", "Random", "Early")
+
+_COMPARABLE = (0.007, 100.0)
+"""A KL that is further off than that is not told as so many times the other."""
 
 _BITS_IN_A_BYTE = 8.0
 
 
-def in_words(kl: float, se: float | None = None) -> str:
+def in_words(kl: float, se: float | None = None, own: Sequence[OwnGroup] = ()) -> str:
     """Say how large a KL divergence is, by the medians of the paper's settings (Table 2a).
+
+    The paper's 8-bit and 4-bit copies are no yardstick: see `paper_scale.SET_UP_NOTE`.
 
     Parameters
     ----------
@@ -69,6 +79,8 @@ def in_words(kl: float, se: float | None = None) -> str:
     se
         Its standard error. Below 1.96 of them, the text says first that the KL is not
         distinguishable from 0; above a quarter of the KL, "about" becomes "roughly".
+    own
+        Groups of one's own scale on the same texts, which come first.
 
     Returns
     -------
@@ -83,8 +95,11 @@ def in_words(kl: float, se: float | None = None) -> str:
     Examples
     --------
     >>> in_words(0.1)
-    'about the difference between two random seeds of Pythia; a quarter of the effect of 8-bit \
-quantisation'
+    'about the difference between two random seeds of Pythia; a quarter of the effect of \
+fine-tuning'
+    >>> in_words(0.1, own=[OwnGroup(0.11, "your nf4 copies are from their originals")])
+    'about as far as your nf4 copies are from their originals; the difference between two random \
+seeds of Pythia'
     """
     if not np.isfinite(kl) or kl < 0:
         raise InputError(
@@ -94,28 +109,47 @@ quantisation'
         raise InputError(f"A standard error of {se} is not possible; it is 0 or more.")
     if kl == 0:
         return "no difference at all: on every text the two agree, up to one constant"
-    plain = _plain(kl, "about" if se is None or se <= kl / 4 else "roughly")
+    plain = _plain(kl, "about" if se is None or se <= kl / 4 else "roughly", own)
     if se is not None and kl <= 1.96 * se:
         return f"not distinguishable from 0, given its standard error; taken at face value, {plain}"
     return plain
 
 
-def _plain(kl: float, about: str) -> str:
-    nearest = min(PAPER_SCALE, key=lambda row: abs(np.log(kl / row.median)))
+def _plain(kl: float, about: str, own: Sequence[OwnGroup]) -> str:
+    nearest = min(_RULER, key=lambda row: abs(np.log(kl / row.median)))
     if not 1 / _SAME <= kl / nearest.median <= _SAME:
         nearest = min((_BY_GROUP[g] for g in _FIRST), key=lambda r: abs(np.log(kl / r.median)))
-    ratio = kl / nearest.median
-    multiple = "" if 1 / _SAME <= ratio <= _SAME else _times(ratio)
-    first = f"{multiple}{nearest.phrase}"
-    if not multiple.startswith(("less", "more")):
+    paper = f"{_multiple(kl / nearest.median)}{nearest.phrase}"
+    ours = _on_own_scale(kl, own)
+    first = ours or paper
+    if not first.startswith(("less", "more")):
         first = f"{about} {first}"
     if kl > _BITS_IN_A_BYTE:
         return f"{first}; more than the 8 bits that a byte holds"
+    if ours:
+        return f"{first}; {paper}"
     for row in (_BY_GROUP[group] for group in _SECOND):
         ratio = kl / row.median
-        if row is not nearest and 0.007 < ratio < 100 and not 1 / _OTHER < ratio < _OTHER:
+        low, high = _COMPARABLE
+        if row is not nearest and low < ratio < high and not 1 / _OTHER < ratio < _OTHER:
             return f"{first}; {_times(ratio)}{row.phrase}"
     return first
+
+
+def _on_own_scale(kl: float, own: Sequence[OwnGroup]) -> str | None:
+    """By the nearest of one's own medians: "twice as far as ..."; None where none is comparable."""
+    low, high = _COMPARABLE
+    near = [group for group in own if group.median > 0 and low < kl / group.median < high]
+    if not near:
+        return None
+    group = min(near, key=lambda of: abs(np.log(kl / of.median)))
+    multiple = _multiple(kl / group.median).removesuffix("of ")
+    return f"{multiple}as far as {group.far}"
+
+
+def _multiple(ratio: float) -> str:
+    """A ratio as words, none where it is about 1."""
+    return "" if 1 / _SAME <= ratio <= _SAME else _times(ratio)
 
 
 def _times(ratio: float) -> str:

@@ -2,14 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
+from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, PAPER_SCALE
+from mlflow_modelmap.words.one_line import one_line
+from mlflow_modelmap.words.shortened import shortened
+
+
+class OwnGroup(NamedTuple):
+    """A group of one's own scale: its median in bits/byte, and what is that far from what."""
+
+    median: float
+    far: str
+
+
+_FAR = {
+    "Later": "neighbouring late checkpoints of yours are from each other",
+    "Early": "neighbouring early checkpoints of yours are from each other",
+    "Seed": "your seeds are from each other",
+    "Size": "your sizes are from each other",
+    "8-bit": "your 8-bit copies are from their originals",
+    "4-bit": "your 4-bit copies are from their originals",
+    "FT": "your fine-tunes are from what they were made from",
+    "Intra-type": "two of your models of one type are from each other",
+    "Random": "two of your models taken at random are from each other",
+    "Layer": "neighbouring layers of your models are from each other",
+}
+
+
+def far(group: str, precisions: Collection[str] = ()) -> str:
+    """What is how far from what in a group, to follow "as far as".
+
+    Parameters
+    ----------
+    group
+        Its name.
+    precisions
+        Of its quantised copies, where it is made of such.
+    """
+    if group in OF_SET_UP and precisions:
+        return f"your {' and '.join(sorted(precisions))} copies are from their originals"
+    return _FAR.get(group) or f"your models that share {shortened(one_line(group), 40)!r} are apart"
+
+
+def own_groups(table: pd.DataFrame) -> tuple[OwnGroup, ...]:
+    """The groups that a KL can be told by, from `scale`'s table; none where it does not fit.
+
+    Parameters
+    ----------
+    table
+        Columns ``group``, ``median`` and, from version 0.2 on, ``far``.
+    """
+    if not {"group", "median"} <= set(table.columns):
+        return ()
+    medians = pd.to_numeric(table["median"], errors="coerce").to_numpy(dtype=float)
+    names = table["group"].astype(str)
+    written = table["far"] if "far" in table.columns else [None] * len(table)
+    return tuple(
+        OwnGroup(float(median), one_line(said) if isinstance(said, str) and said else far(name))
+        for name, median, said in zip(names, medians, written, strict=True)
+        if np.isfinite(median) and median > 0
+    )
 
 
 def scale(groups: Mapping[str, ArrayLike]) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
     """Log-likelihoods under a model in training, in the precision of its weights.
 
     Gradients, training mode, autocasting and (on CUDA) the memory that PyTorch holds are afterwards
-    as before.
+    as before. Texts are scored twice only where `settings.noise` says how many.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
         )
     with _without_autocast(bare):
         try:
-            return score_model(bare, tokens, settings)
+            return score_model(bare, tokens, settings, noise=settings.noise or 0)
         finally:
             if any(parameter.is_cuda for parameter in bare.parameters()):
                 torch.cuda.empty_cache()

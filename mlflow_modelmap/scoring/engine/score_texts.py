@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
+from mlflow_modelmap.scoring.engine.second_pass import second_pass
 from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
 from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products
 from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, resolve
@@ -64,7 +66,14 @@ def score_texts(
     started = time.perf_counter()
     model = load_model(files.model_path, precision, device, settings)
     seconds = time.perf_counter() - started
-    result = score_model(model, tokens, settings, precision=precision, progress=progress)
+    result = score_model(
+        model,
+        tokens,
+        settings,
+        precision=precision,
+        progress=progress,
+        noise=settings.texts_scored_twice(precision),
+    )
     result.provenance["load_seconds"] = round(seconds, 3)
     return result
 
@@ -76,6 +85,7 @@ def score_model(
     *,
     precision: str | None = None,
     progress: Progress | None = None,
+    noise: int = 0,
 ) -> ScoreResult:
     """Log-likelihoods under a model that is in memory already, for instance one in training.
 
@@ -88,6 +98,8 @@ def score_model(
         From `tokenize` or `tokenize_with`, with this model's tokenizer.
     precision
         What was loaded, as `precision.resolve` says; None for the dtype of the model at hand.
+    noise
+        How many texts go through the model a second time; `settings.noise` is not asked here.
 
     Raises
     ------
@@ -105,12 +117,13 @@ def score_model(
         with matmul_precision(settings.matmul, scorer.tail.device.type):
             scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
             scorer.score(range(len(tokens)))
+            second = second_pass(scorer, noise) if noise else None
             retried = scorer.non_finite()
             if retried:
                 if not own or precision not in HALF_PRECISIONS:
                     raise scorer.failed(retried, f"in {precision}")
                 scorer.retry_in_float32(retried)
-    return scorer.result(len(retried))
+    return replace(scorer.result(len(retried)), second=second)
 
 
 def check_knows_tokens(model: Any, tokens: TokenizedTexts) -> None:

@@ -74,9 +74,9 @@ class Scorer:
             for texts in plan(self.tokens.lengths, left, budget):
                 batch = make_batch(self.tokens.ids, texts, self.tokens.first)
                 try:
-                    self.values[:, texts] = self._batch(batch)
+                    self.values[:, texts] = self.of_batch(batch)
                 except (MemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
+                    if not out_of_memory(error):
                         raise
                     self._shrink(batch)
                     break
@@ -87,7 +87,7 @@ class Scorer:
             left = [i for i in left if i not in scored]
         self.seconds += time.perf_counter() - started
 
-    def _batch(self, batch: Batch) -> np.ndarray:
+    def of_batch(self, batch: Batch) -> np.ndarray:
         """Log-likelihoods of a batch's texts, float64, shape (layers + 1 or 1, B)."""
         ids = torch.from_numpy(batch.ids).to(self.tail.device)
         rows = torch.from_numpy(batch.rows).to(self.tail.device)
@@ -179,7 +179,7 @@ class Scorer:
         }
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether an error is memory running out, on an accelerator or (as PyTorch says) on CPU."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         "can't allocate memory" in str(error) or "not enough memory" in str(error)

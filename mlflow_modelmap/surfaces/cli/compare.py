@@ -25,6 +25,7 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
     """
     from mlflow_modelmap.drivers.pair.compare import as_json
     from mlflow_modelmap.drivers.pair.compare import compare as measure
+    from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
 
     found = measure(a, b, experiments=experiment)
     width = max(len(found.a.name), len(found.b.name))
@@ -33,6 +34,7 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
         f"KL divergence {with_error(found.kl, found.se)} bits/byte, "
         f"95 % interval {found.low:.3g} to {found.high:.3g}",
         f"That is {found.words}.",
+        *([noise_sentence(found.noise_floor)] if found.within_noise else []),
         "",
         *(
             f"{one.name:<{width}}  {one.bits_per_byte:.4f} bits per byte  run {one.run_id}"

@@ -82,7 +82,11 @@ def _lines(made: ModelMap) -> list[str]:
     name = f" ({made.text_set_name})" if made.text_set_name else ""
     best = made.points.loc[made.points["bits_per_byte"].idxmin(), "point"]
     rows = [
-        [row.point, row.other, with_error(row.kl, row.se)]
+        [
+            row.point,
+            row.other,
+            with_error(row.kl, row.se) + (", within the noise of the scores" * row.within_noise),
+        ]
         for row in made.closest_pairs().itertuples()
     ]
     uri = tracking_uri()

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -97,7 +97,7 @@ def settings_options(function: Function, without: Collection[str] = ()) -> Funct
             keywords |= {"is_flag": True, "default": False}
         else:
             keywords |= {"default": default, "show_default": default is not None}
-            keywords["type"] = str if default is None else type(default)
+            keywords["type"] = _type_of(field.annotation) if default is None else type(default)
             for limit in field.metadata:
                 if isinstance(limit, OneOf):
                     keywords["metavar"] = "|".join(limit.choices)
@@ -178,6 +178,12 @@ def comma_separated(
     """Callback of a repeatable option whose values may also be separated by commas."""
     parts = [part.strip() for value in values for part in value.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _type_of(annotation: Any) -> type:
+    """Of a setting that may be left out: a whole number, or text."""
+    kinds = (get_args(kind)[0] if get_args(kind) else kind for kind in get_args(annotation))
+    return int if int in kinds else str
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:

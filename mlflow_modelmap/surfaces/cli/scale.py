@@ -52,6 +52,7 @@ def scale(
     training take --clip 0.02 --drop-texts 0.03.
     """
     from mlflow_modelmap.drivers.study.scale import build_scale
+    from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, SET_UP_NOTE
 
     found = build_scale(groups=groups, clip=clip or None, drop_texts=drop_texts or None, **values)
     for notice in found.notices:
@@ -60,14 +61,17 @@ def scale(
         (r.group, *map(_short, (r.median, r.mean, r.sd)), r.n, _short(r.paper_median))
         for r in found.table.itertuples()
     ]
+    note = SET_UP_NOTE if set(OF_SET_UP) & set(found.table["group"]) else None
     lines = [
         *table(rows, ("setting", "median", "mean", "SD", "pairs", "paper's median")),
+        *([note] if note else []),
         f"KL divergence in bits/byte. Run {found.run_id} holds the figure and every pair.",
     ]
     result = {
         "run_id": found.run_id,
         "scale": found.table.to_dict("records"),
         "notices": list(found.notices),
+        "note": note,
     }
     output.tell(result, lines, ids=[found.run_id])
 

@@ -36,6 +36,9 @@ class Point:
         Whole SHA-256 digest of the text set, and its name.
     bits_per_byte
         As logged; `read_matrix` puts what it computes from the vector itself.
+    noise_kl
+        KL divergence between two scores of it that differ by arithmetic only, bits/byte, as logged;
+        None where it was not measured.
     layer
         Which layer of the model (0 the embeddings), or None for the model itself.
     identity
@@ -69,6 +72,7 @@ class Point:
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     vectors: str = schema.LOG_LIKELIHOODS
     earlier: tuple[Point, ...] = field(default=(), repr=False)
+    noise_kl: float | None = None
 
     @property
     def monitored(self) -> bool:
@@ -124,6 +128,7 @@ def point_of(run: Run) -> Point:
         precision=tag(schema.TAG_PRECISION),
         text_set_name=tag(schema.TAG_TEXT_SET_NAME),
         bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
+        noise_kl=finite(run.data.metrics.get(schema.METRIC_NOISE_KL)),
         identity=tag(schema.TAG_IDENTITY),
         tags=dict(tags),
     )

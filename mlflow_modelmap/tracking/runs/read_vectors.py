@@ -88,7 +88,9 @@ def read_matrix(
         if layers and read.layers:
             for layer in sorted(read.layers):
                 rows.append(read.layers[layer])
-                points.append(replace(run, layer=layer, name=f"{run.name} layer {layer}"))
+                points.append(
+                    replace(run, layer=layer, name=f"{run.name} layer {layer}", noise_kl=None)
+                )
         else:
             assert read.own is not None
             rows.append(read.own)

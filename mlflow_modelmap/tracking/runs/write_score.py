@@ -19,7 +19,12 @@ from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.runs.vector_table import vectors_digest, vectors_of, write_vectors
 
-_MEASURED = ("seconds", "load_seconds", "tokens_per_second")
+_MEASURED = ("seconds", "load_seconds", "tokens_per_second", schema.NOISE_KL, schema.NOISE_KL_SE)
+_WHERE_MEASURED = {
+    "tokens_per_second": schema.METRIC_TOKENS_PER_SECOND,
+    schema.NOISE_KL: schema.METRIC_NOISE_KL,
+    schema.NOISE_KL_SE: schema.METRIC_NOISE_KL_SE,
+}
 
 
 def bits_per_byte_of(result: ScoreResult, weights: np.ndarray | None = None) -> float:
@@ -65,9 +70,10 @@ def log_score(
         schema.METRIC_MEAN_LOG_LIKELIHOOD: mean_log_likelihood(result.log_likelihoods, weights),
         schema.METRIC_SCORED_TOKENS: float(result.scored_tokens.sum()),
     }
-    speed = result.provenance.get("tokens_per_second")
-    if isinstance(speed, (int, float)):
-        metrics[schema.METRIC_TOKENS_PER_SECOND] = float(speed)
+    for fact, metric in _WHERE_MEASURED.items():
+        value = result.provenance.get(fact)
+        if isinstance(value, (int, float)):
+            metrics[metric] = float(value)
     run.log(
         params={
             **params,

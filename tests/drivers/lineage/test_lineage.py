@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,6 +65,18 @@ def test_a_wrong_claim_is_found(family):
     assert (row["parent"], row["nearest"]) == ("team-code/1", "team-chat/1")
     assert row["verdict"] == "another is nearer"
     assert row["nearest_kl"] == pytest.approx(family.kl("team-liar/1", "team-chat/1")[0])
+    parent, near = (family.kl("team-liar/1", of)[0] for of in ("team-code/1", "team-chat/1"))
+    assert row["gap"] == pytest.approx(parent - near)
+    assert row["candidates"] == 4
+    # Both KL come from the same texts.
+    own, other = (family.vectors["team-liar/1"] - family.vectors[of] for of in
+                  ("team-code/1", "team-chat/1"))  # fmt: skip
+    unit = 2 * family.size.mean() * np.log(2)
+    part = (own - own.mean()) ** 2 / unit - (other - other.mean()) ** 2 / unit
+    assert row["gap_se"] == pytest.approx(np.std(part) / np.sqrt(len(part)))
+    code = rows(found).loc["team-code/1"]  # the liar claims to be made from it: no candidate
+    assert (code["gap"], code["gap_se"], code["candidates"]) == (0, 0, 3)
+    assert pd.isna(rows(found).at["team-base/1", "gap"])
     # A secret sibling is now nearer to the chat model than its own parent, too.
     assert rows(found).at["team-chat/1", "verdict"] == "another is nearer"
     assert (found.agreement.claimed, found.agreement.nearest) == (4, 2)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import mlflow
+import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.map.build_map import build_map
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.scale.in_words import in_words
-from tests.drivers.page.reading import load_map_in
+from mlflow_modelmap.numerics.scale.own_scale import own_groups
+from tests.drivers.page.reading import artifact, load_map_in, reads
+from tests.scored import made_up, write_score
 
 
 def test_every_pair_is_what_load_map_gives(page, site):
     cache = PageCache()
     made = load_map_in(site, "map")
     opened = open_run(page, site.runs["map"])
+    own = pd.read_parquet(artifact(page, site, "scale", "scale.parquet"))
     for a, b in ((0, 1), (3, 20), (20, 3), (5, 5)):
         told = pair_payload(page, opened, cache, a, b)
         names = made.points["point"]
@@ -24,7 +30,8 @@ def test_every_pair_is_what_load_map_gives(page, site):
         low, high = confidence_interval(kl, se)
         assert (told["kl"], told["se"]) == (kl, se)
         assert (told["low"], told["high"]) == (float(low), float(high))
-        assert told["words"] == in_words(kl, se)
+        assert told["words"] == in_words(kl, se, own_groups(own))
+        assert told["noise"] is None
         assert [of["row"] for of in told["points"]] == [a, b]
 
 
@@ -32,3 +39,15 @@ def test_every_pair_is_what_load_map_gives(page, site):
 def test_a_row_that_is_none_of_the_maps(page, site, row):
     with pytest.raises(InputError, match=rf"There is no point {row} on this map; its points are 0"):
         pair_payload(page, open_run(page, site.runs["map"]), PageCache(), 0, row)
+
+
+def test_a_pair_within_the_noise_is_said_to_be(store):
+    values, size = made_up(2)
+    for name, row in zip("ab", values, strict=True):
+        run_id = write_score(store, name, row, size)
+        mlflow.MlflowClient(store).log_metric(run_id, "modelmap/noise_kl", 100.0)
+    page = reads(store)
+    opened = open_run(page, build_map(["test"]).run_id)
+    told = pair_payload(page, opened, PageCache(), 0, 1)
+    assert told["noise"].startswith("It is within the noise of the scores")
+    assert told["words"] == in_words(told["kl"], told["se"])

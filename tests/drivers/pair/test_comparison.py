@@ -78,6 +78,7 @@ def test_it_is_logged_under_the_names_that_runs_have(texts, values):
     assert set(found) == {
         *("kl", "kl_se", "kl_low", "kl_high", "words", "bits_per_byte"),
         *("reference_bits_per_byte", "bits_per_byte_difference", "bits_per_byte_difference_se"),
+        *("noise_floor", "within_noise"),
     }
 
 

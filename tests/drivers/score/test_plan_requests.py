@@ -160,3 +160,45 @@ def test_a_base_model_that_is_a_directory_is_found_whatever_way_it_was_written(t
     assert tag_name(child.base_model) == base.reference.name
     assert tag_name("org/name") == "org/name"
     assert tag_name(None) is None
+
+
+def test_thresholds_of_int8_multiply_int8_alone():
+    made = expand({"model": "org/name", "precisions": ["int8", "nf4"], "int8_thresholds": [0.0, 6]})
+    assert [(r.settings.precision, r.settings.int8_threshold) for r in made] == [
+        ("int8", 0.0),
+        ("int8", 6.0),
+        ("nf4", 0.0),
+    ]
+    assert [r.point_name for r in made] == ["name int8", "name int8 threshold 6", "name nf4"]
+    named = expand(
+        {
+            "model": "org/name",
+            "precision": "int8",
+            "int8_thresholds": [0, 6],
+            "name": "n {precision}",
+        }
+    )
+    assert [r.name for r in named] == ["n int8", "n int8 threshold 6"]
+    for models in ([{"model": "m", "int8_threshold": 6.0, "int8_thresholds": [0.0]}], ["m"]):
+        with pytest.raises(InputError, match="both int8_threshold and int8_thresholds"):
+            expand(*models, defaults={"int8_threshold": 6.0, "int8_thresholds": [0.0]})
+
+
+def test_a_trajectory_holds_one_copy_a_step_whatever_the_threshold():
+    made = expand(
+        {
+            "model": "org/m",
+            "revision": "step{step}",
+            "steps": [1, 2],
+            "precision": "int8",
+            "int8_thresholds": [0.0, 6.0],
+        }
+    )
+    assert sorted({r.trajectory for r in made}) == ["org/m int8", "org/m int8 threshold 6"]
+
+
+def test_noise_is_a_setting_that_makes_no_other_score():
+    (request,) = expand("m", defaults={"noise": 5})
+    assert request.settings.noise == 5
+    with pytest.raises(InputError, match="asks for 'm' twice"):
+        expand({"model": "m", "noise": 5}, {"model": "m", "noise": 0})

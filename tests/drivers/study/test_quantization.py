@@ -31,3 +31,17 @@ def test_without_a_quantised_copy_the_study_says_what_to_score(write_run):
         write_run(name, -50 + generator.normal(size=N), precision="float32")
     with pytest.raises(InputError, match="quantised copy of another; score the same model"):
         study_quantization(["test"])
+
+
+@pytest.mark.parametrize(
+    ("tag", "label"), [("6", "int8 threshold 6"), ("../6", "int8"), ("nan", "int8"), ("0", "int8")]
+)
+def test_int8_with_outliers_is_apart_from_int8_without(write_run, tag, label):
+    generator = np.random.default_rng(0)
+    own = -50 + generator.normal(size=N)
+    write_run("a", own, model="a", precision="float16")
+    write_run("plain", own + 0.1 * generator.normal(size=N), model="a", precision="int8")
+    copy = own + generator.normal(size=N)
+    write_run("outliers", copy, model="a", precision="int8", int8_threshold=tag)
+    pairs = study_quantization(["test"]).pairs.set_index("copy")["precision"]
+    assert pairs.to_dict() == {"plain": "int8", "outliers": label}

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.scale import in_words as module
 from mlflow_modelmap.numerics.scale.in_words import in_words
+from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.numerics.scale.paper_scale import PAPER_SCALE
 
+RULER = [row for row in PAPER_SCALE if row.group not in ("8-bit", "4-bit")]
 
-@pytest.mark.parametrize("row", PAPER_SCALE, ids=lambda row: row.group)
+
+@pytest.mark.parametrize("row", RULER, ids=lambda row: row.group)
 def test_a_median_of_the_paper_is_called_by_its_setting(row):
     assert in_words(row.median).startswith(f"about {row.phrase}; ")
 
@@ -27,17 +30,17 @@ def test_a_median_of_the_paper_is_called_by_its_setting(row):
         (
             0.07,
             "about the change of 1k steps early in Pythia's pretraining; "
-            "a sixth of the effect of 8-bit quantisation",
+            "a sixth of the effect of fine-tuning",
         ),
         (
             0.22,
-            "about twice the difference between two random seeds of Pythia; "
-            "half the effect of 8-bit quantisation",
+            "about half the effect of fine-tuning; "
+            "a tenth of the difference between two models taken at random",
         ),
         (
             4.4,
             "about twice the difference between two models taken at random; "
-            "ten times the effect of 8-bit quantisation",
+            "ten times the effect of fine-tuning",
         ),
         (
             22.0,
@@ -64,6 +67,52 @@ def test_what_its_error_does_not_tell_from_zero_is_said_so_first():
     assert in_words(0.0, 0.0) == in_words(0.0)
 
 
+@given(st.floats(1e-5, 1e3))
+def test_no_kl_is_told_by_the_papers_quantised_copies(kl):
+    assert "quantis" not in in_words(kl)
+
+
+OWN = (
+    OwnGroup(0.0135, "your int8 copies are from their originals"),
+    OwnGroup(0.142, "your nf4 copies are from their originals"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kl", "words"),
+    [
+        (
+            0.14,
+            "about as far as your nf4 copies are from their originals; "
+            "the difference between two random seeds of Pythia",
+        ),
+        (
+            0.03,
+            "about twice as far as your int8 copies are from their originals; "
+            "half the change of 1k steps early in Pythia's pretraining",
+        ),
+        (
+            0.0045,
+            "about a third as far as your int8 copies are from their originals; "
+            "half the change of 1k steps late in Pythia's pretraining",
+        ),
+        (
+            12.0,
+            "about 80 times as far as your nf4 copies are from their originals; "
+            "more than the 8 bits that a byte holds",
+        ),
+    ],
+)
+def test_ones_own_scale_comes_first(kl, words):
+    assert in_words(kl, own=OWN) == words
+
+
+def test_ones_own_scale_is_left_out_where_it_is_out_of_reach():
+    for kl in (1e-6, 100.0):
+        assert in_words(kl, own=OWN) == in_words(kl)
+    assert in_words(0.1, own=[OwnGroup(0.0, "nothing is from nothing")]) == in_words(0.1)
+
+
 @given(st.floats(1e-300, 1e300))
 def test_every_kl_reads_as_a_phrase(kl):
     words = in_words(kl)
@@ -77,7 +126,7 @@ def test_every_kl_reads_as_a_phrase(kl):
 def test_what_the_words_say_is_near_the_number(kl):
     """The leading multiple and the setting that it multiplies give the KL back."""
     first = in_words(kl).split("; ")[0]
-    row = next(row for row in PAPER_SCALE if first.endswith(row.phrase))
+    row = next(row for row in RULER if first.endswith(row.phrase))
     multiple = first.removeprefix("about ").removesuffix(row.phrase)
     if "than" in multiple:
         assert kl < 0.007 * row.median or kl > 1e6 * row.median
@@ -105,4 +154,4 @@ def test_what_is_no_error_is_refused(se):
 
 def test_the_example_in_the_docstring():
     assert doctest.testmod(module).failed == 0
-    assert doctest.testmod(module).attempted == 1
+    assert doctest.testmod(module).attempted == 2

@@ -39,7 +39,8 @@ export function showLineage(here, {data}) {
     if (row.relation) parts.push(row.relation);
     if (row.generation !== null) parts.push(`generation ${row.generation}`);
     const flagged = row.verdict === "another is nearer";
-    const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null)}` : "";
+    const gap = row.gap ? `, ${withError(row.gap, row.gap_se)} nearer, of ${row.candidates} candidates` : "";
+    const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null)}${gap}` : "";
     return [el("p", {class: "under"}, parts.join(" · ")),
       row.verdict ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
   }

@@ -52,11 +52,12 @@ export function pairPanel({run, data, onChange}) {
     }
   }
 
-  function told({kl, se, low, high, words}) {
+  function told({kl, se, low, high, words, noise}) {
     return [
       el("p", {class: "kl"}, `KL = ${ValueAndError.withError(kl, se)}`),
       el("p", {}, `bits per byte, ± standard error; 95 % interval ${range(low, high)}`),
-      el("p", {class: "words"}, `On the paper's scale: ${words}.`),
+      el("p", {class: "words"}, `That is ${words}.`),
+      noise ? el("p", {id: "noise"}, noise) : "",
     ];
   }
 

@@ -22,6 +22,7 @@ export async function showScale(here, {data}) {
     el("p", {class: "under"}, "Each faint mark is a pair of models; of a group of many, sixty at even ranks. "
       + "The bar is the middle half of all pairs. Where there is one pair, the line is its KL ± standard error."
       + (zeros.length ? ` A median of 0 has no place on a logarithmic axis: ${zeros.join(", ")}.` : "")),
+    data.note ? el("p", {class: "under", id: "set-up"}, data.note) : "",
     el("h2", {}, "All groups"), table("KL divergence by setting, bits per byte", [
       {title: "Setting", of: (row) => row.group},
       {title: "Median", number: true, of: median},
