@@ -24,6 +24,7 @@ from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.gate.verdict import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
+from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -179,7 +180,8 @@ def _facts(
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
     weak = few_texts(len(texts), texts.name) if measured.se else None
-    notices = (*([weak] if weak else []), *taken)
+    uneven = uneven_lengths(measured.length_variation)
+    notices = (*(said for said in (weak, uneven) if said), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "

@@ -97,7 +97,7 @@ def measure(
             f"two ({' '.join(notices)})."
         )
     q = coordinates(matrix)
-    values, errors = kl_with_standard_error(q, matrix.shares)
+    values, errors = kl_with_standard_error(q, matrix.sampling)
     kl = pd.DataFrame(values, index=names, columns=names)
     se = pd.DataFrame(errors, index=names, columns=names)
     nearest = nearest_candidates(graph, kl)

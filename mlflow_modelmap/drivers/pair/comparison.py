@@ -13,6 +13,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
+from mlflow_modelmap.numerics.matrix.sampling import length_variation, units_of
 from mlflow_modelmap.numerics.scale.in_words import in_words
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ class Comparison:
     bits_per_byte_difference, bits_per_byte_difference_se
         Of the first less the second, positive where the first is worse; paired, so that the error
         is mostly far smaller than those of the two.
+    documents
+        How many independent units the texts are: documents, and texts without one; None where only
+        the KL is known.
+    length_variation
+        Coefficient of variation of the texts' bytes.
+    per_byte
+        Whether the KL leaves out what is in proportion to the texts' bytes.
     """
 
     kl: float
@@ -53,9 +61,12 @@ class Comparison:
     other_bits_per_byte_se: float = NAN
     bits_per_byte_difference: float = NAN
     bits_per_byte_difference_se: float = NAN
+    documents: int | None = None
+    length_variation: float = NAN
+    per_byte: bool = False
 
     @classmethod
-    def of_kl(cls, kl: float, se: float, *, level: float = 0.95, **bits: float) -> Comparison:
+    def of_kl(cls, kl: float, se: float, *, level: float = 0.95, **bits: Any) -> Comparison:
         """What a KL divergence that is measured already says.
 
         Parameters
@@ -65,7 +76,7 @@ class Comparison:
         level
             Coverage of the interval, between 0 and 1.
         **bits
-            The fields of bits per byte, where they are known.
+            The further fields, where they are known.
 
         Raises
         ------
@@ -73,7 +84,8 @@ class Comparison:
             If one of the three is not possible.
         """
         low, high = confidence_interval(kl, se, level)
-        return Comparison(kl, se, float(low), float(high), in_words(kl, se), **bits)
+        words = in_words(kl, None if math.isnan(se) else se)
+        return Comparison(kl, se, float(low), float(high), words, **bits)
 
     @classmethod
     def of_vectors(
@@ -82,7 +94,9 @@ class Comparison:
         second: ArrayLike,
         size: np.ndarray,
         weights: np.ndarray | None = None,
+        documents: np.ndarray | None = None,
         *,
+        per_byte: bool = False,
         level: float = 0.95,
     ) -> Comparison:
         """Compare two log-likelihood vectors of the same parts of the same texts.
@@ -95,6 +109,10 @@ class Comparison:
             UTF-8 bytes of what was scored of each text, shape (N,).
         weights
             Of the texts, shape (N,), or None.
+        documents
+            The number of each text's document, shape (N,), -1 for none, or None.
+        per_byte
+            Whether the KL leaves out what is in proportion to the texts' bytes.
         level
             Coverage of the KL's interval, between 0 and 1.
 
@@ -104,10 +122,19 @@ class Comparison:
             If the shapes differ or a value is not finite.
         """
         mean_bytes = float(np.average(size, weights=weights))
-        kl, se = kl_between(first, second, mean_bytes, weights=weights)
-        bits, bits_se = bits_and_error(first, size, weights)
-        other, other_se = bits_and_error(second, size, weights)
-        difference, difference_se = bits_per_byte_difference(first, second, size, weights)
+        kl, se = kl_between(
+            first,
+            second,
+            mean_bytes,
+            weights=weights,
+            text_bytes=size,
+            documents=documents,
+            per_byte=per_byte,
+        )
+        how = size, weights, documents
+        bits, bits_se = bits_and_error(first, *how)
+        other, other_se = bits_and_error(second, *how)
+        difference, difference_se = bits_per_byte_difference(first, second, *how)
         return cls.of_kl(
             kl,
             se,
@@ -118,6 +145,9 @@ class Comparison:
             other_bits_per_byte_se=other_se,
             bits_per_byte_difference=difference,
             bits_per_byte_difference_se=difference_se,
+            documents=units_of(documents, len(size)),
+            length_variation=length_variation(size, weights),
+            per_byte=per_byte,
         )
 
     def logged(self) -> dict[str, Any]:
@@ -161,7 +191,12 @@ def compare_with_reference(
     """
     check_same_parts(reference, size, name)
     return Comparison.of_vectors(
-        log_likelihoods, reference.log_likelihoods, size, reference.weights, level=level
+        log_likelihoods,
+        reference.log_likelihoods,
+        size,
+        reference.weights,
+        reference.documents,
+        level=level,
     )
 
 

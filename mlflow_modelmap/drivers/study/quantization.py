@@ -102,7 +102,7 @@ def study_quantization(
     q = coordinates(matrix.keep_points(used))
     original, copy = np.searchsorted(used, original), np.searchsorted(used, copy)
     shown = table.iloc[used].reset_index(drop=True)
-    kl, se = kl_pairs(q, original, copy, matrix.shares)
+    kl, se = kl_pairs(q, original, copy, matrix.sampling)
     pairs = pd.DataFrame(
         {
             "model": _short(shown, original),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def build_scale(
     names = np.array(matrix.points, dtype=object)
     parts = []
     for group, pairs in found.items():
-        kl, se = kl_pairs(q, pairs[:, 0], pairs[:, 1], matrix.shares)
+        kl, se = kl_pairs(q, pairs[:, 0], pairs[:, 1], matrix.sampling)
         parts.append(
             pd.DataFrame(
                 {
@@ -147,11 +147,10 @@ def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Poin
     lens, lens_points = selected.matrix(layers=True)
     inner = [index for index, point in enumerate(lens_points) if point.layer is not None]
     layers = lens.keep_points(np.array(inner, dtype=np.intp))
-    matrix = LogLikelihoodMatrix(
-        np.concatenate([models.values, layers.values]),
-        models.points + layers.points,
-        models.text_bytes,
-        models.weights,
+    matrix = replace(
+        models,
+        values=np.concatenate([models.values, layers.values]),
+        points=models.points + layers.points,
     )
     return matrix, points + [lens_points[index] for index in inner]
 

@@ -8,6 +8,7 @@ small documents is one product of columns of pairs of texts, and for large ones 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ def blocks_of(clusters: Clusters) -> list[slice]:
             texts = 0
         texts += size
     edges.append(len(clusters))
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def clustered_products(

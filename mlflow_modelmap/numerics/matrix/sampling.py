@@ -188,6 +188,6 @@ def uneven_lengths(variation: float) -> str | None:
         return None
     return (
         f"The texts differ in length (SD {100 * variation:.0f} % of the mean bytes), so that a KL "
-        "also holds differences that grow with a text's length; per byte (--per-byte, "
-        "per_byte=True) they are taken out."
+        "also holds differences that grow with a text's length; `modelmap compare` and `modelmap "
+        "map` leave them out with --per-byte."
     )
