@@ -6,8 +6,8 @@ products, from `variance_from_moments`.
 
 With d the difference of two rows of coordinates, D = sum_s d_s^2 their KL and e_s the share of the
 (weighted) bytes that text s holds, the variance of D as an estimate is sum_s (d_s^2 - e_s D)^2,
-that of a ratio of squares to bytes. Where all texts are of equal length and weight it is the paper's
-sum d^4 - D^2 / N. Where texts are pieces of documents, the sum is over documents; see
+that of a ratio of squares to bytes. Where all texts are of equal length and weight it is the
+paper's sum d^4 - D^2 / N. Where texts are pieces of documents, the sum is over documents; see
 `sampling.variance_of_sum`.
 """
 

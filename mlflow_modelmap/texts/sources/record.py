@@ -181,8 +181,8 @@ def refuse_duplicates(records: Iterable[Record]) -> None:
 def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = False) -> TextSet:
     """The text set of some records, in their order.
 
-    A weight that is missing counts 1 where others have one, a missing domain is ``other``, and a text
-    without a document stands for itself.
+    A weight that is missing counts 1 where others have one, a missing domain is ``other``, and a
+    text without a document stands for itself.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
         return Schema([ColSpec(DataType.string, "text")])
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a text: column ``text``, and ``domain``, ``weight``, ``document`` where there are any."""
+        """A row a text: ``text``, and ``domain``, ``weight``, ``document`` where there are any."""
         texts = self._text_set
         columns = {
             "text": texts.texts,

@@ -31,8 +31,8 @@ _ROUNDING = 1e-4
 class Vectors:
     """What one artifact holds: the model's own vector, and one a layer where there are any.
 
-    `weights` are those of the texts, shape (N,), or None where they count alike. `documents` are the
-    numbers of the texts' documents, int64, shape (N,), -1 for none, or None where none is known.
+    `weights` are those of the texts, shape (N,), or None where they count alike; `documents` the
+    numbers of their documents, int64, shape (N,), -1 for none, or None where none is known.
     """
 
     own: np.ndarray | None
@@ -104,8 +104,9 @@ def vectors_digest(vectors: Vectors) -> str:
 
     The model's own rows, then each layer's, ascending: for each the layer (-1 for the model's own)
     and the number of texts as little-endian int64, then its columns in the order of the texts:
-    ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), ``weight`` (float64) where
-    texts have any, and ``document`` (int64, -1 for none) where any is known, all little-endian. So texts 0 to N - 1 stand in it by their places.
+    ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), ``weight`` (float64)
+    where texts have any, and ``document`` (int64, -1 for none) where any is known, all
+    little-endian. So texts 0 to N - 1 stand in it by their places.
     """
     sha = hashlib.sha256()
     own = {} if vectors.own is None else {-1: vectors.own}
@@ -126,7 +127,7 @@ def vectors_of(
     weights: np.ndarray | None = None,
     documents: np.ndarray | None = None,
 ) -> Vectors:
-    """What the artifact of a score will hold; `weights` and `documents` are the text set's, (N,)."""
+    """What the artifact of a score will hold; `weights`, `documents` are the text set's, (N,)."""
     layers = result.layer_log_likelihoods
     return Vectors(
         own=result.log_likelihoods,
