@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.read import name_of, read_records
+from mlflow_modelmap.texts.read import is_plain_file, name_of, read_records
 from mlflow_modelmap.texts.sample import sampled
 from mlflow_modelmap.texts.sources.record import (
     Record,
@@ -51,7 +51,8 @@ def build_texts(
     Parameters
     ----------
     sources
-        As in `read_texts`. With several, texts without a domain get their source's name for it.
+        As in `read_texts`. With several, texts without a domain get their source's name for it,
+        each plain text file is one document, and documents of different sources are different.
     rows
         Further texts, such as those of `hub_dataset.read_dataset`.
     chunk_bytes
@@ -114,10 +115,24 @@ def _all_records(
     domain_column: str | None,
     chunk_bytes: int | None,
 ) -> Iterable[Record]:
+    several = len(sources) > 1
+    seen: dict[str, int] = {}
     for source in sources:
-        label = name_of(source) if len(sources) > 1 else None
+        label = name_of(source) if several else None
+        place = ""
+        if label is not None:
+            seen[label] = seen.get(label, 0) + 1
+            place = label if seen[label] == 1 else f"{label} {seen[label]}"
+        plain = several and is_plain_file(source)
         for record in read_records(source, column, domain_column, chunk_bytes):
-            yield record if record.domain is not None else replace(record, domain=label)
+            document = place if plain else record.document
+            if several and not plain and document is not None:
+                document = f"{place}: {document}"
+            yield replace(
+                record,
+                domain=record.domain if record.domain is not None else label,
+                document=document,
+            )
     for record in rows:
         if chunk_bytes is None or not record.text.strip():
             yield record

@@ -24,6 +24,9 @@ class Description:
         How many texts each domain has, the largest first; empty without domains.
     weighted
         Whether texts have weights.
+    documents
+        How many documents the texts are pieces of, a text without one counted as one; None where
+        no text names its document.
     digest
         SHA-256 (hex); the same only for the same texts in the same order.
     """
@@ -38,6 +41,7 @@ class Description:
     domains: dict[str, int]
     weighted: bool
     digest: str
+    documents: int | None = None
 
 
 def describe(text_set: TextSet) -> Description:
@@ -54,4 +58,5 @@ def describe(text_set: TextSet) -> Description:
         domains=dict(Counter(text_set.domains or ()).most_common()),
         weighted=text_set.weights is not None,
         digest=text_set.digest,
+        documents=None if text_set.documents is None else text_set.independent,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import DEFAULT_BYTES
@@ -32,7 +33,9 @@ def read_records(
     """The texts of a source, each with where it stood.
 
     Raw text (a folder, a plain text file) is cut at `chunk_bytes` (1,024 if None); texts from
-    files of records are cut only if `chunk_bytes` is given.
+    files of records are cut only if `chunk_bytes` is given. The pieces of a text are of one
+    document; those of a plain text file are of none that is known, because such a file may hold one
+    document or a whole corpus.
 
     Parameters
     ----------
@@ -57,8 +60,22 @@ def read_records(
     for record in kind.records(written, column, domain_column):
         if chunk_bytes is None or not record.text.strip():
             yield record
+        elif is_plain_file(source):
+            yield from (replace(one, document=None) for one in chunked(record, chunk_bytes))
         else:
             yield from chunked(record, chunk_bytes)
+
+
+def is_plain_file(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is one file of raw text, of which nobody says how many documents it holds.
+
+    Parameters
+    ----------
+    source
+        As in `read_texts`.
+    """
+    written = os.fspath(source)
+    return _kind(written).is_raw(written) and not os.path.isdir(os.path.expanduser(written))
 
 
 def read_texts(
@@ -75,9 +92,9 @@ def read_texts(
     ----------
     source
         A JSON list of strings; JSONL (also gzipped) with ``text`` and optionally ``domain`` (or
-        ``meta.pile_set_name``) and ``weight``; a column of a Parquet, CSV or TSV file; a plain text
-        file or a folder of them, cut at 1,024 bytes; or ``python-docs`` or ``python-docs:SIZE``,
-        the documentation that ships with Python.
+        ``meta.pile_set_name``), ``weight`` and ``document``; a column of a Parquet, CSV or TSV
+        file; a plain text file or a folder of them, cut at 1,024 bytes; or ``python-docs`` or
+        ``python-docs:SIZE``, the documentation that ships with Python.
     name
         What to call it; the file's name without its ending if None.
     column, domain_column

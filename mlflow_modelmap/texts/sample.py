@@ -69,7 +69,7 @@ def _keys(texts: Sequence[str], start: bytes) -> list[bytes]:
 
 
 def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = None) -> TextSet:
-    """Some texts of a text set by their numbers, with their domains and weights.
+    """Some texts of a text set by their numbers, with their domains, weights and documents.
 
     Parameters
     ----------
@@ -83,13 +83,14 @@ def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = No
     InputError
         If a text would occur twice where duplicates are not allowed, or none is chosen.
     """
-    domains, weights = text_set.domains, text_set.weights
+    domains, weights, documents = text_set.domains, text_set.weights, text_set.documents
     return TextSet(
         text_set.name if name is None else name,
         tuple(text_set.texts[index] for index in chosen),
         None if domains is None else tuple(domains[index] for index in chosen),
         None if weights is None else tuple(weights[index] for index in chosen),
         text_set.allow_duplicates,
+        documents=None if documents is None else tuple(documents[index] for index in chosen),
     )
 
 

@@ -22,6 +22,18 @@ def digest_of(texts: Sequence[str]) -> str:
     return sha.hexdigest()
 
 
+def document_codes(documents: Sequence[str | None]) -> np.ndarray:
+    """The document of each text as a number, int64, shape (N,): from 0 in order of appearance.
+
+    A text without a document has -1.
+    """
+    codes: dict[str, int] = {}
+    return np.array(
+        [-1 if name is None else codes.setdefault(name, len(codes)) for name in documents],
+        dtype=np.int64,
+    )
+
+
 def digest_of_weights(weights: np.ndarray) -> str:
     """SHA-256 (hex) of weights as little-endian float64."""
     return hashlib.sha256(weights.astype("<f8").tobytes()).hexdigest()
@@ -48,6 +60,10 @@ class TextSet:
     source
         Where they were read from, as `read_texts` takes it; None for texts made in memory. It is
         no part of what they are: neither the digest nor equality feels it.
+    documents
+        The name of the document that each text is a piece of, or None for a text that stands for
+        itself; None where that is not known of any. Texts of one document are not independent, so
+        every error over texts is taken over documents. The digest does not feel them.
 
     Raises
     ------
@@ -61,11 +77,16 @@ class TextSet:
     weights: tuple[float, ...] | None = None
     allow_duplicates: bool = False
     source: str | None = field(default=None, compare=False)
+    documents: tuple[str | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.texts:
             raise InputError(f"The text set {self.name!r} holds no texts; at least one is needed.")
-        for label, values in (("domains", self.domains), ("weights", self.weights)):
+        for label, values in (
+            ("domains", self.domains),
+            ("weights", self.weights),
+            ("documents", self.documents),
+        ):
             if values is not None and len(values) != len(self.texts):
                 raise InputError(
                     f"The text set {self.name!r} has {len(self.texts)} texts but {len(values)} "
@@ -129,6 +150,18 @@ class TextSet:
     def weight_array(self) -> np.ndarray | None:
         """The weights as float64, shape (N,), or None where there are none."""
         return None if self.weights is None else np.array(self.weights, dtype=np.float64)
+
+    @cached_property
+    def document_codes(self) -> np.ndarray | None:
+        """The document of each text by number, int64, shape (N,); see `document_codes`."""
+        return None if self.documents is None else document_codes(self.documents)
+
+    @property
+    def independent(self) -> int:
+        """How many independent units there are: documents, and texts without one."""
+        if self.documents is None:
+            return len(self.texts)
+        return len(set(self.documents) - {None}) + self.documents.count(None)
 
     @cached_property
     def weights_digest(self) -> str | None:

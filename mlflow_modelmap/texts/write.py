@@ -28,8 +28,9 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     path
-        ``.jsonl``: an object with ``text`` and, where there are some, ``domain`` and ``weight`` a
-        line. ``.json``: a list of strings, which has no room for domains and weights.
+        ``.jsonl``: an object with ``text`` and, where there are some, ``domain``, ``weight`` and
+        ``document`` a line. ``.json``: a list of strings, which has no room for domains and
+        weights, and loses which document a text comes from.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
         If the ending is neither, a list has no room for domains or weights, or writing fails.
     """
     out = check_output(path)
-    domains, weights = text_set.domains, text_set.weights
+    domains, weights, documents = text_set.domains, text_set.weights, text_set.documents
     if out.suffix.lower() == ".json":
         if domains is not None or weights is not None:
             raise InputError(
@@ -58,6 +59,9 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
                 line["domain"] = domains[index]
             if weights is not None:
                 line["weight"] = weights[index]
+            document = None if documents is None else documents[index]
+            if document is not None:
+                line["document"] = document
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         content = "".join(lines)
     try:

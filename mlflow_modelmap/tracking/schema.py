@@ -99,6 +99,9 @@ STUDY_WEIGHTS = "weights"
 OLD_NOTICES = "notices.txt"
 """In the ``modelmap/`` of weights and lineage runs of version 0.1: the notices, one a line."""
 LOG_LIKELIHOOD_COLUMNS = ("text", "layer", "log_likelihood", "scored_tokens", "bytes")
+DOCUMENT_COLUMN = "document"
+"""Number of the document that the text is a piece of (int64, from 0 in order of first appearance);
+null for a text that stands for itself, and absent where no document is known."""
 WEIGHT_COLUMN = "weight"
 """Importance weight of the text (float64); only where the text set has weights."""
 

@@ -103,8 +103,8 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
             result, tags = _score_in_memory(subject, texts, config)
         else:
             result, tags = _score_files(subject, texts, config)
-        weights = texts.weight_array
-        bits, bits_se = bits_and_error(result.log_likelihoods, result.bytes, weights)
+        weights, documents = texts.weight_array, texts.document_codes
+        bits, bits_se = bits_and_error(result.log_likelihoods, result.bytes, weights, documents)
         compared = None
         if reference is not None:
             where = [reference.experiment_id]
@@ -133,7 +133,8 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
         root = store.get_run(run.run_id).info.artifact_uri.rstrip("/")
     artifacts: dict[str, Any] = {
         "modelmap/log_likelihoods": ParquetEvaluationArtifact(
-            f"{root}/{schema.LOG_LIKELIHOODS}", vector_table(result, weights=weights).to_pandas()
+            f"{root}/{schema.LOG_LIKELIHOODS}",
+            vector_table(result, weights=weights, documents=documents).to_pandas(),
         )
     }
     if compared is not None:

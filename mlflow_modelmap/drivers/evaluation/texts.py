@@ -23,7 +23,7 @@ def texts_of(dataset: Any, config: EvaluationConfig) -> TextSet:
         If there is no such column, or the texts are none that models can be scored on.
     """
     data = dataset.features_data
-    domains = weights = None
+    domains = weights = documents = None
     if isinstance(data, pd.DataFrame):
         column = config.text_column
         if column not in data:
@@ -37,6 +37,11 @@ def texts_of(dataset: Any, config: EvaluationConfig) -> TextSet:
             weights = tuple(float(weight) for weight in data[schema.WEIGHT_COLUMN])
         if "domain" in data and column != "domain":
             domains = tuple(map(str, data["domain"]))
+        if schema.DOCUMENT_COLUMN in data and column != schema.DOCUMENT_COLUMN:
+            documents = tuple(
+                None if pd.isna(document) else str(document)
+                for document in data[schema.DOCUMENT_COLUMN]
+            )
     else:
         array = np.asarray(data)
         if array.ndim > 1 and array.shape[1] != 1:
@@ -50,4 +55,6 @@ def texts_of(dataset: Any, config: EvaluationConfig) -> TextSet:
         raise InputError(f"Text {missing[0]} of the data is missing; leave that row out.")
     named = getattr(dataset, "name", None)
     name = config.text_set_name or (named if named and named != "dataset" else "evaluation")
-    return TextSet(name, tuple(written), domains, weights, config.allow_duplicates)
+    return TextSet(
+        name, tuple(written), domains, weights, config.allow_duplicates, documents=documents
+    )

@@ -17,6 +17,7 @@ from mlflow_modelmap.drivers.score.token_cache import TokenCache, tokenizer_dige
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.exact.summary import ExactKL, summary
+from mlflow_modelmap.numerics.matrix.sampling import single_codes
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.texts.text_set import TextSet
@@ -257,21 +258,14 @@ def summed_up(
         by_text=by_text,
         by_domain=_by_domain(texts, chosen, of),
         tokens=_readable(found.most, first, chosen),
-        percentiles=pd.DataFrame(
-            {"percent": levels, "kl": np.percentile(found.forward, levels)}
-        ),
+        percentiles=pd.DataFrame({"percent": levels, "kl": np.percentile(found.forward, levels)}),
     )
 
 
 def _clusters(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
     """Document of each chosen text; those without one are their own."""
-    documents = getattr(texts, "documents", None)
-    if documents is None:
-        return None
-    named = [documents[i] for i in chosen]
-    keys = [("", str(i)) if d is None else ("d", str(d)) for i, d in zip(chosen, named)]
-    codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
-    return np.array([codes[key] for key in keys])
+    documents = texts.document_codes
+    return None if documents is None else single_codes(documents[chosen])
 
 
 def _by_domain(texts: TextSet, chosen: np.ndarray, of: Any) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
 from mlflow_modelmap.numerics.gate.verdict import LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
+from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -187,7 +188,8 @@ def _facts(
     verdict = combine(limit.verdict for limit in limits)
     weak = few_texts(len(texts), texts.name) if measured.se else None
     noise = noise_sentence(measured.noise_floor) if measured.within_noise else None
-    notices = (*(said for said in (weak, noise) if said), *taken)
+    uneven = uneven_lengths(measured.length_variation)
+    notices = (*(said for said in (weak, uneven, noise) if said), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "

@@ -29,6 +29,7 @@ from mlflow_modelmap.numerics.lineage.nearest_gap import (
     gap_and_error,
 )
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.sampling import Sampling, single_codes, units_of
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 
@@ -106,11 +107,11 @@ def measure(
             f"two ({' '.join(notices)})."
         )
     q = coordinates(matrix)
-    values, errors = kl_with_standard_error(q, matrix.shares)
+    values, errors = kl_with_standard_error(q, matrix.sampling)
     kl = pd.DataFrame(values, index=names, columns=names)
     se = pd.DataFrame(errors, index=names, columns=names)
     nearest = nearest_candidates(graph, kl)
-    gaps = nearest_gaps(graph, names, q, nearest, matrix.shares)
+    gaps = nearest_gaps(graph, names, q, nearest, matrix.sampling)
     spanning, joined = minimum_spanning_tree(values), neighbour_joining(values)
     return Measured(
         names=names,
@@ -131,7 +132,7 @@ def nearest_gaps(
     names: Sequence[str],
     q: np.ndarray,
     nearest: Mapping[str, str],
-    shares: np.ndarray | None = None,
+    sampling: Sampling | None = None,
 ) -> dict[tuple[str, str], NearestGap]:
     """How much further each claimed parent is than the nearest candidate, by (child, parent).
 
@@ -143,11 +144,13 @@ def nearest_gaps(
         Their coordinates, shape (K, N).
     nearest
         From `nearest_candidates`.
-    shares
-        Of the texts, or None.
+    sampling
+        How the texts were sampled, or None.
     """
     row = {name: k for k, name in enumerate(names)}
-    texts = effective_texts(q.shape[1], shares)
+    of = sampling or Sampling()
+    documents = None if of.documents is None else single_codes(of.documents)
+    texts = min(effective_texts(q.shape[1], of.shares), units_of(documents, q.shape[1]))
     found = {}
     for parent, child in graph.edges:
         if not {parent, child} <= row.keys() or child not in nearest:
@@ -155,5 +158,7 @@ def nearest_gaps(
         others = candidates(graph, child, names)
         among = len(others) if parent in others else len(others) + 1
         rows = (q[row[name]] for name in (child, parent, nearest[child]))
-        found[child, parent] = NearestGap(*gap_and_error(*rows, shares), among, texts)
+        found[child, parent] = NearestGap(
+            *gap_and_error(*rows, of.expected, documents), among, texts
+        )
     return found

@@ -21,6 +21,7 @@ from mlflow_modelmap.numerics.matrix.bits_per_byte import (
 )
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.points.neighbours import nearest
 from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
@@ -37,6 +38,7 @@ def build_map(
     *,
     layers: bool = False,
     clip: float | None = None,
+    per_byte: bool = False,
     perplexity: float = 30.0,
     seed: int = 0,
     colour_by: ColourBy = "auto",
@@ -56,6 +58,9 @@ def build_map(
     clip
         Quantile of all log-likelihoods below which they are raised to it (the paper uses 0.02 for
         pretraining); None for none. Bits per byte stay those of the whole log-likelihoods.
+    per_byte
+        Whether KL leaves out differences in proportion to the texts' bytes, for texts of unequal
+        length; see `LogLikelihoodMatrix.per_byte`.
     perplexity, seed
         Of t-SNE.
     colour_by
@@ -83,6 +88,10 @@ def build_map(
             f"Only one point was found, {shortened(members[0].name)!r}{selected.why()}, and a map "
             "needs at least two; score another model or select more runs."
         )
+    if per_byte:
+        matrix = replace(matrix, per_byte=True)
+        told = uneven_lengths(matrix.length_variation)
+        selected.notices[:] = [notice for notice in selected.notices if notice != told]
     made = _compute(matrix, members, clip, perplexity, seed, selected.notices)
     return _log(
         made,
@@ -92,6 +101,7 @@ def build_map(
         params={
             "layers": layers,
             "preprocessing.clip_quantile": clip,
+            "per_byte": per_byte,
             "perplexity": perplexity,
             "seed": seed,
             "colour_by": colour_by,
@@ -118,7 +128,7 @@ def _compute(
             "to it."
         )
     q = coordinates(used)
-    kl, se = kl_with_standard_error(q, used.shares)
+    kl, se = kl_with_standard_error(q, used.sampling)
     components = pca(q, 3)
     flat, deep = (tsne(q, n, perplexity, seed, kl=kl) for n in (2, 3))
     if flat.notice:
@@ -155,6 +165,7 @@ def _compute(
         mean_bytes=matrix.mean_bytes,
         notices=tuple(notices),
         weights=matrix.weights,
+        documents=matrix.units,
     )
 
 
@@ -192,6 +203,7 @@ def _log(
             "smallest_kl": float(kl.min()),
             "largest_kl": float(kl.max()),
             "largest_standard_error": float(made.kl_standard_error.to_numpy()[above].max()),
+            "documents": made.documents,
             **{f"explained_{k}": share for k, share in enumerate(made.explained, 1)},
         },
         params={**params, "perplexity_used": made.perplexity},

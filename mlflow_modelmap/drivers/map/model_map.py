@@ -54,6 +54,9 @@ class ModelMap:
         Digest, name, N and B of the text set.
     weights
         Of the texts, shape (N,), or None where they count alike.
+    documents
+        How many independent units the texts are: documents, and texts without one; None for a map
+        of an earlier version.
     notices
         What was left out or done otherwise than asked, a sentence each.
     """
@@ -75,6 +78,7 @@ class ModelMap:
     mean_bytes: float
     notices: tuple[str, ...] = ()
     weights: np.ndarray | None = None
+    documents: int | None = None
 
     def between(self, a: str, b: str) -> Divergence:
         """KL divergence between two points, by name, with its standard error."""
@@ -142,6 +146,7 @@ def load_map(run_id: str) -> ModelMap:
         arrays=("coordinates",),
     )
     perplexity = read.params.get("modelmap.perplexity_used")
+    documents = read.metrics.get("modelmap/documents")
     shares = (read.metrics.get(f"modelmap/explained_{k}") for k in (1, 2, 3))
     return ModelMap(
         run_id=read.run_id,
@@ -161,4 +166,5 @@ def load_map(run_id: str) -> ModelMap:
         mean_bytes=read.metrics["modelmap/mean_bytes"],
         notices=read.notices,
         weights=read.arrays.get(schema.STUDY_WEIGHTS),
+        documents=None if documents is None else int(documents),
     )

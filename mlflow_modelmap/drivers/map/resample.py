@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mlflow import MlflowClient
@@ -122,24 +122,19 @@ def resample_texts(
     shares = None if made.weights is None else shares_of(made.weights)
     inclusion = inclusion_probabilities(importance(q, method, shares), size)
     chosen = draw(inclusion, random_numbers(whole.texts, seed))
+    every, documents = np.arange(len(whole)), whole.document_codes
     before = np.ones(len(whole)) if made.weights is None else made.weights
     text_weights = before[chosen] / inclusion[chosen]
     text_weights /= text_weights.mean()
     part = chosen_texts(whole, chosen.tolist(), name or f"{whole.name}-{method}-{size}")
     return Resampled(
-        text_set=TextSet(
-            part.name,
-            part.texts,
-            part.domains,
-            tuple(text_weights.tolist()),
-            part.allow_duplicates,
-        ),
+        text_set=replace(part, weights=tuple(text_weights.tolist())),
         chosen=chosen,
         of=len(whole),
         method=method,
         variance_ratio=variance_ratio(q, method, size, shares),
-        relative_error=_median(relative_errors(q, chosen, text_weights, shares)),
-        relative_error_before=_median(relative_errors(q, np.arange(len(whole)), before, shares)),
+        relative_error=_median(relative_errors(q, chosen, text_weights, shares, documents)),
+        relative_error_before=_median(relative_errors(q, every, before, shares, documents)),
         largest_weight=float(text_weights.max()),
     )
 

@@ -326,7 +326,11 @@ class Monitor:
         run.log_settings(asked, {"texts": len(self.texts), "mlflow_modelmap": __version__})
         warm_up = warm_up_of(total_steps or 0) if self.warm_up is None else self.warm_up
         trajectory = RunningTrajectory(
-            tokens.bytes, self.texts.weight_array, warm_up=warm_up, window=self.window
+            tokens.bytes,
+            self.texts.weight_array,
+            documents=self.texts.document_codes,
+            warm_up=warm_up,
+            window=self.window,
         )
         before = run.vectors()
         for step, values in zip(run.steps, [] if before is None else before.values, strict=True):

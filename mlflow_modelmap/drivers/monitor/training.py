@@ -140,7 +140,10 @@ class MonitoredTraining:
         """What is known of a scored checkpoint, the latest of the trajectory."""
         latest = self.trajectory.latest()
         kl_reference = self._from_reference(step, result, latest)
-        bits = bits_and_error(result.log_likelihoods, result.bytes, self.trajectory.weights)
+        so_far = self.trajectory
+        bits = bits_and_error(
+            result.log_likelihoods, result.bytes, so_far.weights, so_far.documents
+        )
         now = time.perf_counter()
         return Measured(
             latest,

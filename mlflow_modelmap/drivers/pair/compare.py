@@ -13,6 +13,7 @@ from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_n
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor
+from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -44,6 +45,8 @@ class ScoresCompared(Comparison):
         The two; the fields of `Comparison` that name a first model mean a.
     text_set, text_set_name, texts
         Digest, name and number of the texts that both were scored on.
+    notices
+        What is to be told of the texts, a sentence each.
     """
 
     a: Compared
@@ -51,9 +54,13 @@ class ScoresCompared(Comparison):
     text_set: str
     text_set_name: str | None
     texts: int
+    notices: tuple[str, ...] = ()
 
 
-_WRITTEN = ("a", "b", "kl", "se", "low", "high", "words", "text_set", "text_set_name", "texts")
+_WRITTEN = (
+    *("a", "b", "kl", "se", "low", "high", "words", "text_set", "text_set_name", "texts"),
+    *("documents", "length_variation", "per_byte", "notices"),
+)
 
 
 def as_json(found: ScoresCompared) -> dict[str, Any]:
@@ -66,7 +73,9 @@ def as_json(found: ScoresCompared) -> dict[str, Any]:
     }
 
 
-def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompared:
+def compare(
+    a: str, b: str, *, experiments: Iterable[str] = (), per_byte: bool = False
+) -> ScoresCompared:
     """Measure the KL divergence between two models that are scored already.
 
     Parameters
@@ -78,6 +87,9 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompare
     experiments
         Where names are looked up; by default the current experiment, and if that holds none of
         them, all.
+    per_byte
+        Whether the KL leaves out differences in proportion to the texts' bytes, for texts of
+        unequal length; see `LogLikelihoodMatrix.per_byte`.
 
     Returns
     -------
@@ -96,12 +108,15 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompare
             f"{a!r} and {b!r} are the same run, {first.run_id} ({first.name!r}); name two "
             "different ones."
         )
-    matrix, points = read_matrix(unique_names([first, second]))
+    notices: list[str] = []
+    matrix, points = read_matrix(unique_names([first, second]), said=notices)
     measured = Comparison.of_vectors(
         matrix.values[0],
         matrix.values[1],
         matrix.text_bytes,
         matrix.weights,
+        matrix.documents,
+        per_byte=per_byte,
         noise_floor=pair_floor(first.noise_kl, second.noise_kl),
         own=scale_at_hand(
             first.text_set,
@@ -110,6 +125,9 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompare
             store,
         ),
     )
+    told = None if per_byte else uneven_lengths(measured.length_variation)
+    if told is not None:
+        notices.append(told)
     return ScoresCompared(
         **vars(measured),
         a=_compared(points[0]),
@@ -117,6 +135,7 @@ def compare(a: str, b: str, *, experiments: Iterable[str] = ()) -> ScoresCompare
         text_set=first.text_set,
         text_set_name=first.text_set_name,
         texts=matrix.values.shape[1],
+        notices=tuple(notices),
     )
 
 

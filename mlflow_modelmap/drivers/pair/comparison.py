@@ -15,6 +15,7 @@ from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
+from mlflow_modelmap.numerics.matrix.sampling import length_variation, units_of
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 
@@ -45,6 +46,13 @@ class Comparison:
         is mostly far smaller than those of the two.
     noise_floor
         What arithmetic alone adds to the KL, bits/byte; NaN where it is not known.
+    documents
+        How many independent units the texts are: documents, and texts without one; None where only
+        the KL is known.
+    length_variation
+        Coefficient of variation of the texts' bytes.
+    per_byte
+        Whether the KL leaves out what is in proportion to the texts' bytes.
     """
 
     kl: float
@@ -59,6 +67,9 @@ class Comparison:
     bits_per_byte_difference: float = NAN
     bits_per_byte_difference_se: float = NAN
     noise_floor: float = NAN
+    documents: int | None = None
+    length_variation: float = NAN
+    per_byte: bool = False
 
     @property
     def within_noise(self) -> bool:
@@ -73,7 +84,7 @@ class Comparison:
         *,
         level: float = 0.95,
         own: Sequence[OwnGroup] = (),
-        **bits: float,
+        **bits: Any,
     ) -> Comparison:
         """What a KL divergence that is measured already says.
 
@@ -86,7 +97,7 @@ class Comparison:
         own
             Groups of the user's own scale, by which the words go first.
         **bits
-            Further fields, where they are known.
+            The further fields, where they are known.
 
         Raises
         ------
@@ -94,7 +105,8 @@ class Comparison:
             If one of the three is not possible.
         """
         low, high = confidence_interval(kl, se, level)
-        return Comparison(kl, se, float(low), float(high), in_words(kl, se, own), **bits)
+        words = in_words(kl, None if math.isnan(se) else se, own)
+        return Comparison(kl, se, float(low), float(high), words, **bits)
 
     @classmethod
     def of_vectors(
@@ -103,7 +115,9 @@ class Comparison:
         second: ArrayLike,
         size: np.ndarray,
         weights: np.ndarray | None = None,
+        documents: np.ndarray | None = None,
         *,
+        per_byte: bool = False,
         level: float = 0.95,
         noise_floor: float = NAN,
         own: Sequence[OwnGroup] = (),
@@ -118,6 +132,10 @@ class Comparison:
             UTF-8 bytes of what was scored of each text, shape (N,).
         weights
             Of the texts, shape (N,), or None.
+        documents
+            The number of each text's document, shape (N,), -1 for none, or None.
+        per_byte
+            Whether the KL leaves out what is in proportion to the texts' bytes.
         level
             Coverage of the KL's interval, between 0 and 1.
         noise_floor
@@ -131,10 +149,19 @@ class Comparison:
             If the shapes differ or a value is not finite.
         """
         mean_bytes = float(np.average(size, weights=weights))
-        kl, se = kl_between(first, second, mean_bytes, weights=weights)
-        bits, bits_se = bits_and_error(first, size, weights)
-        other, other_se = bits_and_error(second, size, weights)
-        difference, difference_se = bits_per_byte_difference(first, second, size, weights)
+        kl, se = kl_between(
+            first,
+            second,
+            mean_bytes,
+            weights=weights,
+            text_bytes=size,
+            documents=documents,
+            per_byte=per_byte,
+        )
+        how = size, weights, documents
+        bits, bits_se = bits_and_error(first, *how)
+        other, other_se = bits_and_error(second, *how)
+        difference, difference_se = bits_per_byte_difference(first, second, *how)
         return cls.of_kl(
             kl,
             se,
@@ -147,6 +174,9 @@ class Comparison:
             bits_per_byte_difference_se=difference_se,
             noise_floor=noise_floor,
             own=own,
+            documents=units_of(documents, len(size)),
+            length_variation=length_variation(size, weights),
+            per_byte=per_byte,
         )
 
     def logged(self) -> dict[str, Any]:
@@ -202,6 +232,7 @@ def compare_with_reference(
         reference.log_likelihoods,
         size,
         reference.weights,
+        reference.documents,
         level=level,
         noise_floor=pair_floor(noise_kl, reference.noise_kl),
         own=own,

@@ -54,6 +54,9 @@ class ReferenceScore:
         What was scored, as far as the run says.
     weights
         The text set's weights, shape (N,), or None.
+    documents
+        The number of each text's document, int64, shape (N,), -1 for none, or None: as the text
+        set says, else as the run does.
     requested, resolved
         What was written, and what that stood for before anything was scored; see `Meant`.
     origin
@@ -75,6 +78,7 @@ class ReferenceScore:
     commit: str | None = None
     precision: str | None = None
     weights: np.ndarray | None = None
+    documents: np.ndarray | None = None
     requested: str = ""
     resolved: str = ""
     origin: str = NAMED
@@ -214,7 +218,8 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceSco
             f"Run {run.run_id} ({run.name!r}) holds {len(values)} texts but {texts.name} has "
             f"{len(texts)}; it is damaged, so score that model again."
         )
-    weights = texts.weight_array
+    weights, documents = texts.weight_array, texts.document_codes
+    documents = matrix.documents if documents is None else documents
     return ReferenceScore(
         name=run.name,
         run_id=run.run_id,
@@ -229,6 +234,7 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceSco
         commit=run.commit,
         precision=run.precision,
         weights=weights,
+        documents=documents,
         requested=asked.requested,
         resolved=asked.resolved,
         origin=origin,

@@ -88,7 +88,7 @@ def study_layers(
     table["mean_log_likelihood"] = np.average(matrix.values, axis=1, weights=matrix.weights)
     q = coordinates(matrix)
     first, second = pair_groups(table)[LAYER].T
-    kl, se = kl_pairs(q, first, second, matrix.shares)
+    kl, se = kl_pairs(q, first, second, matrix.sampling)
     profiles = pd.DataFrame(
         {
             "model": table["model"].to_numpy()[second],

@@ -106,7 +106,7 @@ def study_quantization(
     original, copy = np.searchsorted(used, original), np.searchsorted(used, copy)
     shown = table.iloc[used].reset_index(drop=True)
     shown["precision"] = pd.array([_precision_of(points[index]) for index in used], dtype="string")
-    kl, se = kl_pairs(q, original, copy, matrix.shares)
+    kl, se = kl_pairs(q, original, copy, matrix.sampling)
     pairs = pd.DataFrame(
         {
             "model": _short(shown, original),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from mlflow_modelmap.figures.study.scale import scale_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.matrix.sampling import Sampling
 from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed, preprocess
 from mlflow_modelmap.numerics.scale.own_scale import beside_paper, far, scale
@@ -113,7 +114,7 @@ def build_scale(
             f"{selected.why()}; score a second checkpoint, precision or model, or name a tag whose "
             "runs belong together."
         )
-    plain = _Measured(coordinates(matrix), np.arange(len(points)), matrix.shares)
+    plain = _Measured(coordinates(matrix), np.arange(len(points)), matrix.sampling)
     done = None
     if clip or drop_texts:
         along, done = _along_training(
@@ -123,7 +124,7 @@ def build_scale(
     parts = []
     for group, pairs in found.items():
         of = along if done is not None and group in ALONG_TRAINING else plain
-        kl, se = kl_pairs(of.q, of.row[pairs[:, 0]], of.row[pairs[:, 1]], of.shares)
+        kl, se = kl_pairs(of.q, of.row[pairs[:, 0]], of.row[pairs[:, 1]], of.sampling)
         parts.append(
             pd.DataFrame(
                 {
@@ -173,11 +174,11 @@ def build_scale(
 
 
 class _Measured(NamedTuple):
-    """Coordinates, which of their rows each point is (-1 for none), and shares of the texts."""
+    """Coordinates, which of their rows each point is (-1 for none), how texts were sampled."""
 
     q: np.ndarray
     row: np.ndarray
-    shares: np.ndarray | None
+    sampling: Sampling
 
 
 def _along_training(
@@ -209,7 +210,7 @@ def _along_training(
     )
     row = np.full(len(table), -1)
     row[rows] = np.arange(rows.size)
-    return _Measured(coordinates(done.matrix), row, done.matrix.shares), done
+    return _Measured(coordinates(done.matrix), row, done.matrix.sampling), done
 
 
 def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Point]]:
@@ -218,11 +219,10 @@ def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Poin
     lens, lens_points = selected.matrix(layers=True)
     inner = [index for index, point in enumerate(lens_points) if point.layer is not None]
     layers = lens.keep_points(np.array(inner, dtype=np.intp))
-    matrix = LogLikelihoodMatrix(
-        np.concatenate([models.values, layers.values]),
-        models.points + layers.points,
-        models.text_bytes,
-        models.weights,
+    matrix = replace(
+        models,
+        values=np.concatenate([models.values, layers.values]),
+        points=models.points + layers.points,
     )
     return matrix, points + [lens_points[index] for index in inner]
 

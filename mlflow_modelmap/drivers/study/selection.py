@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mlflow import MlflowClient
 
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -46,6 +47,9 @@ class SelectedRuns:
         matrix, points = read_matrix(
             self.runs, layers=layers, notices=self.notices, named=self.selection.run_ids
         )
+        told = uneven_lengths(matrix.length_variation)
+        if told is not None and told not in self.notices:
+            self.notices.append(told)
         read = {(point.run_id, point.vectors) for point in points}
         candidates = [one for run in self.runs for one in (run, *run.earlier)]
         self.runs[:] = [run for run in candidates if (run.run_id, run.vectors) in read]

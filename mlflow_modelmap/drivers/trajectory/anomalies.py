@@ -103,7 +103,7 @@ def find_anomalies(
             lines.append(continuity(steps, table, warm_up).assign(**label))
     families = {t.name: seed_family(t.name) for t in given}
     related = [t for t in given if list(families.values()).count(families[t.name]) > 1]
-    between = kl_between(q, related, shares=matrix.shares) if related else None
+    between = kl_between(q, related, shares=matrix.sampling) if related else None
     siblings = (
         sibling_anomalies(between, {t.name: families[t.name] for t in related})
         if between is not None

@@ -57,12 +57,13 @@ def measure(
         If a trajectory does not move, the window fits into none, or no checkpoint is at `start`.
     """
     q, given, shares = coordinates(done.matrix), done.trajectories, done.matrix.shares
-    previous = kl_previous(q, given, shares)
+    sampling = done.matrix.sampling
+    previous = kl_previous(q, given, sampling)
     check_moving(given, previous)
     width = choose_window(given, done.warm_up, window, notices)
     diffusion = diffusion_table(q, given, weight_tables, width, done.warm_up, shares)
     t0 = _start(diffusion, given, start)
-    kl, se = kl_with_standard_error(q, shares)
+    kl, se = kl_with_standard_error(q, sampling)
     names = list(done.matrix.points)
     judged = {t.name for t in given} & set(found.continuity["trajectory"])
     unjudged = [t.name for t in given if t.name not in judged]
@@ -73,7 +74,7 @@ def measure(
         )
     summary = summary_table(diffusion, t0)
     notices += _notices_of_exponents(diffusion, summary)
-    tables = {} if t0 is None else {"kl_from_start": kl_from(q, given, t0, shares)}
+    tables = {} if t0 is None else {"kl_from_start": kl_from(q, given, t0, sampling)}
     together = combined_table(diffusion, t0)
     if len(together):
         tables["combined"] = together
@@ -86,7 +87,7 @@ def measure(
         kl=pd.DataFrame(kl, index=names, columns=names),
         kl_standard_error=pd.DataFrame(se, index=names, columns=names),
         kl_previous=previous,
-        kl_between=kl_between(q, given, shares=shares),
+        kl_between=kl_between(q, given, shares=sampling),
         diffusion=diffusion,
         hoelder=hoelder_table(diffusion),
         summary=summary,

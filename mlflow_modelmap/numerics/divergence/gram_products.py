@@ -18,11 +18,13 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from mlflow_modelmap.numerics.divergence.cluster_products import clustered_products
 from mlflow_modelmap.numerics.divergence.kl_variance import (
     Pairs,
     chosen_pairs,
     variance_from_moments,
 )
+from mlflow_modelmap.numerics.matrix.sampling import Clusters, Sampling
 
 # A Gram product loses eps / ratio of the digits of a pair whose value is that ratio of its terms.
 _CLOSE_SQUARES = 1e-9
@@ -30,6 +32,8 @@ _CLOSE_SQUARES = 1e-9
 _CLOSE_FOURTHS = 1e-8
 
 _CLOSE_VARIANCE = 1e-2
+
+_CLOSE_CLUSTERED = 1e-8
 
 _ROWS = 1024
 
@@ -47,7 +51,7 @@ class _Products(NamedTuple):
 
 
 def all_pairs(
-    q: np.ndarray, shares: np.ndarray | None = None, *, errors: bool = True
+    q: np.ndarray, sampling: Sampling | None = None, *, errors: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Squared distances between all rows, and their variances unless not wanted.
 
@@ -55,8 +59,8 @@ def all_pairs(
     ----------
     q
         Finite, float64, shape (K, N).
-    shares
-        Of the texts, their sum 1, shape (N,); None for 1 / N each.
+    sampling
+        How the texts were sampled; None for independent texts that count alike.
     errors
         Whether the variances are wanted, which take most of the time.
 
@@ -66,8 +70,22 @@ def all_pairs(
         Symmetric, zero on the diagonal and between equal rows; bits per byte where `q` are
         coordinates, and their square. The variance is None unless `errors`.
     """
-    kl, variance, close = _gram(q, shares, errors=errors)
-    _refine(q, shares, kl, variance, close)
+    sampling = sampling or Sampling()
+    clusters = sampling.clusters
+    if errors and (sampling.per_byte or (clusters is not None and len(clusters) < 2)):
+        return _by_differences(q, sampling)
+    kl, variance, close = _gram(q, sampling, errors=errors)
+    _refine(q, sampling, kl, variance, close)
+    return kl, variance
+
+
+def _by_differences(q: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs one by one, for what does not expand into matrix products."""
+    kl, variance = np.zeros((len(q), len(q))), np.zeros((len(q), len(q)))
+    i, j = np.triu_indices(len(q), 1)
+    found, spread = chosen_pairs(q, i, j, sampling)
+    _put(kl, i, j, found)
+    _put(variance, i, j, spread)
     return kl, variance
 
 
@@ -79,13 +97,16 @@ def _blocks(length: int, longest: int) -> list[slice]:
 
 
 def _gram(
-    q: np.ndarray, shares: np.ndarray | None, *, errors: bool
+    q: np.ndarray, sampling: Sampling, *, errors: bool
 ) -> tuple[np.ndarray, np.ndarray | None, Pairs]:
     """All pairs by matrix products over blocks of points and texts.
 
     Returns KL, the variance of its estimate (None unless asked for), and the pairs i < j for which
     the products cancelled too far to be trusted.
     """
+    clusters, shares = sampling.clusters, sampling.expected
+    if errors and clusters is not None:
+        return _clustered_gram(q, clusters, shares)
     points, texts = q.shape
     centre = q.mean(axis=0)
     squares, powers, measured = np.zeros(points), np.zeros(points), np.zeros(points)
@@ -145,6 +166,54 @@ def _gram(
     )
 
 
+def _clustered_gram(
+    q: np.ndarray, clusters: Clusters, shares: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, Pairs]:
+    """As `_gram`, with the variance over documents: C / (C - 1) sum_c (D_c - e_c KL)^2."""
+    points, texts = q.shape
+    centre = q.mean(axis=0)
+    every = np.full(texts, 1.0 / texts) if shares is None else shares
+    expected = clusters.sums(every)
+    squares, powers, measured = np.zeros(points), np.zeros(points), np.zeros(points)
+    rows = _blocks(points, _ROWS)
+    for block in rows:
+        for part in _blocks(block.stop - block.start, 64):
+            at = slice(block.start + part.start, block.start + part.stop)
+            g = clusters.sums((q[at] - centre) ** 2)
+            squares[at], measured[at] = g.sum(axis=1), g @ expected
+            powers[at] = np.einsum("ij,ij->i", g, g)
+    evenness = float(expected @ expected)
+    kl, variance = np.empty((points, points)), np.empty((points, points))
+    found: list[Pairs] = []
+    for k, one in enumerate(rows):
+        for other in rows[k:]:
+            second, fourth, shared = clustered_products(q, centre, clusters, expected, one, other)
+            scale = squares[one, None] + squares[other]
+            second *= -2.0
+            second += scale
+            close = second < _CLOSE_SQUARES * scale
+            np.maximum(second, 0.0, out=second)
+            lengths = measured[one, None] + measured[other]
+            shared *= -2.0
+            shared += lengths
+            scale = powers[one, None] + powers[other]
+            fourth += scale
+            spread = variance_from_moments(second, fourth, evenness, shared)
+            # What the sums were rounded at, against what is left of them.
+            scale += second * (lengths + second * evenness)
+            close |= spread < _CLOSE_CLUSTERED * scale
+            np.maximum(spread, 0.0, out=spread)
+            spread *= clusters.factor
+            kl[one, other], kl[other, one] = second, second.T
+            variance[one, other], variance[other, one] = spread, spread.T
+            i, j = np.nonzero(np.triu(close, 1) if one is other else close)
+            found.append((i + one.start, j + other.start))
+    np.fill_diagonal(kl, 0.0)
+    np.fill_diagonal(variance, 0.0)
+    i, j = (np.concatenate([pair[side] for pair in found]) for side in (0, 1))
+    return kl, variance, (i, j)
+
+
 def _products(
     q: np.ndarray,
     centre: np.ndarray,
@@ -187,7 +256,7 @@ def _products(
 
 def _refine(
     q: np.ndarray,
-    shares: np.ndarray | None,
+    sampling: Sampling,
     kl: np.ndarray,
     variance: np.ndarray | None,
     close: Pairs,
@@ -213,19 +282,19 @@ def _refine(
             continue
         part = q[members]
         part_kl, part_variance, (still_i, still_j) = _gram(
-            part, shares, errors=variance is not None
+            part, sampling, errors=variance is not None
         )
         at = np.searchsorted(members, i[chosen]), np.searchsorted(members, j[chosen])
         wanted = np.zeros(part_kl.shape, dtype=bool)
         wanted[at] = True
         still = wanted[still_i, still_j]
-        _refine(part, shares, part_kl, part_variance, (still_i[still], still_j[still]), depth + 1)
+        _refine(part, sampling, part_kl, part_variance, (still_i[still], still_j[still]), depth + 1)
         _put(kl, i[chosen], j[chosen], part_kl[at])
         if variance is not None and part_variance is not None:
             _put(variance, i[chosen], j[chosen], part_variance[at])
     if few:
         chosen = np.concatenate(few)
-        direct_kl, direct_variance = chosen_pairs(q, i[chosen], j[chosen], shares)
+        direct_kl, direct_variance = chosen_pairs(q, i[chosen], j[chosen], sampling)
         _put(kl, i[chosen], j[chosen], direct_kl)
         if variance is not None:
             _put(variance, i[chosen], j[chosen], direct_variance)

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.gram_products import all_pairs
 from mlflow_modelmap.numerics.divergence.kl_variance import Estimator, chosen_pairs, estimate
+from mlflow_modelmap.numerics.matrix.log_likelihoods import sampling_of
+from mlflow_modelmap.numerics.matrix.sampling import Sampling, check_documents
 
 
 def kl_matrix(q: ArrayLike) -> np.ndarray:
@@ -37,19 +39,22 @@ def kl_matrix(q: ArrayLike) -> np.ndarray:
 
 
 def kl_with_standard_error(
-    q: ArrayLike, shares: np.ndarray | None = None
+    q: ArrayLike, shares: Sampling | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """KL divergence between all pairs and its standard error (Section 2, Appendix C).
 
-    SE = sqrt(sum_s d_s^4 - KL^2 / N) with d the difference of two rows; of texts with shares a it
-    is sqrt(sum_s (d_s^2 - a_s KL)^2), which is the same where every share is 1 / N.
+    SE = sqrt(sum_s d_s^4 - KL^2 / N) with d the difference of two rows; of texts with shares e of
+    the bytes it is sqrt(sum_s (d_s^2 - e_s KL)^2), which is the same where every share is 1 / N.
+    Where texts are pieces of C documents, the squares are of sums over documents, times
+    C / (C - 1); with a single document the error is NaN.
 
     Parameters
     ----------
     q
         Coordinates, shape (K, N).
     shares
-        `LogLikelihoodMatrix.shares` of the matrix that `q` comes from, shape (N,).
+        `LogLikelihoodMatrix.sampling` of the matrix that `q` comes from; or only the texts' shares,
+        shape (N,), where they are independent and of equal length.
 
     Returns
     -------
@@ -62,13 +67,13 @@ def kl_with_standard_error(
         If `q` is not a matrix of finite values, or the shares do not fit it.
     """
     q = _checked(q)
-    kl, variance = all_pairs(q, _checked_shares(shares, q))
+    kl, variance = all_pairs(q, Sampling.of(shares, q.shape[1]))
     assert variance is not None
     return kl, np.sqrt(variance, out=variance)
 
 
 def kl_pairs(
-    q: ArrayLike, i: ArrayLike, j: ArrayLike, shares: np.ndarray | None = None
+    q: ArrayLike, i: ArrayLike, j: ArrayLike, shares: Sampling | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """KL divergence and standard error of chosen pairs, from their differences.
 
@@ -93,7 +98,7 @@ def kl_pairs(
     """
     q = np.asarray(q, dtype=np.float64)
     i, j = np.broadcast_arrays(np.asarray(i, dtype=np.intp), np.asarray(j, dtype=np.intp))
-    kl, variance = chosen_pairs(q, i.ravel(), j.ravel(), _checked_shares(shares, q))
+    kl, variance = chosen_pairs(q, i.ravel(), j.ravel(), Sampling.of(shares, q.shape[1]))
     return kl.reshape(i.shape), np.sqrt(variance).reshape(i.shape)
 
 
@@ -104,6 +109,9 @@ def kl_between(
     *,
     weights: ArrayLike | None = None,
     estimator: Estimator = "self-normalised",
+    text_bytes: ArrayLike | None = None,
+    documents: np.ndarray | None = None,
+    per_byte: bool = False,
 ) -> tuple[float, float]:
     """KL divergence and standard error between two log-likelihood vectors.
 
@@ -119,17 +127,26 @@ def kl_between(
     estimator
         ``"self-normalised"``, the paper's where there are no weights, or ``"unbiased"``; see
         `kl_variance.estimate`.
+    text_bytes
+        UTF-8 bytes of each text, shape (N,), so that the error holds that of B, too; None: texts
+        are taken to be of equal length.
+    documents
+        The number of each text's document, shape (N,), -1 for none; None: texts are independent.
+    per_byte
+        Whether a difference in proportion to the texts' bytes is taken out, as
+        `LogLikelihoodMatrix.per_byte`.
 
     Returns
     -------
     kl, se : float
-        Bits per byte. The standard error is that of the estimator's linear part.
+        Bits per byte. The standard error is that of the estimator's linear part; NaN where all
+        texts are of one document.
 
     Raises
     ------
     InputError
         If the shapes differ, a value is not finite, the mean bytes are not positive, the weights
-        are negative or all zero, or the estimator is unknown.
+        are negative or all zero, the bytes or documents do not fit, or the estimator is unknown.
     """
     first = np.asarray(l_i, dtype=np.float64)
     second = np.asarray(l_j, dtype=np.float64)
@@ -153,7 +170,18 @@ def kl_between(
             f"The log-likelihoods of text {text} are {first[text]} and {second[text]}; "
             "score that point again."
         )
-    variance, error = estimate(difference, w, estimator)
+    size = np.ones(first.size) if text_bytes is None else np.asarray(text_bytes, np.float64)
+    if size.shape != first.shape or not (size > 0).all():
+        raise InputError(
+            f"Bytes of shape {size.shape} do not fit {first.size} texts; give one positive number "
+            "a text."
+        )
+    if per_byte and text_bytes is None:
+        raise InputError("Per byte needs the bytes of each text; give them as text_bytes.")
+    if documents is not None:
+        check_documents(documents, first.size)
+    sampling = sampling_of(size, w / w.sum(), documents, per_byte=per_byte)
+    variance, error = estimate(difference, w, estimator, sampling)
     unit = 2.0 * mean_bytes * np.log(2.0)
     return float(variance / unit), float(error / unit)
 
@@ -169,16 +197,3 @@ def _checked(q: ArrayLike) -> np.ndarray:
             "score it again."
         )
     return q
-
-
-def _checked_shares(shares: np.ndarray | None, q: np.ndarray) -> np.ndarray | None:
-    if shares is None:
-        return None
-    shares = np.asarray(shares, dtype=np.float64)
-    fits = shares.shape == (q.shape[-1],) and (shares > 0).all()
-    if not fits or abs(shares.sum() - 1.0) > 1e-9:
-        raise InputError(
-            f"Shares of shape {shares.shape} that add up to {shares.sum():g} do not fit "
-            f"{q.shape[-1]} texts; give one positive share a text, in all 1."
-        )
-    return shares

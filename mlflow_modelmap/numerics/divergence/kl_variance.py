@@ -4,9 +4,11 @@ Every standard error of a KL comes from here: that of two vectors from `estimate
 rows of coordinates from `chosen_pairs`, and that of all pairs at once, which come from matrix
 products, from `variance_from_moments`.
 
-With d the difference of two rows of coordinates, D = sum_s d_s^2 their KL and a_s the share of text
-s, the variance of D as an estimate is sum_s (d_s^2 - a_s D)^2; where all shares are 1 / N that is
-sum d^4 - D^2 / N.
+With d the difference of two rows of coordinates, D = sum_s d_s^2 their KL and e_s the share of the
+(weighted) bytes that text s holds, the variance of D as an estimate is sum_s (d_s^2 - e_s D)^2,
+that of a ratio of squares to bytes. Where all texts are of equal length and weight it is the
+paper's sum d^4 - D^2 / N. Where texts are pieces of documents, the sum is over documents; see
+`sampling.variance_of_sum`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.matrix.sampling import Sampling, variance_of_sum
 
 Estimator = Literal["self-normalised", "unbiased"]
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -24,7 +27,10 @@ _DIRECT_ELEMENTS = 1 << 18
 
 
 def estimate(
-    difference: np.ndarray, weights: np.ndarray, estimator: Estimator
+    difference: np.ndarray,
+    weights: np.ndarray,
+    estimator: Estimator,
+    sampling: Sampling | None = None,
 ) -> tuple[float, float]:
     """The variance over texts of a difference of log-likelihoods, and its standard error.
 
@@ -41,11 +47,15 @@ def estimate(
         the mean over pairs of texts s < t of w_s w_t (d_s - d_t)^2 / 2, without weights the sample
         variance. It needs weights whose expectation over the sampling is 1, as the ratio of two
         known probabilities has; which of the two has the smaller error depends on them.
+    sampling
+        How the texts were sampled, if more than their weights is known. Per byte, the mean m gives
+        way to r b_s, with r = sum(w d) / sum(w b).
 
     Returns
     -------
     variance, se : float
-        Nats squared. The standard error is that of the estimator's linear part.
+        Nats squared. The standard error is that of the linear part of the estimate per byte: the
+        variance over the mean bytes, which are those of the same texts.
 
     Raises
     ------
@@ -58,19 +68,31 @@ def estimate(
         )
     n = difference.size
     # Subtracting the first text's difference keeps the digits of a pair that differs by a constant.
-    difference = difference - difference[0]
     share = weights / weights.sum()
-    square = (difference - share @ difference) ** 2
-    spread = share @ square
+    sampling = sampling or Sampling()
+    expected = share if sampling.expected is None else sampling.expected
+    if sampling.per_byte:
+        length = np.divide(expected, share, out=np.ones(n), where=share > 0)
+        residual = difference - (share @ difference) * length
+    else:
+        difference = difference - difference[0]
+        residual = difference - share @ difference
+    square = residual**2
+    spread = float(share @ square)
+    level = 1.0 if estimator == "self-normalised" else float(weights.mean())
     if estimator == "self-normalised":
-        return float(spread), float(np.sqrt(np.sum((share * (square - spread)) ** 2)))
-    level = weights.mean()
-    error = np.std(level * weights * (square + spread)) / np.sqrt(n)
-    return float(spread * level**2 * n / (n - 1)), float(error)
+        variance, influence = spread, share * square - expected * spread
+    else:
+        variance = spread * level**2 * n / (n - 1)
+        influence = level * weights * (square + spread) / n
+        influence -= influence.mean() + (expected - share) * spread * level**2
+    if sampling.per_byte:
+        influence -= 2.0 * level**2 * (expected @ residual) * share * residual
+    return float(variance), float(np.sqrt(variance_of_sum(influence, sampling.clusters)))
 
 
 def chosen_pairs(
-    q: np.ndarray, i: np.ndarray, j: np.ndarray, shares: np.ndarray | None = None
+    q: np.ndarray, i: np.ndarray, j: np.ndarray, sampling: Sampling | None = None
 ) -> Pairs:
     """Squared distances and their variances from the differences of rows, in chunks of pairs.
 
@@ -80,8 +102,8 @@ def chosen_pairs(
         Finite, float64, shape (K, N).
     i, j
         Row indices, shape (p,).
-    shares
-        Of the texts, their sum 1, shape (N,); None for 1 / N each.
+    sampling
+        How the texts were sampled; None for independent texts that count alike.
 
     Returns
     -------
@@ -89,17 +111,35 @@ def chosen_pairs(
         Bits per byte where `q` are coordinates, and their square.
     """
     texts = q.shape[1]
+    sampling = sampling or Sampling()
+    clusters, expected = sampling.clusters, sampling.expected
     kl, variance = np.empty(i.size), np.empty(i.size)
     length = max(1, _DIRECT_ELEMENTS // texts)
     for start in range(0, i.size, length):
         chunk = slice(start, start + length)
         square = q[i[chunk]]
         square -= q[j[chunk]]
+        slope = _of_the_ratio(square, sampling) if sampling.per_byte else None
         square *= square
         kl[chunk] = square.sum(axis=1)
-        square -= kl[chunk, None] / texts if shares is None else kl[chunk, None] * shares
-        variance[chunk] = np.einsum("ij,ij->i", square, square)
+        square -= kl[chunk, None] / texts if expected is None else kl[chunk, None] * expected
+        if slope is not None:
+            square -= slope
+        variance[chunk] = variance_of_sum(square, clusters)
     return kl, variance
+
+
+def _of_the_ratio(difference: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """What the error of r, which is estimated too, takes from each text's contribution, (p, N).
+
+    2 (sum_t e_t d_t / sqrt(a_t)) sqrt(a_s) d_s: 0 where the residuals do not go with length.
+    """
+    texts = difference.shape[1]
+    shares = np.full(texts, 1.0 / texts) if sampling.shares is None else sampling.shares
+    assert sampling.expected is not None
+    root = np.sqrt(shares)
+    slope = difference @ (sampling.expected / root)
+    return 2.0 * slope[:, None] * (root * difference)
 
 
 def variance_from_moments(

@@ -145,9 +145,7 @@ def summary(
     owner = np.repeat(np.arange(len(tokens)), tokens)
 
     def per(values: np.ndarray, below: np.ndarray) -> tuple[float, float]:
-        return ratio_and_error(
-            np.bincount(owner, values, len(tokens)), below, weights, clusters
-        )
+        return ratio_and_error(np.bincount(owner, values, len(tokens)), below, weights, clusters)
 
     bits = size * np.log(2.0)
     (f, f_se), (r, r_se), (j, j_se) = (per(v, bits) for v in (forward, reverse, js))

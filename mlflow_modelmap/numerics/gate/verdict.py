@@ -181,7 +181,7 @@ def _quantile(confidence: float) -> float:
 def _texts_needed(texts: int, shrink: float) -> int | None:
     """An interval shrinks with the root of the number of texts."""
     factor = shrink**2
-    if factor > HARDLY:
+    if not factor <= HARDLY:  # of NaN, too
         return None
     needed = max(FEW_TEXTS, math.ceil(texts * factor))
     if needed < 100:

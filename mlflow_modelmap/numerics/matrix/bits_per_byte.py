@@ -7,15 +7,25 @@ from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.matrix.sampling import (
+    Clusters,
+    check_documents,
+    clusters_of,
+    variance_of_sum,
+)
 
 
 def bits_and_error(
-    log_likelihoods: ArrayLike, text_bytes: ArrayLike, weights: ArrayLike | None = None
+    log_likelihoods: ArrayLike,
+    text_bytes: ArrayLike,
+    weights: ArrayLike | None = None,
+    documents: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Bits per byte of one log-likelihood vector, and its standard error over the texts.
 
     -sum(w l) / (sum(w b) ln 2). Bits per byte are a ratio of two sums over texts; the error is
-    that of their linear part, so that texts of unequal length do not count as noise.
+    that of their linear part, so that texts of unequal length do not count as noise, taken over
+    documents where they are known; NaN where all texts are of one document.
 
     Parameters
     ----------
@@ -26,6 +36,8 @@ def bits_and_error(
     weights
         Importance weights, shape (N,), not negative; their scale does not matter. None: every
         text counts the same.
+    documents
+        The number of each text's document, shape (N,), -1 for none; None: texts are independent.
 
     Returns
     -------
@@ -49,8 +61,11 @@ def bits_and_error(
             "The weights do not fit the texts; give one finite weight a text, none negative "
             "and not all zero."
         )
+    if documents is not None:
+        check_documents(documents, size.size)
     ratio = _ratio(values[None], size, w)
-    return float(ratio[0]), float(_ratio_error(values[None], size, w, ratio)[0])
+    error = _ratio_error(values[None], size, w, ratio, clusters_of(documents))
+    return float(ratio[0]), float(error[0])
 
 
 def bits_per_byte_difference(
@@ -58,6 +73,7 @@ def bits_per_byte_difference(
     l_j: ArrayLike,
     text_bytes: ArrayLike,
     weights: ArrayLike | None = None,
+    documents: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Bits per byte of i less those of j on the same texts, and the standard error of that.
 
@@ -68,7 +84,7 @@ def bits_per_byte_difference(
     ----------
     l_i, l_j
         Log-likelihoods in nats of the same N texts, shape (N,).
-    text_bytes, weights
+    text_bytes, weights, documents
         As in `bits_and_error`.
 
     Returns
@@ -87,7 +103,7 @@ def bits_per_byte_difference(
             f"Log-likelihood vectors of shapes {first.shape} and {second.shape} cannot be "
             "compared; give two of the same texts."
         )
-    return bits_and_error(first - second, text_bytes, weights)
+    return bits_and_error(first - second, text_bytes, weights, documents)
 
 
 def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
@@ -102,7 +118,8 @@ def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """
     w = _shares(matrix)
     ratio = _ratio(matrix.values, matrix.text_bytes, w)
-    return _ratio_error(matrix.values, matrix.text_bytes, w, ratio)
+    documents = clusters_of(matrix.documents)
+    return _ratio_error(matrix.values, matrix.text_bytes, w, ratio, documents)
 
 
 def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
@@ -121,10 +138,14 @@ def _ratio(values: np.ndarray, size: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def _ratio_error(
-    values: np.ndarray, size: np.ndarray, w: np.ndarray, ratio: np.ndarray
+    values: np.ndarray,
+    size: np.ndarray,
+    w: np.ndarray,
+    ratio: np.ndarray,
+    documents: Clusters | None,
 ) -> np.ndarray:
     """Standard error of each row's `_ratio`, that of its linear part, shape (K,)."""
     residual = values / np.log(2.0)
     residual += ratio[:, None] * size
     residual *= w
-    return np.sqrt(np.einsum("ij,ij->i", residual, residual)) / (w @ size)
+    return np.sqrt(variance_of_sum(residual, documents)) / (w @ size)

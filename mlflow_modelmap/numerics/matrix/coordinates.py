@@ -31,20 +31,48 @@ def _over_texts(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
 def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """Q, double-centred and scaled so that squared distances are KL in bits/byte.
 
+    Of a matrix per byte, rows are centred by what is in proportion to the texts' bytes.
+
     Returns
     -------
     ndarray of float64, shape (K, N)
         Divided by sqrt(2 N B ln 2) (paper, Section 2). With weights, 1 / N is each text's share
         of them, so that a squared distance is the weighted variance over 2 B ln 2.
     """
-    values = np.asarray(matrix.values, dtype=np.float64)
-    return _scaled(double_centre(values, matrix.shares), matrix)
+    rows = _row_centred(matrix)
+    return _scaled(rows - rows.mean(axis=0, keepdims=True), matrix)
 
 
 def text_centred(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """Q before its columns are centred, shape (K, N): each row depends on its own point alone."""
+    return _scaled(_row_centred(matrix), matrix)
+
+
+def _row_centred(matrix: LogLikelihoodMatrix) -> np.ndarray:
     values = np.asarray(matrix.values, dtype=np.float64)
-    return _scaled(_over_texts(values, matrix.shares), matrix)
+    if matrix.per_byte:
+        values = without_proportional(values, matrix.text_bytes, matrix.shares)
+    return _over_texts(values, matrix.shares)
+
+
+def without_proportional(
+    values: np.ndarray, text_bytes: np.ndarray, shares: np.ndarray | None = None
+) -> np.ndarray:
+    """Less r b, with r = sum(a l) / sum(a b): the residuals of a ratio; of mean 0, shape (..., N).
+
+    Parameters
+    ----------
+    values
+        Nats, shape (..., N).
+    text_bytes
+        UTF-8 bytes of each text, shape (N,).
+    shares
+        Of the texts, shape (N,), or None.
+    """
+    size = np.asarray(text_bytes, dtype=np.float64)
+    held = size if shares is None else size * shares
+    total = values.sum(axis=-1) if shares is None else values @ shares
+    return values - (total / held.sum())[..., None] * size
 
 
 def _scaled(centred: np.ndarray, matrix: LogLikelihoodMatrix) -> np.ndarray:

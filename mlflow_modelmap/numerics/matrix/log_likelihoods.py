@@ -8,6 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.matrix.sampling import (
+    Sampling,
+    check_documents,
+    length_variation,
+    units_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,13 @@ class LogLikelihoodMatrix:
     weights
         Importance weights of the texts, shape (N,), positive: how much more often each occurs in
         the population that is asked about than here. Their scale does not matter. None: alike.
+    documents
+        The number of the document that each text is a piece of, shape (N,), -1 for a text that
+        stands for itself. None: all do. Errors are taken over documents.
+    per_byte
+        Whether coordinates leave out what is in proportion to a text's bytes: l_s - r b_s takes
+        the place of l_s less its mean, with r = sum(l) / sum(b). For texts of unequal length, on
+        which two models of different quality differ the more the longer a text is.
 
     Raises
     ------
@@ -36,6 +49,8 @@ class LogLikelihoodMatrix:
     points: tuple[str, ...]
     text_bytes: np.ndarray
     weights: np.ndarray | None = None
+    documents: np.ndarray | None = None
+    per_byte: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape != (len(self.points), len(self.text_bytes)):
@@ -54,11 +69,28 @@ class LogLikelihoodMatrix:
             )
         if self.weights is not None:
             check_weights(self.weights, len(self.text_bytes))
+        if self.documents is not None:
+            check_documents(self.documents, len(self.text_bytes))
 
     @cached_property
     def shares(self) -> np.ndarray | None:
         """Each text's share of the weights, shape (N,), their sum 1; None where all are alike."""
         return None if self.weights is None else shares_of(self.weights)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """What the errors of KL on these texts depend on; for `numerics.divergence`."""
+        return sampling_of(self.text_bytes, self.shares, self.documents, per_byte=self.per_byte)
+
+    @property
+    def units(self) -> int:
+        """How many independent units the texts are: documents, and texts without one."""
+        return units_of(self.documents, len(self.text_bytes))
+
+    @property
+    def length_variation(self) -> float:
+        """Coefficient of variation of the texts' bytes, weighted if the texts are."""
+        return length_variation(self.text_bytes, self.weights)
 
     @property
     def mean_bytes(self) -> float:
@@ -75,12 +107,38 @@ class LogLikelihoodMatrix:
             values=self.values[:, keep],
             text_bytes=self.text_bytes[keep],
             weights=weights,
+            documents=None if self.documents is None else self.documents[keep],
         )
 
     def keep_points(self, keep: np.ndarray) -> LogLikelihoodMatrix:
         """Keep the points selected by a mask or index array."""
         index = np.arange(len(self.points))[keep]
         return replace(self, values=self.values[index], points=tuple(self.points[i] for i in index))
+
+
+def sampling_of(
+    text_bytes: np.ndarray,
+    shares: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
+    *,
+    per_byte: bool = False,
+) -> Sampling:
+    """The `Sampling` of N texts.
+
+    Parameters
+    ----------
+    text_bytes
+        UTF-8 bytes of each text, shape (N,).
+    shares
+        Of the texts' weights, shape (N,), their sum 1; None where they count alike.
+    documents, per_byte
+        As in `LogLikelihoodMatrix`.
+    """
+    size = np.asarray(text_bytes, dtype=np.float64)
+    if (size == size[0]).all():  # per byte is then the same as per text
+        return Sampling(shares, shares, documents)
+    held = size if shares is None else shares * size
+    return Sampling(held / held.sum(), shares, documents, per_byte)
 
 
 def check_weights(weights: np.ndarray, texts: int) -> None:

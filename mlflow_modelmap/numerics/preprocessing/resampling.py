@@ -17,6 +17,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_with_standard_error
 from mlflow_modelmap.numerics.matrix.coordinates import double_centre
 from mlflow_modelmap.numerics.matrix.log_likelihoods import shares_of
+from mlflow_modelmap.numerics.matrix.sampling import Sampling
 
 Method = Literal["kl", "length-squared", "uniform"]
 METHODS: tuple[Method, ...] = ("kl", "length-squared", "uniform")
@@ -173,7 +174,11 @@ def variance_ratio(
 
 
 def relative_errors(
-    q: np.ndarray, chosen: np.ndarray, weights: np.ndarray, shares: np.ndarray | None = None
+    q: np.ndarray,
+    chosen: np.ndarray,
+    weights: np.ndarray,
+    shares: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
 ) -> np.ndarray:
     """SE / KL of all pairs of points i < j that differ, measured on chosen texts.
 
@@ -185,13 +190,16 @@ def relative_errors(
         Numbers of n texts.
     weights
         Of the chosen texts, shape (n,).
+    documents
+        The number of each of the N texts' document, -1 for none; None: they are independent.
     """
     values = q[:, chosen] if shares is None else q[:, chosen] / np.sqrt(shares[chosen])
     own = shares_of(weights)
     part = double_centre(values, own)
     if own is not None:
         part *= np.sqrt(own)
-    kl, se = kl_with_standard_error(part, own)
+    sampling = Sampling(own, own, None if documents is None else documents[chosen])
+    kl, se = kl_with_standard_error(part, sampling)
     above = np.triu_indices(len(kl), 1)
     apart = kl[above] > 0
     return se[above][apart] / kl[above][apart]

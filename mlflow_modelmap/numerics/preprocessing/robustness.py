@@ -148,7 +148,7 @@ def kl_by_domain(
         if chosen.size < FEWEST_TEXTS:
             continue
         own = matrix.keep_texts(chosen)
-        kl, se = kl_pairs(coordinates(own), i, j, own.shares)
+        kl, se = kl_pairs(coordinates(own), i, j, own.sampling)
         frames.append(
             pd.DataFrame(
                 {

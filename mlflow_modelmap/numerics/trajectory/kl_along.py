@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
+from mlflow_modelmap.numerics.matrix.sampling import Sampling
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 
 
 def kl_previous(
-    q: ArrayLike, given: Iterable[Trajectory], shares: np.ndarray | None = None
+    q: ArrayLike, given: Iterable[Trajectory], shares: Sampling | np.ndarray | None = None
 ) -> pd.DataFrame:
     """KL divergence of each checkpoint from the one before it (Figures 4 and 14).
 
@@ -25,7 +26,7 @@ def kl_previous(
     given
         Trajectories whose rows are those of `q`.
     shares
-        Of weighted texts, shape (N,); see `divergence.kl_with_standard_error`.
+        How the texts were sampled; see `divergence.kl_with_standard_error`.
 
     Returns
     -------
@@ -55,7 +56,10 @@ def kl_previous(
 
 
 def kl_from(
-    q: ArrayLike, given: Iterable[Trajectory], start: int, shares: np.ndarray | None = None
+    q: ArrayLike,
+    given: Iterable[Trajectory],
+    start: int,
+    shares: Sampling | np.ndarray | None = None,
 ) -> pd.DataFrame:
     """KL divergence of every later checkpoint from the one at step `start` (Figure 5, left).
 
@@ -114,7 +118,7 @@ def kl_between(
     q: ArrayLike,
     given: Sequence[Trajectory],
     steps: Iterable[int] | None = None,
-    shares: np.ndarray | None = None,
+    shares: Sampling | np.ndarray | None = None,
 ) -> pd.DataFrame:
     """KL divergence between trajectories at the same step (Tables 2b and 3, Figure 15).
 

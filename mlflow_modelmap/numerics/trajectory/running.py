@@ -12,7 +12,11 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.diffusion.exponents import FEWEST, Exponent, exponent_of_coordinates
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import text_centred
-from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
+from mlflow_modelmap.numerics.matrix.log_likelihoods import (
+    LogLikelihoodMatrix,
+    sampling_of,
+    shares_of,
+)
 from mlflow_modelmap.numerics.trajectory.anomalies import ANOMALY_COLUMNS, checkpoint_anomalies
 
 WINDOW = 10
@@ -54,6 +58,8 @@ class RunningTrajectory:
         UTF-8 bytes of what is scored of each text, shape (N,).
     weights
         Importance weights of the texts, shape (N,), or None.
+    documents
+        The number of each text's document, shape (N,), -1 for none, or None.
     warm_up
         First step from which exponents are fitted and continuity is judged.
     window
@@ -65,6 +71,7 @@ class RunningTrajectory:
         text_bytes: np.ndarray,
         weights: np.ndarray | None = None,
         *,
+        documents: np.ndarray | None = None,
         warm_up: float = 0.0,
         window: int = WINDOW,
     ) -> None:
@@ -75,6 +82,8 @@ class RunningTrajectory:
             )
         self.text_bytes, self.weights = text_bytes, weights
         self.shares = None if weights is None else shares_of(weights)
+        self.documents = documents
+        self.sampling = sampling_of(text_bytes, self.shares, documents)
         self.warm_up, self.window = warm_up, window
         self.steps: list[int] = []
         self._q = np.empty((0, len(text_bytes)))
@@ -107,7 +116,7 @@ class RunningTrajectory:
         self._q[n] = text_centred(matrix)[0]  # differences of rows need no more
         self.steps.append(int(step))
         if n:
-            kl, _ = kl_pairs(self._q[: n + 1], np.full(n, n), np.arange(n), self.shares)
+            kl, _ = kl_pairs(self._q[: n + 1], np.full(n, n), np.arange(n), self.sampling)
             self._table[n, :n] = self._table[:n, n] = kl
 
     @property
@@ -128,7 +137,7 @@ class RunningTrajectory:
             raise InputError("No checkpoint is recorded yet, so that there is no latest one.")
         if n == 1:
             return Latest(self.steps[0])
-        kl, se = kl_pairs(self._q[:n], [n - 1, n - 1], [n - 2, 0], self.shares)
+        kl, se = kl_pairs(self._q[:n], [n - 1, n - 1], [n - 2, 0], self.sampling)
         return Latest(
             self.steps[-1],
             self.steps[-2],

@@ -16,8 +16,13 @@ from mlflow_modelmap.words.value_and_error import with_error
     multiple=True,
     help="Where to look names up; by default the current experiment, then all. May be given again.",
 )
+@option(
+    "--per-byte",
+    is_flag=True,
+    help="Leave out differences in proportion to the texts' bytes (texts of unequal length).",
+)
 @output_options
-def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None:
+def compare(a: str, b: str, experiment: tuple[str, ...], output: Output, *, per_byte: bool) -> None:
     """Print the KL divergence between A and B, two models that are scored already.
 
     Each is a run id, the name of a run or of a point on a map, or a model reference such as
@@ -27,9 +32,10 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
     from mlflow_modelmap.drivers.pair.compare import compare as measure
     from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
 
-    found = measure(a, b, experiments=experiment)
+    found = measure(a, b, experiments=experiment, per_byte=per_byte)
     width = max(len(found.a.name), len(found.b.name))
     name = f" ({found.text_set_name})" if found.text_set_name else ""
+    of = f" of {found.documents:,} documents" if found.documents != found.texts else ""
     lines = [
         f"KL divergence {with_error(found.kl, found.se)} bits/byte, "
         f"95 % interval {found.low:.3g} to {found.high:.3g}",
@@ -40,6 +46,7 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output) -> None
             f"{one.name:<{width}}  {one.bits_per_byte:.4f} bits per byte  run {one.run_id}"
             for one in (found.a, found.b)
         ),
-        f"on {found.texts:,} texts{name}",
+        f"on {found.texts:,} texts{of}{name}" + (", per byte" if per_byte else ""),
+        *found.notices,
     ]
     output.tell(as_json(found), lines, ids=[f"{found.kl!r}"])

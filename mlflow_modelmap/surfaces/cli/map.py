@@ -34,6 +34,12 @@ MAP = "The map"
     group=MAP,
     help="Raise log-likelihoods below this quantile to it (0.02 in the paper's pretraining study).",
 )
+@option(
+    "--per-byte",
+    is_flag=True,
+    group=MAP,
+    help="Leave out differences in proportion to the texts' bytes (texts of unequal length).",
+)
 @option("--perplexity", type=float, default=30.0, show_default=True, group=MAP, help="Of t-SNE.")
 @option("--seed", type=SEED, default=0, show_default=True, group=MAP, help="Of t-SNE.")
 @option(
@@ -66,6 +72,7 @@ def _result(made: ModelMap) -> dict[str, Any]:
         "name": made.name,
         "points": len(made.points),
         "texts": made.texts,
+        "documents": made.documents,
         "text_set": made.text_set,
         "entropy_bound": made.entropy_bound,
         "perplexity": made.perplexity,

@@ -213,6 +213,8 @@ def _lines(description: Description) -> Iterator[str]:
         yield f"duplicates  {description.duplicates:,}"
     if description.weighted:
         yield "weights     yes"
+    if description.documents is not None:
+        yield f"documents   {description.documents:,}"
     yield f"digest      {description.digest}"
     for number, (domain, count) in enumerate(description.domains.items()):
         yield f"{'domains' if number == 0 else '':<12}{domain}: {count:,}"

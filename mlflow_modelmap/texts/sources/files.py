@@ -128,7 +128,7 @@ def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Rec
         raise InputError(f"{str(path)!r} is no readable Parquet file ({reason(error)}).") from None
     with file:
         names = file.schema_arrow.names
-        wanted = {column, domain_column or "domain", "weight"}
+        wanted = {column, domain_column or "domain", "weight", "document"}
         wanted |= {name.partition(".")[0] for name in wanted} | ({"meta"} - {domain_column})
         kept = [name for name in names if name in wanted]
         if column.partition(".")[0] not in names and column not in names:
@@ -178,6 +178,7 @@ def _folder(root: Path) -> Iterator[Record]:
 
     Hidden files and folders and files with NUL bytes are left out. A text's domain is the folder
     it lies in, directly below `root`; files at the top, beside folders, are of the domain `root`.
+    Each file is a document.
     """
     found = []
     for folder, folders, names in os.walk(root):
@@ -196,7 +197,7 @@ def _folder(root: Path) -> Iterator[Record]:
         if nested:
             domain = path.parts[0] if len(path.parts) > 1 else root.resolve().name
         if text.strip():
-            yield Record(text, str(root / path), domain)
+            yield Record(text, str(root / path), domain, document=path.as_posix())
 
 
 _READERS: dict[tuple[str, ...], Callable[[Path, str, str | None], Iterator[Record]]] = {

@@ -62,7 +62,8 @@ def python_docs(size: int | None = None, seed: int = 0) -> TextSet:
     -------
     TextSet
         The same for the same Python version; its domains are ``reference`` (the language
-        reference behind ``help()``) and ``library`` (the standard library's docstrings).
+        reference behind ``help()``) and ``library`` (the standard library's docstrings); its
+        documents are the topics of the one and the modules of the other.
     """
     # Some topics and modules repeat others' paragraphs: such a text would be scored as trained on.
     trained = {line for text in python_docs_corpus() for line in _telling_lines(text)}
@@ -72,8 +73,13 @@ def python_docs(size: int | None = None, seed: int = 0) -> TextSet:
             for piece in chunk(document, DEFAULT_BYTES):
                 long_enough = len(piece.encode("utf-8")) >= _SHORTEST and piece.strip()
                 if long_enough and trained.isdisjoint(_telling_lines(piece)):
-                    texts.setdefault(piece, name.partition("/")[0])
-    whole = TextSet(f"{NAME}-{platform.python_version()}", tuple(texts), tuple(texts.values()))
+                    texts.setdefault(piece, name)
+    whole = TextSet(
+        f"{NAME}-{platform.python_version()}",
+        tuple(texts),
+        tuple(name.partition("/")[0] for name in texts.values()),
+        documents=tuple(texts.values()),
+    )
     return whole if size is None else sample(whole, size, seed)
 
 
@@ -103,8 +109,10 @@ def _records(written: str, column: str, domain_column: str | None) -> Iterator[R
     text_set = parse_python_docs(written)
     assert text_set is not None
     assert text_set.domains is not None
-    for index, (text, domain) in enumerate(zip(text_set.texts, text_set.domains, strict=True)):
-        yield Record(text, f"{written}, text {index}", domain)
+    assert text_set.documents is not None
+    held = zip(text_set.texts, text_set.domains, text_set.documents, strict=True)
+    for index, (text, domain, document) in enumerate(held):
+        yield Record(text, f"{written}, text {index}", domain, document=document)
 
 
 def _name(written: str) -> str:

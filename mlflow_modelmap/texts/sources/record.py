@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
@@ -18,12 +19,13 @@ DOMAIN_COLUMNS = ("domain", "meta.pile_set_name")
 
 @dataclass(frozen=True)
 class Record:
-    """A text, and where it was found (``texts.jsonl, line 3``)."""
+    """A text, where it was found (``texts.jsonl, line 3``), and the document it is a piece of."""
 
     text: str
     where: str
     domain: str | None = None
     weight: float | None = None
+    document: str | None = None
 
 
 def _found(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
@@ -41,7 +43,9 @@ def _found(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
 def record_of(
     row: Mapping[str, Any], where: str, column: str = "text", domain_column: str | None = None
 ) -> Record:
-    """The record of a row with named fields; its weight, if any, stands in ``weight``.
+    """The record of a row with named fields.
+
+    Its weight, if any, stands in ``weight``, and the document it is a piece of in ``document``.
 
     Parameters
     ----------
@@ -55,8 +59,8 @@ def record_of(
     Raises
     ------
     InputError
-        If the text is missing or no string, the named domain is missing, or the weight is not a
-        positive number.
+        If the text is missing or no string, the named domain is missing, the weight is not a
+        positive number, or the document is no name or number.
     """
     there, text = _found(row, column)
     if not there:
@@ -77,7 +81,8 @@ def record_of(
                 f"{where}: there is no domain in {domain_column!r}, only in "
                 f"{', '.join(map(repr, row))}."
             )
-    return Record(text, where, domain, _weight(row.get("weight"), where))
+    weight, document = _weight(row.get("weight"), where), _document(row.get("document"), where)
+    return Record(text, where, domain, weight, document)
 
 
 def _weight(value: Any, where: str) -> float | None:
@@ -90,6 +95,17 @@ def _weight(value: Any, where: str) -> float | None:
     if isinstance(value, bool) or not math.isfinite(weight) or weight <= 0:
         raise InputError(f"{where}: the weight {shown(value)} is not a positive finite number.")
     return weight
+
+
+def _document(value: Any, where: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value != value:
+        raise InputError(
+            f"{where}: the document {shown(value)} is no name or number; write which document the "
+            "text comes from, or leave it out."
+        )
+    return str(value)
 
 
 def _said(value: Any) -> str:
@@ -120,6 +136,9 @@ def check_not_empty(record: Record) -> None:
 def chunked(record: Record, size: int) -> list[Record]:
     """A record cut at `size` bytes; pieces of only white space are left out.
 
+    The pieces are of the record's document; of one without, they are of a document named by where
+    it stood.
+
     Parameters
     ----------
     size
@@ -132,10 +151,14 @@ def chunked(record: Record, size: int) -> list[Record]:
     """
     check_encodable(record)
     pieces = chunk(record.text, size)
+    document = record.document
+    if document is None and len(pieces) > 1:
+        document = PurePath(record.where).name
     return [
         replace(
             record,
             text=piece,
+            document=document,
             where=record.where if len(pieces) == 1 else f"{record.where}, chunk {number}",
         )
         for number, piece in enumerate(pieces)
@@ -158,7 +181,8 @@ def refuse_duplicates(records: Iterable[Record]) -> None:
 def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = False) -> TextSet:
     """The text set of some records, in their order.
 
-    A weight that is missing counts 1 where others have one, and a missing domain is ``other``.
+    A weight that is missing counts 1 where others have one, a missing domain is ``other``, and a
+    text without a document stands for itself.
 
     Parameters
     ----------
@@ -172,9 +196,12 @@ def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = F
     InputError
         If a text set cannot be made of them; see `TextSet`.
     """
-    domains = weights = None
+    domains = weights = documents = None
     if any(record.domain is not None for record in records):
         domains = tuple("other" if r.domain is None else r.domain for r in records)
     if any(record.weight is not None for record in records):
         weights = tuple(1.0 if r.weight is None else r.weight for r in records)
-    return TextSet(name, tuple(r.text for r in records), domains, weights, allow_duplicates)
+    if any(record.document is not None for record in records):
+        documents = tuple(r.document for r in records)
+    texts = tuple(r.text for r in records)
+    return TextSet(name, texts, domains, weights, allow_duplicates, documents=documents)

@@ -86,8 +86,13 @@ class MonitorRun:
         step = int(row["step"])
         path = Path(schema.checkpoint_vectors(step))
         with temporary_folder() as folder:
-            weights = self.texts.text_set.weight_array
-            write_vectors(result, Path(folder) / path.name, weights=weights)
+            texts = self.texts.text_set
+            write_vectors(
+                result,
+                Path(folder) / path.name,
+                weights=texts.weight_array,
+                documents=texts.document_codes,
+            )
             self.run.store.log_artifact(
                 self.run.run_id, f"{folder}/{path.name}", path.parent.as_posix()
             )

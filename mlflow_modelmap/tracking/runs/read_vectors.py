@@ -19,6 +19,7 @@ from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, bytes_of, local_path
+from mlflow_modelmap.tracking.runs.documents import documents_of
 from mlflow_modelmap.tracking.runs.largest_sizes import VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.left_out import LeftOut
 from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
@@ -38,6 +39,7 @@ def read_matrix(
     layers: bool = False,
     notices: list[str] | None = None,
     named: Collection[str] = (),
+    said: list[str] | None = None,
 ) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The log-likelihood matrix of these runs, and a point for each of its rows.
 
@@ -53,6 +55,8 @@ def read_matrix(
         others are read without it. Without, it is refused.
     named
         Ids of runs that are refused all the same, because somebody named them.
+    said
+        Receives what is to be told of the texts; by default `notices` does.
 
     Returns
     -------
@@ -99,7 +103,11 @@ def read_matrix(
     _check_same_weights(found)
     first = found[0][1]
     matrix = LogLikelihoodMatrix(
-        np.stack(rows), tuple(point.name for point in points), first.bytes, first.weights
+        np.stack(rows),
+        tuple(point.name for point in points),
+        first.bytes,
+        first.weights,
+        documents_of(found, notices if said is None else said),
     )
     bits = bits_per_byte(matrix)
     return matrix, [
@@ -313,7 +321,7 @@ def _read(run: Point, address: str, layers: bool) -> Vectors | NotRead:
 
 
 def _read_file(run: Point, path: Path) -> Vectors:
-    wanted = (*schema.LOG_LIKELIHOOD_COLUMNS, schema.WEIGHT_COLUMN)
+    wanted = (*schema.LOG_LIKELIHOOD_COLUMNS, schema.WEIGHT_COLUMN, schema.DOCUMENT_COLUMN)
     try:
         table = read_parquet(bytes_of(path, VECTORS), VECTORS, wanted)
     except NotRead as error:

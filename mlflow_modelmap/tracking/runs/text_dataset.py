@@ -12,7 +12,7 @@ from mlflow.data.pyfunc_dataset_mixin import PyFuncConvertibleDatasetMixin, PyFu
 from mlflow.types import ColSpec, DataType, Schema
 
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.schema import WEIGHT_COLUMN
+from mlflow_modelmap.tracking.schema import DOCUMENT_COLUMN, WEIGHT_COLUMN
 from mlflow_modelmap.words.redact import redact
 
 DIGEST_CHARACTERS = 32
@@ -107,6 +107,8 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
             profile["weights_sha256"] = texts.weights_digest
         if texts.domains:
             profile["domains"] = len(set(texts.domains))
+        if texts.documents:
+            profile["documents"] = texts.independent
         return profile
 
     @property
@@ -115,9 +117,14 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
         return Schema([ColSpec(DataType.string, "text")])
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a text: column ``text``, and ``domain`` and ``weight`` where there are any."""
+        """A row a text: ``text``, and ``domain``, ``weight``, ``document`` where there are any."""
         texts = self._text_set
-        columns = {"text": texts.texts, "domain": texts.domains, WEIGHT_COLUMN: texts.weights}
+        columns = {
+            "text": texts.texts,
+            "domain": texts.domains,
+            WEIGHT_COLUMN: texts.weights,
+            DOCUMENT_COLUMN: texts.documents,
+        }
         return pd.DataFrame({name: list(c) for name, c in columns.items() if c is not None})
 
     def to_pyfunc(self) -> PyFuncInputsOutputs:

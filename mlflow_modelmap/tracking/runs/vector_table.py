@@ -31,7 +31,8 @@ _ROUNDING = 1e-4
 class Vectors:
     """What one artifact holds: the model's own vector, and one a layer where there are any.
 
-    `weights` are those of the texts, shape (N,), or None where they count alike.
+    `weights` are those of the texts, shape (N,), or None where they count alike; `documents` the
+    numbers of their documents, int64, shape (N,), -1 for none, or None where none is known.
     """
 
     own: np.ndarray | None
@@ -39,16 +40,19 @@ class Vectors:
     scored_tokens: np.ndarray
     bytes: np.ndarray
     weights: np.ndarray | None = None
+    documents: np.ndarray | None = None
 
 
 def vector_table(
     result: ScoreResult,
     metadata: Mapping[str, str] | None = None,
     weights: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
 ) -> pa.Table:
     """The artifact's rows: one a text, layer null; with the lens one more a text and layer.
 
-    `weights` are those of the text set, shape (N,), if it has any.
+    `weights` are those of the text set, shape (N,), if it has any, and `documents` its documents by
+    number, -1 for none.
     """
     layers = result.layer_log_likelihoods
     count = len(result.log_likelihoods)
@@ -65,6 +69,9 @@ def vector_table(
     }
     if weights is not None:
         columns[schema.WEIGHT_COLUMN] = np.tile(weights.astype(np.float64, copy=False), rows)
+    if documents is not None:
+        codes = np.tile(documents.astype(np.int64, copy=False), rows)
+        columns[schema.DOCUMENT_COLUMN] = pa.array(codes, mask=codes < 0, type=pa.int64())
     table = pa.table(columns)
     return table.replace_schema_metadata(dict(metadata)) if metadata else table
 
@@ -74,13 +81,14 @@ def write_vectors(
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
     weights: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
 ) -> None:
     """Write the artifact; the file appears whole or not at all."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(
-            vector_table(result, metadata, weights),
+            vector_table(result, metadata, weights, documents),
             partial,
             compression="zstd",
             # All log-likelihoods differ: a dictionary of them is larger than they are.
@@ -96,8 +104,9 @@ def vectors_digest(vectors: Vectors) -> str:
 
     The model's own rows, then each layer's, ascending: for each the layer (-1 for the model's own)
     and the number of texts as little-endian int64, then its columns in the order of the texts:
-    ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), and ``weight`` (float64)
-    where texts have any, all little-endian. So texts 0 to N - 1 stand in it by their places.
+    ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), ``weight`` (float64)
+    where texts have any, and ``document`` (int64, -1 for none) where any is known, all
+    little-endian. So texts 0 to N - 1 stand in it by their places.
     """
     sha = hashlib.sha256()
     own = {} if vectors.own is None else {-1: vectors.own}
@@ -108,11 +117,17 @@ def vectors_digest(vectors: Vectors) -> str:
             sha.update(np.ascontiguousarray(counts, dtype="<i8").tobytes())
         if vectors.weights is not None:
             sha.update(np.ascontiguousarray(vectors.weights, dtype="<f8").tobytes())
+        if vectors.documents is not None:
+            sha.update(np.ascontiguousarray(vectors.documents, dtype="<i8").tobytes())
     return sha.hexdigest()
 
 
-def vectors_of(result: ScoreResult, weights: np.ndarray | None = None) -> Vectors:
-    """What the artifact of a score will hold; `weights` are the text set's, shape (N,)."""
+def vectors_of(
+    result: ScoreResult,
+    weights: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
+) -> Vectors:
+    """What the artifact of a score will hold; `weights`, `documents` are the text set's, (N,)."""
     layers = result.layer_log_likelihoods
     return Vectors(
         own=result.log_likelihoods,
@@ -120,6 +135,7 @@ def vectors_of(result: ScoreResult, weights: np.ndarray | None = None) -> Vector
         scored_tokens=result.scored_tokens,
         bytes=result.bytes,
         weights=weights,
+        documents=documents,
     )
 
 
@@ -140,7 +156,7 @@ def result_of(vectors: Vectors, provenance: Mapping[str, Any]) -> ScoreResult | 
 def read_table(table: pa.Table) -> Vectors:
     """The vectors in a table of the columns of `schema.LOG_LIKELIHOOD_COLUMNS`.
 
-    A column `schema.WEIGHT_COLUMN` may be there too.
+    Columns `schema.WEIGHT_COLUMN` and `schema.DOCUMENT_COLUMN` may be there too.
 
     Raises
     ------
@@ -182,9 +198,10 @@ def read_table(table: pa.Table) -> Vectors:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ValueError(f"its weight of text {text[at]} is {weight[at]}, not a positive number")
+    document = _documents(table)
     groups = _by_layer(table)
     vectors: dict[int | None, np.ndarray] = {}
-    common: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    common: tuple[np.ndarray, ...] | None = None
     for key, rows in groups:
         order, of = text[rows], "" if key is None else f" of layer {key}"
         if not np.array_equal(order, np.arange(len(order))):
@@ -194,17 +211,42 @@ def read_table(table: pa.Table) -> Vectors:
         else:
             rank = slice(None)  # type: ignore[assignment]
         vectors[key] = values[rows][rank]
-        part = (tokens[rows][rank], size[rows][rank], weight[rows][rank])
+        part = tuple(c[rows][rank] for c in (tokens, size, weight, document))
         if common is None:
             common = part
         elif not np.array_equal(common[1], part[1]):
             raise ValueError(f"its rows{of} are of other texts than its other rows")
         elif not np.array_equal(common[2], part[2]):
             raise ValueError(f"its rows{of} have other weights than its other rows")
+        elif not np.array_equal(common[3], part[3]):
+            raise ValueError(f"its rows{of} are of other documents than its other rows")
     assert common is not None
     own = vectors.pop(None, None)
     layers = {k: v for k, v in vectors.items() if k is not None}
-    return Vectors(own, layers, common[0], common[1], common[2] if weighted else None)
+    return Vectors(
+        own,
+        layers,
+        common[0],
+        common[1],
+        common[2] if weighted else None,
+        common[3] if (common[3] >= 0).any() else None,
+    )
+
+
+def _documents(table: pa.Table) -> np.ndarray:
+    """The number of each row's document, -1 where it has none."""
+    name = schema.DOCUMENT_COLUMN
+    if name not in table.column_names:
+        return np.full(table.num_rows, -1, dtype=np.int64)
+    given = _numbers(table, name)
+    known = ~np.isnan(given)
+    wrong = known & ~((given >= 0) & (given < table.num_rows) & (given == np.floor(given)))
+    if wrong.any():
+        raise ValueError(
+            f"its document {given[int(np.argmax(wrong))]:g} is no whole number from 0 to below the "
+            "number of its rows"
+        )
+    return np.where(known, given, -1).astype(np.int64)
 
 
 def _by_layer(table: pa.Table) -> Iterator[tuple[int | None, Any]]:

@@ -58,10 +58,11 @@ def log_score(
     step
         Training step, at which the metrics are logged, so that the UI can draw them against it.
     """
-    weights = dataset.text_set.weight_array
+    weights, documents = dataset.text_set.weight_array, dataset.text_set.document_codes
     run.log_texts(dataset)
     with temporary_folder() as folder:
-        write_vectors(result, Path(folder) / Path(schema.LOG_LIKELIHOODS).name, weights=weights)
+        path = Path(folder) / Path(schema.LOG_LIKELIHOODS).name
+        write_vectors(result, path, weights=weights, documents=documents)
         run.log_folder(folder)
     facts = {**settings, **result.provenance}
     params = {k: v for k, v in facts.items() if k not in _MEASURED and v not in (None, "")}
@@ -83,6 +84,6 @@ def log_score(
             "numpy": np.__version__,
         },
         metrics=metrics,
-        tags={**tags, schema.TAG_VECTOR: vectors_digest(vectors_of(result, weights))},
+        tags={**tags, schema.TAG_VECTOR: vectors_digest(vectors_of(result, weights, documents))},
         step=step or 0,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -33,7 +34,7 @@ def reference(texts: TextSet, values: np.ndarray, weights: np.ndarray | None = N
 def test_a_comparison_is_kl_and_bits_of_both_and_their_paired_difference(texts, values):
     other = values + np.random.default_rng(1).normal(-1, 2, len(values))
     found = compare_with_reference(reference(texts, values), other, texts.bytes)
-    kl, se = kl_between(other, values, texts.mean_bytes)
+    kl, se = kl_between(other, values, texts.mean_bytes, text_bytes=texts.bytes)
     assert (found.kl, found.se) == pytest.approx((kl, se))
     assert (found.low, found.high) == tuple(map(float, confidence_interval(found.kl, found.se)))
     assert found.words == in_words(found.kl, found.se)
@@ -68,9 +69,27 @@ def test_weights_of_the_texts_count(texts, values):
     weights = np.random.default_rng(2).uniform(0.2, 3.0, len(texts))
     other = values + np.arange(len(values))
     found = compare_with_reference(reference(texts, values, weights), other, texts.bytes)
-    kl, se = kl_between(other, values, np.average(texts.bytes, weights=weights), weights=weights)
+    mean_bytes = np.average(texts.bytes, weights=weights)
+    kl, se = kl_between(other, values, mean_bytes, weights=weights, text_bytes=texts.bytes)
     assert (found.kl, found.se) == pytest.approx((kl, se))
     assert found.bits_per_byte == bits_and_error(other, texts.bytes, weights)[0]
+
+
+def test_documents_of_the_texts_count(texts, values):
+    codes = np.arange(len(texts)) // 4
+    other = values + np.repeat(np.random.default_rng(3).normal(0, 3, codes.max() + 1), 4)
+    of = dataclasses.replace(reference(texts, values), documents=codes)
+    found, alone = (
+        compare_with_reference(one, other, texts.bytes) for one in (of, reference(texts, values))
+    )
+    assert (found.documents, alone.documents) == (codes.max() + 1, len(texts))
+    assert found.kl == alone.kl
+    assert found.se > 1.5 * alone.se
+    one = dataclasses.replace(of, documents=np.zeros(len(texts), dtype=int))
+    unknown = compare_with_reference(one, other, texts.bytes)
+    assert math.isnan(unknown.se)
+    assert math.isnan(unknown.bits_per_byte_se)
+    assert unknown.words
 
 
 def test_it_is_logged_under_the_names_that_runs_have(texts, values):

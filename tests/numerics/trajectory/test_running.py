@@ -26,7 +26,7 @@ def test_it_agrees_with_the_whole_trajectory(weighted):
     weights = np.random.default_rng(1).uniform(0.2, 5.0, len(size)) if weighted else None
     matrix = LogLikelihoodMatrix(values, tuple(map(str, steps)), size, weights)
     q = coordinates(matrix)
-    kl, se = kl_with_standard_error(q, matrix.shares)
+    kl, se = kl_with_standard_error(q, matrix.sampling)
     running = RunningTrajectory(size, weights, warm_up=4000)
     for k, step in enumerate(steps):
         running.add(int(step), values[k])
@@ -38,7 +38,9 @@ def test_it_agrees_with_the_whole_trajectory(weighted):
             continue
         assert (latest.kl, latest.se) == pytest.approx((kl[k, k - 1], se[k, k - 1]), rel=1e-9)
         assert latest.kl_first == pytest.approx(kl[k, 0], rel=1e-9)
-        plain = kl_between(values[k], values[k - 1], matrix.mean_bytes, weights=weights)
+        plain = kl_between(
+            values[k], values[k - 1], matrix.mean_bytes, weights=weights, text_bytes=size
+        )
         assert (latest.kl, latest.se) == pytest.approx(plain, rel=1e-9)
         first = max(2, k - 10)
         if k - first < 3:
