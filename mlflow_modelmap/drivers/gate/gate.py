@@ -22,8 +22,13 @@ from mlflow_modelmap.drivers.pair.reference_score import (
 )
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.gate.verdict import LimitDecision, combine
-from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
+from mlflow_modelmap.numerics.gate.verdict import KL, LimitDecision, combine
+from mlflow_modelmap.numerics.gate.words import (
+    few_texts,
+    limit_sentence,
+    unseen,
+    verdict_sentence,
+)
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -135,7 +140,7 @@ def gate(
             for one in both
         )
         measured = compare_with_reference(
-            second, first.log_likelihoods, first.bytes, name=first.name
+            second, first.log_likelihoods, first.bytes, name=first.name, level=confidence
         )
         decided = limits.decide(measured, len(text_set))
         taken = [
@@ -179,11 +184,24 @@ def _facts(
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
     weak = few_texts(len(texts), texts.name) if measured.se else None
-    notices = (*([weak] if weak else []), *taken)
+    hidden = None
+    if all(limit.quantity == KL for limit in limits):
+        hidden = unseen(
+            measured.bits_per_byte_difference,
+            measured.bits_per_byte_difference_se,
+            measured.bits_per_byte_difference_low,
+            measured.bits_per_byte_difference_high,
+        )
+    notices = (*filter(None, (weak, hidden)), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "
-        f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}.",
+        f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}; it is "
+        f"{measured.sharpness}.",
+        f"Bits per byte: {with_error(measured.bits_per_byte, measured.bits_per_byte_se)} against "
+        f"{with_error(measured.other_bits_per_byte, measured.other_bits_per_byte_se)}, a "
+        f"difference of "
+        f"{with_error(measured.bits_per_byte_difference, measured.bits_per_byte_difference_se)}.",
         *(limit_sentence(limit, confidence) for limit in limits),
         *notices,
         verdict_sentence(verdict, limits),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.carried import difference_error, effective_texts
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, square_of
 from mlflow_modelmap.words.listed import listed
@@ -92,17 +93,29 @@ class ModelMap:
         )
 
     def closest_pairs(self, count: int = 5) -> pd.DataFrame:
-        """The pairs with the smallest KL: columns ``point``, ``other``, ``kl``, ``se``."""
+        """The pairs with the smallest KL.
+
+        Columns ``point``, ``other``, ``kl``, ``se``, ``bits_per_byte``, ``other_bits_per_byte``,
+        ``bits_per_byte_difference`` (point less other) and ``bits_per_byte_difference_se`` (see
+        `numerics.divergence.carried.difference_error`).
+        """
         i, j = np.triu_indices(len(self.kl), 1)
         kl = self.kl.to_numpy()[i, j]
         order = np.argsort(kl, kind="stable")[:count]
         names = self.kl.columns.to_numpy()
+        bits = self.points["bits_per_byte"].to_numpy(dtype=np.float64)
+        one, other = bits[i[order]], bits[j[order]]
+        worth = effective_texts(self.weights, self.texts)
         return pd.DataFrame(
             {
                 "point": names[i[order]],
                 "other": names[j[order]],
                 "kl": kl[order],
                 "se": self.kl_standard_error.to_numpy()[i[order], j[order]],
+                "bits_per_byte": one,
+                "other_bits_per_byte": other,
+                "bits_per_byte_difference": one - other,
+                "bits_per_byte_difference_se": difference_error(kl[order], self.mean_bytes, worth),
             }
         )
 

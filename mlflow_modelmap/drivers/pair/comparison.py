@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.carried import (
+    effective_texts,
+    half_in,
+    skewness_of_mean,
+)
+from mlflow_modelmap.numerics.divergence.interval import (
+    FEWEST_TEXTS,
+    confidence_interval,
+    mean_interval,
+)
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
+from mlflow_modelmap.numerics.scale.how_sharp import how_sharp
 from mlflow_modelmap.numerics.scale.in_words import in_words
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ class Comparison:
     kl, se
         KL divergence and its standard error.
     low, high
-        Its confidence interval.
+        Its confidence interval; NaN, as `se` is, from fewer than 10 texts.
     words
         Where it lies on the paper's scale.
     bits_per_byte, bits_per_byte_se
@@ -40,6 +50,14 @@ class Comparison:
     bits_per_byte_difference, bits_per_byte_difference_se
         Of the first less the second, positive where the first is worse; paired, so that the error
         is mostly far smaller than those of the two.
+    bits_per_byte_difference_low, bits_per_byte_difference_high
+        Its confidence interval.
+    half_in
+        How many texts make up half of the KL; None where only the KL is known.
+    sharpness
+        How sharply the size of the KL is known, and how few texts carry it.
+    effective_texts, skewness
+        What the interval of the difference is made of; see `numerics.divergence.carried`.
     """
 
     kl: float
@@ -53,9 +71,24 @@ class Comparison:
     other_bits_per_byte_se: float = NAN
     bits_per_byte_difference: float = NAN
     bits_per_byte_difference_se: float = NAN
+    bits_per_byte_difference_low: float = NAN
+    bits_per_byte_difference_high: float = NAN
+    half_in: int | None = None
+    sharpness: str = ""
+    effective_texts: float = NAN
+    skewness: float = 0.0
 
     @classmethod
-    def of_kl(cls, kl: float, se: float, *, level: float = 0.95, **bits: float) -> Comparison:
+    def of_kl(
+        cls,
+        kl: float,
+        se: float,
+        *,
+        level: float = 0.95,
+        texts: int | None = None,
+        half_in: int | None = None,
+        **bits: float,
+    ) -> Comparison:
         """What a KL divergence that is measured already says.
 
         Parameters
@@ -64,16 +97,32 @@ class Comparison:
             Bits per byte.
         level
             Coverage of the interval, between 0 and 1.
+        texts
+            How many texts (or units that are independent) it was measured on; from fewer than 10
+            there is neither a standard error nor an interval. None where that is unknown.
+        half_in
+            How many of them make up half of it.
         **bits
-            The fields of bits per byte, where they are known.
+            The other fields, where they are known.
 
         Raises
         ------
         InputError
             If one of the three is not possible.
         """
-        low, high = confidence_interval(kl, se, level)
-        return Comparison(kl, se, float(low), float(high), in_words(kl, se), **bits)
+        if texts is not None and texts < FEWEST_TEXTS and not kl == se == 0:
+            se = NAN
+        low, high = confidence_interval(kl, se, level, texts=texts)
+        return Comparison(
+            kl,
+            se,
+            float(low),
+            float(high),
+            in_words(kl, se),
+            half_in=half_in,
+            sharpness=how_sharp(kl, se, level, texts=texts, half_in=half_in),
+            **bits,
+        )
 
     @classmethod
     def of_vectors(
@@ -108,17 +157,31 @@ class Comparison:
         bits, bits_se = bits_and_error(first, size, weights)
         other, other_se = bits_and_error(second, size, weights)
         difference, difference_se = bits_per_byte_difference(first, second, size, weights)
+        worth = effective_texts(weights, len(size))
+        skewness = skewness_of_mean(first, second, size, weights)
+        low, high = mean_interval(difference, difference_se, level, texts=worth, skewness=skewness)
         return cls.of_kl(
             kl,
             se,
             level=level,
+            texts=len(size),
+            half_in=half_in(first, second, weights),
             bits_per_byte=bits,
             bits_per_byte_se=bits_se,
             other_bits_per_byte=other,
             other_bits_per_byte_se=other_se,
             bits_per_byte_difference=difference,
             bits_per_byte_difference_se=difference_se,
+            bits_per_byte_difference_low=float(low),
+            bits_per_byte_difference_high=float(high),
+            effective_texts=worth,
+            skewness=skewness,
         )
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the bits per byte of the two differ by more than their noise."""
+        return self.bits_per_byte_difference_low > 0 or self.bits_per_byte_difference_high < 0
 
     def logged(self) -> dict[str, Any]:
         """Under the names that metrics, ``decision.json`` and ``comparison.json`` have for it."""
@@ -132,6 +195,10 @@ class Comparison:
             "reference_bits_per_byte": self.other_bits_per_byte,
             "bits_per_byte_difference": self.bits_per_byte_difference,
             "bits_per_byte_difference_se": self.bits_per_byte_difference_se,
+            "bits_per_byte_difference_low": self.bits_per_byte_difference_low,
+            "bits_per_byte_difference_high": self.bits_per_byte_difference_high,
+            "half_in": self.half_in,
+            "sharpness": self.sharpness,
         }
 
 

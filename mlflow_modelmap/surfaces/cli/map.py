@@ -82,7 +82,14 @@ def _lines(made: ModelMap) -> list[str]:
     name = f" ({made.text_set_name})" if made.text_set_name else ""
     best = made.points.loc[made.points["bits_per_byte"].idxmin(), "point"]
     rows = [
-        [row.point, row.other, with_error(row.kl, row.se)]
+        [
+            row.point,
+            row.other,
+            with_error(row.kl, row.se),
+            f"{row.bits_per_byte:.4g}",
+            f"{row.other_bits_per_byte:.4g}",
+            with_error(row.bits_per_byte_difference, row.bits_per_byte_difference_se),
+        ]
         for row in made.closest_pairs().itertuples()
     ]
     uri = tracking_uri()
@@ -100,7 +107,13 @@ def _lines(made: ModelMap) -> list[str]:
         f"Model map of {len(made.points):,} points on {made.texts:,} texts{name}",
         f"The texts' entropy is at most {made.entropy_bound:.4f} bits/byte, by {best}",
         "",
-        *table(rows, ["closest pairs", "", "KL ± standard error (bits/byte)"]),
+        *table(
+            rows,
+            [
+                *("closest pairs", "", "KL ± standard error (bits/byte)"),
+                *("bits per byte", "of the other", "difference ± standard error"),
+            ],
+        ),
         "",
         f"Run {made.run_id} in experiment {made.experiment_id}",
         where,
