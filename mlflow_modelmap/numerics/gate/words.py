@@ -30,15 +30,10 @@ _WHERE = {
 def limit_sentence(limit: LimitDecision, confidence: float) -> str:
     """The interval of one quantity beside its limit."""
     if math.isnan(limit.low) or math.isnan(limit.high):
-        what = (
-            f"change by {with_error(limit.value, limit.se)}, which"
-            if limit.quantity == INCREASE
-            else "has no interval and"
-        )
-        name = "Bits per byte" if limit.quantity == INCREASE else "The KL divergence"
-        return (
-            f"{name} {what} comes from too few texts to be held against the limit {limit.limit:g}."
-        )
+        said = "The KL divergence has no interval: it"
+        if limit.quantity == INCREASE:
+            said = f"The change of the bits per byte, {with_error(limit.value, limit.se)},"
+        return f"{said} comes from too few texts to be held against the limit {limit.limit:g}."
     what = "The KL divergence's"
     if limit.quantity == INCREASE:
         what = f"Bits per byte change by {with_error(limit.value, limit.se)}; the"
