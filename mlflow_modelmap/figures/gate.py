@@ -11,12 +11,19 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.numerics.gate.verdict import FAIL, KL, PASS, UNDECIDED, LimitDecision
+from mlflow_modelmap.words.value_and_error import with_error
 
 _COLOURS = {PASS: "#117733", FAIL: "#b2182b", UNDECIDED: "#8c6d31"}
 _ROOM = 2.5
 
 
-def gate_figure(limits: Sequence[LimitDecision], confidence: float) -> Figure:
+def gate_figure(
+    limits: Sequence[LimitDecision],
+    confidence: float,
+    *,
+    bits_per_byte: tuple[float, float] | None = None,
+    difference: tuple[float, float] | None = None,
+) -> Figure:
     """A row a limit: what is allowed shaded, the measured value as a dot with its interval.
 
     Parameters
@@ -25,14 +32,26 @@ def gate_figure(limits: Sequence[LimitDecision], confidence: float) -> Figure:
         One or more, from `numerics.gate.verdict`.
     confidence
         Of the intervals, for the title.
+    bits_per_byte
+        Of the candidate and of the reference, written below.
+    difference
+        Of the two, with its standard error.
     """
     figure = style.figure(7.0, 0.7 + 1.35 * len(limits))
+    if bits_per_byte is not None and difference is not None:
+        candidate, reference = bits_per_byte
+        figure.supxlabel(
+            f"Bits per byte: candidate {candidate:.4g}, reference {reference:.4g}, "
+            f"difference {with_error(*difference)}",
+            fontsize=9,
+            color=style.QUIET_INK,
+        )
     for row, limit in enumerate(limits):
         axes = style.panel(figure, len(limits), 1, row + 1)
         _draw(axes, limit)
         what = "KL divergence" if limit.quantity == KL else "Increase of bits per byte"
         axes.set_title(
-            f"{what}: {limit.verdict} ({100 * confidence:.4g} % interval, limit {limit.limit:g})",
+            f"{what}: {limit.verdict} ({_interval(limit, confidence)}, limit {limit.limit:g})",
             loc="left",
             fontsize=10,
             color=_COLOURS[limit.verdict],
@@ -40,10 +59,16 @@ def gate_figure(limits: Sequence[LimitDecision], confidence: float) -> Figure:
     return figure
 
 
+def _interval(limit: LimitDecision, confidence: float) -> str:
+    known = not (np.isnan(limit.low) or np.isnan(limit.high))
+    return f"{100 * confidence:.4g} % interval" if known else "no interval from so few texts"
+
+
 def _draw(axes: Axes, limit: LimitDecision) -> None:
     colour = _COLOURS[limit.verdict]
-    shown = [limit.low, limit.value, limit.high, limit.limit]
-    logarithmic = limit.quantity == KL and min(shown) > 0 and np.isfinite(limit.high)
+    ends = [] if np.isnan(limit.low) or np.isnan(limit.high) else [limit.low, limit.high]
+    shown = [*ends, limit.value, limit.limit]
+    logarithmic = limit.quantity == KL and min(shown) > 0 and bool(np.isfinite(shown).all())
     if logarithmic:
         left, right = min(shown) / _ROOM, max(shown) * _ROOM
         axes.set_xscale("log")
@@ -58,7 +83,8 @@ def _draw(axes: Axes, limit: LimitDecision) -> None:
     axes.set_xlim(left, right)
     axes.axvspan(left, min(limit.limit, right), color="#117733", alpha=0.08, linewidth=0)
     axes.axvline(limit.limit, color=style.INK, linewidth=1.4)
-    axes.plot([limit.low, min(limit.high, right)], [0, 0], color=colour, linewidth=3)
+    if ends:
+        axes.plot([limit.low, min(limit.high, right)], [0, 0], color=colour, linewidth=3)
     axes.plot([limit.value], [0], "o", color=colour, markersize=8)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from mlflow_modelmap.tracking.runs.vector_table import vector_table
 from mlflow_modelmap.tracking.runs.write_score import log_score
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.json_values import finite
 
 COMPARISON = "modelmap/comparison.json"
 METRIC_SE = f"{schema.METRIC_BITS_PER_BYTE}_se"
@@ -52,6 +54,9 @@ _COMPARED = (
     "kl_high",
     "bits_per_byte_difference",
     "bits_per_byte_difference_se",
+    "bits_per_byte_difference_low",
+    "bits_per_byte_difference_high",
+    "half_in",
     "reference_bits_per_byte",
 )
 
@@ -75,8 +80,10 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
     -------
     EvaluationResult
         Metrics ``modelmap/bits_per_byte`` and ``..._se``, with a reference also ``modelmap/kl``,
-        ``kl_se``, ``kl_low``, ``kl_high``, ``bits_per_byte_difference`` with ``..._se`` and
-        ``reference_bits_per_byte``; artifacts
+        ``kl_se``, ``kl_low``, ``kl_high``, ``half_in`` (texts that make up half of the KL),
+        ``bits_per_byte_difference`` with ``..._se``, ``..._low``, ``..._high``, and
+        ``reference_bits_per_byte``; what cannot be had from fewer than 10 texts is left out.
+        Artifacts
         ``modelmap/log_likelihoods`` and ``modelmap/comparison``.
 
     Raises
@@ -250,7 +257,8 @@ def _log_comparison(run: OpenRun, compared: Mapping[str, Any]) -> dict[str, floa
     """Log it as an artifact and tags; its metrics come back."""
     with temporary_folder() as folder:
         path = Path(folder) / Path(COMPARISON).name
-        path.write_text(json.dumps(compared, indent=2, ensure_ascii=False), encoding="utf-8")
+        written = json.dumps(finite(compared), indent=2, ensure_ascii=False)
+        path.write_text(written, encoding="utf-8")
         run.log_folder(folder)
     run.log(
         tags={
@@ -258,4 +266,8 @@ def _log_comparison(run: OpenRun, compared: Mapping[str, Any]) -> dict[str, floa
             schema.TAG_KL_IN_WORDS: compared["words"],
         }
     )
-    return {f"{schema.ARTIFACT_FOLDER}/{key}": compared[key] for key in _COMPARED}
+    return {
+        f"{schema.ARTIFACT_FOLDER}/{key}": float(compared[key])
+        for key in _COMPARED
+        if math.isfinite(compared[key])
+    }

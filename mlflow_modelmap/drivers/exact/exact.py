@@ -191,7 +191,7 @@ def _log(
     if len(tables["by_domain"]):
         figures["by_domain"] = by_domain_figure(tables["by_domain"])
     metrics: dict[str, float] = {}
-    for label, row in zip(labels, rows, strict=True):
+    for row in rows:
         end = "" if len(rows) == 1 else f"/{_metric_name(row['second'])}"
         for quantity in ("forward", "reverse", "js", "top1", "perplexity_ratio"):
             metrics[f"exact_{quantity}{end}"] = row[quantity]
@@ -270,7 +270,7 @@ def told_in_lines(study: ExactStudy, row: int = 0) -> list[str]:
         )
     for token in tokens.itertuples():
         lines.append(
-            f"  text {token.text}, {token.kl:.3g} nats: {token.context[-40:]!r} then {token.token!r}; "
-            f"A {token.first}; B {token.second}"
+            f"  text {token.text}, {token.kl:.3g} nats: {token.context[-40:]!r} then "
+            f"{token.token!r}; A {token.first}; B {token.second}"
         )
     return lines

@@ -93,16 +93,16 @@ class ExactReference:
 
         check_comparable(self.prepared, other)
         tokens = chosen_tokens(self.cache, other, self.chosen)
-        with _loaded(other) as (model, precision):
-            with progress_bar(f"{other.request.point_name}, exact", self.progress) as bar:
-                found = compare_with_states(
-                    self.states,
-                    model,
-                    tokens,
-                    other.request.settings,
-                    precision=precision,
-                    progress=bar,
-                )
+        name = f"{other.request.point_name}, exact"
+        with _loaded(other) as (model, precision), progress_bar(name, self.progress) as bar:
+            found = compare_with_states(
+                self.states,
+                model,
+                tokens,
+                other.request.settings,
+                precision=precision,
+                progress=bar,
+            )
         return summed_up(found, self.prepared, self.prepared.texts, self.chosen)
 
 

@@ -24,8 +24,13 @@ from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
-from mlflow_modelmap.numerics.gate.verdict import LimitDecision, combine
-from mlflow_modelmap.numerics.gate.words import few_texts, limit_sentence, verdict_sentence
+from mlflow_modelmap.numerics.gate.verdict import KL, LimitDecision, combine
+from mlflow_modelmap.numerics.gate.words import (
+    few_texts,
+    limit_sentence,
+    unseen,
+    verdict_sentence,
+)
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
@@ -144,6 +149,7 @@ def gate(
             name=first.name,
             noise_kl=first.noise_kl,
             own=scale_at_hand(text_set.digest, text_set.weights_digest, believed.ids, store),
+            level=confidence,
         )
         decided = limits.decide(measured, len(text_set))
         taken = [
@@ -189,11 +195,24 @@ def _facts(
     weak = few_texts(len(texts), texts.name) if measured.se else None
     noise = noise_sentence(measured.noise_floor) if measured.within_noise else None
     uneven = uneven_lengths(measured.length_variation)
-    notices = (*(said for said in (weak, uneven, noise) if said), *taken)
+    hidden = None
+    if all(limit.quantity == KL for limit in limits):
+        hidden = unseen(
+            measured.bits_per_byte_difference,
+            measured.bits_per_byte_difference_se,
+            measured.bits_per_byte_difference_low,
+            measured.bits_per_byte_difference_high,
+        )
+    notices = (*filter(None, (weak, hidden, uneven, noise)), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
         f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "
-        f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}.",
+        f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}; it is "
+        f"{measured.sharpness}.",
+        f"Bits per byte: {with_error(measured.bits_per_byte, measured.bits_per_byte_se)} against "
+        f"{with_error(measured.other_bits_per_byte, measured.other_bits_per_byte_se)}, a "
+        f"difference of "
+        f"{with_error(measured.bits_per_byte_difference, measured.bits_per_byte_difference_se)}.",
         *(limit_sentence(limit, confidence) for limit in limits),
         *notices,
         verdict_sentence(verdict, limits),

@@ -9,7 +9,9 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.gate.noise import spared
 from mlflow_modelmap.numerics.gate.verdict import LimitDecision, decide_increase, decide_kl
 
-_NOTHING = Comparison.of_kl(0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0)
+_NOTHING = Comparison.of_kl(
+    0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0, effective_texts=2.0
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Limits:
         Parameters
         ----------
         texts
-            How many texts it was measured on.
+            How many texts it was measured on, or units that are independent.
         """
         decided = []
         if self.max_kl is not None:
@@ -62,6 +64,8 @@ class Limits:
                     self.max_bits_per_byte_increase,
                     texts,
                     self.confidence,
+                    effective=measured.effective_texts,
+                    skewness=measured.skewness,
                 )
             )
         return tuple(decided)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,10 +14,21 @@ from mlflow_modelmap.figures.gate import gate_figure
 from mlflow_modelmap.numerics.gate.verdict import FAIL, PASS, UNDECIDED, LimitDecision, Verdict
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import write_study
+from mlflow_modelmap.words.json_values import finite
 
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 2}
 DECISION = "decision.json"
-MEASURED = ("kl", "kl_se", "words", "bits_per_byte_difference", "bits_per_byte_difference_se")
+MEASURED = (
+    "kl",
+    "kl_se",
+    "words",
+    "bits_per_byte_difference",
+    "bits_per_byte_difference_se",
+    "bits_per_byte_difference_low",
+    "bits_per_byte_difference_high",
+    "half_in",
+    "sharpness",
+)
 """What a decision holds of a `Comparison`, under the names that `Comparison.logged` gives it."""
 
 
@@ -66,6 +78,12 @@ class GateDecision:
         KL divergence in bits/byte with its standard error, and how large that is in words.
     bits_per_byte_difference, bits_per_byte_difference_se
         Of the candidate less the reference.
+    bits_per_byte_difference_low, bits_per_byte_difference_high
+        The interval of that.
+    half_in
+        How many texts make up half of the KL.
+    sharpness
+        How sharply the size of the KL is known, and how few texts carry it, in words.
     confidence
         Of the intervals.
     texts, text_set, text_set_name
@@ -92,6 +110,10 @@ class GateDecision:
     text_set_name: str
     paragraph: str
     notices: tuple[str, ...] = field(default=())
+    bits_per_byte_difference_low: float = math.nan
+    bits_per_byte_difference_high: float = math.nan
+    half_in: int | None = None
+    sharpness: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -125,7 +147,7 @@ def log_decision(
     """Log the facts of a decision as a run of kind ``gate``; its id comes back."""
     candidate, reference = facts["candidate"], facts["reference"]
     metrics = {
-        **{name: facts[name] for name in MEASURED if name != "words"},
+        **{name: facts[name] for name in MEASURED if isinstance(facts[name], (int, float))},
         "bits_per_byte": candidate.bits_per_byte,
         "reference_bits_per_byte": reference.bits_per_byte,
     }
@@ -133,8 +155,18 @@ def log_decision(
         metrics[f"{limit.quantity}_low"], metrics[f"{limit.quantity}_high"] = limit.low, limit.high
     return write_study(
         schema.KIND_GATE,
-        figures={"gate": gate_figure(facts["limits"], facts["confidence"])},
-        texts={DECISION: json.dumps(as_json(facts), indent=2, ensure_ascii=False)},
+        figures={
+            "gate": gate_figure(
+                facts["limits"],
+                facts["confidence"],
+                bits_per_byte=(candidate.bits_per_byte, reference.bits_per_byte),
+                difference=(
+                    facts["bits_per_byte_difference"],
+                    facts["bits_per_byte_difference_se"],
+                ),
+            )
+        },
+        texts={DECISION: json.dumps(finite(as_json(facts)), indent=2, ensure_ascii=False)},
         metrics=metrics,
         params={
             "candidate": candidate.name,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.carried import difference_error, effective_texts
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, square_of
@@ -97,8 +98,12 @@ class ModelMap:
         )
 
     def closest_pairs(self, count: int = 5) -> pd.DataFrame:
-        """The pairs with the smallest KL: columns ``point``, ``other``, ``kl``, ``se``,
-        ``noise_floor`` (bits/byte, NaN where it is not known) and ``within_noise``.
+        """The pairs with the smallest KL.
+
+        Columns ``point``, ``other``, ``kl``, ``se``, ``noise_floor`` (bits/byte, NaN where it is
+        not known), ``within_noise``, ``bits_per_byte``, ``other_bits_per_byte``,
+        ``bits_per_byte_difference`` (point less other) and ``bits_per_byte_difference_se`` (see
+        `numerics.divergence.carried.difference_error`).
         """
         i, j = np.triu_indices(len(self.kl), 1)
         kl = self.kl.to_numpy()[i, j]
@@ -108,6 +113,9 @@ class ModelMap:
         # Maps of earlier versions do not say.
         noise = self.points.get("noise_kl", pd.Series(np.nan, index=self.points.index)).to_numpy()
         floors = [pair_floor(noise[a], noise[b]) for a, b in zip(i, j, strict=True)]
+        bits = self.points["bits_per_byte"].to_numpy(dtype=np.float64)
+        one, other = bits[i], bits[j]
+        worth = effective_texts(self.weights, self.texts)
         return pd.DataFrame(
             {
                 "point": names[i],
@@ -116,6 +124,10 @@ class ModelMap:
                 "se": self.kl_standard_error.to_numpy()[i, j],
                 "noise_floor": np.array(floors, dtype=float),
                 "within_noise": [within_noise(*of) for of in zip(kl, floors, strict=True)],
+                "bits_per_byte": one,
+                "other_bits_per_byte": other,
+                "bits_per_byte_difference": one - other,
+                "bits_per_byte_difference_se": difference_error(kl, self.mean_bytes, worth),
             }
         )
 

@@ -17,6 +17,7 @@ from mlflow_modelmap.figures.map.map import (
     paths,
     shades,
 )
+from mlflow_modelmap.numerics.divergence.carried import effective_texts
 
 
 def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Figure], str]:
@@ -49,6 +50,7 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
             points["bits_per_byte"].to_numpy(),
             points["bits_per_byte_se"].to_numpy(),
             shades=shades(points, paths(points)),
+            texts=effective_texts(made.weights, made.texts),
             title=f"Bits per byte on {made.texts:,} texts{name}, lower is better",
             **grouping,
         ),

@@ -30,13 +30,17 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
     before = scored["step"].shift()
     tags, info = run.data.tags, run.info
     name = label(tags.get(schema.TAG_TRAJECTORY) or info.run_name or info.run_id)
+    previous, reference = (
+        kl_records(_kl(found.assign(step_from=of), name), _texts(run))
+        for name, of in (("kl_previous", before), ("kl_reference", None))
+    )
     return {
         "trajectories": [
             {
                 "name": name,
                 "colour": style.PALETTE[0],
-                "kl_previous": kl_records(_kl(found.assign(step_from=before), "kl_previous")),
-                "kl_reference": kl_records(_kl(found.assign(step_from=None), "kl_reference")),
+                "kl_previous": previous,
+                "kl_reference": reference,
                 "bits_per_byte": records(
                     scored.rename(columns={"bits_per_byte": "value"}), ("step", "value")
                 ),
@@ -48,6 +52,12 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
             {"trajectory": name, "step": step, "what": what} for step, what in _flagged(run, found)
         ],
     }
+
+
+def _texts(run: Run) -> float | None:
+    """How many texts the checkpoints are scored on, where the run says it."""
+    written = run.data.params.get("modelmap.texts", "")
+    return float(written) if written.isdecimal() and len(written) < 16 else None
 
 
 def _history(store: ServerStore, run: Run, name: str) -> pd.Series:

@@ -12,21 +12,31 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
+from mlflow_modelmap.drivers.page.json_values import plain
 from mlflow_modelmap.drivers.page.map import map_payload, map_tables
 from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.scale_at_hand import newest_scale, scales_on
 from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.numerics.divergence.carried import (
+    difference_error,
+    effective_texts,
+    half_of,
+)
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence, pair_floor
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.largest_sizes import PAGE
+from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
-_SHOWN = ("kl", "se", "low", "high", "words")
+_SHOWN = ("kl", "se", "low", "high", "words", "half_in", "sharpness")
+_OF_THE_TEXTS = ("texts", "mean_bytes")
 _NEWEST = 5
 """Scale runs that are looked at, should the newest be damaged."""
+LARGEST_COORDINATES = 64 * 2**20
+"""Bytes of the coordinates that are read to say how few texts carry a KL."""
 
 
 class Squares(NamedTuple):
@@ -40,6 +50,9 @@ def pair_payload(
     store: ServerStore, opened: Opened, cache: PageCache, a: int, b: int
 ) -> dict[str, Any]:
     """KL between two points of a map, by row, with error, interval and words.
+
+    Beside it the difference of their bits per byte (a less b) with its standard error and, where
+    the map's coordinates are small enough to be read, how many texts make up half of the KL.
 
     Raises
     ------
@@ -68,11 +81,31 @@ def pair_payload(
             f"Run {run.info.run_id} is damaged: its KL of point {b} to point {a} is {kl} with the "
             f"standard error {se}; make it again."
         )
+    texts, mean_bytes = (finite(run.data.metrics.get(f"modelmap/{of}")) for of in _OF_THE_TEXTS)
+    read = cache.get(key(run, "coordinates"), _coordinates(store, run, len(names), texts))
+    worth, half = texts, None
+    if read is not None:
+        worth = effective_texts(read.weights, read.q.shape[1])
+        half = half_of((read.q[a] - read.q[b]) ** 2)
     floor = pair_floor(*(drawn["noise_kl"][row] for row in (a, b)))
-    compared = Comparison.of_kl(kl, se, noise_floor=floor, own=_own_scale(store, run, cache))
+    compared = Comparison.of_kl(
+        kl,
+        se,
+        texts=int(texts) if texts else None,
+        half_in=half,
+        noise_floor=floor,
+        own=_own_scale(store, run, cache),
+    )
+    bits = [drawn["bits_per_byte"][row] for row in (a, b)]
+    difference = None if None in bits else bits[0] - bits[1]
+    error = None
+    if difference is not None and worth and mean_bytes:
+        error = float(difference_error(kl, mean_bytes, worth))
     return {
-        **{name: getattr(compared, name) for name in _SHOWN},
+        **{name: plain(getattr(compared, name)) for name in _SHOWN},
         "noise": noise_sentence(floor) if compared.within_noise else None,
+        "bits_per_byte_difference": difference,
+        "bits_per_byte_difference_se": error,
         "points": [
             {
                 "row": row,
@@ -107,6 +140,41 @@ def _own_scale(store: ServerStore, run: Run, cache: PageCache) -> tuple[OwnGroup
         return cache.get(key(scale, "own scale"), made)
 
     return newest_scale(found, tags.get(schema.TAG_TEXT_WEIGHTS), read)
+
+
+class Coordinates(NamedTuple):
+    """Q of a map, (K, N), and the weights of its texts, (N,), or None."""
+
+    q: np.ndarray
+    weights: np.ndarray | None
+
+
+def _coordinates(
+    store: ServerStore, run: Run, count: int, texts: float | None
+) -> Callable[[], Coordinates | None]:
+    """What reads the coordinates of a map, or None where they are large, missing or damaged."""
+
+    def made() -> Coordinates | None:
+        if not texts or 8 * count * texts > LARGEST_COORDINATES:
+            return None
+        try:
+            arrays = load_study(
+                run.info.run_id,
+                schema.KIND_MAP,
+                arrays=("coordinates",),
+                limits={"": PAGE},
+                store=cast(MlflowClient, store),
+            ).arrays
+        except TrackingError:
+            return None
+        q, weights = arrays["coordinates"], arrays.get(schema.STUDY_WEIGHTS)
+        if q.shape != (count, int(texts)) or q.dtype != np.float64 or not np.isfinite(q).all():
+            return None
+        if weights is not None and weights.shape != (q.shape[1],):
+            return None
+        return Coordinates(q, weights)
+
+    return made
 
 
 def _read(store: ServerStore, run: Run, count: int, only: int | None) -> Callable[[], Squares]:

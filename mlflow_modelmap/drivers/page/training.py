@@ -62,12 +62,12 @@ def trajectory_payload(store: ServerStore, opened: Opened, cache: PageCache) -> 
             store=cast(MlflowClient, store),
         )
         with whole(run):
-            return _by_trajectory(read.tables)
+            return _by_trajectory(read.tables, read.metrics.get("modelmap/texts"))
 
     return cache.get(key(run, "trajectory"), made)
 
 
-def _by_trajectory(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+def _by_trajectory(tables: dict[str, pd.DataFrame], texts: float | None) -> dict[str, Any]:
     previous, diffusion = tables["kl_previous"], tables["diffusion"]
     points = tables["points"].sort_values("step")
     trajectories = []
@@ -79,7 +79,7 @@ def _by_trajectory(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
             {
                 "name": label(name),
                 "colour": style.colour_of(name, colours),
-                "kl_previous": kl_records(own),
+                "kl_previous": kl_records(own, texts),
                 "bits_per_byte": [
                     {"step": int(step), "value": float(value)}
                     for step, value in zip(marks["step"], marks["bits_per_byte"], strict=True)
@@ -97,9 +97,12 @@ def _by_trajectory(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
     }
 
 
-def kl_records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of ``step_from``, ``step``, ``kl``, ``se`` with their 95 % intervals."""
-    low, high = confidence_interval(table["kl"], table["se"])
+def kl_records(table: pd.DataFrame, texts: float | None = None) -> list[dict[str, Any]]:
+    """Rows of ``step_from``, ``step``, ``kl``, ``se`` with their 95 % intervals.
+
+    From fewer than 10 `texts` there are none.
+    """
+    low, high = confidence_interval(table["kl"], table["se"], texts=texts)
     return records(table.assign(low=low, high=high), (*_KL_COLUMNS, "low", "high"))
 
 

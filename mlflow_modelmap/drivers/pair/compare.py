@@ -58,8 +58,12 @@ class ScoresCompared(Comparison):
 
 
 _WRITTEN = (
-    *("a", "b", "kl", "se", "low", "high", "words", "text_set", "text_set_name", "texts"),
-    *("documents", "length_variation", "per_byte", "notices"),
+    *("a", "b", "kl", "se", "low", "high", "words", "half_in", "sharpness"),
+    *("bits_per_byte", "bits_per_byte_se", "other_bits_per_byte", "other_bits_per_byte_se"),
+    *("bits_per_byte_difference", "bits_per_byte_difference_se"),
+    *("bits_per_byte_difference_low", "bits_per_byte_difference_high"),
+    *("text_set", "text_set_name", "texts", "documents", "length_variation", "per_byte"),
+    "notices",
 )
 
 

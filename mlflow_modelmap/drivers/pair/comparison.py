@@ -11,11 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.carried import (
+    effective_texts,
+    half_in,
+    skewness_of_mean,
+)
+from mlflow_modelmap.numerics.divergence.interval import (
+    FEWEST_TEXTS,
+    confidence_interval,
+    mean_interval,
+)
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
 from mlflow_modelmap.numerics.matrix.sampling import length_variation, units_of
+from mlflow_modelmap.numerics.scale.how_sharp import how_sharp
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 
@@ -34,7 +44,7 @@ class Comparison:
     kl, se
         KL divergence and its standard error.
     low, high
-        Its confidence interval.
+        Its confidence interval; NaN, as `se` is, from fewer than 10 texts.
     words
         Where it lies on the user's own scale, if there is one, and on the paper's.
     bits_per_byte, bits_per_byte_se
@@ -53,6 +63,14 @@ class Comparison:
         Coefficient of variation of the texts' bytes.
     per_byte
         Whether the KL leaves out what is in proportion to the texts' bytes.
+    bits_per_byte_difference_low, bits_per_byte_difference_high
+        Its confidence interval.
+    half_in
+        How many texts make up half of the KL; None where only the KL is known.
+    sharpness
+        How sharply the size of the KL is known, and how few texts carry it.
+    effective_texts, skewness
+        What the interval of the difference is made of; see `numerics.divergence.carried`.
     """
 
     kl: float
@@ -70,6 +88,12 @@ class Comparison:
     documents: int | None = None
     length_variation: float = NAN
     per_byte: bool = False
+    bits_per_byte_difference_low: float = NAN
+    bits_per_byte_difference_high: float = NAN
+    half_in: int | None = None
+    sharpness: str = ""
+    effective_texts: float = NAN
+    skewness: float = 0.0
 
     @property
     def within_noise(self) -> bool:
@@ -84,6 +108,8 @@ class Comparison:
         *,
         level: float = 0.95,
         own: Sequence[OwnGroup] = (),
+        texts: int | None = None,
+        half_in: int | None = None,
         **bits: Any,
     ) -> Comparison:
         """What a KL divergence that is measured already says.
@@ -96,6 +122,11 @@ class Comparison:
             Coverage of the interval, between 0 and 1.
         own
             Groups of the user's own scale, by which the words go first.
+        texts
+            How many texts (or units that are independent) it was measured on; from fewer than 10
+            there is neither a standard error nor an interval. None where that is unknown.
+        half_in
+            How many of them make up half of it.
         **bits
             The further fields, where they are known.
 
@@ -104,9 +135,19 @@ class Comparison:
         InputError
             If one of the three is not possible.
         """
-        low, high = confidence_interval(kl, se, level)
-        words = in_words(kl, None if math.isnan(se) else se, own)
-        return Comparison(kl, se, float(low), float(high), words, **bits)
+        if texts is not None and texts < FEWEST_TEXTS and not kl == se == 0:
+            se = NAN
+        low, high = confidence_interval(kl, se, level, texts=texts)
+        return Comparison(
+            kl,
+            se,
+            float(low),
+            float(high),
+            in_words(kl, None if math.isnan(se) else se, own),
+            half_in=half_in,
+            sharpness=how_sharp(kl, se, level, texts=texts, half_in=half_in),
+            **bits,
+        )
 
     @classmethod
     def of_vectors(
@@ -162,10 +203,16 @@ class Comparison:
         bits, bits_se = bits_and_error(first, *how)
         other, other_se = bits_and_error(second, *how)
         difference, difference_se = bits_per_byte_difference(first, second, *how)
+        units = units_of(documents, len(size))
+        worth = min(effective_texts(weights, len(size)), float(units))
+        skewness = skewness_of_mean(first, second, size, weights)
+        low, high = mean_interval(difference, difference_se, level, texts=worth, skewness=skewness)
         return cls.of_kl(
             kl,
             se,
             level=level,
+            texts=len(size),
+            half_in=half_in(first, second, weights),
             bits_per_byte=bits,
             bits_per_byte_se=bits_se,
             other_bits_per_byte=other,
@@ -174,10 +221,19 @@ class Comparison:
             bits_per_byte_difference_se=difference_se,
             noise_floor=noise_floor,
             own=own,
-            documents=units_of(documents, len(size)),
+            documents=units,
             length_variation=length_variation(size, weights),
             per_byte=per_byte,
+            bits_per_byte_difference_low=float(low),
+            bits_per_byte_difference_high=float(high),
+            effective_texts=worth,
+            skewness=skewness,
         )
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the bits per byte of the two differ by more than their noise."""
+        return self.bits_per_byte_difference_low > 0 or self.bits_per_byte_difference_high < 0
 
     def logged(self) -> dict[str, Any]:
         """Under the names that metrics, ``decision.json`` and ``comparison.json`` have for it."""
@@ -193,6 +249,10 @@ class Comparison:
             "bits_per_byte_difference_se": self.bits_per_byte_difference_se,
             "noise_floor": self.noise_floor if self.noise_floor == self.noise_floor else None,
             "within_noise": self.within_noise,
+            "bits_per_byte_difference_low": self.bits_per_byte_difference_low,
+            "bits_per_byte_difference_high": self.bits_per_byte_difference_high,
+            "half_in": self.half_in,
+            "sharpness": self.sharpness,
         }
 
 

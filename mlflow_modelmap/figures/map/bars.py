@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.numerics.divergence.interval import mean_interval
 
 _NUMBERED = 60
 _TALLEST = 14.0
@@ -23,6 +24,7 @@ def bars_figure(
     groups: Sequence[Any] | None = None,
     groups_title: str | None = None,
     shades: np.ndarray | None = None,
+    texts: float | None = None,
     title: str = "How well each point predicts the text set (lower is better)",
 ) -> Figure:
     """Horizontal bars from zero, lowest bits per byte on top.
@@ -32,11 +34,13 @@ def bars_figure(
     names
         K names; where there is no room for all, every so-manieth is written.
     bits_per_byte, standard_error
-        Shape (K,); the error bars are 1.96 standard errors.
+        Shape (K,); the error bars are 95 % intervals, by Student's t where `texts` are given.
     groups, groups_title
         K labels that give the colours, and what they are.
     shades
         Shape (K,), 0 (early, pale) to 1.
+    texts
+        How many they are means over; from fewer than 10 there are no error bars.
     title
         Above.
 
@@ -45,6 +49,9 @@ def bars_figure(
     Figure
     """
     value = np.asarray(bits_per_byte, dtype=float)
+    times = float(mean_interval(0.0, 1.0, texts=1e9 if texts is None else texts)[1])
+    if np.isnan(times):
+        standard_error = None
     points = len(value)
     order = np.argsort(value, kind="stable")
     colours = style.colours(groups) if groups is not None else {}
@@ -69,7 +76,7 @@ def bars_figure(
         axes.errorbar(
             value[order],
             rows,
-            xerr=1.96 * np.asarray(standard_error, dtype=float)[order],
+            xerr=times * np.asarray(standard_error, dtype=float)[order],
             fmt="none",
             ecolor=style.INK,
             elinewidth=0.8 if points <= 150 else 0.3,
@@ -86,7 +93,7 @@ def bars_figure(
     axes.tick_params(axis="y", length=0 if every == 1 else 2)
     axes.grid(False, axis="y")
     axes.set_ylim(points - 0.4, -0.6)
-    reach = value if standard_error is None else value + 1.96 * np.asarray(standard_error)
+    reach = value if standard_error is None else value + times * np.asarray(standard_error)
     axes.set_xlim(0.0, float(reach.max()) * 1.1)
     axes.set_xlabel(
         style.BITS_PER_BYTE_LABEL + ("" if standard_error is None else ", with 95 % intervals")
@@ -96,7 +103,7 @@ def bars_figure(
         for row, amount, more in zip(rows, value[order], error, strict=True):
             axes.annotate(
                 f"{amount:.3f}",
-                (amount + 1.96 * more, row),
+                (amount + times * more, row),
                 xytext=(3, 0),
                 textcoords="offset points",
                 va="center",

@@ -110,7 +110,7 @@ def ratio_and_error(
     residual = w * (a - ratio * b)
     if clusters is not None:
         _, owner = np.unique(np.asarray(clusters), return_inverse=True)
-        residual = np.bincount(owner, residual)
+        residual = np.bincount(owner, residual).astype(np.float64)
     count = len(residual)
     if count < 2:
         return ratio, float("nan")

@@ -1,22 +1,24 @@
 """Numerics: whether a measured drift is within a limit - pass, fail, or undecided, by its interval.
 
-How few texts are too few was found by drawing differences of log-likelihoods from light and heavy
-tails (normal, Laplace, t with 5 degrees of freedom, log-normal, scale mixture). The 95 % interval
-of the KL covers 0.71 to 0.91 at 30 texts and 0.56 to 0.81 at 10; three times as long, on its log
-scale, it covers 0.94 or more from 10 texts on.
+How often that is wrong was found by simulation; `benchmarks/coverage_gate.py` prints the table.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from scipy import special
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.divergence.interval import confidence_interval
+from mlflow_modelmap.numerics.divergence.interval import (
+    FEWEST_TEXTS,
+    confidence_interval,
+    mean_interval,
+)
 
 Verdict = Literal["pass", "fail", "undecided"]
 PASS: Verdict = "pass"
@@ -26,13 +28,13 @@ UNDECIDED: Verdict = "undecided"
 KL = "kl"
 INCREASE = "bits_per_byte_increase"
 
-FEWEST_TEXTS = 10
-"""From fewer texts no interval is believed."""
 FEW_TEXTS = 30
-"""From fewer texts the interval is taken `STRETCH` times as long."""
-STRETCH = 3.0
+"""From fewer texts an interval is long, and does not quite keep its promise."""
+POWER = 0.8
+"""The chance of a decision on the number of texts that is named."""
 HARDLY = 100
 """If deciding needs more than this many times the texts, no number of texts is named."""
+_POWER_QUANTILE = float(special.ndtri(POWER))
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,16 @@ class LimitDecision:
     quantity
         ``kl`` or ``bits_per_byte_increase``.
     value, se, low, high
-        Bits per byte: what was measured, its standard error, and the interval that decides.
+        Bits per byte: what was measured, its standard error, and the interval that decides; the
+        ends are NaN where there are too few texts for an interval.
     limit
         The largest value that is allowed.
     verdict
         ``pass`` if the whole interval is at or below the limit, ``fail`` if it is wholly above,
         else ``undecided``.
     texts_needed
-        If undecided: about how many texts would decide it, if what was measured stays; None if
-        even `HARDLY` times as many would not.
+        If undecided: on how many such texts four of five gates would decide, if what was measured
+        is the truth; None if that is more than `HARDLY` times as many.
     within_noise
         Whether what was measured is no more than arithmetic may make.
     """
@@ -80,7 +83,7 @@ def decide_kl(
     limit
         Bits per byte, 0 or more.
     texts
-        How many texts it was measured on.
+        How many texts it was measured on, or units that are independent.
     confidence
         Coverage of the interval, between 0 and 1.
 
@@ -93,19 +96,33 @@ def decide_kl(
         raise InputError(
             f"A largest KL divergence of {limit} is not possible; give 0 or more bits/byte."
         )
-    stretched = se * _stretch(texts)
-    low, high = confidence_interval(kl, stretched, confidence)
-    needed = FEW_TEXTS if limit == 0 else None
-    if kl > 0 and limit > 0 and kl != limit:
-        half = _quantile(confidence) * se / kl
-        needed = _texts_needed(texts, half / abs(math.log(limit / kl)))
+    low, high = confidence_interval(kl, se, confidence, texts=texts)
+    needed: int | None = FEW_TEXTS
+    if kl > 0 and limit > 0:
+        away, g = math.log(limit) - math.log(kl), se / kl
+
+        def decides(share: float) -> bool:
+            """Whether the interval of texts / share texts stays off the limit often enough."""
+            spread = g * math.sqrt(share)
+            low, high = confidence_interval(1.0, spread, confidence)
+            reach = float(np.log(high) if away > 0 else -np.log(low))
+            return reach + _POWER_QUANTILE * spread <= abs(away)
+
+        needed = _texts_needed(texts, decides)
     return _decision(KL, kl, se, float(low), float(high), limit, texts, needed)
 
 
 def decide_increase(
-    difference: float, se: float, limit: float, texts: int, confidence: float = 0.95
+    difference: float,
+    se: float,
+    limit: float,
+    texts: int,
+    confidence: float = 0.95,
+    *,
+    effective: float | None = None,
+    skewness: float = 0.0,
 ) -> LimitDecision:
-    """Whether the bits per byte rose by no more than a limit; the interval is the normal one.
+    """Whether the bits per byte rose by no more than a limit, by the interval of a mean.
 
     Parameters
     ----------
@@ -115,17 +132,27 @@ def decide_increase(
         Bits per byte; below 0 it asks for an improvement.
     texts, confidence
         As in `decide_kl`.
+    effective
+        How many texts that count alike they are worth; by default, and where it is NaN, as many
+        as there are.
+    skewness
+        Of the mean, see `mean_interval`.
     """
     if not math.isfinite(limit):
         raise InputError(f"A largest increase of {limit} bits per byte is not possible.")
-    half = _quantile(confidence) * se
-    reach = half * _stretch(texts)
-    needed = None
-    if difference != limit:
-        needed = _texts_needed(texts, half / abs(limit - difference))
-    return _decision(
-        INCREASE, difference, se, difference - reach, difference + reach, limit, texts, needed
-    )
+    worth = texts if effective is None or math.isnan(effective) else effective
+    low, high = mean_interval(difference, se, confidence, texts=worth, skewness=skewness)
+    away = limit - difference
+
+    def decides(share: float) -> bool:
+        root = math.sqrt(share)
+        low, high = mean_interval(
+            0.0, se * root, confidence, texts=worth / share, skewness=skewness * root
+        )
+        return float(high if away > 0 else -low) + _POWER_QUANTILE * se * root <= abs(away)
+
+    needed = _texts_needed(texts, decides)
+    return _decision(INCREASE, difference, se, float(low), float(high), limit, texts, needed)
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
@@ -166,24 +193,22 @@ def _decision(
     )
 
 
-def _stretch(texts: int) -> float:
-    return STRETCH if texts < FEW_TEXTS else 1.0
-
-
-def _quantile(confidence: float) -> float:
-    if not 0.0 < confidence < 1.0:
-        raise InputError(
-            f"A confidence level of {confidence} is not possible; give one between 0 and 1."
-        )
-    return float(special.ndtri(0.5 + confidence / 2.0))
-
-
-def _texts_needed(texts: int, shrink: float) -> int | None:
-    """An interval shrinks with the root of the number of texts."""
-    factor = shrink**2
-    if not factor <= HARDLY:  # of NaN, too
+def _texts_needed(texts: int, decides: Callable[[float], bool]) -> int | None:
+    """The number of texts from which on `decides` holds of texts / number, with two digits."""
+    if texts < FEWEST_TEXTS:
+        return FEW_TEXTS
+    if not decides(1.0 / HARDLY):
         return None
-    needed = max(FEW_TEXTS, math.ceil(texts * factor))
+    least, most = 1.0 / HARDLY, texts / FEW_TEXTS
+    if most <= least or decides(most):
+        return FEW_TEXTS
+    for _ in range(60):
+        share = math.sqrt(least * most)
+        if decides(share):
+            least = share
+        else:
+            most = share
+    needed = max(FEW_TEXTS, math.ceil(texts / least))
     if needed < 100:
         return needed
     scale = 10 ** (len(str(needed)) - 2)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from mlflow_modelmap.numerics.divergence.interval import FEWEST_TEXTS
 from mlflow_modelmap.numerics.gate.verdict import (
     FAIL,
     FEW_TEXTS,
-    FEWEST_TEXTS,
     HARDLY,
     INCREASE,
     KL,
     PASS,
-    STRETCH,
     UNDECIDED,
     LimitDecision,
     Verdict,
 )
 from mlflow_modelmap.words.value_and_error import with_error
 
-_ENOUGH_TEXTS = 200
 _NAMES = {KL: "KL divergence", INCREASE: "increase of bits per byte"}
 _WHERE = {
     PASS: "wholly within the limit",
@@ -30,16 +29,35 @@ _WHERE = {
 
 def limit_sentence(limit: LimitDecision, confidence: float) -> str:
     """The interval of one quantity beside its limit."""
-    where = f"{_WHERE[limit.verdict]} {limit.limit:g}"
-    if limit.verdict == UNDECIDED and not limit.low <= limit.limit < limit.high:
-        side = "within" if limit.high <= limit.limit else "above"
-        where = f"{side} the limit {limit.limit:g}, but comes from too few texts"
+    if math.isnan(limit.low) or math.isnan(limit.high):
+        said = "The KL divergence has no interval: it"
+        if limit.quantity == INCREASE:
+            said = f"The change of the bits per byte, {with_error(limit.value, limit.se)},"
+        return f"{said} comes from too few texts to be held against the limit {limit.limit:g}."
     what = "The KL divergence's"
     if limit.quantity == INCREASE:
         what = f"Bits per byte change by {with_error(limit.value, limit.se)}; the"
     return (
         f"{what} {100 * confidence:.4g} % interval, {limit.low:.3g} to {limit.high:.3g}, is "
-        f"{where}."
+        f"{_WHERE[limit.verdict]} {limit.limit:g}."
+    )
+
+
+def unseen(difference: float, se: float, low: float, high: float) -> str | None:
+    """What a limit on the KL divergence alone leaves unseen, or None where that is noise.
+
+    Parameters
+    ----------
+    difference, se, low, high
+        Of the bits per byte, candidate less reference, with its interval.
+    """
+    if not (low > 0 or high < 0):
+        return None
+    worse = "more" if difference > 0 else "fewer"
+    return (
+        "A shift that is equal on all texts is invisible to the KL divergence: the candidate needs "
+        f"{worse} bits per byte ({with_error(difference, se)}), for which this gate has no limit; "
+        "--max-bits-per-byte-increase sets one."
     )
 
 
@@ -52,13 +70,8 @@ def few_texts(texts: int, name: str) -> str | None:
         )
     if texts < FEW_TEXTS:
         return (
-            f"{name} holds only {texts} texts, so the interval is taken {STRETCH:g} times as long "
-            f"as usual; use some hundreds, and {FEW_TEXTS} at the very least."
-        )
-    if texts < _ENOUGH_TEXTS:
-        return (
-            f"With {texts} texts the interval is somewhat too short where few texts make up most "
-            f"of the difference; from {_ENOUGH_TEXTS} on it can be relied on."
+            f"{name} holds only {texts} texts: the interval is long, and where few texts make up "
+            f"most of the difference still too short; use some hundreds, and {FEW_TEXTS} at least."
         )
     return None
 
@@ -87,6 +100,6 @@ def verdict_sentence(verdict: Verdict, limits: Sequence[LimitDecision]) -> str:
         )
     most = max(number for number in needed if number is not None)
     return (
-        f"Verdict: undecided, because of the {names}; about {most:,} such texts would decide it, "
-        "if what was measured stays."
+        f"Verdict: undecided, because of the {names}; about {most:,} such texts would decide it in "
+        "four of five cases, if what was measured is the truth."
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.interval import FEWEST_TEXTS as FEWEST_WITH_ERROR
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
@@ -129,7 +130,8 @@ def kl_by_domain(
     -------
     DataFrame
         Columns ``domain``, ``texts``, ``pair`` (position in `i`), ``kl``, ``se`` (bits/byte, with
-        the domain's own mean bytes). Domains of a single text are left out.
+        the domain's own mean bytes). Domains of a single text are left out; of domains of fewer
+        than 10 texts the error is NaN.
 
     Raises
     ------
@@ -149,6 +151,8 @@ def kl_by_domain(
             continue
         own = matrix.keep_texts(chosen)
         kl, se = kl_pairs(coordinates(own), i, j, own.sampling)
+        if chosen.size < FEWEST_WITH_ERROR:
+            se = np.where(kl == 0, se, np.nan)
         frames.append(
             pd.DataFrame(
                 {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.scale.how_sharp import known_within
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, PAPER_SCALE
 
@@ -77,8 +78,8 @@ def in_words(kl: float, se: float | None = None, own: Sequence[OwnGroup] = ()) -
     kl
         Bits per byte.
     se
-        Its standard error. Below 1.96 of them, the text says first that the KL is not
-        distinguishable from 0; above a quarter of the KL, "about" becomes "roughly".
+        Its standard error, NaN where it is unknown. Above a quarter of the KL, "about" becomes
+        "roughly"; above half of it, the text ends with how sharply the size is known.
     own
         Groups of one's own scale on the same texts, which come first.
 
@@ -105,13 +106,13 @@ seeds of Pythia'
         raise InputError(
             f"A KL divergence of {kl} cannot be read out; it is finite, and 0 or more."
         )
-    if se is not None and not se >= 0:
+    if se is not None and se < 0:
         raise InputError(f"A standard error of {se} is not possible; it is 0 or more.")
     if kl == 0:
         return "no difference at all: on every text the two agree, up to one constant"
     plain = _plain(kl, "about" if se is None or se <= kl / 4 else "roughly", own)
-    if se is not None and kl <= 1.96 * se:
-        return f"not distinguishable from 0, given its standard error; taken at face value, {plain}"
+    if se is not None and se > kl / 2:
+        return f"{plain}; its size is {known_within(kl, se)}"
     return plain
 
 

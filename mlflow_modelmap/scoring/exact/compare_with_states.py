@@ -140,7 +140,7 @@ class _Compare(Scorer):
             owners = np.repeat(np.arange(len(self.tokens)), self.tokens.scored)
             texts = np.unique(owners[poor])
             raise ScoringError(
-                f"The next-token distributions of text {listed([int(i) for i in texts], 8)} are not "
+                f"Next-token distributions of text {listed([int(i) for i in texts], 8)} are not "
                 "finite under both models (weights or activations overflow, or one rules a token "
                 "out); compare them in float32 or bfloat16, or without exact."
             )
@@ -189,8 +189,8 @@ def check_same_tokens(first: TokenizedTexts, second: TokenizedTexts) -> None:
     """
     if len(first) != len(second) or first.first != second.first:
         raise InputError(
-            "The two models do not read the texts alike (one puts a BOS first, or they are others), "
-            "so that their predictions are not of the same tokens; score both with the same bos."
+            "The two models do not read the texts alike (one puts a BOS first, or they are "
+            "others), so that their predictions are not of the same tokens; score both with the same bos."
         )
     for text, (one, other) in enumerate(zip(first.ids, second.ids, strict=True)):
         if not np.array_equal(one, other):

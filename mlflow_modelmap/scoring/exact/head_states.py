@@ -70,8 +70,8 @@ def tiled_head(scorer: Scorer) -> TiledHead:
     """
     if scorer.path.kind != TILED or scorer.path.tiled is None:
         raise InputError(
-            f"The head of this {type(scorer.model).__name__} is no plain matrix product, so that its "
-            "next-token distributions cannot be compared token by token; the second-order estimate "
+            f"The head of this {type(scorer.model).__name__} is no plain matrix product, so that "
+            "its next-token distributions cannot be compared token by token; the second-order estimate "
             "is what there is."
         )
     return scorer.path.tiled
@@ -109,8 +109,8 @@ def keep_head_states(
 ) -> HeadStates:
     """Run a model that is in memory over the texts, and keep what goes into its head.
 
-    Its head stays in memory, the rest may go. The file takes `size_of_states` bytes; it is of use as
-    long as the folder is there.
+    Its head stays in memory, the rest may go. The file takes `size_of_states` bytes; it is of use
+    as long as the folder is there.
 
     Parameters
     ----------

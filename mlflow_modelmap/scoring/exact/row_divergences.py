@@ -37,7 +37,7 @@ class RowDivergences:
 
 
 class Workspace:
-    """Buffers that every block of rows uses again, so that no page is touched for the first time."""
+    """Buffers that every block of rows uses again: no page is touched for the first time."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, torch.Tensor] = {}
@@ -60,8 +60,8 @@ def row_divergences(
 ) -> RowDivergences:
     """Divergences between softmax(p) and softmax(q), row by row.
 
-    Each term of each sum is one that cannot be negative (for KL(P || Q): P ln(P/Q) - P + Q), so that
-    near-equal distributions lose nothing to cancellation and an error of the normaliser counts only
+    Each term of each sum is one that cannot be negative (for KL(P || Q): P ln(P/Q) - P + Q), so
+    that near-equal distributions lose nothing to cancellation and an error of the normaliser counts only
     by its square. Terms are float32, sums over tiles of the vocabulary float64.
 
     Parameters
@@ -105,8 +105,8 @@ def row_divergences(
         forward += torch.mul(prob_p, ratio, out=term).sub_(gap).sum(dim=1)
         torch.mul(prob_q, ratio, out=term)
         reverse += torch.sub(gap, term, out=term).sum(dim=1)
-        # With M their mean: P ln(P/M) + Q ln(Q/M) = (P - Q) d/2 - (P + Q) ln cosh(d/2), d = ln(P/Q),
-        # and ln cosh(x) = log1p(2 sinh^2(x/2)), which is exact for the smallest d.
+        # With M their mean and d = ln(P/Q): P ln(P/M) + Q ln(Q/M) = (P - Q) d/2 - (P + Q)
+        # ln cosh(d/2), and ln cosh(x) = log1p(2 sinh^2(x/2)), which is exact for the smallest d.
         ratio.clamp_(-_LARGEST_RATIO, _LARGEST_RATIO)
         js += gap.mul_(ratio).sum(dim=1) * 0.25
         ratio.mul_(0.25).sinh_().square_().mul_(2.0).log1p_()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
@@ -38,15 +40,29 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output, *, per_
     of = f" of {found.documents:,} documents" if found.documents != found.texts else ""
     lines = [
         f"KL divergence {with_error(found.kl, found.se)} bits/byte, "
-        f"95 % interval {found.low:.3g} to {found.high:.3g}",
+        f"{_interval(found.low, found.high)}",
         f"That is {found.words}.",
+        f"It is {found.sharpness}.",
         *([noise_sentence(found.noise_floor)] if found.within_noise else []),
         "",
         *(
-            f"{one.name:<{width}}  {one.bits_per_byte:.4f} bits per byte  run {one.run_id}"
-            for one in (found.a, found.b)
+            f"{one.name:<{width}}  {with_error(bits, error)} bits per byte  run {one.run_id}"
+            for one, bits, error in (
+                (found.a, found.bits_per_byte, found.bits_per_byte_se),
+                (found.b, found.other_bits_per_byte, found.other_bits_per_byte_se),
+            )
         ),
+        f"{'difference':<{width}}  "
+        f"{with_error(found.bits_per_byte_difference, found.bits_per_byte_difference_se)}, "
+        + _interval(found.bits_per_byte_difference_low, found.bits_per_byte_difference_high)
+        + ("; the part that is equal on all texts is not in the KL" if found.shifted else ""),
         f"on {found.texts:,} texts{of}{name}" + (", per byte" if per_byte else ""),
         *found.notices,
     ]
     output.tell(as_json(found), lines, ids=[f"{found.kl!r}"])
+
+
+def _interval(low: float, high: float) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return "no interval from so few texts"
+    return f"95 % interval {low:.3g} to {high:.3g}"

@@ -93,6 +93,9 @@ def _lines(made: ModelMap) -> list[str]:
             row.point,
             row.other,
             with_error(row.kl, row.se) + (", within the noise of the scores" * row.within_noise),
+            f"{row.bits_per_byte:.4g}",
+            f"{row.other_bits_per_byte:.4g}",
+            with_error(row.bits_per_byte_difference, row.bits_per_byte_difference_se),
         ]
         for row in made.closest_pairs().itertuples()
     ]
@@ -111,7 +114,13 @@ def _lines(made: ModelMap) -> list[str]:
         f"Model map of {len(made.points):,} points on {made.texts:,} texts{name}",
         f"The texts' entropy is at most {made.entropy_bound:.4f} bits/byte, by {best}",
         "",
-        *table(rows, ["closest pairs", "", "KL ± standard error (bits/byte)"]),
+        *table(
+            rows,
+            [
+                *("closest pairs", "", "KL ± standard error (bits/byte)"),
+                *("bits per byte", "of the other", "difference ± standard error"),
+            ],
+        ),
         "",
         f"Run {made.run_id} in experiment {made.experiment_id}",
         where,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mlflow_modelmap.drivers.process.stopping import stoppable
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.strict import OneOf
+from mlflow_modelmap.words.json_values import finite
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUTPUT = "Output"
@@ -221,7 +221,7 @@ class Output:
     def tell(self, result: Mapping[str, Any], text: Iterable[str], ids: Sequence[str] = ()) -> None:
         """Answer on stdout: the result as JSON, or lines of text, or with --quiet only ids."""
         if self.json:
-            click.echo(json.dumps(_finite(result), indent=2, ensure_ascii=False))
+            click.echo(json.dumps(finite(result), indent=2, ensure_ascii=False))
         else:
             for line in ids if self.quiet else text:
                 click.echo(line)
@@ -263,19 +263,6 @@ def output_options(function: Function) -> Function:
         group=OUTPUT,
         help="MLflow tracking store; by default MLFLOW_TRACKING_URI, else ./mlflow.db.",
     )(command)
-
-
-def _finite(value: Any) -> Any:
-    """`value` with what JSON cannot say (NaN, infinities, numpy) turned into what it can."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _finite(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> Iterator[str]:

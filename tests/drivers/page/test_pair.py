@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,6 +29,15 @@ def test_every_pair_is_what_load_map_gives(page, site):
         names = made.points["point"]
         kl, se = made.between(names[a], names[b])
         low, high = confidence_interval(kl, se)
+        parts = np.sort((made.coordinates[a] - made.coordinates[b]) ** 2)[::-1]
+        if a != b:
+            assert parts[: told["half_in"]].sum() >= kl / 2 > parts[: told["half_in"] - 1].sum()
+        bits = made.points["bits_per_byte"]
+        assert told["bits_per_byte_difference"] == pytest.approx(bits[a] - bits[b], abs=1e-5)
+        assert told["bits_per_byte_difference_se"] == pytest.approx(
+            np.sqrt(2 * kl / (made.texts * made.mean_bytes * np.log(2)))
+        )
+        assert told["sharpness"].startswith("known ")
         assert (told["kl"], told["se"]) == (kl, se)
         assert (told["low"], told["high"]) == (float(low), float(high))
         assert told["words"] == in_words(kl, se, own_groups(own))

@@ -98,6 +98,8 @@ def test_it_is_logged_under_the_names_that_runs_have(texts, values):
         *("kl", "kl_se", "kl_low", "kl_high", "words", "bits_per_byte"),
         *("reference_bits_per_byte", "bits_per_byte_difference", "bits_per_byte_difference_se"),
         *("noise_floor", "within_noise"),
+        *("bits_per_byte_difference_low", "bits_per_byte_difference_high"),
+        *("half_in", "sharpness"),
     }
 
 
@@ -108,3 +110,36 @@ def test_other_parts_of_the_texts_are_refused(texts, values):
         check_same_parts(reference(texts, values), cut, "candidate")
     with pytest.raises(InputError, match=r"on 23 texts and the reference 'made up' on 24"):
         check_same_parts(reference(texts, values), cut[1:], "candidate")
+
+
+def test_a_shift_that_is_equal_on_all_texts_is_in_the_bits_per_byte(texts, values):
+    """A model that gives a part of every token's probability away, on texts of one length."""
+    size = np.full(len(values), 400)
+    shift = 100 * math.log(0.7)
+    leaks = Comparison.of_vectors(values + shift, values, size)
+    assert leaks.kl < 1e-25
+    assert leaks.bits_per_byte_difference == pytest.approx(-shift / 400 / math.log(2))
+    assert leaks.shifted
+    noise = np.random.default_rng(3).normal(0, 3, len(values))
+    assert not Comparison.of_vectors(values + noise - noise.mean(), values, size).shifted
+
+
+def test_from_fewer_than_ten_texts_there_is_neither_an_error_nor_an_interval(texts, values):
+    few, size = values[:9], texts.bytes[:9]
+    found = Comparison.of_vectors(few + np.arange(9.0), few, size)
+    assert found.kl > 0
+    for name in ("se", "low", "high", "bits_per_byte_difference_low"):
+        assert math.isnan(getattr(found, name))
+    assert not found.shifted
+    assert found.sharpness.startswith("of unknown precision; half of it lies in")
+    assert math.isfinite(Comparison.of_vectors(values[:10] * 1.1, values[:10], texts.bytes[:10]).se)
+    same = Comparison.of_vectors(few, few, size)
+    assert (same.se, same.low, same.high) == (0, 0, 0)
+
+
+def test_how_few_texts_carry_it_is_counted(texts, values):
+    one = values.copy()
+    one[4] -= 100.0
+    found = Comparison.of_vectors(one, values, texts.bytes)
+    assert found.half_in == 1
+    assert found.sharpness.endswith(f"lies in 1 text of {len(values)}")

@@ -25,7 +25,21 @@ def test_bars_are_sorted_with_intervals(generated, points):
     pixels = axes.transData.transform([(0, top), (0, bottom)])
     assert pixels[0, 1] > pixels[1, 1]
     segments = np.array(axes.collections[0].get_segments())
-    np.testing.assert_allclose(segments[:, 1, 0] - segments[:, 0, 0], 2 * 1.96 * error[order])
+    np.testing.assert_allclose(
+        segments[:, 1, 0] - segments[:, 0, 0], 2 * 1.96 * error[order], rtol=1e-4
+    )
     boxes = sorted((t.get_window_extent() for t in axes.get_yticklabels()), key=lambda b: b.y0)
     assert len(boxes) >= min(points, 60)
     assert all(low.y1 <= high.y0 + 0.5 for low, high in pairwise(boxes))
+
+
+def test_fewer_than_ten_texts_have_no_intervals():
+    value, error = np.array([1.0, 2.0]), np.array([0.1, 0.1])
+    few = bars_figure(["a", "b"], value, error, texts=9).axes[0]
+    assert not few.collections
+    assert "interval" not in few.get_xlabel()
+    ten = np.array(
+        bars_figure(["a", "b"], value, error, texts=10).axes[0].collections[0].get_segments()
+    )
+    # Student's t with 9 degrees of freedom has 2.262
+    np.testing.assert_allclose(ten[:, 1, 0] - ten[:, 0, 0], 2 * 0.2262, rtol=1e-3)

@@ -103,7 +103,7 @@ def test_a_database_that_stays_locked_is_said_in_one_sentence(store, tmp_path, m
         assert str(caught.value).count("\n") == 0
     lock.execute("BEGIN EXCLUSIVE")
     with pytest.raises(
-        TrackingError, match="A run cannot be made|The current experiment cannot be found"
+        TrackingError, match=r"A run cannot be made|The current experiment cannot be found"
     ):
         open_run("score", store=client).__enter__()
     assert done == []

@@ -7,7 +7,8 @@ const COLOURS = {pass: "#117733", fail: "#b2182b", undecided: "#8c6d31"};
 const TITLES = {kl: "KL divergence", bits_per_byte_increase: "Increase of bits per byte"};
 const title = (limit) => TITLES[limit.quantity] || limit.quantity;
 const end = (value, side) => value === null ? `no ${side} bound` : number(value);
-const interval = (limit) => `${end(limit.low, "lower")} to ${end(limit.high, "upper")}`;
+const none = (limit) => limit.low === null && limit.high === null;
+const interval = (limit) => none(limit) ? "none, too few texts" : `${end(limit.low, "lower")} to ${end(limit.high, "upper")}`;
 const measured = (limit) => withError(limit.value, limit.se);
 
 export async function showGate(here, {data}) {
@@ -52,7 +53,7 @@ async function draw(here, limit, share) {
   await chart(here, {
     id: `limit-${limit.quantity}`, height: 150, label: `${title(limit)}: ${share} interval ${interval(limit)}, limit ${number(limit.limit)}; the table below holds the same.`,
     traces: [
-      {type: "scatter", mode: "lines", x: [low, high], y: [0, 0], hoverinfo: "skip", showlegend: false, line: {color: COLOURS[limit.verdict], width: 4}},
+      {type: "scatter", mode: "lines", x: none(limit) ? [] : [low, high], y: none(limit) ? [] : [0, 0], hoverinfo: "skip", showlegend: false, line: {color: COLOURS[limit.verdict], width: 4}},
       {type: "scatter", mode: "markers", x: [limit.value], y: [0], hoverinfo: "text", hovertext: [told], showlegend: false, marker: {size: 12, color: COLOURS[limit.verdict]}},
     ],
     xaxis: {title: {text: MapDrawing.narrow() || limit.quantity === "kl" ? "bits/byte" : "bits/byte, candidate less reference"}, type: log ? "log" : "linear",

@@ -52,18 +52,21 @@ export function pairPanel({run, data, onChange}) {
     }
   }
 
-  function told({kl, se, low, high, words, noise}) {
+  function told({kl, se, low, high, words, noise, sharpness, bits_per_byte_difference: difference, bits_per_byte_difference_se: error}) {
+    const interval = low === null && high === null ? "no interval from so few texts" : `95 % interval ${range(low, high)}`;
     return [
       el("p", {class: "kl"}, `KL = ${ValueAndError.withError(kl, se)}`),
-      el("p", {}, `bits per byte, ± standard error; 95 % interval ${range(low, high)}`),
+      el("p", {}, `bits per byte, ± standard error; ${interval}`),
       el("p", {class: "words"}, `That is ${words}.`),
       noise ? el("p", {id: "noise"}, noise) : "",
+      el("p", {class: "sharpness"}, `It is ${sharpness}.`),
+      el("p", {class: "difference"}, `Bits per byte of A less those of B: ${ValueAndError.withError(difference, error)}. What of it is equal on all texts is not in the KL.`),
     ];
   }
 
   function range(low, high) {
     const write = (value) => value === 0 ? "0" : value === null || value < 1e-4 || value >= 1e5 ? Number(value).toExponential(2) : value.toPrecision(3);
-    return `${write(low)} to ${write(high)}`;
+    return `${write(low)} to ${high === null ? "no upper bound" : write(high)}`;
   }
 
   function tellPoints() {
