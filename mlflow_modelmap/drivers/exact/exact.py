@@ -35,7 +35,7 @@ class ExactStudy:
     run_id
         The run of kind ``exact`` that holds it.
     pairs
-        A row a pair: ``first``, ``second`` (points), ``pair``, then the fields of `ExactKL`;
+        A row a pair: ``first``, ``second`` (points), ``first_run``, ``second_run``, ``pair``, then the fields of `ExactKL`;
         ``kl_5`` to ``kl_99.9`` and the like are the percentiles of a token's KL in nats.
     by_text, by_domain, tokens, percentiles
         As `ExactComparison` has them, with the column ``pair``.
@@ -175,6 +175,8 @@ def _log(
             {
                 "first": first.name,
                 "second": second.name,
+                "first_run": first.run_id,
+                "second_run": second.run_id,
                 "pair": label,
                 **{column: getattr(told, column) for column in _COLUMNS},
                 **{f"kl_{level:g}": kl for level, kl in told.token_percentiles.items()},

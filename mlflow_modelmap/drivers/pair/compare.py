@@ -8,11 +8,13 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.exact.exact import ExactOptions, ExactStudy, exact_between
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_named, runs_to_name
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
@@ -47,6 +49,10 @@ class ScoresCompared(Comparison):
         Digest, name and number of the texts that both were scored on.
     notices
         What is to be told of the texts, a sentence each.
+    exact
+        The exact comparison of a and b, if it was asked for.
+    exact_study
+        The run that holds it, and its tables.
     """
 
     a: Compared
@@ -55,6 +61,8 @@ class ScoresCompared(Comparison):
     text_set_name: str | None
     texts: int
     notices: tuple[str, ...] = ()
+    exact: ExactKL | None = None
+    exact_study: ExactStudy | None = None
 
 
 _WRITTEN = (
@@ -69,16 +77,30 @@ _WRITTEN = (
 
 def as_json(found: ScoresCompared) -> dict[str, Any]:
     """A comparison as plain values, for ``--json``."""
-    values = asdict(found)
+    values = {name: getattr(found, name) for name in _WRITTEN}
+    values |= {"a": asdict(found.a), "b": asdict(found.b)}
     noise = found.logged()
+    exact: dict[str, Any] = {}
+    if found.exact is not None and found.exact_study is not None:
+        exact = {"exact": {**found.exact.as_json(), "run_id": found.exact_study.run_id}}
     return {
-        **{name: values[name] for name in _WRITTEN},
+        **values,
         **{name: noise[name] for name in ("noise_floor", "within_noise")},
+        **exact,
     }
 
 
 def compare(
-    a: str, b: str, *, experiments: Iterable[str] = (), per_byte: bool = False
+    a: str,
+    b: str,
+    *,
+    experiments: Iterable[str] = (),
+    per_byte: bool = False,
+    exact: bool = False,
+    options: ExactOptions = ExactOptions(),
+    name: str | None = None,
+    output_experiment: str | None = None,
+    progress: bool = False,
 ) -> ScoresCompared:
     """Measure the KL divergence between two models that are scored already.
 
@@ -94,6 +116,15 @@ def compare(
     per_byte
         Whether the KL leaves out differences in proportion to the texts' bytes, for texts of
         unequal length; see `LogLikelihoodMatrix.per_byte`.
+    exact
+        Whether both models are loaded and run once more, to compare their next-token distributions
+        token by token; that is logged as a run of kind ``exact``.
+    options
+        How: see `ExactOptions`.
+    name, output_experiment
+        Of that run.
+    progress
+        Whether bars are shown.
 
     Returns
     -------
@@ -103,7 +134,10 @@ def compare(
     ------
     InputError
         If one of them is not there or stands for several runs, both are the same run, or they
-        were scored on different text sets.
+        were scored on different text sets; if asked for `exact`, the two have no common vocabulary,
+        or a model or the texts are not there any more.
+    ScoringError
+        If a model cannot be run.
     """
     store = check_reachable()
     first, second = _find((a, b), tuple(experiments), store)
@@ -132,6 +166,16 @@ def compare(
     told = None if per_byte else uneven_lengths(measured.length_variation)
     if told is not None:
         notices.append(told)
+    study = None
+    if exact:
+        study = exact_between(
+            [(points[0], points[1])],
+            store,
+            options,
+            name=name,
+            experiment=output_experiment,
+            progress=progress,
+        )
     return ScoresCompared(
         **vars(measured),
         a=_compared(points[0]),
@@ -140,6 +184,8 @@ def compare(
         text_set_name=first.text_set_name,
         texts=matrix.values.shape[1],
         notices=tuple(notices),
+        exact=None if study is None else study.comparisons[0].summary,
+        exact_study=study,
     )
 
 

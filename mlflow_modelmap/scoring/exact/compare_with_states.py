@@ -190,7 +190,8 @@ def check_same_tokens(first: TokenizedTexts, second: TokenizedTexts) -> None:
     if len(first) != len(second) or first.first != second.first:
         raise InputError(
             "The two models do not read the texts alike (one puts a BOS first, or they are "
-            "others), so that their predictions are not of the same tokens; score both with the same bos."
+            "others), so that their predictions are not of the same tokens; score both with the "
+            "same bos."
         )
     for text, (one, other) in enumerate(zip(first.ids, second.ids, strict=True)):
         if not np.array_equal(one, other):

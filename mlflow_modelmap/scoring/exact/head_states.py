@@ -71,8 +71,8 @@ def tiled_head(scorer: Scorer) -> TiledHead:
     if scorer.path.kind != TILED or scorer.path.tiled is None:
         raise InputError(
             f"The head of this {type(scorer.model).__name__} is no plain matrix product, so that "
-            "its next-token distributions cannot be compared token by token; the second-order estimate "
-            "is what there is."
+            "its next-token distributions cannot be compared token by token; the second-order "
+            "estimate is what there is."
         )
     return scorer.path.tiled
 

@@ -61,8 +61,8 @@ def row_divergences(
     """Divergences between softmax(p) and softmax(q), row by row.
 
     Each term of each sum is one that cannot be negative (for KL(P || Q): P ln(P/Q) - P + Q), so
-    that near-equal distributions lose nothing to cancellation and an error of the normaliser counts only
-    by its square. Terms are float32, sums over tiles of the vocabulary float64.
+    that near-equal distributions lose nothing to cancellation and an error of the normaliser counts
+    only by its square. Terms are float32, sums over tiles of the vocabulary float64.
 
     Parameters
     ----------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import click
 
+from mlflow_modelmap.surfaces.cli.exact_options import exact_options, options_of
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
 from mlflow_modelmap.words.value_and_error import with_error
 
@@ -23,18 +25,38 @@ from mlflow_modelmap.words.value_and_error import with_error
     is_flag=True,
     help="Leave out differences in proportion to the texts' bytes (texts of unequal length).",
 )
+@exact_options
 @output_options
-def compare(a: str, b: str, experiment: tuple[str, ...], output: Output, *, per_byte: bool) -> None:
+def compare(
+    a: str,
+    b: str,
+    experiment: tuple[str, ...],
+    output: Output,
+    *,
+    per_byte: bool,
+    exact: bool,
+    **values: Any,
+) -> None:
     """Print the KL divergence between A and B, two models that are scored already.
 
     Each is a run id, the name of a run or of a point on a map, or a model reference such as
-    org/name or org/name@revision.
+    org/name or org/name@revision. With --exact both models are run again, and what they expect at
+    every token is compared; that is logged as a run of its own.
     """
+    from mlflow_modelmap.drivers.exact.exact import told_in_lines
     from mlflow_modelmap.drivers.pair.compare import as_json
     from mlflow_modelmap.drivers.pair.compare import compare as measure
     from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
 
-    found = measure(a, b, experiments=experiment, per_byte=per_byte)
+    found = measure(
+        a,
+        b,
+        experiments=experiment,
+        per_byte=per_byte,
+        exact=exact,
+        options=options_of(values),
+        progress=output.progress,
+    )
     width = max(len(found.a.name), len(found.b.name))
     name = f" ({found.text_set_name})" if found.text_set_name else ""
     of = f" of {found.documents:,} documents" if found.documents != found.texts else ""
@@ -58,6 +80,8 @@ def compare(a: str, b: str, experiment: tuple[str, ...], output: Output, *, per_
         + ("; the part that is equal on all texts is not in the KL" if found.shifted else ""),
         f"on {found.texts:,} texts{of}{name}" + (", per byte" if per_byte else ""),
         *found.notices,
+        *([] if found.exact_study is None else ["", *told_in_lines(found.exact_study)]),
+        *([] if found.exact_study is None else [f"Run {found.exact_study.run_id} holds it."]),
     ]
     output.tell(as_json(found), lines, ids=[f"{found.kl!r}"])
 

@@ -1,0 +1,78 @@
+"""Surface: the options of every command that can compare models exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlflow_modelmap.surfaces.cli.options import Function, option
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.exact.exact import ExactOptions
+
+EXACT = "Exact comparison"
+
+
+def exact_options(function: Function) -> Function:
+    """``--exact`` and how; the command receives ``exact`` and what `options_of` takes."""
+    for declared in reversed(
+        (
+            option(
+                "--exact",
+                is_flag=True,
+                group=EXACT,
+                help="Run the models again, and compare their next-token distributions token by "
+                "token; they must share a vocabulary.",
+            ),
+            option(
+                "--texts",
+                "exact_from",
+                group=EXACT,
+                help="Where the texts that were scored are; by default where the runs read them.",
+            ),
+            option(
+                "--exact-texts",
+                type=click.IntRange(min=2),
+                help="How many of them, evenly spread; by default all, up to 4 GiB of a temporary "
+                "file.",
+                group=EXACT,
+            ),
+            option(
+                "--device",
+                "exact_device",
+                default="auto",
+                show_default=True,
+                group=EXACT,
+                help="Where the models run: auto, cpu, cuda, cuda:1, mps.",
+            ),
+            option(
+                "--device-map",
+                "exact_device_map",
+                group=EXACT,
+                help="Passed on to transformers, for models larger than one device.",
+            ),
+            option(
+                "--trust-remote-code",
+                "exact_trust",
+                is_flag=True,
+                group=EXACT,
+                help="Run code that comes with these models.",
+            ),
+        )
+    ):
+        function = declared(function)
+    return function
+
+
+def options_of(values: dict[str, Any]) -> ExactOptions:
+    """Take what `exact_options` gave out of a command's values."""
+    from mlflow_modelmap.drivers.exact.exact import ExactOptions
+
+    return ExactOptions(
+        texts=values.pop("exact_from"),
+        count=values.pop("exact_texts"),
+        device=values.pop("exact_device"),
+        device_map=values.pop("exact_device_map"),
+        trust_remote_code=values.pop("exact_trust"),
+    )
