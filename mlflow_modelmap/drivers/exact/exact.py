@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,8 @@ class ExactStudy:
     run_id
         The run of kind ``exact`` that holds it.
     pairs
-        A row a pair: ``first``, ``second`` (points), ``first_run``, ``second_run``, ``pair``, then the fields of `ExactKL`;
-        ``kl_5`` to ``kl_99.9`` and the like are the percentiles of a token's KL in nats.
+        A row a pair: ``first``, ``second`` (points), ``first_run``, ``second_run``, ``pair``, then
+        the fields of `ExactKL`; ``kl_5`` to ``kl_99.9`` and the like are the percentiles of a token's KL in nats.
     by_text, by_domain, tokens, percentiles
         As `ExactComparison` has them, with the column ``pair``.
     notices
@@ -79,7 +79,7 @@ class ExactOptions:
 def exact_between(
     pairs: Sequence[tuple[Point, Point]],
     store: MlflowClient,
-    options: ExactOptions = ExactOptions(),
+    options: ExactOptions | None = None,
     *,
     strict: bool = True,
     name: str | None = None,
@@ -105,6 +105,7 @@ def exact_between(
     """
     if not pairs:
         raise InputError("There is no pair of models to compare exactly; name two scored models.")
+    options = options or ExactOptions()
     texts = texts_behind(pairs[0][0], store, options.texts)
     notices: list[str] = []
     prepared = _prepared(pairs, texts, store, options, None if strict else notices)
@@ -215,13 +216,7 @@ def _log(
         experiment=experiment,
         store=store,
     )
-    return ExactStudy(
-        run_id,
-        tables["exact"],
-        *(tables[table] for table in _TABLES[1:]),
-        notices=tuple(notices),
-        comparisons=tuple(found for *_, found in made),
-    )
+    return _study(run_id, tables, tuple(notices), tuple(found for *_, found in made))
 
 
 def _metric_name(point: str) -> str:
@@ -240,7 +235,17 @@ def load_exact(run_id: str) -> ExactStudy:
         If one of its artifacts is missing or damaged.
     """
     read = load_study(run_id, schema.KIND_EXACT, tables=_TABLES)
-    return ExactStudy(run_id, *(read.tables[name] for name in _TABLES), notices=read.notices)
+    return _study(run_id, read.tables, read.notices)
+
+
+def _study(
+    run_id: str,
+    tables: Mapping[str, pd.DataFrame],
+    notices: tuple[str, ...],
+    comparisons: tuple[ExactComparison, ...] = (),
+) -> ExactStudy:
+    pairs, by_text, by_domain, tokens, percentiles = (tables[name] for name in _TABLES)
+    return ExactStudy(run_id, pairs, by_text, by_domain, tokens, percentiles, notices, comparisons)
 
 
 def told_in_lines(study: ExactStudy, row: int = 0) -> list[str]:

@@ -157,8 +157,8 @@ def nearest_gaps(
             continue
         others = candidates(graph, child, names)
         among = len(others) if parent in others else len(others) + 1
-        rows = (q[row[name]] for name in (child, parent, nearest[child]))
+        one, claimed, near = (q[row[name]] for name in (child, parent, nearest[child]))
         found[child, parent] = NearestGap(
-            *gap_and_error(*rows, of.expected, documents), among, texts
+            *gap_and_error(one, claimed, near, of.expected, documents), among, texts
         )
     return found

@@ -97,7 +97,7 @@ def compare(
     experiments: Iterable[str] = (),
     per_byte: bool = False,
     exact: bool = False,
-    options: ExactOptions = ExactOptions(),
+    options: ExactOptions | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
     progress: bool = False,

@@ -58,11 +58,11 @@ def compare_heads(
     parts = []
     for start in range(0, len(targets), block):
         rows = slice(start, start + block)
-        logits = [
+        p, q = (
             head.logits_into(hidden[rows], work.get(name, len(hidden[rows]), vocabulary, device))
             for name, (head, hidden) in (("first", first), ("second", second))
-        ]
-        parts.append(row_divergences(*logits, targets[rows].to(device), work))
+        )
+        parts.append(row_divergences(p, q, targets[rows].to(device), work))
     return RowDivergences(
         *(torch.cat([getattr(part, name) for part in parts]) for name in (*_QUANTITIES, "agree"))
     )
