@@ -10,11 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.numerics.gate.verdict import FAIL, KL, PASS, UNDECIDED, LimitDecision
+from mlflow_modelmap.numerics.gate.verdict import (
+    EXACT,
+    FAIL,
+    INCREASE,
+    KL,
+    PASS,
+    UNDECIDED,
+    LimitDecision,
+)
 from mlflow_modelmap.words.value_and_error import with_error
 
 _COLOURS = {PASS: "#117733", FAIL: "#b2182b", UNDECIDED: "#8c6d31"}
 _ROOM = 2.5
+_NAMES = {
+    KL: "KL divergence",
+    EXACT: "Exact KL(reference || candidate)",
+    INCREASE: "Increase of bits per byte",
+}
 
 
 def gate_figure(
@@ -49,7 +62,7 @@ def gate_figure(
     for row, limit in enumerate(limits):
         axes = style.panel(figure, len(limits), 1, row + 1)
         _draw(axes, limit)
-        what = "KL divergence" if limit.quantity == KL else "Increase of bits per byte"
+        what = _NAMES[limit.quantity]
         axes.set_title(
             f"{what}: {limit.verdict} ({_interval(limit, confidence)}, limit {limit.limit:g})",
             loc="left",

@@ -24,6 +24,8 @@ from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 _TABLES = ("exact", "by_text", "by_domain", "tokens", "percentiles")
 _COLUMNS = tuple(f for f in ExactKL.__dataclass_fields__ if f != "token_percentiles")
 _MOST_TEXTS = 10
+BESIDE = ("forward", "forward_se", "reverse", "reverse_se", "top1", "top1_se")
+"""What stands beside an estimate, under these names behind ``exact_``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,8 @@ class ExactStudy:
         The run of kind ``exact`` that holds it.
     pairs
         A row a pair: ``first``, ``second`` (points), ``first_run``, ``second_run``, ``pair``, then
-        the fields of `ExactKL`; ``kl_5`` to ``kl_99.9`` and the like are the percentiles of a token's KL in nats.
+        the fields of `ExactKL`; ``kl_5`` to ``kl_99.9`` and the like are the percentiles of a
+        token's KL in nats.
     by_text, by_domain, tokens, percentiles
         As `ExactComparison` has them, with the column ``pair``.
     notices
@@ -222,6 +225,20 @@ def _log(
 def _metric_name(point: str) -> str:
     """A point's name as MLflow takes it in a metric."""
     return "".join(c if c.isalnum() or c in "_-. " else "_" for c in point)[:100]
+
+
+def exact_columns(study: ExactStudy, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """What a table of pairs of runs says of them exactly, a row a pair; NaN where it is not known.
+
+    Parameters
+    ----------
+    pairs
+        Run ids of A and B.
+    """
+    known = study.pairs.drop_duplicates(["first_run", "second_run"])
+    known = known.set_index(["first_run", "second_run"])
+    rows = known.reindex(pd.MultiIndex.from_tuples(list(pairs)))
+    return pd.DataFrame({f"exact_{name}": rows[name].to_numpy(dtype=float) for name in BESIDE})
 
 
 def load_exact(run_id: str) -> ExactStudy:

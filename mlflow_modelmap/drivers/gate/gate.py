@@ -8,12 +8,14 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between
 from mlflow_modelmap.drivers.gate.limits import Limits
 from mlflow_modelmap.drivers.gate.record import MEASURED, Gated, log_decision
 from mlflow_modelmap.drivers.gate.record import GateDecision as GateDecision
 from mlflow_modelmap.drivers.gate.record import as_json as as_json
 from mlflow_modelmap.drivers.pair.comparison import Comparison, compare_with_reference
 from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant
+from mlflow_modelmap.drivers.pair.named_score import by_run_id
 from mlflow_modelmap.drivers.pair.reference_score import (
     NAMED,
     ReferenceScore,
@@ -24,8 +26,10 @@ from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.gate.verdict import KL, LimitDecision, combine
 from mlflow_modelmap.numerics.gate.words import (
+    exact_sentence,
     few_texts,
     limit_sentence,
     unseen,
@@ -53,6 +57,9 @@ def gate(
     *,
     max_kl: float | None = None,
     max_bits_per_byte_increase: float | None = None,
+    max_exact_kl: float | None = None,
+    exact: bool = False,
+    exact_texts: int | None = None,
     confidence: float = 0.95,
     settings: ScoringSettings | None = None,
     reference_precision: str | None = None,
@@ -78,7 +85,12 @@ def gate(
         The largest KL divergence that passes, bits/byte.
     max_bits_per_byte_increase
         By how much the candidate may predict the texts worse; below 0 it has to be better. At
-        least one of the two limits is needed.
+        least one of the limits is needed.
+    max_exact_kl
+        The largest exact KL(reference || candidate) that passes, bits/byte; asks for `exact`.
+    exact, exact_texts
+        Whether the two models are run once more and compared token by token, and on how many of the
+        texts; they must share a vocabulary.
     confidence
         Of the intervals that decide.
     settings
@@ -106,7 +118,7 @@ def gate(
     InputError, ScoringError, TrackingError
         One sentence each. A failed gate is no error: the decision was made.
     """
-    limits = Limits(max_kl, max_bits_per_byte_increase, confidence)
+    limits = Limits(max_kl, max_bits_per_byte_increase, confidence, max_exact_kl)
     with quiet():
         store = check_reachable()
         text_set = load_texts(texts)
@@ -151,13 +163,34 @@ def gate(
             own=scale_at_hand(text_set.digest, text_set.weights_digest, believed.ids, store),
             level=confidence,
         )
-        decided = limits.decide(measured, len(text_set))
+        study = None
+        if exact or max_exact_kl is not None:
+            options = ExactOptions(
+                text_set, exact_texts, asked.device, asked.device_map, asked.trust_remote_code
+            )
+            points = (by_run_id(second.run_id, store), by_run_id(first.run_id, store))
+            study = exact_between(
+                [points],
+                store,
+                options,
+                experiment=experiment_name(where, store),
+                progress=progress,
+            )
+        told = None if study is None else study.comparisons[0].summary
+        units = measured.documents or len(text_set)
+        decided = limits.decide(
+            measured,
+            units if told is None else min(units, told.texts),
+            None if told is None else (told.forward, told.forward_se),
+        )
         taken = [
             _named(role, score, store)
             for role, score in (("candidate", first), ("reference", second))
             if score.origin == NAMED
         ]
-        facts = _facts(first, second, measured, decided, confidence, text_set, taken)
+        facts = _facts(first, second, measured, decided, confidence, text_set, taken, told)
+        if study is not None and told is not None:
+            facts["exact"] = {**told.as_json(), "run_id": study.run_id}
         made = log_decision(facts, name, experiment, run_id, store)
         if version is not None:
             _tag(version, facts["verdict"], made, store)
@@ -189,6 +222,7 @@ def _facts(
     confidence: float,
     texts: TextSet,
     taken: Sequence[str],
+    exact: ExactKL | None = None,
 ) -> dict[str, Any]:
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
@@ -213,6 +247,7 @@ def _facts(
         f"{with_error(measured.other_bits_per_byte, measured.other_bits_per_byte_se)}, a "
         f"difference of "
         f"{with_error(measured.bits_per_byte_difference, measured.bits_per_byte_difference_se)}.",
+        *([] if exact is None else [exact_sentence(exact)]),
         *(limit_sentence(limit, confidence) for limit in limits),
         *notices,
         verdict_sentence(verdict, limits),

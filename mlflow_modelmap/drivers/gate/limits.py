@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.gate.noise import spared
-from mlflow_modelmap.numerics.gate.verdict import LimitDecision, decide_increase, decide_kl
+from mlflow_modelmap.numerics.gate.verdict import (
+    LimitDecision,
+    decide_exact,
+    decide_increase,
+    decide_kl,
+)
 
 _NOTHING = Comparison.of_kl(
     0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0, effective_texts=2.0
@@ -26,6 +31,8 @@ class Limits:
         By how much the candidate may predict the texts worse; below 0 it has to be better.
     confidence
         Of the intervals that decide.
+    max_exact_kl
+        The largest exact KL(reference || candidate) that passes, bits/byte.
 
     Raises
     ------
@@ -36,21 +43,29 @@ class Limits:
     max_kl: float | None = None
     max_bits_per_byte_increase: float | None = None
     confidence: float = 0.95
+    max_exact_kl: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_kl is None and self.max_bits_per_byte_increase is None:
+        if self.max_kl is self.max_bits_per_byte_increase is self.max_exact_kl is None:
             raise InputError(
-                "A gate needs a limit; give max_kl (--max-kl) or max_bits_per_byte_increase."
+                "A gate needs a limit; give max_kl (--max-kl), max_bits_per_byte_increase or "
+                "max_exact_kl."
             )
-        self.decide(_NOTHING, 2)  # refuses what is not possible, before any model is read
+        self.decide(
+            _NOTHING, 2, (0.0, 0.0)
+        )  # refuses what is not possible, before any model is read
 
-    def decide(self, measured: Comparison, texts: int) -> tuple[LimitDecision, ...]:
+    def decide(
+        self, measured: Comparison, texts: int, exact: tuple[float, float] | None = None
+    ) -> tuple[LimitDecision, ...]:
         """Each limit with what was measured of a candidate (first) and a reference.
 
         Parameters
         ----------
         texts
             How many texts it was measured on, or units that are independent.
+        exact
+            KL(reference || candidate) and its standard error, where there is a limit for it.
         """
         decided = []
         if self.max_kl is not None:
@@ -68,4 +83,6 @@ class Limits:
                     skewness=measured.skewness,
                 )
             )
+        if self.max_exact_kl is not None and exact is not None:
+            decided.append(decide_exact(*exact, self.max_exact_kl, texts, self.confidence))
         return tuple(decided)

@@ -84,6 +84,9 @@ class GateDecision:
         How many texts make up half of the KL.
     sharpness
         How sharply the size of the KL is known, and how few texts carry it, in words.
+    exact
+        The exact comparison, A the reference and B the candidate, as `ExactKL.as_json` gives it,
+        and the ``run_id`` of its run; None if it was not asked for.
     confidence
         Of the intervals.
     texts, text_set, text_set_name
@@ -114,6 +117,7 @@ class GateDecision:
     bits_per_byte_difference_high: float = math.nan
     half_in: int | None = None
     sharpness: str = ""
+    exact: dict[str, Any] | None = None
 
     @property
     def exit_code(self) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.exact.exact import ExactOptions
 from mlflow_modelmap.drivers.lineage.claims import add_parents, claim_parents
 from mlflow_modelmap.drivers.lineage.measured import measure
 from mlflow_modelmap.drivers.lineage.members import Family, gather
@@ -39,6 +41,8 @@ def lineage(
     hub: bool = True,
     write_tags: bool = True,
     settings: Mapping[str, Any] | None = None,
+    exact: bool = False,
+    options: ExactOptions | None = None,
     seed: int = 0,
     name: str | None = None,
     output_experiment: str | None = None,
@@ -72,6 +76,9 @@ def lineage(
         Keyword arguments of `mlflow_modelmap.score`, such as ``{"precision": "float32"}``.
         ``trust_remote_code`` holds for the registered versions that were asked for, never for
         parents that tags, cards or links name.
+    exact, options
+        Whether each child is also compared with its parent token by token, and how; an edge for
+        which that fails is named in a notice. No code that comes with a model is run for it.
     seed
         Of the t-SNE in the figure.
     name, output_experiment, run_id
@@ -105,13 +112,31 @@ def lineage(
     graph = order(family.members, family.claims())
     _report_graph(graph, family, notices)
     tagged = {n: m.version for n, m in family.members.items() if m.version is not None}
+    measured = measure(family, graph, notices, asked.run_ids)
+    exact_run = None
+    if exact:
+        table, exact_run = with_exact_edges(
+            measured.table,
+            measured.names,
+            measured.points,
+            replace(options or ExactOptions(texts=text_set), trust_remote_code=False),
+            notices,
+            experiment=where,
+            progress=progress,
+            store=store,
+        )
+        measured = replace(measured, table=table)
     return log_lineage(
-        measure(family, graph, notices, asked.run_ids),
+        measured,
         graph,
         tagged if write_tags else {},
         selection=selection,
         notices=notices,
-        params={"registered_models": registered_models or "", "hub": hub},
+        params={
+            "registered_models": registered_models or "",
+            "hub": hub,
+            **({} if exact_run is None else {"exact_run": exact_run}),
+        },
         seed=seed,
         name=name,
         experiment=where,

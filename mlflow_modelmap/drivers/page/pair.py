@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
+from mlflow_modelmap.drivers.page.exact import exact_payload
 from mlflow_modelmap.drivers.page.json_values import plain
 from mlflow_modelmap.drivers.page.map import map_payload, map_tables
 from mlflow_modelmap.drivers.page.opened import Opened, key, whole
@@ -104,6 +105,7 @@ def pair_payload(
     return {
         **{name: plain(getattr(compared, name)) for name in _SHOWN},
         "noise": noise_sentence(floor) if compared.within_noise else None,
+        "exact": exact_payload(store, run, (drawn["run_id"][a], drawn["run_id"][b]), cache),
         "bits_per_byte_difference": difference,
         "bits_per_byte_difference_se": error,
         "points": [

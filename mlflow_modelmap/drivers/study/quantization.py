@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between, exact_columns
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.quantization import (
@@ -38,7 +39,8 @@ class QuantizationStudy:
     pairs
         Columns ``model``, ``model_type``, ``precision`` (with the threshold of LLM.int8, as in
         ``int8 threshold 6``, where there is one), ``original``, ``copy`` (points), ``kl``,
-        ``se`` (bits/byte).
+        ``se`` (bits/byte); if asked for, ``exact_forward`` = KL(original || copy),
+        ``exact_reverse``, ``exact_top1`` and their errors beside the estimate.
     cosines
         Columns ``precision``, ``model``, ``other``, ``model_type`` (missing across types),
         ``cosine`` of the two models' changes.
@@ -46,6 +48,8 @@ class QuantizationStudy:
         A row a precision and model type, as `numerics.points.directions.alignment` describes it.
     notices
         What was left out, a sentence each.
+    exact_run
+        The run of kind ``exact`` with the copies compared token by token, if that was asked for.
     """
 
     run_id: str
@@ -53,6 +57,7 @@ class QuantizationStudy:
     cosines: pd.DataFrame
     alignment: pd.DataFrame
     notices: tuple[str, ...] = field(default=())
+    exact_run: str | None = None
 
 
 def study_quantization(
@@ -63,9 +68,12 @@ def study_quantization(
     perplexity: float = 30.0,
     trials: int = 100,
     seed: int = 0,
+    exact: bool = False,
+    options: ExactOptions | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
     run_id: str | None = None,
+    progress: bool = False,
 ) -> QuantizationStudy:
     """Compare every model among the selected runs with its quantised copies; log one run.
 
@@ -80,8 +88,13 @@ def study_quantization(
         compared with.
     seed
         Of the t-SNE and those groups.
+    exact, options
+        Whether each copy is also compared with its original token by token, and how; the original's
+        part is kept once for all of its copies. A copy for which that fails is named in a notice.
     name, output_experiment, run_id
-        Where the run of kind ``quantization`` goes.
+        Where the run of kind ``quantization`` goes; that of kind ``exact`` goes beside it.
+    progress
+        Whether bars are shown.
 
     Raises
     ------
@@ -118,6 +131,22 @@ def study_quantization(
             "se": se,
         }
     )
+    exact_run = None
+    if exact:
+        own = [(points[used[a]], points[used[b]]) for a, b in zip(original, copy, strict=True)]
+        found_exactly = exact_between(
+            own,
+            selected.store,
+            options,
+            strict=False,
+            name=f"{name or 'quantization'}, exact",
+            experiment=output_experiment,
+            progress=progress,
+        )
+        ids = [(one.run_id, other.run_id) for one, other in own]
+        pairs = pd.concat([pairs, exact_columns(found_exactly, ids)], axis=1)
+        exact_run = found_exactly.run_id
+        notices += found_exactly.notices
     differences = q[copy] - q[original]
     cosines, aligned, figures = _directions(pairs, differences, trials, seed, notices)
     embedding = tsne(q, 2, perplexity, seed)
@@ -140,6 +169,7 @@ def study_quantization(
             "perplexity": embedding.perplexity,
             "trials": trials,
             "seed": seed,
+            **({} if exact_run is None else {"exact_run": exact_run}),
         },
         members=[points[index] for index in used],
         weights=matrix.weights,
@@ -150,7 +180,7 @@ def study_quantization(
         run_id=run_id,
         store=selected.store,
     )
-    return QuantizationStudy(made, pairs, cosines, aligned, tuple(notices))
+    return QuantizationStudy(made, pairs, cosines, aligned, tuple(notices), exact_run)
 
 
 def load_quantization(run_id: str) -> QuantizationStudy:
@@ -165,7 +195,8 @@ def load_quantization(run_id: str) -> QuantizationStudy:
     """
     read = load_study(run_id, schema.KIND_QUANTIZATION, tables=_TABLES)
     pairs, cosines, aligned = (read.tables[name] for name in _TABLES)
-    return QuantizationStudy(run_id, pairs, cosines, aligned, read.notices)
+    exact_run = read.params.get("exact_run")
+    return QuantizationStudy(run_id, pairs, cosines, aligned, read.notices, exact_run)
 
 
 def _precision_of(point: Point) -> str | None:

@@ -13,6 +13,10 @@ _PRECISION_MARKERS = {"int8": "s", "nf4": "^", "fp4": "v"}
 _WITH_THRESHOLD = "D"
 """Of int8 copies whose outliers were kept apart (``int8 threshold 6``)."""
 
+_EXACT = "exact KL(original || copy), over all tokens"
+_EXACT_MARK = {"facecolor": "white", "edgecolor": style.INK, "linewidths": 1.0, "zorder": 5}
+_EXACT_LINE = {"markerfacecolor": "white", "markeredgecolor": style.INK}
+
 
 def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataFrame) -> Figure:
     """Originals as discs, copies as other markers, a line from each original to its copies.
@@ -102,12 +106,18 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
             color=colours[precision],
             error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": style.INK},
         )
+        if "exact_forward" in pairs:
+            exact = pairs[pairs["precision"] == precision].groupby("model")["exact_forward"].first()
+            axes.scatter(exact.loc[present], heights, marker="D", s=22, **_EXACT_MARK)
     axes.set_yticks(range(len(models)), [style.plain(m, 34) for m in models])
     axes.set_ylim(len(models) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel(f"{style.KL_LABEL} to the original, with standard error")
     style.legend(axes, colours, title="precision")
+    if "exact_forward" in pairs:
+        mark = Line2D([], [], marker="D", linestyle="", markersize=5, label=_EXACT, **_EXACT_LINE)
+        figure.legend(handles=[mark], loc="outside upper left", frameon=False, fontsize=8)
     return figure
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ UNDECIDED: Verdict = "undecided"
 
 KL = "kl"
 INCREASE = "bits_per_byte_increase"
+EXACT = "exact_kl"
 
 FEW_TEXTS = 30
 """From fewer texts an interval is long, and does not quite keep its promise."""
@@ -153,6 +154,31 @@ def decide_increase(
 
     needed = _texts_needed(texts, decides)
     return _decision(INCREASE, difference, se, float(low), float(high), limit, texts, needed)
+
+
+def decide_exact(
+    kl: float, se: float, limit: float, texts: int, confidence: float = 0.95
+) -> LimitDecision:
+    """Whether an exact KL divergence is within a limit, by the interval of a mean over texts.
+
+    Parameters
+    ----------
+    kl, se, limit
+        Bits per byte.
+    texts, confidence
+        As in `decide_kl`.
+
+    Raises
+    ------
+    InputError
+        If the limit is negative or not finite.
+    """
+    if not (math.isfinite(limit) and limit >= 0):
+        raise InputError(
+            f"A largest exact KL divergence of {limit} is not possible; give 0 or more bits/byte."
+        )
+    mean = decide_increase(kl, se, limit, texts, confidence)
+    return replace(mean, quantity=EXACT, low=max(0.0, mean.low))
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 from mlflow_modelmap.numerics.divergence.interval import FEWEST_TEXTS
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.gate.verdict import (
+    EXACT,
     FAIL,
     FEW_TEXTS,
     HARDLY,
@@ -19,7 +21,11 @@ from mlflow_modelmap.numerics.gate.verdict import (
 )
 from mlflow_modelmap.words.value_and_error import with_error
 
-_NAMES = {KL: "KL divergence", INCREASE: "increase of bits per byte"}
+_NAMES = {
+    KL: "KL divergence",
+    INCREASE: "increase of bits per byte",
+    EXACT: "exact KL divergence",
+}
 _WHERE = {
     PASS: "wholly within the limit",
     FAIL: "wholly above the limit",
@@ -33,13 +39,27 @@ def limit_sentence(limit: LimitDecision, confidence: float) -> str:
         said = "The KL divergence has no interval: it"
         if limit.quantity == INCREASE:
             said = f"The change of the bits per byte, {with_error(limit.value, limit.se)},"
+        if limit.quantity == EXACT:
+            said = f"The exact KL divergence, {with_error(limit.value, limit.se)},"
         return f"{said} comes from too few texts to be held against the limit {limit.limit:g}."
     what = "The KL divergence's"
     if limit.quantity == INCREASE:
         what = f"Bits per byte change by {with_error(limit.value, limit.se)}; the"
+    if limit.quantity == EXACT:
+        what = f"The exact KL divergence is {with_error(limit.value, limit.se)}; its"
     return (
         f"{what} {100 * confidence:.4g} % interval, {limit.low:.3g} to {limit.high:.3g}, is "
         f"{_WHERE[limit.verdict]} {limit.limit:g}."
+    )
+
+
+def exact_sentence(exact: ExactKL) -> str:
+    """An exact comparison, A the reference and B the candidate."""
+    return (
+        f"Exact, over {exact.tokens:,} tokens of {exact.texts:,} texts: KL(reference || candidate) "
+        f"{with_error(exact.forward, exact.forward_se)} bits/byte, the other way "
+        f"{with_error(exact.reverse, exact.reverse_se)}; both find the same token likeliest at "
+        f"{100 * exact.top1:.2f} % of tokens."
     )
 
 

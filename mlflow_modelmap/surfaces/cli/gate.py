@@ -80,6 +80,25 @@ class DecidingCommand(Command):
     help="By how much the texts may be predicted worse; below 0 asks for an improvement.",
 )
 @option(
+    "--max-exact-kl",
+    type=float,
+    group=LIMITS,
+    help="Largest exact KL(reference || candidate), bits/byte; both are run once more, and must "
+    "share a vocabulary.",
+)
+@option(
+    "--exact",
+    is_flag=True,
+    group=LIMITS,
+    help="Compare the two token by token, without a limit for it.",
+)
+@option(
+    "--exact-texts",
+    type=click.IntRange(min=2),
+    group=LIMITS,
+    help="On how many of the texts, evenly spread; by default all, up to 4 GiB of a temporary file.",
+)
+@option(
     "--confidence",
     type=float,
     default=0.95,
@@ -125,7 +144,10 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
     from mlflow_modelmap.drivers.gate.gate import gate as decide
     from mlflow_modelmap.scoring.settings import ScoringSettings
 
-    own = ("max_kl", "max_bits_per_byte_increase", "confidence", "reference_precision", "name")
+    own = (
+        *("max_kl", "max_bits_per_byte_increase", "max_exact_kl", "exact", "exact_texts"),
+        *("confidence", "reference_precision", "name"),
+    )
     decision = decide(
         candidate,
         reference,

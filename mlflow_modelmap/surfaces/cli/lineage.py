@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     table,
     where_options,
 )
+from mlflow_modelmap.words.value_and_error import with_error
 
 REGISTRY = "Which registered models"
 DOES = "What is done"
@@ -38,6 +40,12 @@ DOES = "What is done"
 @option("--no-score", is_flag=True, group=DOES, help="Only name the models without a score.")
 @option("--no-hub", is_flag=True, group=DOES, help="Do not ask the Hub for parents.")
 @option("--no-tags", is_flag=True, group=DOES, help="Write no tags on model versions.")
+@option(
+    "--exact",
+    is_flag=True,
+    group=DOES,
+    help="Also compare each child with its parent token by token, where they share a vocabulary.",
+)
 @option("--seed", type=SEED, default=0, show_default=True, group=DOES, help="Of the t-SNE.")
 @where_options
 @settings_options
@@ -78,10 +86,13 @@ def lineage(
             None if row.kl is None else f"{row.kl:.4g} ± {row.se:.2g}",
             row.nearest,
             row.verdict,
+            *([_exact(row)] if "exact_forward" in found.table else []),
         )
         for row in found.table.astype(object).where(found.table.notna(), None).itertuples()
     ]
-    lines = list(table(rows, ("model", "generation", "parent", "KL", "nearest", "verdict")))
+    headings = ["model", "generation", "parent", "KL", "nearest", "verdict"]
+    headings += ["exact KL(parent || child)"] if "exact_forward" in found.table else []
+    lines = list(table(rows, headings))
     said = found.agreement
     if said.claimed:
         lines.append(
@@ -99,3 +110,9 @@ def lineage(
         "notices": list(found.notices),
     }
     output.tell(result, lines, ids=[found.run_id])
+
+
+def _exact(row: Any) -> str | None:
+    if row.exact_forward is None:
+        return None
+    return with_error(row.exact_forward, row.exact_forward_se)

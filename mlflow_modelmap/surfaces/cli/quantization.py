@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mlflow_modelmap.surfaces.cli.exact_options import exact_options, options_of
 from mlflow_modelmap.surfaces.cli.options import (
     SEED,
     Command,
@@ -29,6 +30,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     help="Random groups to compare with.",
 )
 @option("--seed", type=SEED, default=0, show_default=True, help="Of the t-SNE and those groups.")
+@exact_options
 @where_options
 @output_options
 def quantization(output: Output, **values: Any) -> None:
@@ -38,11 +40,21 @@ def quantization(output: Output, **values: Any) -> None:
     """
     from mlflow_modelmap.drivers.study.quantization import study_quantization
 
-    found = study_quantization(**values)
+    found = study_quantization(options=options_of(values), progress=output.progress, **values)
     for notice in found.notices:
         output.notice(notice)
-    rows = [(r.model, r.precision, f"{r.kl:.4g}", f"{r.se:.2g}") for r in found.pairs.itertuples()]
-    lines = [*table(rows, ("model", "precision", "KL (bits/byte)", "SE"))]
+    rows = [[r.model, r.precision, f"{r.kl:.4g}", f"{r.se:.2g}"] for r in found.pairs.itertuples()]
+    headings = ["model", "precision", "KL (bits/byte)", "SE"]
+    if "exact_forward" in found.pairs:
+        headings += ["exact", "SE", "reverse", "same top token"]
+        for row, pair in zip(rows, found.pairs.itertuples(), strict=True):
+            row += [
+                f"{pair.exact_forward:.4g}",
+                f"{pair.exact_forward_se:.2g}",
+                f"{pair.exact_reverse:.4g}",
+                f"{100 * pair.exact_top1:.2f} %",
+            ]
+    lines = [*table(rows, headings)]
     for row in found.alignment.itertuples():
         lines.append(
             f"{row.precision}, {row.model_type}: the changes of {row.models} models have a mean "
@@ -53,6 +65,7 @@ def quantization(output: Output, **values: Any) -> None:
         "run_id": found.run_id,
         "pairs": found.pairs.to_dict("records"),
         "alignment": found.alignment.to_dict("records"),
+        "exact_run": found.exact_run,
         "notices": list(found.notices),
     }
     output.tell(result, lines, ids=[found.run_id])

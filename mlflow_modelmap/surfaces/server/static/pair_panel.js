@@ -52,7 +52,7 @@ export function pairPanel({run, data, onChange}) {
     }
   }
 
-  function told({kl, se, low, high, words, noise, sharpness, bits_per_byte_difference: difference, bits_per_byte_difference_se: error}) {
+  function told({kl, se, low, high, words, noise, sharpness, bits_per_byte_difference: difference, bits_per_byte_difference_se: error, exact}) {
     const interval = low === null && high === null ? "no interval from so few texts" : `95 % interval ${range(low, high)}`;
     return [
       el("p", {class: "kl"}, `KL = ${ValueAndError.withError(kl, se)}`),
@@ -61,6 +61,9 @@ export function pairPanel({run, data, onChange}) {
       noise ? el("p", {id: "noise"}, noise) : "",
       el("p", {class: "sharpness"}, `It is ${sharpness}.`),
       el("p", {class: "difference"}, `Bits per byte of A less those of B: ${ValueAndError.withError(difference, error)}. What of it is equal on all texts is not in the KL.`),
+      ...(exact ? [el("p", {class: "exact"},
+        `Exact, over ${exact.tokens.toLocaleString("en")} tokens: KL(A || B) = ${ValueAndError.withError(exact.forward, exact.forward_se)}, `
+        + `KL(B || A) = ${ValueAndError.withError(exact.reverse, exact.reverse_se)} bits per byte; the same likeliest token at ${(100 * exact.top1).toFixed(2)} % of tokens.`)] : []),
     ];
   }
 
