@@ -203,6 +203,24 @@ def test_metric_names_become_what_mlflow_takes(client, name, clean):
     assert client.get_run(run.run_id).data.metrics == {clean: 1.0}
 
 
+def test_a_score_has_its_identity_from_its_first_moment(client, monkeypatch):
+    """A kill between its making and its tags would leave a run that no sweep knows for its own."""
+    made = client.create_run
+    first = []
+
+    def create_run(*args, **options):
+        run = made(*args, **options)
+        first.append(client.get_run(run.info.run_id).data.tags)
+        return run
+
+    monkeypatch.setattr(client, "create_run", create_run)
+    tags = {"modelmap.identity": "abc", "modelmap.text_set": "def", "modelmap.step": 1}
+    with open_run("score", store=client, tags=tags):
+        pass
+    assert (first[0]["modelmap.identity"], first[0]["modelmap.text_set"]) == ("abc", "def")
+    assert {"modelmap.kind", "modelmap.process"} <= set(first[0])
+
+
 def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, texts):
     """MLflow looks for the text set, and the other writes it before this one does."""
     import sqlalchemy
