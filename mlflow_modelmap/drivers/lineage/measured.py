@@ -154,6 +154,7 @@ def nearest_gaps(
             continue
         others = candidates(graph, child, names)
         among = len(others) if parent in others else len(others) + 1
-        rows = (q[row[name]] for name in (child, parent, nearest[child]))
-        found[child, parent] = NearestGap(*gap_and_error(*rows, shares), among, texts)
+        own, claimed, near = (q[row[name]] for name in (child, parent, nearest[child]))
+        gap, se = gap_and_error(own, claimed, near, shares)
+        found[child, parent] = NearestGap(gap, se, among, texts)
     return found
