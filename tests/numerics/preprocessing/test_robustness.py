@@ -74,7 +74,7 @@ def test_kl_by_domain_is_kl_on_those_texts_alone(positions):
 
 
 def test_the_kl_of_a_domain_of_nine_texts_has_no_error(positions):
-    matrix = generated(19, 3, 8, positions)
+    matrix = generated(12, 19, 8, positions)
     table = kl_by_domain(matrix, ["few"] * 9 + ["ten"] * 10, [0, 1], [1, 1]).set_index("domain")
     assert np.isnan(table["se"]["few"].iloc[0])
     assert table["kl"]["few"].iloc[0] > 0
