@@ -116,7 +116,9 @@ def test_other_vocabularies_changed_models_and_lost_texts_are_one_sentence(
 ):
     for name in ("original", "pushed", "other"):
         score(models / name, written, precision="float32", progress=False)
-    with pytest.raises(InputError, match=r"(different vocabularies|read text 0 differently) .* is what there is\."):
+    with pytest.raises(
+        InputError, match=r"(different vocabularies|read text 0 differently) .* is what there is\."
+    ):
         compare("original float32", "other float32", exact=True)
     written.rename(tmp_path / "moved.jsonl")
     with pytest.raises(InputError, match="say with --texts"):
