@@ -91,7 +91,7 @@ class _Compare(Scorer):
             vocabulary=self._vocabulary,
         )
 
-    def _batch(self, batch: Batch) -> np.ndarray:
+    def of_batch(self, batch: Batch) -> np.ndarray:
         ids = torch.from_numpy(batch.ids).to(self.tail.device)
         hidden = self.tail.head_input(ids)
         rows = torch.from_numpy(batch.rows).to(hidden.device)

@@ -86,7 +86,7 @@ class _Keep(Scorer):
         self.score(range(len(self.tokens)))
         return HeadStates(self._kept, head, self.tokens)
 
-    def _batch(self, batch: Batch) -> np.ndarray:
+    def of_batch(self, batch: Batch) -> np.ndarray:
         ids = torch.from_numpy(batch.ids).to(self.tail.device)
         hidden = self.tail.head_input(ids)
         rows = torch.from_numpy(batch.rows).to(hidden.device)
