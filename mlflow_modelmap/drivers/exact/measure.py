@@ -94,7 +94,7 @@ class ExactReference:
         check_comparable(self.prepared, other)
         tokens = chosen_tokens(self.cache, other, self.chosen)
         name = f"{other.request.point_name}, exact"
-        with _loaded(other) as (model, precision), progress_bar(name, self.progress) as bar:
+        with model_in_memory(other) as (model, precision), progress_bar(name, self.progress) as bar:
             found = compare_with_states(
                 self.states,
                 model,
@@ -142,7 +142,7 @@ def exact_reference(
         progress,
     )
     with temporary_folder() as folder:
-        with _loaded(prepared) as (model, precision):
+        with model_in_memory(prepared) as (model, precision):
             with progress_bar(f"{prepared.request.point_name}, kept", progress) as bar:
                 states = keep_head_states(
                     model,
@@ -226,7 +226,7 @@ def summed_up(
     """
     weights = texts.weight_array
     weights = None if weights is None else weights[chosen]
-    clusters = _clusters(texts, chosen)
+    clusters = clusters_of_texts(texts, chosen)
     values = {n: getattr(found, n) for n in ("forward", "reverse", "js", "first", "second")}
 
     def of(rows: np.ndarray) -> ExactKL:
@@ -262,7 +262,7 @@ def summed_up(
     )
 
 
-def _clusters(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
+def clusters_of_texts(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
     """Document of each chosen text; those without one are their own."""
     documents = texts.document_codes
     return None if documents is None else single_codes(documents[chosen])
@@ -320,7 +320,7 @@ def _width(config: dict[str, Any]) -> int:
 
 
 @contextmanager
-def _loaded(prepared: Prepared) -> Iterator[tuple[Any, str]]:
+def model_in_memory(prepared: Prepared) -> Iterator[tuple[Any, str]]:
     """A model in memory for the length of the block."""
     from mlflow_modelmap.scoring.load.load import load_model
 

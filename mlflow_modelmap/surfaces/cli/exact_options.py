@@ -74,5 +74,5 @@ def options_of(values: dict[str, Any]) -> ExactOptions:
         count=values.pop("exact_texts"),
         device=values.pop("exact_device"),
         device_map=values.pop("exact_device_map"),
-        trust_remote_code=values.pop("exact_trust"),
+        trust_remote_code=bool(values.pop("exact_trust")),
     )
