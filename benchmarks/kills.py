@@ -3,9 +3,13 @@
 Three pieces of work are killed (SIGKILL, the whole process group) at moments drawn from a seed, and
 the same command is started again each time until it is done: a sweep of 30 tiny checkpoints, a map
 of their scores, and a training that is monitored in a loop of its own. Each is first done without a
-kill, to compare with: every vector must be the same to the bit.
+kill, to compare with (every vector must be the same to the bit) and to measure how long the work
+takes once Python's modules are there: each process is forked from one that has imported them, so
+that kills fall into the work. One kill in seven falls before the run is there, at a moment drawn
+over the time that takes; the others are drawn over the time from that run on: over three
+checkpoints of a sweep or training, over the whole of a map.
 
-    python benchmarks/kills.py                      about 8 minutes on two idle cores
+    python benchmarks/kills.py                      some 15 minutes on two idle cores
     python benchmarks/kills.py --kills 3 --parts sweep
 
 A part whose time is over is killed no more: the table says how many kills there were.
@@ -14,11 +18,13 @@ A part whose time is over is killed no more: the table says how many kills there
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
+import sqlite3
 import sys
 import tempfile
 import time
@@ -33,87 +39,144 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 MODELS, TEXTS, STEPS = 30, 24, 40
-SHARES = {"sweep": 0.45, "map": 0.3, "monitor": 0.25}
+SHARES = {"sweep": 0.4, "map": 0.3, "monitor": 0.3}
 """Of the time for all, how much each part may take."""
+BEFORE = 1 / 7
+"""How many of the kills fall before the run is there."""
 EXPERIMENT = "killed"
+IMPORTED = (
+    "mlflow_modelmap.surfaces.cli.sweep",
+    "mlflow_modelmap.surfaces.cli.map",
+    "mlflow_modelmap.surfaces.cli.clean",
+    "mlflow_modelmap.drivers.score.sweep",
+    "mlflow_modelmap.drivers.map.build_map",
+    "mlflow_modelmap.drivers.monitor.monitor",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.artifact.local_artifact_repo",
+    "transformers.models.gpt_neox.modeling_gpt_neox",
+    "transformers.models.llama.modeling_llama",
+    "torch.optim",
+    "tests.training",
+)
+BEGUN = """SELECT process.value FROM tags kind JOIN tags process
+    ON process.run_uuid = kind.run_uuid AND process.key = 'modelmap.process'
+    WHERE kind.key = 'modelmap.kind' AND kind.value = ?"""
+"""Who works, or worked, on the runs of a kind."""
+
+
+def child(command: Sequence[str], folder: str, env: dict[str, str]) -> None:
+    """What a forked process does: become a command of its own in a folder."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(env)
+    tempfile.tempdir = None  # TMPDIR is another now
+    os.chdir(folder)
+    with open("log", "ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    what, *rest = command
+    if what == "train":
+        train(*rest)
+        return
+    from mlflow_modelmap.surfaces.cli import main as modelmap
+
+    modelmap(rest)
 
 
 class Work:
-    """One command over a store in a folder of its own, and how its process ended each time."""
+    """One command over a store in a folder of its own, and how its process ended each time.
 
-    def __init__(self, folder: Path, command: Sequence[str]) -> None:
-        self.folder, self.command = folder, [sys.executable, *command]
+    Attributes
+    ----------
+    kind
+        Of the runs that it makes and works on; the first of them is the sign that it has begun.
+    before, begun
+        Kills before that sign, and after it.
+    """
+
+    def __init__(self, folder: Path, kind: str, command: Sequence[str]) -> None:
+        self.folder, self.kind, self.command = folder, kind, command
         folder.mkdir(exist_ok=True)
         self.store = f"sqlite:///{folder / 'mlflow.db'}"
-        self.failed = 0
+        self.failed = self.before = self.begun = 0
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")},
             "MLFLOW_TRACKING_URI": self.store,
             "MLFLOW_EXPERIMENT_NAME": EXPERIMENT,
             "MLFLOW_MODELMAP_SPOOL": str(folder / "spool"),
             "TMPDIR": str(folder / "tmp"),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-            "OMP_NUM_THREADS": "1",
         }
         (folder / "tmp").mkdir(exist_ok=True)
 
-    def start(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                env=self.env,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def start(self, command: Sequence[str] | None = None) -> Any:
+        """A process forked from the one that has imported everything."""
+        forked = multiprocessing.get_context("forkserver").Process(
+            target=child, args=(command or self.command, str(self.folder), self.env)
+        )
+        forked.start()
+        return forked
 
     def run(self) -> tuple[float, float]:
-        """To the end, which must be a good one: seconds until it first writes, and from there."""
-        before = time.monotonic()
+        """To the end, which must be a good one: seconds until it has begun, and from there."""
+        signs, started = self._signs(), time.monotonic()
         process = self.start()
-        first = self._until_it_writes(process)
-        if process.wait(timeout=600):
-            raise SystemExit((self.folder / "log").read_text(errors="replace")[-3000:])
-        return first - before, time.monotonic() - first
+        self._until_begun(process, signs)
+        begun = time.monotonic()
+        process.join(600)
+        if process.exitcode:
+            raise SystemExit(self.log())
+        return begun - started, time.monotonic() - begun
 
-    def killed(self, after: float, sooner: bool) -> bool:
+    def killed(self, after: float, before: bool) -> bool:
         """Start and kill; whether it was still there to be killed.
 
-        So many seconds after it first writes into its store or, where it is to be sooner, after
-        its start.
+        So many seconds after it has begun or, where that is to be `before`, after its start.
         """
+        signs = self._signs()
         process = self.start()
-        if not sooner:
-            self._until_it_writes(process)
-        until = time.monotonic() + after
-        while time.monotonic() < until and process.poll() is None:
-            time.sleep(0.005)
-        alive = process.poll() is None
+        if not before:
+            self._until_begun(process, signs)
+        process.join(after)
+        alive = process.exitcode is None
         if alive:
-            os.killpg(process.pid, signal.SIGKILL)
-        if process.wait() not in (0, -signal.SIGKILL):
+            # Before it leads a group of its own, the process alone is killed.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+        process.join()
+        if alive and process.exitcode == -signal.SIGKILL:
+            if before and self._signs() <= signs:
+                self.before += 1
+            else:
+                self.begun += 1
+            return True
+        if process.exitcode:
             self.failed += 1
-            print((self.folder / "log").read_text(errors="replace")[-1000:], file=sys.stderr)
-        return alive
+            print(self.log(), file=sys.stderr)
+        return False
 
-    def _until_it_writes(self, process: subprocess.Popen[bytes]) -> float:
-        before = self._written()
-        while process.poll() is None and self._written() == before:
-            time.sleep(0.005)
-        return time.monotonic()
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
 
-    def _written(self) -> tuple[int, ...]:
-        paths = [self.folder / f"mlflow.db{end}" for end in ("", "-wal")]
-        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
+    def _until_begun(self, process: Any, signs: set[str]) -> None:
+        while process.exitcode is None and self._signs() <= signs:
+            process.join(0.02)
 
-    def clean(self, *options: str) -> str:
-        """What `modelmap clean` says."""
-        command = [sys.executable, "-m", "mlflow_modelmap", "clean", "--json", *options]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=300
-        )
-        return done.stdout if done.returncode == 0 else ""
+    def _signs(self) -> set[str]:
+        """Processes that have begun; none while the database is new or being mended."""
+        try:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{self.folder / 'mlflow.db'}?mode=ro", uri=True)
+            ) as held:
+                return {said for (said,) in held.execute(BEGUN, (self.kind,))}
+        except sqlite3.OperationalError:
+            return set()
+
+    def clean(self, *options: str) -> bool:
+        """Whether `modelmap clean` ended well."""
+        process = self.start(["modelmap", "clean", "--json", *options])
+        process.join(300)
+        return process.exitcode == 0
 
 
 def runs(store: str, kind: str) -> list[Any]:
@@ -168,20 +231,22 @@ class Table:
 
 
 def attack(
-    work: Work, draws: random.Random, kills: int, span: float, startup: float, seconds: float,
+    work: Work, draws: random.Random, kills: int, first: float, span: float, seconds: float,
     after_each: Callable[[], None],
-) -> int:  # fmt: skip
-    """Kill and start again; how many kills there were."""
-    done, until = 0, time.monotonic() + seconds
+) -> None:  # fmt: skip
+    """Kill and start again, over the seconds until it has begun and the span from there."""
+    until = time.monotonic() + seconds
     for _ in range(3 * kills):
-        if done == kills or time.monotonic() > until:
+        if work.before + work.begun == kills or time.monotonic() > until:
             break
-        sooner = draws.random() < 0.15
-        after = draws.uniform(0, startup if sooner else span)
-        if work.killed(after, sooner):
-            done += 1
+        before = draws.random() < BEFORE
+        if work.killed(draws.uniform(0, first if before else span), before):
             after_each()
-    return done
+
+
+def kills_of(work: Work, table: Table) -> None:
+    """How many there were."""
+    table.say(work.before + work.begun, f"kills, {work.before} of them before the run was there")
 
 
 def sweep_part(folder: Path, draws: random.Random, kills: int, seconds: float) -> Work:
@@ -207,11 +272,11 @@ def sweep_part(folder: Path, draws: random.Random, kills: int, seconds: float) -
             }
         )
     )
-    command = ["-m", "mlflow_modelmap", "sweep", str(folder / "plan.json")]
-    whole = Work(folder / "whole", command)
-    startup, took = whole.run()
+    command = ["modelmap", "sweep", str(folder / "plan.json")]
+    whole = Work(folder / "whole", "score", command)
+    first, took = whole.run()
     expected = vectors(whole.store, [run.info.run_id for run in runs(whole.store, "score")])
-    work = Work(folder / "attacked", command)
+    work = Work(folder / "attacked", "score", command)
     before: set[str] = set()
     in_flight, waited, most = 0, 0, 0
 
@@ -232,7 +297,7 @@ def sweep_part(folder: Path, draws: random.Random, kills: int, seconds: float) -
         kept.append({of.info.run_id for of in scores if done(of)})
 
     kept: list[set[str]] = []
-    count = attack(work, draws, kills, 3 * took / MODELS, startup, seconds, after_each)
+    attack(work, draws, kills, first, 3 * took / MODELS, seconds, after_each)
     work.run()
     scores = [run for run in runs(work.store, "score") if done(run)]
     ids = [run.info.run_id for run in scores]
@@ -244,8 +309,9 @@ def sweep_part(folder: Path, draws: random.Random, kills: int, seconds: float) -
         )
         for run_id, run in zip(ids, scores, strict=True)
     )
-    table = Table(f"A sweep of {MODELS} checkpoints ({startup:.0f} s to start, then {took:.0f} s)")
-    table.say(count, "kills")
+    took_it = f"{first:.1f} s to its first run, then {took:.1f} s"
+    table = Table(f"A sweep of {MODELS} checkpoints ({took_it})")
+    kills_of(work, table)
     table.say(f"{len(found)}/{MODELS}", "checkpoints scored at the end")
     table.say(len(set().union(*kept) - set(ids)), "finished scores lost")
     table.say(wrong, "runs FINISHED whose vector is not whole, or not the one expected")
@@ -285,14 +351,14 @@ def map_part(
     from mlflow_modelmap.drivers.map.model_map import load_map
     from mlflow_modelmap.errors import ModelMapError
 
-    work = Work(store_of.folder, ["-m", "mlflow_modelmap", "map", "--experiment", EXPERIMENT])
+    work = Work(store_of.folder, "map", ["modelmap", "map", "--experiment", EXPERIMENT])
     work.clean("--yes")  # what the sweep left is counted there
     others = running(work.store)
-    startup, took = work.run()
-    (first,) = runs(work.store, "map")
+    first, took = work.run()
+    (whole,) = runs(work.store, "map")
     mlflow.set_tracking_uri(work.store)
-    expected = load_map(first.info.run_id).kl.to_numpy()
-    count = attack(work, draws, kills, took, startup, seconds, lambda: None)
+    expected = load_map(whole.info.run_id).kl.to_numpy()
+    attack(work, draws, kills, first, took, seconds, lambda: None)
     work.run()
     made = runs(work.store, "map")
     finished = [run.info.run_id for run in made if done(run)]
@@ -303,8 +369,8 @@ def map_part(
         except ModelMapError:
             half += 1
     scores = [run for run in runs(work.store, "score") if done(run)]
-    table = Table(f"A map of them ({startup:.0f} s to start, then {took:.0f} s)")
-    table.say(count, "kills")
+    table = Table(f"A map of them ({first:.1f} s to its run, then {took:.1f} s)")
+    kills_of(work, table)
     table.say(MODELS - len({key(run) for run in scores}), "scores lost")
     table.say(len(finished), "maps FINISHED, the first and the last undisturbed")
     table.say(half, "of them not whole, or with other distances")
@@ -321,12 +387,12 @@ def monitor_part(folder: Path, draws: random.Random, kills: int, seconds: float)
     from tests.training import start_model
 
     start_model(folder / "start")
-    command = [os.path.abspath(__file__), "--child", str(folder / "start")]
-    whole = Work(folder / "whole training", command)
-    startup, took = whole.run()
+    command = ["train", str(folder / "start")]
+    whole = Work(folder / "whole training", "monitor", command)
+    first, took = whole.run()
     (run,) = runs(whole.store, "monitor")
     expected = vectors(whole.store, [run.info.run_id])
-    work = Work(folder / "attacked training", command)
+    work = Work(folder / "attacked training", "monitor", command)
     kept: list[dict[Any, np.ndarray]] = []
     lost = 0
 
@@ -338,7 +404,7 @@ def monitor_part(folder: Path, draws: random.Random, kills: int, seconds: float)
             lost += len(kept[-1].keys() - now.keys())
         kept.append(now)
 
-    count = attack(work, draws, kills, 3 * took / STEPS, startup, seconds, after_each)
+    attack(work, draws, kills, first, 3 * took / STEPS, seconds, after_each)
     work.run()
     made = runs(work.store, "monitor")
     found = vectors(work.store, [of.info.run_id for of in made])
@@ -350,8 +416,8 @@ def monitor_part(folder: Path, draws: random.Random, kills: int, seconds: float)
         for of in made
         for metric in client.get_metric_history(of.info.run_id, "modelmap/bits_per_byte")
     )
-    table = Table(f"A monitored training ({startup:.0f} s to start, then {took:.0f} s)")
-    table.say(count, "kills")
+    table = Table(f"A monitored training ({first:.1f} s to its run, then {took:.1f} s)")
+    kills_of(work, table)
     table.say(f"{len(found)}/{len(expected)}", "checkpoints recorded at the end")
     table.say(lost, "recorded checkpoints lost")
     table.say(
@@ -403,15 +469,16 @@ def train(start: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="of each part")
-    parser.add_argument("--minutes", type=float, default=8.0, help="after which none is killed")
+    parser.add_argument("--minutes", type=float, default=20.0, help="after which none is killed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", nargs="*", choices=list(SHARES), default=list(SHARES))
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child:
-        train(given.child)
-        return
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(list(IMPORTED))
+    warm = forks.Process(target=time.sleep, args=(0,))  # the imports take longest
+    warm.start()
+    warm.join()
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f} before, seed {given.seed}")
     began = time.monotonic()

@@ -5,10 +5,14 @@ experiment, is served by `mlflow server --app-name modelmap-basic-auth`. Each us
 the experiments. For a minute, users drawn at random ask for lists, maps, members and pairs of any
 experiment. Every answer is held against what its user may read: names, run names, ids and tags of
 the rest must not be in it, and what may not be read must be told as what is not there. One row each
-ten seconds: answers, times and the memory of all processes of the server.
+ten seconds: answers, times and the memory of all processes of the server. The same load comes
+before, for as long as it takes to warm up.
+
+With --leaky the server's processes let everybody read everything: the check must find it.
 
     python benchmarks/page_load.py                       two minutes
     python benchmarks/page_load.py --seconds 10 --rate 5
+    python benchmarks/page_load.py --seconds 10 --rate 5 --leaky
 """
 
 from __future__ import annotations
@@ -51,6 +55,22 @@ ENV = {
     "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
+LEAKY = """import importlib.util, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != "mlflow_modelmap.surfaces.server.basic_auth":
+            return None
+        sys.meta_path.remove(self)
+        found = importlib.util.find_spec(name)
+        run = found.loader.exec_module
+        def exec_module(module):
+            run(module)
+            module.may_read = list
+        found.loader.exec_module = exec_module
+        return found
+sys.meta_path.insert(0, Finder())
+"""
+"""The sitecustomize of a server whose filter answers everything."""
 KINDS = ("experiments", "experiment", "run", "members", "pair", "MLflow's own", "wrong password")
 WEIGHTS = (2, 3, 4, 3, 5, 1, 1)
 
@@ -75,6 +95,7 @@ def fill(store: str, draws: random.Random) -> list[Held]:
     client = mlflow.MlflowClient(store)
     mlflow.set_tracking_uri(store)
     values, size = made_up(EXPERIMENTS * RUNS, TEXTS)
+    values -= max(0.0, values.max()) + 1.0  # so many points walk far, and no probability is above 1
     written = []
     for k in range(EXPERIMENTS):
         name, run_mark, tag_mark, guest_mark = (
@@ -110,6 +131,7 @@ class Seen:
     kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     next: int = 0
+    before: int = 0  # requests of the warm-up, which were others
 
 
 class Asking(NamedTuple):
@@ -181,6 +203,8 @@ def complaint(asking: Asking, status: int, text: str, held: list[Held], may: set
     elif asking.kind == "MLflow's own":
         if status != (200 if readable else 403):
             return f"MLflow answered {status}"
+        if readable:  # the map's own record of its selection names its guest
+            hidden = [mark for mark in hidden if mark not in there.guest]
     elif asking.kind == "experiments":
         if status != 200:
             return str(status)
@@ -215,7 +239,9 @@ def ask(
     return response.status, response.read().decode("utf-8", "replace")
 
 
-def work(address: str, held: list[Held], people: Any, seen: Seen, given: Any, start: float) -> None:
+def work(
+    address: str, held: list[Held], people: Any, seen: Seen, given: Any, seconds: int, start: float
+) -> None:
     """One thread: take the next request when its time has come, send it, judge the answer."""
     netloc = urllib.parse.urlsplit(address).netloc
     connection = http.client.HTTPConnection(netloc, timeout=60)
@@ -224,13 +250,10 @@ def work(address: str, held: list[Held], people: Any, seen: Seen, given: Any, st
             number = seen.next
             seen.next += 1
         due = start + number / given.rate
-        if (
-            number >= given.rate * given.seconds
-            or time.monotonic() > start + given.seconds + LATE_SECONDS
-        ):
+        if number >= given.rate * seconds or time.monotonic() > start + seconds + LATE_SECONDS:
             break
         time.sleep(max(0.0, due - time.monotonic()))
-        asking = asked(number, held, len(people), given.seed)
+        asking = asked(number + seen.before, held, len(people), given.seed)
         user, may = people[asking.user]
         if asking.kind == "wrong password":
             user = (user[0], "not-the-password")
@@ -264,8 +287,8 @@ def memory() -> tuple[float, int]:
     return total / 2**20, count
 
 
-def row(what: str, seen: Seen, since: int, seconds: float) -> int:
-    """Print a row of what came since the last; how many there are now."""
+def row(what: str, seen: Seen, since: int, seconds: float) -> tuple[int, float]:
+    """Print a row of what came since the last; how many there are now, and the memory in MB."""
     with seen.lock:
         times, wrong = seen.times[since:], len(seen.wrong)
     rss, processes = memory()
@@ -278,7 +301,7 @@ def row(what: str, seen: Seen, since: int, seconds: float) -> int:
         f"{1000 * middle:>11.0f}{1000 * late:>9.0f}{wrong:>8}{rss:>9,.0f}{processes:>11}",
         flush=True,
     )
-    return since + len(times)
+    return since + len(times), rss
 
 
 def rows(seen: Seen, threads: list[threading.Thread], start: float) -> Iterator[str]:
@@ -291,11 +314,38 @@ def rows(seen: Seen, threads: list[threading.Thread], start: float) -> Iterator[
         yield f"{time.monotonic() - start:.0f} s"
 
 
+def load(
+    what: str, address: str, held: list[Held], people: Any, seen: Seen, given: Any, seconds: int
+) -> float:
+    """Ask for so many seconds and print what came of it; the memory in MB at the end."""
+    start = time.monotonic()
+    threads = [
+        threading.Thread(target=work, args=(address, held, people, seen, given, seconds, start))
+        for _ in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    count, last = 0, start
+    for at in rows(seen, threads, start):
+        now = time.monotonic()
+        count, _ = row(f"{what} {at}", seen, count, now - last)
+        last = now
+    took = last - start
+    time.sleep(2)
+    _, rss = row("after", seen, count, 0)
+    print(
+        f"{'':>8}{len(seen.times):,} answers in {took:.0f} s: {len(seen.times) / took:.1f} a second"
+    )
+    return rss
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second in all")
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--warm-up", type=int, default=15, help="seconds of load before")
+    parser.add_argument("--leaky", action="store_true", help="whether everybody may read all")
     parser.add_argument("--workers", type=int, default=2, help="of the server")
     parser.add_argument("--auth-cache", type=int, default=60, help="auth_cache_ttl_seconds, s")
     parser.add_argument("--seed", type=int, default=0)
@@ -308,7 +358,7 @@ def main() -> None:
     import mlflow
 
     draws = random.Random(given.seed)
-    load = os.getloadavg()[0]
+    busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="modelmap-benchmark-") as name:
         folder = Path(name)
         os.chdir(folder)
@@ -318,6 +368,11 @@ def main() -> None:
         people = users_of(given.users, draws)
         options = ("--workers", str(given.workers), "--app-name", "modelmap-basic-auth")
         env = {**ENV, "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
+        if given.leaky:
+            (folder / "leaky").mkdir()
+            (folder / "leaky" / "sitecustomize.py").write_text(LEAKY)
+            path = [str(folder / "leaky"), os.environ.get("PYTHONPATH", "")]
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         with serving(folder, *options, env=env) as address:
             for user, may in people:
                 tell(address, "2.0/mlflow/users/create", username=user[0], password=user[1])
@@ -332,35 +387,41 @@ def main() -> None:
                     )
             print(
                 f"MLflow {mlflow.__version__}, {given.users} users, {len(held)} experiments, "
-                f"{given.workers} workers, {os.cpu_count()} cores, load {load:.1f} before; "
+                f"{given.workers} workers, {os.cpu_count()} cores, load {busy:.1f} before; "
                 f"{given.rate:g} requests a second asked for\n"
             )
             print(
                 f"{'':>8}{'answers':>9}{'a second':>9}{'median ms':>11}{'99 % ms':>9}{'wrong':>8}"
                 f"{'RSS, MB':>9}{'processes':>11}"
             )
-            seen = Seen()
-            row("start", seen, 0, 0)
-            start = time.monotonic()
-            threads = [
-                threading.Thread(target=work, args=(address, held, people, seen, given, start))
-                for _ in range(THREADS)
-            ]
-            for thread in threads:
-                thread.start()
-            count, last = 0, start
-            for what in rows(seen, threads, start):
-                now = time.monotonic()
-                count, last = row(what, seen, count, now - last), now
-            time.sleep(2)
-            row("end", seen, count, 0)
-        print(f"\n{len(seen.times):,} of {int(given.rate * given.seconds):,} requests answered:")
+            warm, seen = Seen(), Seen(before=int(given.rate * given.warm_up))
+            _, at_start = row("start", seen, 0, 0)
+            at_warm = at_start
+            if given.warm_up:
+                at_warm = load("warm", address, held, people, warm, given, given.warm_up)
+            at_end = load("", address, held, people, seen, given, given.seconds)
+        print(
+            f"\nMemory: {at_start:,.0f} MB at the start, {at_warm:,.0f} after the warm-up, "
+            f"{at_end:,.0f} at the end"
+        )
+        middle, late = statistics.median(seen.times), sorted(seen.times)
+        print(
+            f"Time of an answer: median {1000 * middle:,.0f} ms, "
+            f"99 % {1000 * late[int(0.99 * (len(late) - 1))]:,.0f} ms, "
+            f"longest {1000 * late[-1]:,.0f} ms; load {os.getloadavg()[0]:.1f} after"
+        )
+        wrong = warm.wrong + seen.wrong
+        print(f"{len(seen.times):,} of {int(given.rate * given.seconds):,} requests answered:")
         print(", ".join(f"{n:,} {kind}" for kind, n in seen.kinds.most_common()))
         print(
-            f"Answers that were wrong or told too much: {len(seen.wrong)}",
-            *seen.wrong[:5],
+            f"Answers that were wrong or told too much, the warm-up included: {len(wrong)}",
+            *wrong[:5],
             sep="\n  ",
         )
+        if given.leaky:
+            print(f"The server leaked, and the check found {'it' if wrong else 'NOTHING'}.")
+    if bool(wrong) != given.leaky:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.exact.exact import ExactOptions
 from mlflow_modelmap.drivers.lineage.claims import add_parents, claim_parents
+from mlflow_modelmap.drivers.lineage.exact_edges import with_exact_edges
 from mlflow_modelmap.drivers.lineage.measured import measure
 from mlflow_modelmap.drivers.lineage.members import Family, gather
 from mlflow_modelmap.drivers.lineage.missing import complete

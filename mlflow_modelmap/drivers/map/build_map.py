@@ -203,7 +203,7 @@ def _log(
             "smallest_kl": float(kl.min()),
             "largest_kl": float(kl.max()),
             "largest_standard_error": float(made.kl_standard_error.to_numpy()[above].max()),
-            "documents": made.documents,
+            "documents": made.documents or made.texts,
             **{f"explained_{k}": share for k, share in enumerate(made.explained, 1)},
         },
         params={**params, "perplexity_used": made.perplexity},

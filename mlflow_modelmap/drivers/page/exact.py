@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -52,7 +53,7 @@ def exact_payload(
         if not is_readable(made):
             continue
         try:
-            table = cache.get(key(made, "exact"), lambda made=made: _table(store, made))
+            table = cache.get(key(made, "exact"), partial(_table, store, made))
         except (InputError, TrackingError):
             continue
         told = _told(table, pair)

@@ -1,11 +1,15 @@
 """Driver: who else is making this score - a run that is being worked on holds other processes off.
 
 No lock is taken: the claim is the RUNNING run itself, with the score's identity and the process
-that works on it. It holds for as long as that process lives, see `tracking.runs.alive`.
+that works on it. It holds for as long as that process lives, see `tracking.runs.alive`. Whoever
+claims writes first and looks then, so that of two at least one sees the other. Of runs that were
+made for it the earlier one goes on; a run that was there before has no such place in the line, and
+takes its claim back for whomever it sees.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Collection
 
@@ -28,6 +32,8 @@ from mlflow_modelmap.words.one_line import one_line
 
 _SECONDS = 3.0
 """How often it is looked at most, whether a claim still holds."""
+_OWNER_SECONDS = 5.0
+"""How long the owner of a run that was given has to end it, once all is logged."""
 
 
 class Held(Exception):
@@ -51,7 +57,8 @@ def look(
     Parameters
     ----------
     own
-        The run in which it is about to be made: only those that began before it hold it off.
+        The run in which it is about to be made. If that was made for it, only those that began
+        before it hold it off, and those that were there before and were claimed later.
     damaged
         Ids of runs that turned out not to hold it.
 
@@ -67,18 +74,19 @@ def look(
     )
     if there is not None:
         return there
+    later = False
     for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
         if own is not None and run.info.run_id == own.run_id:
-            break
-        if left_over(run):
+            later = own.owned
+        elif left_over(run):
             end(run, store)
-        elif is_claim(run):
+        elif is_claim(run) and not (later and schema.TAG_HEARTBEAT not in run.data.tags):
             raise Held(run)
     return None
 
 
 def claim(prepared: Prepared, run: OpenRun, damaged: Collection[str] = ()) -> None:
-    """Make sure that a run which was just made is the first that makes this score.
+    """Make sure that a run, whose identity is written, is the first that makes this score.
 
     Parameters
     ----------
@@ -88,16 +96,19 @@ def claim(prepared: Prepared, run: OpenRun, damaged: Collection[str] = ()) -> No
     Raises
     ------
     Held
-        If another process was faster; the run then goes.
+        If another process was faster; a run that was made for it then goes, and one that was there
+        before has claimed nothing.
     """
     try:
         there = look(prepared, run.experiment_id, run.store, own=run, damaged=damaged)
+        if there is not None:
+            raise Held(find_run(there.run_id, run.store))
     except Held:
-        run.in_vain = True
+        run.in_vain = run.owned
+        if not run.owned:
+            run.store.delete_tag(run.run_id, schema.TAG_IDENTITY)
+            time.sleep(random.uniform(0, 1))  # two that saw each other do not meet again
         raise
-    if there is not None:
-        run.in_vain = True
-        raise Held(find_run(there.run_id, run.store))
 
 
 def still_held(run_id: str, store: MlflowClient) -> bool:
@@ -113,6 +124,15 @@ def wait_for(held: Held, store: MlflowClient, shown: bool) -> None:
         look_up()
         time.sleep(pause)
         pause = min(1.5 * pause, _SECONDS)
+    until = time.monotonic() + _OWNER_SECONDS
+    while time.monotonic() < until and _is_let_go(find_run(held.run.info.run_id, store)):
+        look_up()
+        time.sleep(0.2)
+
+
+def _is_let_go(run: Run) -> bool:
+    """Whether a run holds its score, and waits for its owner to end it."""
+    return run.info.status == "RUNNING" and schema.TAG_PROCESS not in run.data.tags
 
 
 def who(run: Run) -> str:

@@ -187,12 +187,19 @@ def _found_or_waited_for(
 
 def _score_joined(run: OpenRun, prepared: Prepared, again: bool, progress: bool) -> ScoredModel:
     """Score into a run that was there before: whatever goes wrong, it has to say so."""
-    there = None
-    if not again:
-        there = _found_or_waited_for(prepared, run.experiment_id, run.store, progress, set())
-    if there is not None:
-        run.log(tags={schema.TAG_KIND: schema.KIND_SKIPPED, schema.TAG_SAME_AS: there.run_id})
-        return there
+    damaged: set[str] = set()
+    while not again:
+        there = _found_or_waited_for(prepared, run.experiment_id, run.store, progress, damaged)
+        if there is not None:
+            same = {schema.TAG_KIND: schema.KIND_SKIPPED, schema.TAG_SAME_AS: there.run_id}
+            run.log(tags=same)
+            return there
+        run.log(tags={schema.TAG_IDENTITY: prepared.identity})
+        try:
+            claim(prepared, run, damaged)
+            break
+        except Held:
+            continue
     run.log(tags=prepared.tags)
     ready = TokenCache().ready(prepared, again=again)
     with progress_bar(prepared.request.point_name, progress) as bar:

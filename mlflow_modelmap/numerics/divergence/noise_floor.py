@@ -43,7 +43,12 @@ def noise_kl(first: ArrayLike, second: ArrayLike, bytes_of_texts: ArrayLike) -> 
     InputError
         If the shapes differ or a value is not finite.
     """
-    return kl_between(first, second, float(np.mean(bytes_of_texts)), estimator="unbiased")
+    return kl_between(
+        first,
+        second,
+        float(np.asarray(bytes_of_texts, dtype=np.float64).mean()),
+        estimator="unbiased",
+    )
 
 
 def pair_floor(first: float | None, second: float | None) -> float:

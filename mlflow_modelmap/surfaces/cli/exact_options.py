@@ -27,7 +27,7 @@ def exact_options(function: Function) -> Function:
             ),
             option(
                 "--texts",
-                "exact_from",
+                
                 group=EXACT,
                 help="Where the texts that were scored are; by default where the runs read them.",
             ),
@@ -40,7 +40,6 @@ def exact_options(function: Function) -> Function:
             ),
             option(
                 "--device",
-                "exact_device",
                 default="auto",
                 show_default=True,
                 group=EXACT,
@@ -48,13 +47,11 @@ def exact_options(function: Function) -> Function:
             ),
             option(
                 "--device-map",
-                "exact_device_map",
                 group=EXACT,
                 help="Passed on to transformers, for models larger than one device.",
             ),
             option(
                 "--trust-remote-code",
-                "exact_trust",
                 is_flag=True,
                 group=EXACT,
                 help="Run code that comes with these models.",
@@ -70,9 +67,9 @@ def options_of(values: dict[str, Any]) -> ExactOptions:
     from mlflow_modelmap.drivers.exact.exact import ExactOptions
 
     return ExactOptions(
-        texts=values.pop("exact_from"),
+        texts=values.pop("texts"),
         count=values.pop("exact_texts"),
-        device=values.pop("exact_device"),
-        device_map=values.pop("exact_device_map"),
-        trust_remote_code=bool(values.pop("exact_trust")),
+        device=values.pop("device"),
+        device_map=values.pop("device_map"),
+        trust_remote_code=values.pop("trust_remote_code"),
     )

@@ -96,7 +96,7 @@ class DecidingCommand(Command):
     "--exact-texts",
     type=click.IntRange(min=2),
     group=LIMITS,
-    help="On how many of the texts, evenly spread; by default all, up to 4 GiB of a temporary file.",
+    help="On how many of the texts, evenly spread; by default all, up to 4 GiB of a file.",
 )
 @option(
     "--confidence",

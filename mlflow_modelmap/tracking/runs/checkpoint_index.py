@@ -15,6 +15,8 @@ from mlflow_modelmap.tracking.runs.artifacts import read_artifact
 from mlflow_modelmap.tracking.runs.largest_sizes import LARGEST_STEP
 from mlflow_modelmap.tracking.runs.point import Point, finite, point_of
 
+DIGEST = "vector"
+"""The column with `vectors_digest` of each checkpoint's vector, as it was recorded."""
 _TRIES = 4
 _DIGITS = 10
 """Of the number of checkpoints that a run lists; more of them no file holds."""
@@ -34,6 +36,9 @@ def checkpoints_of(run: Run, store: MlflowClient) -> list[Point]:
     training = point_of(run)
     line = training.trajectory or training.name
     saved = index["model"] if "model" in index else [None] * len(index)
+    # Trainings of earlier versions list no digests; the training's own tag says nothing of a step.
+    digests = index[DIGEST] if DIGEST in index else [None] * len(index)
+    tags = {key: value for key, value in training.tags.items() if key != schema.TAG_VECTOR}
     measured = pd.to_numeric(index["bits_per_byte"], errors="coerce")
     return [
         replace(
@@ -45,8 +50,9 @@ def checkpoints_of(run: Run, store: MlflowClient) -> list[Point]:
             bits_per_byte=finite(float(bits)),
             identity=f"{run.info.run_id}@{step}",
             vectors=schema.checkpoint_vectors(int(step)),
+            tags={**tags, schema.TAG_VECTOR: digest} if isinstance(digest, str) else tags,
         )
-        for step, bits, model in zip(index["step"], measured, saved, strict=True)
+        for step, bits, model, digest in zip(index["step"], measured, saved, digests, strict=True)
     ]
 
 

@@ -18,6 +18,7 @@ from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.long_values import PARAM_CHARACTERS, TAG_CHARACTERS, cut
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.store.failures import despite_races
 from mlflow_modelmap.words.redact import redact
 
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
@@ -131,7 +132,7 @@ class OpenRun:
         """Log a text set as what was scored, for the UI and for filters."""
         context = [InputTag("mlflow.data.context", "scoring")]
         inputs = [DatasetInput(dataset._to_mlflow_entity(), context)]
-        self.store.log_inputs(self.run_id, inputs)
+        despite_races(lambda: self.store.log_inputs(self.run_id, inputs))
 
     def _params(self, params: Mapping[str, Any]) -> list[Param]:
         kept = []

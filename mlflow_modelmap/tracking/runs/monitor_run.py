@@ -25,7 +25,11 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import begin as begin_work
 from mlflow_modelmap.tracking.runs.alive import end as end_work
 from mlflow_modelmap.tracking.runs.alive import left_over, let_go, process_tags
-from mlflow_modelmap.tracking.runs.checkpoint_index import checkpoints_of, read_index
+from mlflow_modelmap.tracking.runs.checkpoint_index import (
+    DIGEST,
+    checkpoints_of,
+    read_index,
+)
 from mlflow_modelmap.tracking.runs.end_run import verdict_of
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import inherited_run_id
@@ -37,7 +41,7 @@ from mlflow_modelmap.tracking.runs.readable_or_refused import (
     kind_of,
 )
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
-from mlflow_modelmap.tracking.runs.vector_table import write_vectors
+from mlflow_modelmap.tracking.runs.vector_table import vectors_digest, vectors_of, write_vectors
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 PREFIX = f"{schema.ARTIFACT_FOLDER}/"
@@ -53,7 +57,8 @@ class MonitorRun:
         Where everything is logged.
     index
         ``modelmap/checkpoints.csv``: a row a checkpoint, with its ``step``, the numbers that were
-        logged of it as metrics of the same names, and ``model``, the saved directory, if any.
+        logged of it as metrics of the same names, ``model``, the saved directory, if any, and
+        ``vector``, a digest of its vector.
     """
 
     def __init__(
@@ -87,16 +92,13 @@ class MonitorRun:
         path = Path(schema.checkpoint_vectors(step))
         with temporary_folder() as folder:
             texts = self.texts.text_set
-            write_vectors(
-                result,
-                Path(folder) / path.name,
-                weights=texts.weight_array,
-                documents=texts.document_codes,
-            )
+            how = {"weights": texts.weight_array, "documents": texts.document_codes}
+            digest = vectors_digest(vectors_of(result, **how))
+            write_vectors(result, Path(folder) / path.name, **how)
             self.run.store.log_artifact(
                 self.run.run_id, f"{folder}/{path.name}", path.parent.as_posix()
             )
-        added = pd.DataFrame([row])
+        added = pd.DataFrame([{**row, DIGEST: digest}])
         parts = [part.astype({"model": object}) for part in (self.index, added) if len(part)]
         index = pd.concat(parts, ignore_index=True)
         self._write_index(index)

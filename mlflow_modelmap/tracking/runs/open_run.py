@@ -133,6 +133,10 @@ def _make(
         schema.TAG_SCHEMA: schema.SCHEMA_VERSION,
         schema.TAG_KIND: kind,
     }
+    # By these a restart knows its own: no kill may fall before they are there.
+    for key in (schema.TAG_IDENTITY, schema.TAG_TEXT_SET):
+        if tags.get(key) is not None:
+            own_tags[key] = tags[key]
     if parent is not None:
         own_tags[MLFLOW_PARENT_RUN_ID] = parent.info.run_id
     try:

@@ -341,10 +341,10 @@ def _read_file(run: Point, path: Path) -> Vectors:
 
 def _check_as_scored(run: Point, vectors: Vectors) -> None:
     """The artifact must be the one that was scored, where the run says which that was."""
-    said = None if run.monitored else run.tags.get(schema.TAG_VECTOR)
+    said = run.tags.get(schema.TAG_VECTOR)
     if said is not None and said != vectors_digest(vectors):
+        where = schema.CHECKPOINT_INDEX if run.monitored else f"the tag {schema.TAG_VECTOR}"
         raise NotRead(
             f"its artifact {run.vectors} is another one than was scored (it has the digest "
-            f"{vectors_digest(vectors)[:12]}, and the tag {schema.TAG_VECTOR} says "
-            f"{said[:12]!r})"
+            f"{vectors_digest(vectors)[:12]}, and {where} says {said[:12]!r})"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +15,7 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError)
 """MLflow opens the database of a registry at the first question, and lets its errors through."""
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _MALFORMED = "INVALID_PARAMETER_VALUE"
+_RACES = 3
 
 
 def is_missing(error: BaseException) -> bool:
@@ -61,6 +64,32 @@ def is_busy(error: BaseException) -> bool:
     """Whether a database was only held by somebody else for too long."""
     said = str(error).lower()
     return any(words in said for words in ("database is locked", "lock wait timeout", "deadlock"))
+
+
+def was_raced(error: BaseException) -> bool:
+    """Whether somebody else wrote the same row in between.
+
+    MLflow looks whether a row is there and then writes it; a database that has it by then refuses.
+    """
+    said = str(error).lower()
+    return isinstance(error, STORE_ERRORS) and any(
+        words in said for words in ("unique constraint", "duplicate key", "duplicate entry")
+    )
+
+
+def despite_races(write: Callable[[], None]) -> None:
+    """Write what may be written twice; again where somebody else wrote the same row in between.
+
+    The second time MLflow finds that row.
+    """
+    for _ in range(_RACES):
+        try:
+            write()
+            return
+        except STORE_ERRORS as error:
+            if not was_raced(error):
+                raise
+    write()
 
 
 def sentence(error: BaseException) -> str | None:

@@ -352,6 +352,33 @@ def test_a_finished_training_that_cannot_be_taken_up_keeps_its_status(store, sta
     assert mlflow.get_run(run_id).info.status == "FINISHED"
 
 
+def test_a_checkpoint_that_was_swapped_is_refused_and_an_earlier_index_is_read(store, start, texts):
+    model, tokenizer = model_of(start), tokenizer_of(start)
+    with Monitor(texts, tokenizer=tokenizer, name="line") as monitor:
+        monitor.record(model, 0)
+        with torch.no_grad():
+            model.lm_head.weight.mul_(1.5)
+        monitor.record(model, 1)
+        run_id = monitor.run_id
+    matrix, _ = read_matrix(select_runs(run_ids=[run_id]))
+    root = local_path(mlflow.get_run(run_id).info.artifact_uri) / "modelmap"
+    (root / "checkpoints/step-0.parquet").write_bytes(
+        (root / "checkpoints/step-1.parquet").read_bytes()
+    )
+    with pytest.raises(TrackingError, match=r"step-0.*is another one.*checkpoints\.csv"):
+        read_matrix(select_runs(run_ids=[run_id]))
+    index = pd.read_csv(root / "checkpoints.csv")
+    assert index["vector"].str.fullmatch("[0-9a-f]{64}").all()
+    # As it was written before there were digests: read, and gone on with.
+    index.drop(columns="vector").to_csv(root / "checkpoints.csv", index=False)
+    swapped, _ = read_matrix(select_runs(run_ids=[run_id]))
+    assert np.array_equal(swapped.values, matrix.values[[1, 1]])
+    with Monitor(texts, tokenizer=tokenizer, run_id=run_id, raise_errors=True) as monitor:
+        monitor.record(model, 2)
+    assert pd.read_csv(root / "checkpoints.csv")["vector"].notna().tolist() == [False, False, True]
+    assert len(read_matrix(select_runs(run_ids=[run_id]))[1]) == 3
+
+
 LOOP = """
 from mlflow_modelmap import Monitor
 from tests.training import model_of, monitoring_texts, tokenizer_of

@@ -28,7 +28,7 @@ def scored(store):
 def test_kl_is_that_of_the_two_vectors_with_interval_and_words(scored):
     ids, values, size = scored
     found = compare("name 0", "name 2")
-    kl, se = kl_between(values[0], values[2], size.mean())
+    kl, se = kl_between(values[0], values[2], size.mean(), text_bytes=size)
     assert (found.kl, found.se) == pytest.approx((kl, se))
     assert found.low < kl < found.high
     assert (found.a.run_id, found.b.run_id) == (ids[0], ids[2])

@@ -186,3 +186,41 @@ def test_failures_are_told_although_the_disk_is_full(store, tiny_model, text_fil
     assert told[0].startswith("Error: gone: ")
     assert told[1].startswith("Error: What became of the models could not be logged (")
     assert "Traceback" not in done.stderr
+
+
+GIVEN_A_RUN = """
+import sys, time
+from pathlib import Path
+import mlflow
+from mlflow_modelmap.drivers.score import score as room
+real, calls = room.look, []
+def look(*a, **k):
+    there = real(*a, **k)
+    calls.append(1)
+    if len(calls) == 1:
+        print("here", flush=True)
+        while not Path(sys.argv[4]).exists():
+            time.sleep(0.01)
+    return there
+room.look = look
+with mlflow.start_run(run_id=sys.argv[3]):
+    room.score(sys.argv[1], sys.argv[2], run_id=sys.argv[3], progress=False)
+"""
+
+
+def test_two_that_were_given_runs_score_once(store, tiny_model, text_file, tmp_path, all_runs):
+    """Both have looked, and neither has claimed yet."""
+    client, go = mlflow.MlflowClient(store), tmp_path / "go"
+    where = client.get_experiment_by_name("test").experiment_id
+    ids = [client.create_run(where).info.run_id for _ in range(2)]
+    given = [(GIVEN_A_RUN, str(tiny_model), str(text_file), of, str(go)) for of in ids]
+    with working(*given[0]) as one, working(*given[1]) as other:
+        go.touch()
+        for process in (one, other):
+            assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()
+    runs = {run.data.tags["modelmap.kind"]: run for run in all_runs()}
+    assert set(runs) == {"score", "skipped"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert runs["skipped"].data.tags["modelmap.same_as"] == runs["score"].info.run_id
+    assert runs["skipped"].data.metrics == {}
+    assert "modelmap.identity" not in runs["skipped"].data.tags

@@ -13,6 +13,8 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.log_values import metric_name
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.store.failures import despite_races
 
 
 @pytest.fixture
@@ -199,3 +201,58 @@ def test_metric_names_become_what_mlflow_takes(client, name, clean):
     with open_run("map", store=client) as run:
         run.log(metrics={name: 1.0})
     assert client.get_run(run.run_id).data.metrics == {clean: 1.0}
+
+
+def test_a_score_has_its_identity_from_its_first_moment(client, monkeypatch):
+    """A kill between its making and its tags would leave a run that no sweep knows for its own."""
+    made = client.create_run
+    first = []
+
+    def create_run(*args, **options):
+        run = made(*args, **options)
+        first.append(client.get_run(run.info.run_id).data.tags)
+        return run
+
+    monkeypatch.setattr(client, "create_run", create_run)
+    tags = {"modelmap.identity": "abc", "modelmap.text_set": "def", "modelmap.step": 1}
+    with open_run("score", store=client, tags=tags):
+        pass
+    assert (first[0]["modelmap.identity"], first[0]["modelmap.text_set"]) == ("abc", "def")
+    assert {"modelmap.kind", "modelmap.process"} <= set(first[0])
+
+
+def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, texts):
+    """MLflow looks for the text set, and the other writes it before this one does."""
+    import sqlalchemy
+    from mlflow.store.tracking.dbmodels.models import SqlDataset
+
+    dataset, happened = TextSetDataset(texts), []
+
+    def overtake(*_):
+        if not happened:
+            happened.append(True)
+            other.log_texts(dataset)
+
+    with open_run("score", store=client) as one, open_run("score", store=client) as other:
+        sqlalchemy.event.listen(SqlDataset, "before_insert", overtake)
+        try:
+            one.log_texts(dataset)
+        finally:
+            sqlalchemy.event.remove(SqlDataset, "before_insert", overtake)
+    assert happened
+    held = [client.get_run(run.run_id) for run in (one, other)]
+    assert [run.info.status for run in held] == ["FINISHED", "FINISHED"]
+    assert [len(run.inputs.dataset_inputs) for run in held] == [1, 1]
+    assert len({run.inputs.dataset_inputs[0].dataset.digest for run in held}) == 1
+
+
+def test_what_is_no_race_is_asked_once(client):
+    asked = []
+
+    def refused():
+        asked.append(1)
+        client.log_param("0" * 32, "a", "b")
+
+    with pytest.raises(mlflow.MlflowException):
+        despite_races(refused)
+    assert len(asked) == 1

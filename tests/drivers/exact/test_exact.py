@@ -1,0 +1,164 @@
+"""Scored models compared token by token: real tiny models, from their runs back to their files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mlflow_modelmap import InputError, TextSet, compare, score, study_quantization
+from mlflow_modelmap.drivers.exact.exact import ExactOptions, load_exact
+from mlflow_modelmap.drivers.exact.measure import choose
+from mlflow_modelmap.surfaces.cli import cli
+from tests import tiny
+from tests.scoring import architectures
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A tiny llama, a copy that was pushed a little, and one with another vocabulary."""
+    folder = tmp_path_factory.mktemp("models")
+    # Wide enough for 4 bits on CPU.
+    wide = {"hidden_size": 64, "intermediate_size": 128, "num_key_value_heads": 4}
+    first = architectures.make(folder / "original", "llama", 1, **wide)
+    model = AutoModelForCausalLM.from_pretrained(first)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
+    model.save_pretrained(folder / "pushed")
+    AutoTokenizer.from_pretrained(first).save_pretrained(folder / "pushed")
+    other = architectures.make(folder / "other", "llama", 3)
+    tiny.make_tokenizer(other, vocab_size=380)
+    return folder
+
+
+@pytest.fixture
+def written(texts, tmp_path):
+    path = tmp_path / "texts.jsonl"
+    lines = [
+        {"text": text, "domain": "code" if "def " in text or "import" in text else "prose"}
+        for text in texts.texts
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def double_sum(first, second, texts):
+    """KL(A || B) of whole texts in nats, float64."""
+    tokenizer = AutoTokenizer.from_pretrained(first)
+    a, b = (AutoModelForCausalLM.from_pretrained(p).eval().double() for p in (first, second))
+    sums = []
+    for text in texts:
+        ids = torch.tensor(tokenizer(text)["input_ids"])[None]
+        with torch.no_grad():
+            p, q = (m(ids).logits[0, :-1].log_softmax(-1) for m in (a, b))
+        sums.append(float((p.exp() * (p - q)).sum()))
+    return np.array(sums)
+
+
+def test_compare_exactly_is_logged_loaded_and_right(store, models, written, texts):
+    for name in ("original", "pushed"):
+        score(models / name, written, precision="float32", progress=False)
+    found = compare("original float32", "pushed float32", exact=True)
+    sums = double_sum(models / "original", models / "pushed", texts.texts)
+    size = np.array(texts.bytes) * np.log(2)
+    right = sums.sum() / size.sum()
+    assert found.exact.forward == pytest.approx(right, rel=1e-5)
+    residual = (sums - right * size) / size.sum()
+    n = len(sums)
+    assert found.exact.forward_se == pytest.approx(np.sqrt((residual**2).sum() * n / (n - 1)))
+    assert found.exact.texts == n
+    # Its log-likelihoods are those of the runs, so that the model is the one that was scored.
+    assert found.exact.bits_per_byte_first == pytest.approx(found.bits_per_byte, abs=1e-5)
+    assert found.exact.bits_per_byte_second == pytest.approx(found.other_bits_per_byte, abs=1e-5)
+    back = load_exact(found.exact_study.run_id)
+    assert back.pairs["forward"].tolist() == [found.exact.forward]
+    assert set(back.by_domain["domain"]) == {"code", "prose"}
+    assert back.by_text["forward"].to_numpy() == pytest.approx(sums, rel=1e-3)
+    assert back.tokens["kl"].is_monotonic_decreasing
+    run = mlflow.MlflowClient().get_run(back.run_id)
+    assert run.data.tags["modelmap.kind"] == "exact"
+    assert run.data.metrics["modelmap/exact_forward"] == found.exact.forward
+
+
+def test_the_command_line_says_it_and_json_holds_it(store, models, written):
+    for name in ("original", "pushed"):
+        score(models / name, written, precision="float32", progress=False)
+    done = CliRunner().invoke(
+        cli, ["compare", "original float32", "pushed float32", "--exact", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    exact = json.loads(done.stdout)["exact"]
+    assert {
+        *("forward", "reverse", "js", "forward_se", "reverse_se", "top1", "top1_se"),
+        *("texts", "tokens", "run_id"),
+    } <= set(exact)
+    assert 0 < exact["js"] < exact["forward"]
+    done = CliRunner().invoke(
+        cli, ["compare", "original float32", "pushed float32", "--exact", "--exact-texts", "3"]
+    )
+    assert "tokens of 3 texts (A = original float32, B = pushed float32)" in done.stdout
+    assert "KL(A || B)" in done.stdout
+    assert "same likeliest token" in done.stdout
+
+
+def test_other_vocabularies_changed_models_and_lost_texts_are_one_sentence(
+    store, models, written, tmp_path
+):
+    for name in ("original", "pushed", "other"):
+        score(models / name, written, precision="float32", progress=False)
+    with pytest.raises(InputError, match=r"(different vocabularies|read text 0 differently) .* is what there is\."):
+        compare("original float32", "other float32", exact=True)
+    written.rename(tmp_path / "moved.jsonl")
+    with pytest.raises(InputError, match="say with --texts"):
+        compare("original float32", "pushed float32", exact=True)
+    options = ExactOptions(texts=tmp_path / "moved.jsonl")
+    assert (
+        compare("original float32", "pushed float32", exact=True, options=options).exact is not None
+    )
+    with pytest.raises(InputError, match="are not those that"):
+        compare(
+            "original float32",
+            "pushed float32",
+            exact=True,
+            options=replace(options, texts=TextSet("x", ("one text", "another text"))),
+        )
+    config = models / "pushed" / "config.json"
+    before = config.read_text()
+    config.write_text(before + " ")
+    try:
+        with pytest.raises(InputError, match="is no longer what 'pushed float32' scored"):
+            compare("original float32", "pushed float32", exact=True, options=options)
+    finally:
+        config.write_text(before)
+
+
+def test_quantised_copies_have_the_exact_value_beside_the_estimate(store, models, written):
+    for precision in ("float32", "nf4", "int8"):
+        score(models / "original", written, precision=precision, progress=False)
+    study = study_quantization(exact=True)
+    pairs = study.pairs.set_index("precision")
+    assert (pairs["exact_forward"] > 0).all()
+    assert pairs.loc["nf4", "exact_forward"] > pairs.loc["int8", "exact_forward"]
+    exact = load_exact(study.exact_run)
+    assert sorted(exact.pairs["forward"]) == sorted(pairs["exact_forward"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "chosen"), [(None, [0, 1, 2, 3, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_texts_are_chosen_evenly(texts, chosen):
+    assert choose(np.full(5, 10), 4, texts).tolist() == chosen
+
+
+def test_too_large_a_file_takes_fewer_texts_and_one_text_is_refused():
+    assert len(choose(np.full(1000, 2**20), 2**4, None)) == 256
+    with pytest.raises(InputError, match="1 texts are too few"):
+        choose(np.full(5, 10), 4, 1)
