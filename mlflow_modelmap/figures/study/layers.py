@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
@@ -80,7 +80,11 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
             lowest = np.maximum(kl - se, 0.1 * kl)  # an axis of powers has no 0
             axes.fill_between(line["layer"], lowest, kl + se, color=colour, alpha=0.22, lw=0)
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.number(value)))
+        numbers = FuncFormatter(lambda value, _: style.number(value))
+        axes.yaxis.set_major_formatter(numbers)
+        low, high = axes.get_ylim()
+        axes.yaxis.set_minor_formatter(numbers if high < 10 * low else NullFormatter())
+        axes.tick_params(which="minor", labelsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer (0: embeddings)")
         axes.set_ylabel("exact KL(last || layer) (bits/byte)")

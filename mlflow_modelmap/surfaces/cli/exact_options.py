@@ -71,5 +71,5 @@ def options_of(values: dict[str, Any]) -> ExactOptions:
         count=values.pop("exact_texts"),
         device=values.pop("device"),
         device_map=values.pop("device_map"),
-        trust_remote_code=values.pop("trust_remote_code"),
+        trust_remote_code=bool(values.pop("trust_remote_code")),
     )
