@@ -62,9 +62,9 @@ def exact_layers(
     Returns
     -------
     DataFrame
-        ``model``, ``model_type``, ``layer`` (those below the last), ``forward`` (KL(last || layer)),
-        ``reverse``, ``js`` (bits/byte), ``top1`` (share of tokens at which both find the same token
-        likeliest), each with ``..._se``, ``texts``, ``tokens``.
+        ``model``, ``model_type``, ``layer`` (those below the last), ``forward`` =
+        KL(last || layer), ``reverse``, ``js`` (bits/byte), ``top1`` (share of tokens at which both
+        find the same token likeliest), each with ``..._se``, ``texts``, ``tokens``.
 
     Raises
     ------
@@ -103,11 +103,10 @@ def _measured(
     every = cache.tokens_for(prepared)
     chosen = choose(every.scored, 0, options.count)  # nothing is kept, so that all texts fit
     tokens = chosen_tokens(cache, prepared, chosen)
-    with model_in_memory(prepared) as (model, precision):
+    settings = prepared.request.settings
+    with model_in_memory(prepared.files.model_path, settings) as (model, precision):
         with progress_bar(f"{name}, layers", progress) as bar:
-            found = compare_layers(
-                model, tokens, prepared.request.settings, precision=precision, progress=bar
-            )
+            found = compare_layers(model, tokens, settings, precision=precision, progress=bar)
         del model
     return _summed_up(found, prepared, chosen)
 

@@ -20,6 +20,7 @@ from mlflow_modelmap.numerics.exact.summary import ExactKL, summary
 from mlflow_modelmap.numerics.matrix.sampling import single_codes
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 
 if TYPE_CHECKING:
@@ -94,14 +95,13 @@ class ExactReference:
         check_comparable(self.prepared, other)
         tokens = chosen_tokens(self.cache, other, self.chosen)
         name = f"{other.request.point_name}, exact"
-        with model_in_memory(other) as (model, precision), progress_bar(name, self.progress) as bar:
+        settings = other.request.settings
+        with (
+            model_in_memory(other.files.model_path, settings) as (model, precision),
+            progress_bar(name, self.progress) as bar,
+        ):
             found = compare_with_states(
-                self.states,
-                model,
-                tokens,
-                other.request.settings,
-                precision=precision,
-                progress=bar,
+                self.states, model, tokens, settings, precision=precision, progress=bar
             )
         return summed_up(found, self.prepared, self.prepared.texts, self.chosen)
 
@@ -129,9 +129,9 @@ def exact_reference(
 
     cache = TokenCache()
     every = cache.tokens_for(prepared)
-    precision, _ = resolve(prepared.request.settings, read_config(prepared.files.model_path))
+    settings, config = prepared.request.settings, read_config(prepared.files.model_path)
+    precision, _ = resolve(settings, config)
     each = 2 if precision in ("bfloat16", "float16") else 4
-    config = read_config(prepared.files.model_path)
     width = int(_width(config))
     chosen = choose(every.scored, width * each, texts)
     size = size_of_states(int(every.scored[chosen].sum()), width, each)
@@ -142,12 +142,12 @@ def exact_reference(
         progress,
     )
     with temporary_folder() as folder:
-        with model_in_memory(prepared) as (model, precision):
+        with model_in_memory(prepared.files.model_path, settings) as (model, precision):
             with progress_bar(f"{prepared.request.point_name}, kept", progress) as bar:
                 states = keep_head_states(
                     model,
                     every.only(chosen),
-                    prepared.request.settings,
+                    settings,
                     folder,
                     precision=precision,
                     progress=bar,
@@ -320,11 +320,10 @@ def _width(config: dict[str, Any]) -> int:
 
 
 @contextmanager
-def model_in_memory(prepared: Prepared) -> Iterator[tuple[Any, str]]:
-    """A model in memory for the length of the block."""
+def model_in_memory(path: str, settings: ScoringSettings) -> Iterator[tuple[Any, str]]:
+    """A model and its precision, in memory for the length of the block."""
     from mlflow_modelmap.scoring.load.load import load_model
 
-    settings, path = prepared.request.settings, prepared.files.model_path
     precision, device = resolve(settings, read_config(path))
     held = [load_model(path, precision, device, settings)]
     try:

@@ -20,7 +20,6 @@ from mlflow_modelmap.numerics.scale.pair_groups import LAYER, pair_groups
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 
-
 _EXACT = "layers_exact"
 
 
@@ -179,7 +178,16 @@ def _exact_series(exact: pd.DataFrame | None, one: bool) -> list[tuple[str, int,
     if exact is None:
         return []
     found = []
-    for name in ("forward", "forward_se", "reverse", "reverse_se", "js", "js_se", "top1", "top1_se"):
+    for name in (
+        "forward",
+        "forward_se",
+        "reverse",
+        "reverse_se",
+        "js",
+        "js_se",
+        "top1",
+        "top1_se",
+    ):
         for model, layer, value in zip(exact["model"], exact["layer"], exact[name], strict=True):
             metric = f"layer_exact_{name}"
             if np.isfinite(value):
@@ -197,8 +205,6 @@ def load_layers(run_id: str) -> LayerStudy:
     TrackingError
         If one of its artifacts is missing or damaged.
     """
-    read = load_study(
-        run_id, schema.KIND_LAYERS, tables=("layers", "points"), optional=(_EXACT,)
-    )
+    read = load_study(run_id, schema.KIND_LAYERS, tables=("layers", "points"), optional=(_EXACT,))
     tables = read.tables
     return LayerStudy(run_id, tables["layers"], tables["points"], read.notices, tables.get(_EXACT))
