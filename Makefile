@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test test-quick lint format docs ui bench clean
+.PHONY: help venv quickstart test test-quick test-heavy lint format docs ui bench clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -43,10 +43,13 @@ quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 
 		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
 
 test: venv ## every test, the slow ones too
-	$(PYTEST)
+	$(PYTEST) -m 'not heavy'
+
+test-heavy: venv ## checks whose reduced form is in `make test`, at full size (5 minutes or more)
+	$(PYTEST) -m heavy
 
 test-quick: venv ## the tests that take milliseconds to seconds
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not heavy'
 
 lint: venv ## what CI checks besides the tests
 	$(PY) -m ruff check .

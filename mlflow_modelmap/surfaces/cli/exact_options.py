@@ -27,7 +27,6 @@ def exact_options(function: Function) -> Function:
             ),
             option(
                 "--texts",
-                
                 group=EXACT,
                 help="Where the texts that were scored are; by default where the runs read them.",
             ),

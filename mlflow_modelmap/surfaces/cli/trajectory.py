@@ -22,8 +22,6 @@ from mlflow_modelmap.surfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 
 BESIDE = "Beside them"
@@ -150,12 +148,13 @@ def _result(found: TrajectoryStudy) -> dict[str, Any]:
     }
 
 
-def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Rows with None where there is no value; none of a table that is not there."""
+def _records(table: Any) -> list[dict[str, Any]]:
+    """Rows of a table with None where there is no value; none of None."""
     if table is None:
         return []
     values = table.astype(object)
-    return values.where(values.notna(), None).to_dict("records")
+    rows: list[dict[str, Any]] = values.where(values.notna(), None).to_dict("records")
+    return rows
 
 
 def _lines(found: TrajectoryStudy) -> list[str]:

@@ -92,9 +92,9 @@ class MonitorRun:
         path = Path(schema.checkpoint_vectors(step))
         with temporary_folder() as folder:
             texts = self.texts.text_set
-            how = {"weights": texts.weight_array, "documents": texts.document_codes}
-            digest = vectors_digest(vectors_of(result, **how))
-            write_vectors(result, Path(folder) / path.name, **how)
+            weights, documents = texts.weight_array, texts.document_codes
+            digest = vectors_digest(vectors_of(result, weights, documents))
+            write_vectors(result, Path(folder) / path.name, weights=weights, documents=documents)
             self.run.store.log_artifact(
                 self.run.run_id, f"{folder}/{path.name}", path.parent.as_posix()
             )

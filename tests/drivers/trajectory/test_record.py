@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tests.drivers.trajectory.trainings import STEPS
+from tests.drivers.trajectory.trainings import STEPS, TRAININGS
 
 
 def test_metrics_have_their_steps_and_are_finite(studied):
@@ -64,4 +64,4 @@ def test_the_run_holds_figures_tables_and_what_was_done(studied):
     assert run.data.params["modelmap.preprocessing.dropped_texts"] == "9"
     assert run.data.params["modelmap.warm_up"] == "1000"
     assert run.data.params["modelmap.window"] == "10000"
-    assert run.data.tags["modelmap.members"] == str(4 * len(STEPS))
+    assert run.data.tags["modelmap.members"] == str(len(TRAININGS) * len(STEPS))

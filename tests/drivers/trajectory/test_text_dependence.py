@@ -65,7 +65,7 @@ def test_the_other_text_set_is_cleaned_like_the_first(store):
     position = np.cumsum(rng.standard_normal((12, 5)), axis=0)
     for digest, count in (("5" * 64, 400), ("6" * 64, 500)):
         values = -90 + position @ rng.standard_normal((5, count))
-        values[6, 3] += 900.0
+        values[6, 3] -= 900.0
         for step, row in enumerate(values):
             write_score(
                 store,

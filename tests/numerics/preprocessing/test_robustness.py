@@ -73,6 +73,15 @@ def test_kl_by_domain_is_kl_on_those_texts_alone(positions):
     assert table["se"][3] == pytest.approx(se)
 
 
+def test_the_kl_of_a_domain_of_nine_texts_has_no_error(positions):
+    matrix = generated(12, 19, 8, positions)
+    table = kl_by_domain(matrix, ["few"] * 9 + ["ten"] * 10, [0, 1], [1, 1]).set_index("domain")
+    assert np.isnan(table["se"]["few"].iloc[0])
+    assert table["kl"]["few"].iloc[0] > 0
+    assert table["se"]["ten"].iloc[0] > 0
+    assert table["se"]["few"].iloc[1] == 0  # a point and itself
+
+
 def test_what_cannot_be_compared(positions):
     matrix = generated(12, 3, 8, positions)
     with pytest.raises(InputError, match="3 texts cannot be halved"):

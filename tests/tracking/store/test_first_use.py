@@ -69,7 +69,7 @@ def test_three_processes_first_touch_two_new_stores(tmp_path):
     check_whole(touched(tmp_path, 3, new_files(tmp_path, 2)), 3)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_eight_processes_first_touch_twenty_new_stores(tmp_path):
     check_whole(touched(tmp_path, 8, new_files(tmp_path, 20)), 8)
 
