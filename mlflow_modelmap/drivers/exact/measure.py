@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -331,7 +332,6 @@ def model_in_memory(path: str, settings: ScoringSettings) -> Iterator[tuple[Any,
     finally:
         held.clear()
         gc.collect()
-        if device.startswith("cuda"):
-            import torch
-
+        torch = sys.modules.get("torch")
+        if torch is not None and device.startswith("cuda"):
             torch.cuda.empty_cache()

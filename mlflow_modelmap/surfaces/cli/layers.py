@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,9 +17,6 @@ from mlflow_modelmap.surfaces.cli.options import (
     table,
     where_options,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @click.command(cls=Command, short_help="KL between adjacent layers, by the logit lens.")
@@ -58,7 +55,7 @@ def layers(output: Output, **values: Any) -> None:
     output.tell(result, lines, ids=[found.run_id])
 
 
-def _exact_lines(exact: pd.DataFrame | None) -> list[str]:
+def _exact_lines(exact: Any) -> list[str]:
     if exact is None:
         return []
     rows = [

@@ -52,17 +52,15 @@ def test_it_is_0_at_the_reference_and_later_what_saved_weights_say(
     store, start, texts, tmp_path, kept_in
 ):
     model, tokenizer = model_of(start), tokenizer_of(start)
-    with mlflow.start_run() as active:
-        with Monitor(
-            texts, tokenizer=tokenizer, reference=str(start), exact=True, exact_texts=9
-        ) as monitor:
-            first = monitor.record(model, 0)
-            assert kept_in() == ["head_states.bin"]
-            train(model, tokenizer, 4)
-            later = monitor.record(model, 4)
-            model.save_pretrained(tmp_path / "later")
-            tokenizer.save_pretrained(tmp_path / "later")
-            saved = monitor.record_saved(tmp_path / "later", 5)
+    watched = Monitor(texts, tokenizer=tokenizer, reference=str(start), exact=True, exact_texts=9)
+    with mlflow.start_run() as active, watched as monitor:
+        first = monitor.record(model, 0)
+        assert kept_in() == ["head_states.bin"]
+        train(model, tokenizer, 4)
+        later = monitor.record(model, 4)
+        model.save_pretrained(tmp_path / "later")
+        tokenizer.save_pretrained(tmp_path / "later")
+        saved = monitor.record_saved(tmp_path / "later", 5)
     assert kept_in() == []
     assert (first.exact_forward, first.exact_reverse, first.exact_top1) == (0.0, 0.0, 1.0)
     assert later.exact_forward > 0
@@ -87,25 +85,27 @@ def test_the_first_checkpoint_is_kept_as_it_was(store, start, texts, kept_in):
     model, tokenizer = model_of(start), tokenizer_of(start)
     model.train()
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    with (
-        pytest.raises(ZeroDivisionError),
-        Monitor(texts, tokenizer=tokenizer, exact=True) as monitor,
-    ):
-        assert monitor.record(model, 0).exact_forward == 0
-        assert model.training
-        assert all(p.grad is None and p.requires_grad for p in model.parameters())
-        assert random.getstate() == states[0]
-        assert np.array_equal(np.random.get_state()[1], states[1])
-        assert torch.equal(torch.get_rng_state(), states[2])
-        train(model, tokenizer, 3)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            cast = monitor.record(model, 3)
-            assert torch.is_autocast_enabled("cpu")
-        plain = monitor.record(model, 4)
-        assert kept_in() == ["head_states.bin"]
-        _ = 1 / 0
-    assert plain.exact_forward > 0
-    assert cast.exact_forward == plain.exact_forward
+
+    def training_that_fails():
+        with Monitor(texts, tokenizer=tokenizer, exact=True) as monitor:
+            assert monitor.record(model, 0).exact_forward == 0
+            assert model.training
+            assert all(p.grad is None and p.requires_grad for p in model.parameters())
+            assert random.getstate() == states[0]
+            assert np.array_equal(np.random.get_state()[1], states[1])
+            assert torch.equal(torch.get_rng_state(), states[2])
+            train(model, tokenizer, 3)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                cast = monitor.record(model, 3)
+                assert torch.is_autocast_enabled("cpu")
+            plain = monitor.record(model, 4)
+            assert plain.exact_forward > 0
+            assert cast.exact_forward == plain.exact_forward
+            assert kept_in() == ["head_states.bin"]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        training_that_fails()
     assert kept_in() == []
 
 
@@ -116,9 +116,9 @@ def test_a_reference_that_cannot_be_compared_so_is_said_once(
     tiny.make_model(other, "llama", 3, vocab_size=330)
     tiny.make_tokenizer(other, vocab_size=330)
     tokenizer = tokenizer_of(start)
-    with caplog.at_level(logging.WARNING):
-        with Monitor(texts, tokenizer=tokenizer, reference=str(other), exact=True) as monitor:
-            recorded = [monitor.record(model_of(start), step) for step in range(2)]
+    caplog.set_level(logging.WARNING)
+    with Monitor(texts, tokenizer=tokenizer, reference=str(other), exact=True) as monitor:
+        recorded = [monitor.record(model_of(start), step) for step in range(2)]
     said = [r.getMessage() for r in caplog.records if "token by token" in r.getMessage()]
     assert len(said) == 1
     assert "second-order estimate" in said[0]
@@ -140,13 +140,11 @@ def test_a_first_checkpoint_of_which_only_the_vector_is_there_is_said(store, sta
     model, tokenizer = model_of(start), tokenizer_of(start)
     with mlflow.start_run() as active, Monitor(texts, tokenizer=tokenizer) as monitor:
         monitor.record(model, 0)
-    with caplog.at_level(logging.WARNING):
-        with Monitor(texts, tokenizer=tokenizer, run_id=active.info.run_id, exact=True) as monitor:
-            assert math.isnan(monitor.record(model, 1).exact_forward)
-    with caplog.at_level(logging.WARNING):
-        with Monitor(
-            texts, tokenizer=tokenizer, reference=active.info.run_id, exact=True
-        ) as monitor:
-            assert math.isnan(monitor.record(model, 0).exact_forward)
+    run_id = active.info.run_id
+    caplog.set_level(logging.WARNING)
+    with Monitor(texts, tokenizer=tokenizer, run_id=run_id, exact=True) as monitor:
+        assert math.isnan(monitor.record(model, 1).exact_forward)
+    with Monitor(texts, tokenizer=tokenizer, reference=run_id, exact=True) as monitor:
+        assert math.isnan(monitor.record(model, 0).exact_forward)
     said = [r.getMessage() for r in caplog.records if "token by token" in r.getMessage()]
     assert ["save it" in one or "save the checkpoint" in one for one in said] == [True, True]
