@@ -202,10 +202,14 @@ def test_mixed_precision_is_left_alone_and_scored_in_the_weights_own(
     alone.train()
     with mlflow.start_run() as active:
         watched = trainer(
-            start, tmp_path / "out", [ModelMapCallback(texts, every=4)], **{mixed: True}
+            start, tmp_path / "out", [ModelMapCallback(texts, every=4, exact=True)], **{mixed: True}
         )
         watched.train()
     assert losses(watched) == losses(alone)
+    first, *later = (value for _, value in history(active.info.run_id, "exact_forward"))
+    assert first == 0
+    assert len(later) == 3
+    assert min(later) > 0
     matrix, _ = read_matrix(select_runs(run_ids=[active.info.run_id]))
     again = score(tmp_path / "out" / "checkpoint-12", texts, progress=False)
     assert again.log_likelihoods == pytest.approx(matrix.values[-1], abs=1e-4)

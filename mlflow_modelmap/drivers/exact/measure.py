@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from mlflow_modelmap.numerics.exact.summary import ExactKL, summary
 from mlflow_modelmap.numerics.matrix.sampling import single_codes
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 
 if TYPE_CHECKING:
@@ -94,14 +96,13 @@ class ExactReference:
         check_comparable(self.prepared, other)
         tokens = chosen_tokens(self.cache, other, self.chosen)
         name = f"{other.request.point_name}, exact"
-        with _loaded(other) as (model, precision), progress_bar(name, self.progress) as bar:
+        settings = other.request.settings
+        with (
+            model_in_memory(other.files.model_path, settings) as (model, precision),
+            progress_bar(name, self.progress) as bar,
+        ):
             found = compare_with_states(
-                self.states,
-                model,
-                tokens,
-                other.request.settings,
-                precision=precision,
-                progress=bar,
+                self.states, model, tokens, settings, precision=precision, progress=bar
             )
         return summed_up(found, self.prepared, self.prepared.texts, self.chosen)
 
@@ -129,9 +130,9 @@ def exact_reference(
 
     cache = TokenCache()
     every = cache.tokens_for(prepared)
-    precision, _ = resolve(prepared.request.settings, read_config(prepared.files.model_path))
+    settings, config = prepared.request.settings, read_config(prepared.files.model_path)
+    precision, _ = resolve(settings, config)
     each = 2 if precision in ("bfloat16", "float16") else 4
-    config = read_config(prepared.files.model_path)
     width = int(_width(config))
     chosen = choose(every.scored, width * each, texts)
     size = size_of_states(int(every.scored[chosen].sum()), width, each)
@@ -142,12 +143,12 @@ def exact_reference(
         progress,
     )
     with temporary_folder() as folder:
-        with _loaded(prepared) as (model, precision):
+        with model_in_memory(prepared.files.model_path, settings) as (model, precision):
             with progress_bar(f"{prepared.request.point_name}, kept", progress) as bar:
                 states = keep_head_states(
                     model,
                     every.only(chosen),
-                    prepared.request.settings,
+                    settings,
                     folder,
                     precision=precision,
                     progress=bar,
@@ -226,7 +227,7 @@ def summed_up(
     """
     weights = texts.weight_array
     weights = None if weights is None else weights[chosen]
-    clusters = _clusters(texts, chosen)
+    clusters = clusters_of_texts(texts, chosen)
     values = {n: getattr(found, n) for n in ("forward", "reverse", "js", "first", "second")}
 
     def of(rows: np.ndarray) -> ExactKL:
@@ -262,7 +263,7 @@ def summed_up(
     )
 
 
-def _clusters(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
+def clusters_of_texts(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
     """Document of each chosen text; those without one are their own."""
     documents = texts.document_codes
     return None if documents is None else single_codes(documents[chosen])
@@ -320,11 +321,10 @@ def _width(config: dict[str, Any]) -> int:
 
 
 @contextmanager
-def _loaded(prepared: Prepared) -> Iterator[tuple[Any, str]]:
-    """A model in memory for the length of the block."""
+def model_in_memory(path: str, settings: ScoringSettings) -> Iterator[tuple[Any, str]]:
+    """A model and its precision, in memory for the length of the block."""
     from mlflow_modelmap.scoring.load.load import load_model
 
-    settings, path = prepared.request.settings, prepared.files.model_path
     precision, device = resolve(settings, read_config(path))
     held = [load_model(path, precision, device, settings)]
     try:
@@ -332,7 +332,6 @@ def _loaded(prepared: Prepared) -> Iterator[tuple[Any, str]]:
     finally:
         held.clear()
         gc.collect()
-        if device.startswith("cuda"):
-            import torch
-
+        torch = sys.modules.get("torch")
+        if torch is not None and device.startswith("cuda"):
             torch.cuda.empty_cache()

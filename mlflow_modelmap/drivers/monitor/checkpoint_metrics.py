@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from mlflow_modelmap.numerics.diffusion.exponents import Exponent
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.trajectory.running import Latest
 
 NAN = math.nan
@@ -35,6 +36,8 @@ class Measured:
         Whether continuity can be judged by now.
     seconds, share
         What recording it took, and as a share of the time since the one before.
+    exact
+        Reference (A) and checkpoint (B) compared token by token; None where they are not.
     """
 
     latest: Latest
@@ -44,6 +47,7 @@ class Measured:
     judged: bool
     seconds: float
     share: float
+    exact: ExactKL | None = None
 
 
 def _metric(says: str, of: Callable[[Measured], float | None], default: Any = NAN) -> Any:
@@ -56,6 +60,10 @@ def _of_exponent(read: Callable[[Exponent], float]) -> Callable[[Measured], floa
 
 def _of_reference(which: int) -> Callable[[Measured], float | None]:
     return lambda of: None if of.kl_reference is None else of.kl_reference[which]
+
+
+def _of_exact(read: Callable[[ExactKL], float]) -> Callable[[Measured], float | None]:
+    return lambda of: None if of.exact is None else read(of.exact)
 
 
 def _flag(of: Measured) -> float | None:
@@ -92,6 +100,16 @@ class Recorded:
     monitor_seconds: float = _metric("what recording it took", lambda of: of.seconds)
     monitor_share: float = _metric(
         "that as a share of the time since the one before", lambda of: of.share
+    )
+    exact_forward: float = _metric(
+        "exact KL(reference || checkpoint), where it was asked for", _of_exact(lambda e: e.forward)
+    )
+    exact_forward_se: float = _metric("its standard error", _of_exact(lambda e: e.forward_se))
+    exact_reverse: float = _metric(
+        "exact KL(checkpoint || reference)", _of_exact(lambda e: e.reverse)
+    )
+    exact_top1: float = _metric(
+        "share of tokens at which both find the same token likeliest", _of_exact(lambda e: e.top1)
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.monitor.checkpoint_metrics import Recorded
+from mlflow_modelmap.drivers.monitor.exact import ExactComparisons, check_exact
 from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, log
 from mlflow_modelmap.drivers.pair.comparison import check_same_parts
 from mlflow_modelmap.drivers.pair.reference_score import reference_score
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 FIRST = "first"
 """The reference that is the training's own first recorded checkpoint."""
-FEW_TEXTS = 30
 _LONGEST = 2000
 
 _SETTINGS = ("bos", "overlong", "split_special_tokens")
@@ -60,6 +60,9 @@ class Monitor:
         What each checkpoint is also compared with: ``"first"`` (the first one recorded), a run id,
         ``RUN_ID@STEP``, ``models:/name@champion`` or any other model, scored now if it is not yet;
         None for nothing.
+    exact, exact_texts
+        Whether each checkpoint is also compared with the reference token by token (it must share
+        the vocabulary), and over how many of the texts, evenly spread; by default all.
     trajectory
         What the training is called; by default its run's name.
     base_model
@@ -96,6 +99,8 @@ class Monitor:
         *,
         tokenizer: Any = None,
         reference: str | None = FIRST,
+        exact: bool = False,
+        exact_texts: int | None = None,
         trajectory: str | None = None,
         base_model: str | None = None,
         warm_up: int | None = None,
@@ -116,9 +121,10 @@ class Monitor:
                 f"The text set {self.texts.name!r} holds one text, and a KL divergence needs at "
                 "least two; a few hundred make it precise."
             )
+        check_exact(exact, exact_texts, reference)
         RunningTrajectory(self.texts.bytes, window=window)  # refuses a window too short
         self.tokenizer = tokenizer
-        self.reference = reference
+        self.reference, self.exact, self.exact_texts = reference, exact, exact_texts
         self.trajectory, self.base_model = trajectory, base_model
         self.warm_up, self.window = warm_up, window
         self.start_run, self.raise_errors = start_run, raise_errors
@@ -184,7 +190,8 @@ class Monitor:
 
             training = self._started(model)
             score = lambda: score_live(model, training.tokens, self.settings)  # noqa: E731
-            return training.record(step, score, os.path.abspath(saved) if saved else None)
+            folder = os.path.abspath(saved) if saved else None
+            return training.record(step, score, lambda exact: exact.compare(model), folder)
 
         return self._guarded(work)
 
@@ -206,7 +213,7 @@ class Monitor:
                     weights_in(path), self.texts, self.settings, tokens=training.tokens
                 )
 
-            return training.record(step, score, path)
+            return training.record(step, score, lambda exact: exact.compare_saved(path), path)
 
         return self._guarded(work)
 
@@ -229,7 +236,7 @@ class Monitor:
         training, self._training = self._training, None
         if training is not None:
             atexit.unregister(self._at_exit)
-            with shielded():
+            with shielded(), contextlib.closing(training):
                 self._guarded(lambda: training.end(status, why), even_stopped=True)
 
     def _at_exit(self) -> None:
@@ -310,12 +317,13 @@ class Monitor:
             )
             check_same_parts(training.reference, tokens.bytes, "the training")
             run.run.log(tags={schema.TAG_REFERENCE_RUN: training.reference.run_id})
-        if len(self.texts) < FEW_TEXTS:
-            log.warning(
-                "%d texts are few: below %d, standard errors are themselves uncertain.",
-                len(self.texts),
-                FEW_TEXTS,
-            )
+        if self.exact:
+            from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+
+            own = tokenizer or self.tokenizer or load_tokenizer(model)
+            exact = ExactComparisons(self.texts, tokens, self.settings, self.exact_texts)
+            training.begin_exact(exact, own, store)
+        training.warn(len(self.texts))
         return training
 
     def _taken_up(

@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
     Measured,
@@ -17,9 +18,11 @@ from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
     recorded,
     values_of,
 )
+from mlflow_modelmap.drivers.monitor.exact import ExactComparisons
 from mlflow_modelmap.drivers.pair.comparison import compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
-from mlflow_modelmap.errors import ScoringError
+from mlflow_modelmap.errors import InputError, ModelMapError, ScoringError
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
 from mlflow_modelmap.numerics.trajectory.anomalies import FEWEST_INTERVALS, anomaly_in_words
 from mlflow_modelmap.numerics.trajectory.running import Latest, RunningTrajectory
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 log = logging.getLogger("mlflow_modelmap")
+FEW_TEXTS = 30
+_NOT_EXACT = "Checkpoints are not compared with the reference token by token"
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
 
 
@@ -51,6 +56,8 @@ class MonitoredTraining:
         What each is compared with; with `from_first` it is the first checkpoint.
     seconds
         What recording took so far.
+    exact
+        What is kept to compare each checkpoint with the reference token by token, if it is.
     """
 
     run: MonitorRun
@@ -59,6 +66,7 @@ class MonitoredTraining:
     reference: ReferenceScore | None = None
     from_first: bool = False
     seconds: float = 0.0
+    exact: ExactComparisons | None = None
     began: float = field(default_factory=time.perf_counter)
     _last_end: float = field(default_factory=time.perf_counter)
     _said: set[str] = field(default_factory=set)
@@ -66,9 +74,16 @@ class MonitoredTraining:
     _tagged: str = ""
 
     def record(
-        self, step: int, score: Callable[[], ScoreResult], saved: str | None
+        self,
+        step: int,
+        score: Callable[[], ScoreResult],
+        compare: Callable[[ExactComparisons], ExactKL],
+        saved: str | None,
     ) -> Recorded | None:
-        """Score a checkpoint and log it; None where there is nothing (new) to record."""
+        """Score a checkpoint and log it; None where there is nothing (new) to record.
+
+        `compare` says how it is compared exactly, where that was asked for.
+        """
         beat()
         started = time.perf_counter()
         steps = self.run.steps
@@ -95,7 +110,8 @@ class MonitoredTraining:
             return None
         self.trajectory.add(step, result.log_likelihoods)
         anomalies = self._anomalies() | self._diverged
-        measured = self._measured(step, result, anomalies.get(step), started)
+        exact = self._exactly(step, compare)
+        measured = self._measured(step, result, anomalies.get(step), started, exact)
         if not steps:
             facts = {k: v for k, v in result.provenance.items() if k not in _MEASURED and v != ""}
             self.run.log_settings({}, facts)
@@ -117,6 +133,48 @@ class MonitoredTraining:
         if folder is not None and step in self.run.steps:
             self.run.saved(step, folder)
 
+    def warn(self, texts: int) -> None:
+        """Say so where the texts are few."""
+        if texts < FEW_TEXTS:
+            log.warning(
+                "%d texts are few: below %d, standard errors are themselves uncertain.",
+                texts,
+                FEW_TEXTS,
+            )
+
+    def begin_exact(self, exact: ExactComparisons, tokenizer: Any, store: MlflowClient) -> None:
+        """Keep the reference's part; where that cannot be, say why once and go on without."""
+        try:
+            if self.reference is not None:
+                exact.keep(self.reference, tokenizer, store)
+            elif self.run.steps:
+                raise InputError(
+                    "of the first checkpoint, which was recorded before, only the log-likelihoods "
+                    "are there; save it and name it as the reference."
+                )
+            self.exact = exact
+        except ModelMapError as error:
+            exact.close()
+            self._say_once("exact", f"{_NOT_EXACT}: {error}")
+
+    def close(self) -> None:
+        """Let go of what is kept of the reference."""
+        exact, self.exact = self.exact, None
+        if exact is not None:
+            exact.close()
+
+    def _exactly(self, step: int, compare: Callable[[ExactComparisons], ExactKL]) -> ExactKL | None:
+        if self.exact is None:
+            return None
+        try:
+            return compare(self.exact)
+        except ModelMapError as error:
+            self._say_once("exact", f"{_NOT_EXACT} from step {step} on: {error}")
+            # A checkpoint may be out of range; what else is wrong stays wrong.
+            if isinstance(error, InputError) or not self.exact.kept:
+                self.close()
+            return None
+
     def end(self, status: str, why: str | None = None) -> None:
         """Say what monitoring cost, and end the run if it was made here.
 
@@ -135,7 +193,12 @@ class MonitoredTraining:
             self.run.end(status, why)
 
     def _measured(
-        self, step: int, result: ScoreResult, anomaly: str | None, started: float
+        self,
+        step: int,
+        result: ScoreResult,
+        anomaly: str | None,
+        started: float,
+        exact: ExactKL | None,
     ) -> Measured:
         """What is known of a scored checkpoint, the latest of the trajectory."""
         latest = self.trajectory.latest()
@@ -153,6 +216,7 @@ class MonitoredTraining:
             judged=self._judged > FEWEST_INTERVALS,
             seconds=now - started,
             share=(now - started) / max(now - self._last_end, 1e-9),
+            exact=exact,
         )
 
     def _from_reference(

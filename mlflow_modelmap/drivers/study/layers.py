@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.exact.exact import ExactOptions
+from mlflow_modelmap.drivers.exact.layers import exact_layers
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.figures.study.layers import layer_profiles, layer_trajectories
+from mlflow_modelmap.figures.study.layers import exact_profiles, layer_profiles, layer_trajectories
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import LAYER, pair_groups
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
+
+_EXACT = "layers_exact"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +38,16 @@ class LayerStudy:
         A row a layer, with its mean log-likelihood (nats) and its t-SNE coordinates.
     notices
         What was left out, a sentence each.
+    exact
+        If asked for, every layer below the last against the last one, token by token, as
+        `drivers.exact.layers.exact_layers` describes it; else None.
     """
 
     run_id: str
     profiles: pd.DataFrame
     points: pd.DataFrame
     notices: tuple[str, ...] = field(default=())
+    exact: pd.DataFrame | None = None
 
 
 def study_layers(
@@ -49,9 +57,12 @@ def study_layers(
     *,
     perplexity: float = 30.0,
     seed: int = 0,
+    exact: bool = False,
+    options: ExactOptions | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
     run_id: str | None = None,
+    progress: bool = False,
 ) -> LayerStudy:
     """Measure the selected runs that were scored with `layers=True`; log one run.
 
@@ -61,13 +72,19 @@ def study_layers(
         Which score runs, as for a map; those without layers are left out and counted.
     perplexity, seed
         Of the t-SNE.
+    exact, options
+        Whether each model is run once more, to compare what each of its layers says with what the
+        model says, token by token over the whole vocabulary, and how. A model for which that fails
+        is named in a notice.
     name, output_experiment, run_id
         Where the run of kind ``layers`` goes.
+    progress
+        Whether bars are shown.
 
     Raises
     ------
     InputError
-        If no selected run holds layers.
+        If no selected run holds layers, or none of the models can be run again for `exact`.
     """
     selected = select(experiments, filter, run_ids)
     runs, notices = selected.runs, selected.notices
@@ -99,7 +116,21 @@ def study_layers(
             "se": se,
         }
     )
+    tables = {"layers": profiles, "points": table}
     figures = {"profiles": layer_profiles(profiles)}
+    against_last = None
+    if exact:
+        inner_runs = {point.run_id for point in points}
+        against_last = exact_layers(
+            [run for run in runs if run.run_id in inner_runs],
+            names,
+            selected.store,
+            options,
+            notices=notices,
+            progress=progress,
+        )
+        tables[_EXACT] = against_last
+        figures["profiles_exact"] = exact_profiles(against_last)
     for dimensions in (2, 3):
         embedding = tsne(q, dimensions, perplexity, seed)
         if embedding.notice and embedding.notice not in notices:
@@ -115,16 +146,20 @@ def study_layers(
     one = profiles["model"].nunique() == 1
     made = write_study(
         schema.KIND_LAYERS,
-        tables={"layers": profiles, "points": table},
+        tables=tables,
         figures=figures,
         metrics={"median_kl": float(np.median(kl)), "largest_kl": float(kl.max())},
         series=[
-            ("layer_kl" if one else f"layer_kl/{row.model}", int(row.layer), row.kl)
-            for row in profiles.itertuples()
+            *(
+                ("layer_kl" if one else f"layer_kl/{row.model}", int(row.layer), row.kl)
+                for row in profiles.itertuples()
+            ),
+            *_exact_series(against_last, one),
         ],
         params={
             "perplexity": perplexity,
             "seed": seed,
+            **({} if against_last is None else {"exact": True}),
         },
         members=points,
         weights=matrix.weights,
@@ -135,7 +170,29 @@ def study_layers(
         run_id=run_id,
         store=selected.store,
     )
-    return LayerStudy(made, profiles, table, tuple(notices))
+    return LayerStudy(made, profiles, table, tuple(notices), against_last)
+
+
+def _exact_series(exact: pd.DataFrame | None, one: bool) -> list[tuple[str, int, float]]:
+    """The exact columns as metrics whose step is the layer; numbers that are none are left out."""
+    if exact is None:
+        return []
+    found = []
+    for name in (
+        "forward",
+        "forward_se",
+        "reverse",
+        "reverse_se",
+        "js",
+        "js_se",
+        "top1",
+        "top1_se",
+    ):
+        for model, layer, value in zip(exact["model"], exact["layer"], exact[name], strict=True):
+            metric = f"layer_exact_{name}"
+            if np.isfinite(value):
+                found.append((metric if one else f"{metric}/{model}", int(layer), float(value)))
+    return found
 
 
 def load_layers(run_id: str) -> LayerStudy:
@@ -148,5 +205,6 @@ def load_layers(run_id: str) -> LayerStudy:
     TrackingError
         If one of its artifacts is missing or damaged.
     """
-    read = load_study(run_id, schema.KIND_LAYERS, tables=("layers", "points"))
-    return LayerStudy(run_id, read.tables["layers"], read.tables["points"], read.notices)
+    read = load_study(run_id, schema.KIND_LAYERS, tables=("layers", "points"), optional=(_EXACT,))
+    tables = read.tables
+    return LayerStudy(run_id, tables["layers"], tables["points"], read.notices, tables.get(_EXACT))

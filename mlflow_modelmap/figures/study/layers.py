@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
@@ -54,6 +54,40 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer (from the one before)")
         axes.set_ylabel(style.KL_LABEL)
+    style.legend(panels.figure, colours, title="model (band: 1 SE)", lines=True)
+    return panels.figure
+
+
+def exact_profiles(exact: pd.DataFrame) -> Figure:
+    """Exact KL of each layer from the last, a line a model with its SE band, a panel a type.
+
+    Parameters
+    ----------
+    exact
+        Columns ``model``, ``model_type``, ``layer``, ``forward``, ``forward_se`` (bits/byte). A
+        layer that says just what the last one says (0) has no place on the logarithmic axis.
+    """
+    by_type = exact.assign(model_type=exact["model_type"].fillna("others"))
+    panels = Panels(style.groups(by_type["model_type"]), (4.2, 3.4), (2.2, 0.0))
+    colours = style.colours(dict.fromkeys(exact["model"]))
+    for position, kind in panels:
+        axes = panels.axes(position, title=kind)
+        for model, line in by_type[by_type["model_type"] == kind].groupby("model"):
+            line = line[line["forward"] > 0].sort_values("layer")
+            kl, se = line["forward"], line["forward_se"].fillna(0.0)
+            colour = style.colour_of(model, colours)
+            axes.plot(line["layer"], kl, color=colour, lw=1.4, marker="o", ms=3)
+            lowest = np.maximum(kl - se, 0.1 * kl)  # an axis of powers has no 0
+            axes.fill_between(line["layer"], lowest, kl + se, color=colour, alpha=0.22, lw=0)
+        axes.set_yscale("log")
+        numbers = FuncFormatter(lambda value, _: style.number(value))
+        axes.yaxis.set_major_formatter(numbers)
+        low, high = axes.get_ylim()
+        axes.yaxis.set_minor_formatter(numbers if high < 10 * low else NullFormatter())
+        axes.tick_params(which="minor", labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("layer (0: embeddings)")
+        axes.set_ylabel("exact KL(last || layer) (bits/byte)")
     style.legend(panels.figure, colours, title="model (band: 1 SE)", lines=True)
     return panels.figure
 

@@ -48,6 +48,19 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
     ScoringError
         If a text has no finite value; `ScoringError.not_finite` names it.
     """
+    with left_alone(model) as bare:
+        return score_model(bare, tokens, settings, noise=settings.noise or 0)
+
+
+@contextmanager
+def left_alone(model: Any) -> Iterator[Any]:
+    """The model inside its wrappers, not cast; what was taken on CUDA is given back afterwards.
+
+    Raises
+    ------
+    InputError
+        If no process holds all of its weights.
+    """
     bare = unwrapped(model)
     if is_sharded(bare):
         raise InputError(
@@ -56,7 +69,7 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
         )
     with _without_autocast(bare):
         try:
-            return score_model(bare, tokens, settings, noise=settings.noise or 0)
+            yield bare
         finally:
             if any(parameter.is_cuda for parameter in bare.parameters()):
                 torch.cuda.empty_cache()

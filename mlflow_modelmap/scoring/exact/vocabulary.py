@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
@@ -22,9 +23,25 @@ def check_same_vocabulary(
     InputError
         It names the first id that stands for two tokens.
     """
+    check_same_ids(
+        *(
+            load_tokenizer(path, trust)
+            for path, trust in zip((first, second), trust_remote_code, strict=True)
+        )
+    )
+
+
+def check_same_ids(first: Any, second: Any) -> None:
+    """The same for two tokenizers in memory.
+
+    Raises
+    ------
+    InputError
+        It names the first id that stands for two tokens.
+    """
     one, other = (
-        {token_id: token for token, token_id in load_tokenizer(path, trust).get_vocab().items()}
-        for path, trust in zip((first, second), trust_remote_code, strict=True)
+        {token_id: token for token, token_id in tokenizer.get_vocab().items()}
+        for tokenizer in (first, second)
     )
     for token_id in sorted(one.keys() & other.keys()):
         if one[token_id] != other[token_id]:

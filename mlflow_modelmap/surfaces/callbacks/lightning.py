@@ -37,7 +37,7 @@ class ModelMapLightningCallback(Callback):
         From the LightningModule to the language model of transformers in it; by default the one
         that it holds as an attribute.
     **options
-        See `Monitor`.
+        See `Monitor`: ``reference``, ``exact``, ``exact_texts``, ...
 
     Raises
     ------

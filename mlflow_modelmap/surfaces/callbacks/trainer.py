@@ -23,8 +23,8 @@ class ModelMapCallback(TrainerCallback):
         Record every so many steps instead of at each save. A model that is sharded over processes
         (FSDP, DeepSpeed's ZeRO-3) is recorded at saves in any case, from what was saved.
     **options
-        See `Monitor`: ``reference``, ``trajectory``, ``run_id``, ``raise_errors``, ... The
-        tokenizer is by default the Trainer's ``processing_class``.
+        See `Monitor`: ``reference``, ``exact``, ``exact_texts``, ``trajectory``, ``run_id``,
+        ``raise_errors``, ... The tokenizer is by default the Trainer's ``processing_class``.
 
     Raises
     ------
