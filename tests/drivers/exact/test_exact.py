@@ -16,38 +16,6 @@ from mlflow_modelmap import InputError, TextSet, compare, score, study_quantizat
 from mlflow_modelmap.drivers.exact.exact import ExactOptions, load_exact
 from mlflow_modelmap.drivers.exact.measure import choose
 from mlflow_modelmap.surfaces.cli import cli
-from tests import tiny
-from tests.scoring import architectures
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """A tiny llama, a copy that was pushed a little, and one with another vocabulary."""
-    folder = tmp_path_factory.mktemp("models")
-    # Wide enough for 4 bits on CPU.
-    wide = {"hidden_size": 64, "intermediate_size": 128, "num_key_value_heads": 4}
-    first = architectures.make(folder / "original", "llama", 1, **wide)
-    model = AutoModelForCausalLM.from_pretrained(first)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
-    model.save_pretrained(folder / "pushed")
-    AutoTokenizer.from_pretrained(first).save_pretrained(folder / "pushed")
-    other = architectures.make(folder / "other", "llama", 3)
-    tiny.make_tokenizer(other, vocab_size=380)
-    return folder
-
-
-@pytest.fixture
-def written(texts, tmp_path):
-    path = tmp_path / "texts.jsonl"
-    lines = [
-        {"text": text, "domain": "code" if "def " in text or "import" in text else "prose"}
-        for text in texts.texts
-    ]
-    path.write_text("\n".join(map(json.dumps, lines)))
-    return path
 
 
 def double_sum(first, second, texts):
@@ -63,10 +31,8 @@ def double_sum(first, second, texts):
     return np.array(sums)
 
 
-def test_compare_exactly_is_logged_loaded_and_right(store, models, written, texts):
-    for name in ("original", "pushed"):
-        score(models / name, written, precision="float32", progress=False)
-    found = compare("original float32", "pushed float32", exact=True)
+def test_compare_exactly_is_logged_loaded_and_right(both_scored, models, texts):
+    found = compare("original", "pushed", exact=True)
     sums = double_sum(models / "original", models / "pushed", texts.texts)
     size = np.array(texts.bytes) * np.log(2)
     right = sums.sum() / size.sum()
@@ -90,12 +56,8 @@ def test_compare_exactly_is_logged_loaded_and_right(store, models, written, text
     assert run.data.metrics["modelmap/exact_forward"] == found.exact.forward
 
 
-def test_the_command_line_says_it_and_json_holds_it(store, models, written):
-    for name in ("original", "pushed"):
-        score(models / name, written, precision="float32", progress=False)
-    done = CliRunner().invoke(
-        cli, ["compare", "original float32", "pushed float32", "--exact", "--json"]
-    )
+def test_the_command_line_says_it_and_json_holds_it(both_scored):
+    done = CliRunner().invoke(cli, ["compare", "original", "pushed", "--exact", "--json"])
     assert done.exit_code == 0, done.output
     exact = json.loads(done.stdout)["exact"]
     assert {
@@ -104,33 +66,30 @@ def test_the_command_line_says_it_and_json_holds_it(store, models, written):
     } <= set(exact)
     assert 0 < exact["js"] < exact["forward"]
     done = CliRunner().invoke(
-        cli, ["compare", "original float32", "pushed float32", "--exact", "--exact-texts", "3"]
+        cli, ["compare", "original", "pushed", "--exact", "--exact-texts", "3"]
     )
-    assert "tokens of 3 texts (A = original float32, B = pushed float32)" in done.stdout
+    assert "tokens of 3 texts (A = original, B = pushed)" in done.stdout
     assert "KL(A || B)" in done.stdout
     assert "same likeliest token" in done.stdout
 
 
 def test_other_vocabularies_changed_models_and_lost_texts_are_one_sentence(
-    store, models, written, tmp_path
+    both_scored, models, written, tmp_path
 ):
-    for name in ("original", "pushed", "other"):
-        score(models / name, written, precision="float32", progress=False)
+    score(models / "other", written, precision="float32", name="other", progress=False)
     with pytest.raises(
         InputError, match=r"(different vocabularies|read text 0 differently) .* is what there is\."
     ):
-        compare("original float32", "other float32", exact=True)
+        compare("original", "other", exact=True)
     written.rename(tmp_path / "moved.jsonl")
     with pytest.raises(InputError, match="say with --texts"):
-        compare("original float32", "pushed float32", exact=True)
+        compare("original", "pushed", exact=True)
     options = ExactOptions(texts=tmp_path / "moved.jsonl")
-    assert (
-        compare("original float32", "pushed float32", exact=True, options=options).exact is not None
-    )
+    assert compare("original", "pushed", exact=True, options=options).exact is not None
     with pytest.raises(InputError, match="are not those that"):
         compare(
-            "original float32",
-            "pushed float32",
+            "original",
+            "pushed",
             exact=True,
             options=replace(options, texts=TextSet("x", ("one text", "another text"))),
         )
@@ -138,8 +97,8 @@ def test_other_vocabularies_changed_models_and_lost_texts_are_one_sentence(
     before = config.read_text()
     config.write_text(before + " ")
     try:
-        with pytest.raises(InputError, match="is no longer what 'pushed float32' scored"):
-            compare("original float32", "pushed float32", exact=True, options=options)
+        with pytest.raises(InputError, match="is no longer what 'pushed' scored"):
+            compare("original", "pushed", exact=True, options=options)
     finally:
         config.write_text(before)
 
