@@ -117,7 +117,9 @@ def test_weighted_texts_give_weighted_numbers_and_vectors_with_their_weights(sto
         run_id = monitor.run_id
     matrix, points = read_matrix(select_runs(run_ids=[run_id]))
     assert matrix.weights == pytest.approx(weights)
-    expected = kl_between(*matrix.values, matrix.mean_bytes, weights=weights)
+    expected = kl_between(
+        *matrix.values, matrix.mean_bytes, weights=weights, text_bytes=matrix.text_bytes
+    )
     assert (last.kl_previous, last.kl_previous_se) == pytest.approx(expected)
     assert last.bits_per_byte == pytest.approx(points[1].bits_per_byte)
     with pytest.raises(InputError, match="has another weights"):

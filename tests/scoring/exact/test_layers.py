@@ -52,7 +52,7 @@ def test_layers_differ_from_the_last_as_a_double_sum_says(name, tail, tmp_path, 
     assert not np.allclose(right["forward"], right["reverse"], rtol=1e-2)
     for key in ("forward", "reverse", "js"):
         got = getattr(found, key)
-        np.testing.assert_allclose(got.sum(1), right[key].sum(1), rtol=3e-6)
+        np.testing.assert_allclose(got.sum(1), right[key].sum(1), rtol=1e-6)
         np.testing.assert_allclose(got, right[key], rtol=5e-5)
     np.testing.assert_array_equal(found.agree, right["agree"])
 
