@@ -108,6 +108,7 @@ def at(browser: Any, row: int, *, click: bool = False) -> None:
     """Rest the mouse on a point, and click it."""
     from selenium.webdriver.common.action_chains import ActionChains
 
+    browser.execute_script("document.getElementById('plot').scrollIntoView({block: 'center'})")
     actions = ActionChains(browser)
     x, y = browser.execute_script(ON_SCREEN, row)
     actions.w3c_actions.pointer_action.move_to_location(x - 3, y - 3)

@@ -12,7 +12,7 @@ from mlflow_modelmap.surfaces.server import assets
 STATIC = files("mlflow_modelmap.surfaces.server") / "static"
 SERVER_SIDE = {"__init__", "cache", "json_values", "opened"}
 """Of drivers/page: no payloads, or what all of them share."""
-PARTS = {"pair": "pair_panel.js", "members": "map_view.js"}
+PARTS = {"pair": "pair_panel.js", "exact": "pair_panel.js", "members": "map_view.js"}
 """Payloads that a part of another view shows."""
 
 

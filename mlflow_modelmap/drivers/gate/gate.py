@@ -228,7 +228,7 @@ def _facts(
     verdict = combine(limit.verdict for limit in limits)
     weak = few_texts(len(texts), texts.name) if measured.se else None
     noise = noise_sentence(measured.noise_floor) if measured.within_noise else None
-    uneven = uneven_lengths(measured.length_variation)
+    uneven = uneven_lengths(measured.length_variation) if measured.kl else None
     hidden = None
     if all(limit.quantity == KL for limit in limits):
         hidden = unseen(

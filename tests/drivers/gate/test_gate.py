@@ -63,6 +63,7 @@ def test_a_quantised_copy_passes_a_wide_limit_and_fails_a_narrow_one(
         score(tiny_model, many, precision="nf4").log_likelihoods,
         score(tiny_model, many).log_likelihoods,
         many.mean_bytes,
+        text_bytes=np.array(many.bytes),
     )
     assert (passed.kl, passed.kl_se) == pytest.approx((expected, se))
 

@@ -26,7 +26,7 @@ def test_a_map_holds_what_the_vectors_say(store):
     assert list(made.points["run_id"]) == ids
     assert (made.texts, made.mean_bytes) == (len(size), size.mean())
     for a, b in ((0, 1), (1, 4)):
-        kl, se = kl_between(values[a], values[b], size.mean())
+        kl, se = kl_between(values[a], values[b], size.mean(), text_bytes=size)
         assert made.between(f"m{a}", f"m{b}") == pytest.approx((kl, se), rel=1e-9)
     squared = ((made.coordinates[0] - made.coordinates[3]) ** 2).sum()
     assert made.kl.at["m0", "m3"] == pytest.approx(squared)

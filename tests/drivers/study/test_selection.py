@@ -22,6 +22,7 @@ from mlflow_modelmap.drivers.weights.distances import load_weight_distances, wei
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import load_study
+from tests.tracking.conftest import vector_frame
 
 STUDIES = {
     "map": (build_map, load_map, {}),
@@ -84,7 +85,9 @@ def test_another_experiment_can_stand_in_for_the_current_one(scored, write_run):
 def test_nothing_is_said_where_nothing_was_left_out(write_run):
     generator = np.random.default_rng(1)
     for name in ("org/a", "org/b"):
-        write_run(name, -50 + generator.normal(size=40), model=name, model_type="llama")
+        values = -50 + generator.normal(size=40)
+        alike = vector_frame(values).assign(bytes=60)  # texts of one length: nothing to say
+        write_run(name, values, frame=alike, model=name, model_type="llama")
     found = build_scale(["test"])
     assert found.notices == load_scale(found.run_id).notices == ()
     assert "modelmap.notices" not in mlflow.MlflowClient().get_run(found.run_id).data.params
