@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from mlflow_modelmap.surfaces.cli.options import Function, option
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def exact_options(function: Function) -> Function:
             ),
             option(
                 "--exact-texts",
-                type=click.IntRange(min=2),
+                type=int,
                 help="How many of them, evenly spread; by default all, up to 4 GiB of a temporary "
                 "file.",
                 group=EXACT,

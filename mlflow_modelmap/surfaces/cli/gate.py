@@ -94,7 +94,7 @@ class DecidingCommand(Command):
 )
 @option(
     "--exact-texts",
-    type=click.IntRange(min=2),
+    type=int,
     group=LIMITS,
     help="On how many of the texts, evenly spread; by default all, up to 4 GiB of a file.",
 )
