@@ -160,6 +160,9 @@ def study_quantization(
     metrics |= {
         f"cosine/{row.precision}/{row.model_type}": row.mean for row in aligned.itertuples()
     }
+    if exact:
+        ratios = (pairs["kl"] / pairs["exact_forward"]).groupby(pairs["precision"]).median()
+        metrics |= {f"estimate_over_exact/{p}": v for p, v in ratios.items() if np.isfinite(v)}
     made = write_study(
         schema.KIND_QUANTIZATION,
         tables={"quantization": pairs, "cosines": cosines, "alignment": aligned, "points": shown},

@@ -55,6 +55,13 @@ def quantization(output: Output, **values: Any) -> None:
                 f"{100 * pair.exact_top1:.2f} %",
             ]
     lines = [*table(rows, headings)]
+    if "exact_forward" in found.pairs:
+        ratios = (found.pairs["kl"] / found.pairs["exact_forward"]).dropna()
+        if len(ratios):
+            lines.append(
+                f"The estimate is {ratios.min():.2f} to {ratios.max():.2f} times the exact value "
+                "on these copies; expect as much where only the estimate can be had."
+            )
     for row in found.alignment.itertuples():
         lines.append(
             f"{row.precision}, {row.model_type}: the changes of {row.models} models have a mean "

@@ -110,6 +110,10 @@ def test_quantised_copies_have_the_exact_value_beside_the_estimate(store, models
     pairs = study.pairs.set_index("precision")
     assert (pairs["exact_forward"] > 0).all()
     assert pairs.loc["nf4", "exact_forward"] > pairs.loc["int8", "exact_forward"]
+    logged = mlflow.MlflowClient().get_run(study.run_id).data.metrics
+    assert logged["modelmap/estimate_over_exact/nf4"] == pytest.approx(
+        pairs.loc["nf4", "kl"] / pairs.loc["nf4", "exact_forward"]
+    )
     exact = load_exact(study.exact_run)
     assert sorted(exact.pairs["forward"]) == sorted(pairs["exact_forward"])
 
