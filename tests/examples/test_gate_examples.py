@@ -131,7 +131,7 @@ def test_the_shell_script_says_what_the_exit_code_means(environment, tiny_models
     assert "could not be asked" in done["-1"].stderr
 
 
-@pytest.mark.parametrize("candidate", ["--help", "-h", "--version", "--", "--json"])
+@pytest.mark.parametrize("candidate", ["--help", "--json"])
 def test_a_candidate_that_reads_like_an_option_is_never_released(environment, tmp_path, candidate):
     asked = run(f"{EXAMPLES / 'gate.sh'} '{candidate}' '--help' \"$TEXTS\"", environment, tmp_path)
     assert asked.returncode == 3

@@ -23,7 +23,10 @@ _NUMBERS = (
     "confidence",
     "texts",
 )
-_LIMIT_COLUMNS = ("quantity", "value", "se", "low", "high", "limit", "verdict", "texts_needed")
+_LIMIT_COLUMNS = (
+    *("quantity", "value", "se", "low", "high", "limit", "verdict", "texts_needed"),
+    "within_noise",
+)
 _MOST_LIMITS = 20
 """Each is a chart; a gate has two."""
 _MODEL_COLUMNS = ("name", "run_id", "model", "revision", "precision", "step", "bits_per_byte")
@@ -52,7 +55,10 @@ def gate_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[s
         root = store.get_run(run_id).info.artifact_uri
         decision = read_artifact(run_id, root, DECISION, cast(MlflowClient, store))
         with whole(run):
-            limits = records(pd.DataFrame(decision["limits"][:_MOST_LIMITS]), _LIMIT_COLUMNS)
+            table = pd.DataFrame(decision["limits"][:_MOST_LIMITS])
+            if "within_noise" not in table:  # gates of version 0.1 do not say
+                table["within_noise"] = False
+            limits = records(table, _LIMIT_COLUMNS)
             for of in (decision, *limits):
                 if of["verdict"] not in EXIT_CODES:
                     raise ValueError(f"verdict {of['verdict']!r}")

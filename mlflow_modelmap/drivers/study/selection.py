@@ -17,7 +17,7 @@ from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_id, experiment_name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SelectedRuns:
     """The score runs that a study is of.
 
@@ -37,6 +37,7 @@ class SelectedRuns:
     runs: list[Point]
     store: MlflowClient
     notices: list[str] = field(default_factory=list)
+    lengths: str | None = field(default=None, init=False)
 
     def matrix(self, *, layers: bool = False) -> tuple[LogLikelihoodMatrix, list[Point]]:
         """Log-likelihoods (points, texts) in nats, and a point for each row; see `read_matrix`.
@@ -50,14 +51,16 @@ class SelectedRuns:
         told = uneven_lengths(matrix.length_variation)
         if told is not None and told not in self.notices:
             self.notices.append(told)
+            self.lengths = told
         read = {(point.run_id, point.vectors) for point in points}
         candidates = [one for run in self.runs for one in (run, *run.earlier)]
         self.runs[:] = [run for run in candidates if (run.run_id, run.vectors) in read]
         return matrix, points
 
     def why(self) -> str:
-        """The notices in brackets, for the end of an error that says too little is left."""
-        return f" ({' '.join(self.notices)})" if self.notices else ""
+        """What was left out, in brackets, for the end of an error that says too little is left."""
+        left_out = [notice for notice in self.notices if notice != self.lengths]
+        return f" ({' '.join(left_out)})" if left_out else ""
 
 
 def select(

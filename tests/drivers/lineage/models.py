@@ -46,7 +46,8 @@ class Models:
         return label
 
     def kl(self, a, b):
-        return kl_between(self.vectors[a], self.vectors[b], self.size.mean())
+        mean = self.size.mean()
+        return kl_between(self.vectors[a], self.vectors[b], mean, text_bytes=self.size)
 
 
 def measure(**options):

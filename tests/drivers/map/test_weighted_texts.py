@@ -113,7 +113,7 @@ class Scored:
         b = np.average(self.bytes, weights=self.weights)
         for row in table.to_dict("records"):
             a, c = (self.vectors[name(row)] for name in (one, other))
-            expected = kl_between(a, c, b, weights=self.weights)
+            expected = kl_between(a, c, b, weights=self.weights, text_bytes=self.bytes)
             assert (row["kl"], row["se"]) == pytest.approx(expected, rel=1e-6)
 
 

@@ -20,7 +20,9 @@ def test_quantisation_says_how_far_and_which_way(family):
     assert set(by_type.index) == {"llama", "mistral"}
     # Pushes of length sqrt(N) with noise of a tenth of it: cosine 1 / 1.01.
     assert by_type["mean"].to_numpy() == pytest.approx(1 / 1.01, abs=0.02)
-    assert (by_type["mean"] > by_type["random_mean"]).all()
+    # Random groups leave the type itself out: of two types it is always the other.
+    other = by_type["mean"].to_numpy()[::-1]
+    assert by_type["random_mean"].to_numpy() == pytest.approx(other, abs=1e-9)
     again = load_quantization(study.run_id)
     assert again.pairs["kl"].tolist() == study.pairs["kl"].tolist()
 

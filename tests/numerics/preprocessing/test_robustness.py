@@ -67,7 +67,10 @@ def test_kl_by_domain_is_kl_on_those_texts_alone(positions):
     ]
     law = np.array(domains) == "law"
     kl, se = kl_between(
-        matrix.values[3, law], matrix.values[8, law], float(matrix.text_bytes[law].mean())
+        matrix.values[3, law],
+        matrix.values[8, law],
+        float(matrix.text_bytes[law].mean()),
+        text_bytes=matrix.text_bytes[law],
     )
     assert table["kl"][3] == pytest.approx(kl)
     assert table["se"][3] == pytest.approx(se)
