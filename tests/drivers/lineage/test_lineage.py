@@ -73,7 +73,10 @@ def test_a_wrong_claim_is_found(family):
                   ("team-code/1", "team-chat/1"))  # fmt: skip
     unit = 2 * family.size.mean() * np.log(2)
     part = (own - own.mean()) ** 2 / unit - (other - other.mean()) ** 2 / unit
-    assert row["gap_se"] == pytest.approx(np.std(part) / np.sqrt(len(part)))
+    # B is of the same texts: each is expected to add its share of the bytes.
+    expected = part.sum() * family.size / family.size.sum()
+    error = np.sqrt(((part - expected) ** 2).sum()) / len(part)
+    assert row["gap_se"] == pytest.approx(error)
     code = rows(found).loc["team-code/1"]  # the liar claims to be made from it: no candidate
     assert (code["gap"], code["gap_se"], code["candidates"]) == (0, 0, 3)
     assert pd.isna(rows(found).at["team-base/1", "gap"])
