@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,15 +69,20 @@ class ExactOptions:
         How many texts are taken; by default all, up to 4 GiB of a model's head inputs.
     device, device_map
         Where the models run.
-    trust_remote_code
-        Whether code that comes with these models may run.
+    trusted_code
+        Models, named as they were scored, whose own code may run. Runs name models in tags that
+        others can write, so that each model is named here or runs none.
     """
 
     texts: TextSet | str | os.PathLike[str] | None = None
     count: int | None = None
     device: str = "auto"
     device_map: str | None = None
-    trust_remote_code: bool = False
+    trusted_code: tuple[str, ...] = ()
+
+    def trusts(self, point: Point) -> bool:
+        """Whether the code of that very model may run."""
+        return point.model in self.trusted_code
 
 
 def exact_between(
@@ -111,17 +117,16 @@ def exact_between(
     options = options or ExactOptions()
     texts = texts_behind(pairs[0][0], store, options.texts)
     notices: list[str] = []
-    prepared = _prepared(pairs, texts, store, options, None if strict else notices)
+    left_out = None if strict else notices
     made: list[tuple[Point, Point, ExactComparison]] = []
-    for first, others in prepared:
-        with exact_reference(first[1], texts=options.count, progress=progress) as reference:
-            for point, model in others:
-                try:
-                    made.append((first[0], point, reference.against(model)))
-                except (InputError, ScoringError) as error:
-                    if strict:
-                        raise
-                    notices.append(f"{first[0].name!r} and {point.name!r}: {error}")
+    for (first, model_a), others in _prepared(pairs, texts, store, options, left_out):
+        with (
+            _left_out(left_out, f"{first.name!r} and all of its pairs"),
+            exact_reference(model_a, texts=options.count, progress=progress) as reference,
+        ):
+            for second, model_b in others:
+                with _left_out(left_out, f"{first.name!r} and {second.name!r}"):
+                    made.append((first, second, reference.against(model_b)))
     if not made:
         raise InputError(f"No pair could be compared exactly ({' '.join(notices)}).")
     return _log(made, notices, options, name, experiment, store)
@@ -145,22 +150,28 @@ def _prepared(
                 store,
                 device=options.device,
                 device_map=options.device_map,
-                trust_remote_code=options.trust_remote_code,
+                trust_remote_code=options.trusts(point),
             )
         return known[point.run_id]
 
     found: dict[str, tuple[tuple[Point, Prepared], list[tuple[Point, Prepared]]]] = {}
     for first, second in pairs:
-        try:
+        with _left_out(notices, f"{first.name!r} and {second.name!r}"):
             one, other = behind(first), behind(second)
             check_comparable(one, other)
-        except (InputError, ScoringError) as error:
-            if notices is None:
-                raise
-            notices.append(f"{first.name!r} and {second.name!r}: {error}")
-            continue
-        found.setdefault(first.run_id, ((first, one), []))[1].append((second, other))
+            found.setdefault(first.run_id, ((first, one), []))[1].append((second, other))
     return list(found.values())
+
+
+@contextmanager
+def _left_out(notices: list[str] | None, what: str) -> Iterator[None]:
+    """Turn a failure into a notice, so that it costs no other pair; without `notices` it is one."""
+    try:
+        yield
+    except (InputError, ScoringError) as error:
+        if notices is None:
+            raise
+        notices.append(f"{what}: {error}")
 
 
 def _log(
@@ -210,7 +221,7 @@ def _log(
         metrics={k: v for k, v in metrics.items() if v == v},
         params={
             "texts_compared": rows[0]["texts"],
-            "trust_remote_code": options.trust_remote_code,
+            "trusted_code": " ".join(options.trusted_code),
             "device": options.device,
         },
         members=members,

@@ -14,7 +14,7 @@ from mlflow_modelmap.drivers.exact.exact import ExactOptions
 from mlflow_modelmap.drivers.exact.measure import (
     choose,
     chosen_tokens,
-    clusters_of_texts,
+    documents_of,
     model_in_memory,
 )
 from mlflow_modelmap.drivers.exact.scored_model import model_behind, texts_behind
@@ -22,7 +22,7 @@ from mlflow_modelmap.drivers.process.progress import progress_bar
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.errors import InputError, ScoringError
-from mlflow_modelmap.numerics.exact.summary import ratio_and_error
+from mlflow_modelmap.numerics.exact.summary import known_ratio
 from mlflow_modelmap.tracking.runs.point import Point
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def exact_layers(
                 store,
                 device=options.device,
                 device_map=options.device_map,
-                trust_remote_code=options.trust_remote_code,
+                trust_remote_code=options.trusts(point),
             )
             about = {"model": name, "model_type": point.model_type}
             rows += [about | row for row in _measured(prepared, name, options, cache, progress)]
@@ -117,7 +117,7 @@ def _summed_up(
     """A row a layer: sums of texts over their bytes or tokens, with errors by document."""
     texts = prepared.texts
     weights = None if texts.weight_array is None else texts.weight_array[chosen]
-    clusters = clusters_of_texts(texts, chosen)
+    documents = documents_of(texts, chosen)
     bits = found.bytes * np.log(2.0)
     sums = {
         "forward": (found.forward, bits),
@@ -129,6 +129,6 @@ def _summed_up(
     for layer in range(len(found.forward)):
         row: dict[str, Any] = {"layer": layer}
         for name, (above, below) in sums.items():
-            row[name], row[f"{name}_se"] = ratio_and_error(above[layer], below, weights, clusters)
+            row[name], row[f"{name}_se"] = known_ratio(above[layer], below, weights, documents)
         rows.append(row | {"texts": len(chosen), "tokens": int(found.tokens.sum())})
     return rows

@@ -18,7 +18,6 @@ from mlflow_modelmap.drivers.score.token_cache import TokenCache, tokenizer_dige
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.exact.summary import ExactKL, summary
-from mlflow_modelmap.numerics.matrix.sampling import single_codes
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -143,16 +142,13 @@ def exact_reference(
         progress,
     )
     with temporary_folder() as folder:
-        with model_in_memory(prepared.files.model_path, settings) as (model, precision):
-            with progress_bar(f"{prepared.request.point_name}, kept", progress) as bar:
-                states = keep_head_states(
-                    model,
-                    every.only(chosen),
-                    settings,
-                    folder,
-                    precision=precision,
-                    progress=bar,
-                )
+        with (
+            model_in_memory(prepared.files.model_path, settings) as (model, precision),
+            progress_bar(f"{prepared.request.point_name}, kept", progress) as bar,
+        ):
+            states = keep_head_states(
+                model, every.only(chosen), settings, folder, precision=precision, progress=bar
+            )
             del model  # of which the head alone stays
         yield ExactReference(prepared, states, chosen, progress, cache)
 
@@ -227,7 +223,7 @@ def summed_up(
     """
     weights = texts.weight_array
     weights = None if weights is None else weights[chosen]
-    clusters = clusters_of_texts(texts, chosen)
+    documents = documents_of(texts, chosen)
     values = {n: getattr(found, n) for n in ("forward", "reverse", "js", "first", "second")}
 
     def of(rows: np.ndarray) -> ExactKL:
@@ -238,7 +234,7 @@ def summed_up(
             agree=found.agree[keep],
             vocabulary=found.vocabulary,
             weights=None if weights is None else weights[rows],
-            clusters=None if clusters is None else clusters[rows],
+            documents=None if documents is None else documents[rows],
             **{name: value[keep] for name, value in values.items()},
         )
 
@@ -263,10 +259,10 @@ def summed_up(
     )
 
 
-def clusters_of_texts(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
-    """Document of each chosen text; those without one are their own."""
-    documents = texts.document_codes
-    return None if documents is None else single_codes(documents[chosen])
+def documents_of(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
+    """The number of each chosen text's document, -1 for none; None where none is known."""
+    codes = texts.document_codes
+    return None if codes is None else codes[chosen]
 
 
 def _by_domain(texts: TextSet, chosen: np.ndarray, of: Any) -> pd.DataFrame:

@@ -165,8 +165,14 @@ def gate(
         )
         study = None
         if exact or max_exact_kl is not None:
+            # Of models that were asked for, never of those that a named run says it scored.
+            own = [str(one.model) for one in (first, second) if one.origin != NAMED]
             options = ExactOptions(
-                text_set, exact_texts, asked.device, asked.device_map, asked.trust_remote_code
+                text_set,
+                exact_texts,
+                asked.device,
+                asked.device_map,
+                tuple(own) if asked.trust_remote_code else (),
             )
             points = (by_run_id(second.run_id, store), by_run_id(first.run_id, store))
             study = exact_between(

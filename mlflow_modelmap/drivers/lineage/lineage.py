@@ -120,7 +120,7 @@ def lineage(
             measured.table,
             measured.names,
             measured.points,
-            replace(options or ExactOptions(texts=text_set), trust_remote_code=False),
+            replace(options or ExactOptions(texts=text_set), trusted_code=()),
             notices,
             experiment=where,
             progress=progress,

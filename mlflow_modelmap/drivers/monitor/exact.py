@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.exact.measure import (
     choose,
-    clusters_of_texts,
+    documents_of,
     exact_reference,
     model_in_memory,
 )
@@ -130,7 +130,7 @@ class ExactComparisons:
             agree=found.agree,
             vocabulary=found.vocabulary,
             weights=None if weights is None else weights[self._chosen],
-            clusters=clusters_of_texts(self.texts, self._chosen),
+            documents=documents_of(self.texts, self._chosen),
         )
 
     def compare_saved(self, folder: str) -> ExactKL:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.interval import FEWEST_TEXTS
+from mlflow_modelmap.numerics.matrix.ratio import ratio_and_error
+from mlflow_modelmap.numerics.matrix.sampling import units_of
 
 LEVELS = (0.0, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0)
 """Percentiles of a token's KL divergence that are told; 0 and 100 are the smallest and largest."""
@@ -24,7 +26,7 @@ class ExactKL:
         KL(A || B), KL(B || A) and Jensen-Shannon divergence of whole texts, bits/byte.
     forward_se, reverse_se, js_se
         Their standard errors over the choice of texts, clustered by document where documents are
-        known; NaN from fewer than two.
+        known; NaN from fewer than ten of them.
     top1, top1_se
         Share of tokens at which both find the same token likeliest.
     texts, tokens
@@ -71,50 +73,17 @@ class ExactKL:
         return told
 
 
-def ratio_and_error(
+def known_ratio(
     above: ArrayLike,
     below: ArrayLike,
     weights: ArrayLike | None = None,
-    clusters: ArrayLike | None = None,
+    documents: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """sum(w a) / sum(w b) over texts and its standard error, by linearisation.
-
-    Parameters
-    ----------
-    above, below
-        A value and a size of each text, shape (N,).
-    weights
-        Importance weights of the texts, shape (N,), or None.
-    clusters
-        Which document each text belongs to, any integers, shape (N,); None: each its own.
-
-    Returns
-    -------
-    ratio, se : float
-        The error is NaN where there are fewer than two clusters.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
-    """
-    a, b = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    w = np.ones(a.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-    if a.ndim != 1 or not len(a) or not a.shape == b.shape == w.shape:
-        raise InputError(
-            f"Values of shape {a.shape}, sizes of shape {b.shape} and weights of shape {w.shape} "
-            "do not fit together; give one of each a text."
-        )
-    total = float(w @ b)
-    ratio = float(w @ a) / total
-    residual = w * (a - ratio * b)
-    if clusters is not None:
-        _, owner = np.unique(np.asarray(clusters), return_inverse=True)
-        residual = np.bincount(owner, residual).astype(np.float64)
-    count = len(residual)
-    if count < 2:
-        return ratio, float("nan")
-    return ratio, float(np.sqrt(residual @ residual * count / (count - 1)) / total)
+    """`ratio_and_error`, without an error from fewer than ten independent texts that differ."""
+    ratio, error = ratio_and_error(above, below, weights, documents)
+    if error != 0 and units_of(documents, np.size(above)) < FEWEST_TEXTS:
+        error = float("nan")
+    return ratio, error
 
 
 def summary(
@@ -129,7 +98,7 @@ def summary(
     agree: np.ndarray,
     vocabulary: int,
     weights: np.ndarray | None = None,
-    clusters: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
 ) -> ExactKL:
     """Sum up what `scoring.exact` found.
 
@@ -139,13 +108,13 @@ def summary(
         Scored tokens and UTF-8 bytes of each text, shape (N,).
     forward, reverse, js, first, second, agree
         As `scoring.exact.token_divergences.TokenDivergences` has them, shape (T,), nats.
-    weights, clusters
+    weights, documents
         As `ratio_and_error` takes them. Percentiles count every token alike.
     """
     owner = np.repeat(np.arange(len(tokens)), tokens)
 
     def per(values: np.ndarray, below: np.ndarray) -> tuple[float, float]:
-        return ratio_and_error(np.bincount(owner, values, len(tokens)), below, weights, clusters)
+        return known_ratio(np.bincount(owner, values, len(tokens)), below, weights, documents)
 
     bits = size * np.log(2.0)
     (f, f_se), (r, r_se), (j, j_se) = (per(v, bits) for v in (forward, reverse, js))

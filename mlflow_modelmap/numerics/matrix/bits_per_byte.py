@@ -7,12 +7,7 @@ from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
-from mlflow_modelmap.numerics.matrix.sampling import (
-    Clusters,
-    check_documents,
-    clusters_of,
-    variance_of_sum,
-)
+from mlflow_modelmap.numerics.matrix.ratio import ratio_and_error, ratio_errors, ratios
 
 
 def bits_and_error(
@@ -48,24 +43,8 @@ def bits_and_error(
     InputError
         If the shapes differ, or a weight is negative or none is positive.
     """
-    values = np.asarray(log_likelihoods, dtype=np.float64)
-    size = np.asarray(text_bytes, dtype=np.float64)
-    w = np.ones(size.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or not values.shape == size.shape == w.shape:
-        raise InputError(
-            f"Log-likelihoods of shape {values.shape}, bytes of shape {size.shape} and weights of "
-            f"shape {w.shape} do not fit together; give one of each a text."
-        )
-    if not np.isfinite(w).all() or (w < 0).any() or not w.any():
-        raise InputError(
-            "The weights do not fit the texts; give one finite weight a text, none negative "
-            "and not all zero."
-        )
-    if documents is not None:
-        check_documents(documents, size.size)
-    ratio = _ratio(values[None], size, w)
-    error = _ratio_error(values[None], size, w, ratio, clusters_of(documents))
-    return float(ratio[0]), float(error[0])
+    bits = np.asarray(log_likelihoods, dtype=np.float64) / -np.log(2.0)
+    return ratio_and_error(bits, text_bytes, weights, documents)
 
 
 def bits_per_byte_difference(
@@ -108,7 +87,7 @@ def bits_per_byte_difference(
 
 def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """-mean(l) / (B ln 2) of each point, shape (K,): how well it predicts the text set."""
-    return _ratio(matrix.values, matrix.text_bytes, _shares(matrix))
+    return ratios(matrix.values, matrix.text_bytes * -np.log(2.0), _shares(matrix))
 
 
 def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
@@ -116,10 +95,9 @@ def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
 
     It is that of `bits_and_error`.
     """
-    w = _shares(matrix)
-    ratio = _ratio(matrix.values, matrix.text_bytes, w)
-    documents = clusters_of(matrix.documents)
-    return _ratio_error(matrix.values, matrix.text_bytes, w, ratio, documents)
+    below, w = matrix.text_bytes * -np.log(2.0), _shares(matrix)
+    found = ratios(matrix.values, below, w)
+    return np.abs(ratio_errors(matrix.values, below, w, found, matrix.documents))
 
 
 def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
@@ -130,22 +108,3 @@ def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
 def _shares(matrix: LogLikelihoodMatrix) -> np.ndarray:
     texts = len(matrix.text_bytes)
     return np.full(texts, 1.0 / texts) if matrix.shares is None else matrix.shares
-
-
-def _ratio(values: np.ndarray, size: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """-sum(w l) / (sum(w b) ln 2) of each row of `values`, shape (K,)."""
-    return 0.0 - values @ w / (w @ size * np.log(2.0))
-
-
-def _ratio_error(
-    values: np.ndarray,
-    size: np.ndarray,
-    w: np.ndarray,
-    ratio: np.ndarray,
-    documents: Clusters | None,
-) -> np.ndarray:
-    """Standard error of each row's `_ratio`, that of its linear part, shape (K,)."""
-    residual = values / np.log(2.0)
-    residual += ratio[:, None] * size
-    residual *= w
-    return np.sqrt(variance_of_sum(residual, documents)) / (w @ size)

@@ -67,8 +67,16 @@ def tiled_head(scorer: Scorer) -> TiledHead:
     ------
     InputError
         If it is no matrix product, so that its input is not all that it needs.
+    ScoringError
+        If the model gives nothing finite, by which that could be told.
     """
     if scorer.path.kind != TILED or scorer.path.tiled is None:
+        first = torch.from_numpy(scorer.tokens.ids[0][None, :8]).to(scorer.tail.device)
+        if not torch.isfinite(scorer.tail.forward(first)).any():
+            raise ScoringError(
+                f"The logits of this {type(scorer.model).__name__} are not finite (weights or "
+                "activations overflow, or are damaged); compare it in float32 or bfloat16."
+            )
         raise InputError(
             f"The head of this {type(scorer.model).__name__} is no plain matrix product, so that "
             "its next-token distributions cannot be compared token by token; the second-order "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_modelmap.surfaces.cli.options import Function, option
+from mlflow_modelmap.surfaces.cli.options import Function, comma_separated, option
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.exact.exact import ExactOptions
@@ -48,10 +48,12 @@ def exact_options(function: Function) -> Function:
                 help="Passed on to transformers, for models larger than one device.",
             ),
             option(
-                "--trust-remote-code",
-                is_flag=True,
+                "--trust-code-of",
+                multiple=True,
+                callback=comma_separated,
+                metavar="MODEL",
                 group=EXACT,
-                help="Run code that comes with these models.",
+                help="Run code that comes with this model, named as it was scored. Repeatable.",
             ),
         )
     ):
@@ -68,5 +70,5 @@ def options_of(values: dict[str, Any]) -> ExactOptions:
         count=values.pop("exact_texts"),
         device=values.pop("device"),
         device_map=values.pop("device_map"),
-        trust_remote_code=bool(values.pop("trust_remote_code")),
+        trusted_code=tuple(values.pop("trust_code_of")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import mlflow
@@ -13,9 +14,16 @@ from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mlflow_modelmap import InputError, TextSet, compare, score, study_quantization
-from mlflow_modelmap.drivers.exact.exact import ExactOptions, load_exact
+from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between, load_exact
 from mlflow_modelmap.drivers.exact.measure import choose
+from mlflow_modelmap.drivers.exact.scored_model import model_behind, texts_behind
+from mlflow_modelmap.drivers.score.prepare import prepare
+from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.surfaces.cli import cli
+from mlflow_modelmap.texts.read import read_texts
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from mlflow_modelmap.tracking.store.client import check_reachable
 
 
 def double_sum(first, second, texts):
@@ -39,9 +47,7 @@ def test_compare_exactly_is_logged_loaded_and_right(both_scored, models, texts):
     assert found.exact.forward == pytest.approx(right, rel=1e-5)
     residual = (sums - right * size) / size.sum()
     n = len(sums)
-    assert found.exact.forward_se == pytest.approx(
-        np.sqrt((residual**2).sum() * n / (n - 1)), rel=1e-4
-    )
+    assert found.exact.forward_se == pytest.approx(np.sqrt((residual**2).sum()), rel=1e-4)
     assert found.exact.texts == n
     # Its log-likelihoods are those of the runs, so that the model is the one that was scored.
     assert found.exact.bits_per_byte_first == pytest.approx(found.bits_per_byte, abs=1e-5)
@@ -129,3 +135,39 @@ def test_too_large_a_file_takes_fewer_texts_and_one_text_is_refused():
     assert len(choose(np.full(1000, 2**20), 2**4, None)) == 256
     with pytest.raises(InputError, match="1 texts are too few"):
         choose(np.full(5, 10), 4, 1)
+
+
+def test_a_pair_that_fails_late_costs_no_other(both_scored, models, written, store):
+    # Its weights are no numbers: found only when it is run.
+    broken = models.parent / f"{models.name}-broken"
+    shutil.copytree(models / "original", broken, dirs_exist_ok=True)
+    model = AutoModelForCausalLM.from_pretrained(models / "original")
+    score(broken, written, precision="float32", name="broken", progress=False)
+    points = {point.name: point for point in select_runs(("test",), store=check_reachable())}
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    commit = points["broken"].commit
+    model.save_pretrained(broken)
+    changed = prepare(
+        ScoreRequest(reference=ModelReference.parse(broken)), read_texts(written)
+    ).files.commit
+    assert changed != commit
+    points["broken"] = replace(points["broken"], commit=changed)
+    pairs = [(points["broken"], points["pushed"]), (points["original"], points["broken"])]
+    good = (points["original"], points["pushed"])
+    study = exact_between([*pairs, good], check_reachable(), strict=False, progress=False)
+    assert study.pairs[["first", "second"]].to_numpy().tolist() == [["original", "pushed"]]
+    assert len(study.notices) == 2
+    assert all("are not finite" in notice for notice in study.notices), study.notices
+    assert load_exact(study.run_id).notices == study.notices
+
+
+def test_code_of_a_model_runs_only_if_that_very_model_is_named(both_scored):
+    point = next(iter(select_runs(run_ids=(both_scored["pushed"],), store=check_reachable())))
+    assert not ExactOptions().trusts(point)
+    assert not ExactOptions(trusted_code=("org/another",)).trusts(point)
+    assert ExactOptions(trusted_code=("org/another", point.model)).trusts(point)
+    texts = texts_behind(point, check_reachable())
+    for trusted in (False, True):
+        prepared = model_behind(point, texts, check_reachable(), trust_remote_code=trusted)
+        assert prepared.request.settings.trust_remote_code is trusted

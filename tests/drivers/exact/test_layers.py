@@ -39,8 +39,8 @@ def by_hand(path, texts):
 
 
 def test_it_is_logged_told_and_loaded_back(store, tiny_models, texts, tmp_path, capsys):
-    # Pieces of four documents: the error is over documents.
-    texts = dataclasses.replace(texts, documents=tuple(str(i // 6) for i in range(len(texts))))
+    # Pieces of twelve documents: the error is over documents.
+    texts = dataclasses.replace(texts, documents=tuple(str(i // 2) for i in range(len(texts))))
     path = tiny_models("llama", 1)
     write_texts(texts, tmp_path / "texts.jsonl")
     score(str(path), tmp_path / "texts.jsonl", layers=True, device="cpu", progress=False)
@@ -50,8 +50,8 @@ def test_it_is_logged_told_and_loaded_back(store, tiny_models, texts, tmp_path, 
     told = json.loads(capsys.readouterr().out)
     nats, size = by_hand(path, texts)
     kl = nats.sum() / (size.sum() * np.log(2))
-    sums = (nats - kl * size * np.log(2)).reshape(4, 6).sum(1)
-    se = np.sqrt((sums**2).sum() * 4 / 3) / (size.sum() * np.log(2))
+    sums = (nats - kl * size * np.log(2)).reshape(12, 2).sum(1)
+    se = np.sqrt((sums**2).sum() * 12 / 11) / (size.sum() * np.log(2))
     assert [row["layer"] for row in told["exact"]] == [0, 1]
     assert told["exact"][0]["forward"] == pytest.approx(kl, rel=1e-5)
     assert told["exact"][0]["forward_se"] == pytest.approx(se, rel=1e-4)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.numerics.exact.summary import ratio_and_error, summary
+from mlflow_modelmap.numerics.exact.summary import known_ratio, summary
+from mlflow_modelmap.numerics.matrix.ratio import ratio_and_error
 
 
 def test_two_unigram_models_have_their_kl_in_both_directions_and_samples_agree():
@@ -51,16 +52,20 @@ def test_the_error_is_the_spread_of_the_ratio_over_samples(clustered):
         ratio, error = ratio_and_error(
             size * (1 + 0.4 * shared + 0.2 * rng.normal(size=240)),
             size,
-            clusters=owner if clustered else None,
+            documents=owner if clustered else None,
         )
         found.append(ratio)
         errors.append(error)
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(found), rel=0.08)
 
 
-def test_one_document_has_no_error_and_shapes_are_refused():
-    ratio, error = ratio_and_error([1.0, 2.0], [1.0, 1.0], clusters=[7, 7])
+def test_few_texts_have_no_error_and_shapes_are_refused():
+    ratio, error = ratio_and_error([1.0, 2.0], [1.0, 1.0], documents=np.array([7, 7]))
     assert ratio == 1.5
     assert np.isnan(error)
+    for texts, known in ((9, False), (10, True)):
+        ratio, error = known_ratio(np.arange(texts), np.ones(texts))
+        assert np.isfinite(error) == known
+    assert known_ratio(np.zeros(3), np.ones(3)) == (0.0, 0.0)
     with pytest.raises(InputError, match="do not fit together"):
         ratio_and_error([1.0], [1.0, 2.0])
