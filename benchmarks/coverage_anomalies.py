@@ -9,11 +9,16 @@ checkpoints displaced in a random direction. Siblings are trainings that differ 
 
 from __future__ import annotations
 
-import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from coverage_table import main
 
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.trajectory.anomalies import checkpoint_anomalies
@@ -188,12 +193,4 @@ def _steps(checkpoints: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--reduced", action="store_true", help="few repeats, as the test does")
-    print("| quantity | law | texts | nominal | measured | note |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row in rows(parser.parse_args().reduced):
-        print(
-            f"| {row['quantity']} | {row['law']} | {row['texts']} | {row['nominal']:.2f} | "
-            f"{row['measured']:.3f} | {row['note']} |"
-        )
+    main(rows, __doc__)

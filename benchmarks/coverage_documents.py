@@ -8,10 +8,15 @@ set against the variance that the estimates really have. 1.00 is right, 0.25 an 
 
 from __future__ import annotations
 
-import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from coverage_table import main
 
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import text_centred
@@ -108,17 +113,5 @@ def rows(reduced: bool = False) -> list[dict[str, Any]]:
     return found
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reduced", action="store_true", help="fewer samples and settings")
-    table = rows(parser.parse_args().reduced)
-    print("| " + " | ".join(table[0]) + " |")
-    print("|" + " --- |" * len(table[0]))
-    for line in table:
-        shown = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()]
-        print("| " + " | ".join(shown) + " |")
-
-
 if __name__ == "__main__":
-    main()
+    main(rows, __doc__)

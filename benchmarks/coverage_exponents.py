@@ -8,10 +8,15 @@ Brownian with jitter of every checkpoint, or with steps of log-normal length.
 
 from __future__ import annotations
 
-import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from coverage_table import main
 
 from mlflow_modelmap.numerics.diffusion.combined import combined
 from mlflow_modelmap.numerics.diffusion.exponents import Exponent, exponent_of_distances
@@ -148,12 +153,4 @@ def _combinations(reduced: bool, generator: np.random.Generator) -> list[dict[st
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--reduced", action="store_true", help="few repeats, as the test does")
-    print("| quantity | law | lags | nominal | measured | note |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row in rows(parser.parse_args().reduced):
-        print(
-            f"| {row['quantity']} | {row['law']} | {row['lags']} | {row['nominal']:.2f} | "
-            f"{row['measured']:.3f} | {row['note']} |"
-        )
+    main(rows, __doc__)

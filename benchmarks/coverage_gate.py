@@ -10,11 +10,11 @@ undecided at the true values.
 
 from __future__ import annotations
 
-import argparse
 import math
 
 import numpy as np
-from coverage_kl import LAWS, TEXTS, draws, measured, repeats, table
+from coverage_kl import LAWS, TEXTS, draws, measured, repeats
+from coverage_table import main
 
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval, mean_interval
 from mlflow_modelmap.numerics.gate.verdict import POWER, decide_increase, decide_kl
@@ -125,6 +125,4 @@ def rows(reduced: bool = False) -> list[dict]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reduced", action="store_true", help="fewer samples and sizes")
-    print(table(rows(parser.parse_args().reduced)))
+    main(rows, __doc__)

@@ -8,11 +8,16 @@ what version 0.1.0 did, beside it for comparison. The last rows ask the same at 
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from scipy import optimize, special
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from coverage_table import main
 
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 
@@ -112,17 +117,5 @@ def rows(reduced: bool = False) -> list[dict]:
     return made
 
 
-def table(made: list[dict]) -> str:
-    """A markdown table of the columns that every coverage has."""
-    columns = ("quantity", "law", "texts", "nominal", "measured", "note")
-    lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
-    for row in made:
-        shown = {**row, "measured": f"{row['measured']:.3f}", "nominal": f"{row['nominal']:g}"}
-        lines.append("| " + " | ".join(str(shown[column]) for column in columns) + " |")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reduced", action="store_true", help="fewer samples and sizes")
-    print(table(rows(parser.parse_args().reduced)))
+    main(rows, __doc__)

@@ -11,12 +11,17 @@ parent's.
 
 from __future__ import annotations
 
-import argparse
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from coverage_table import main
 
 from mlflow_modelmap.numerics.lineage.nearest_gap import LEVEL, largest_by_chance
 
@@ -146,19 +151,5 @@ def rows(reduced: bool = False) -> list[dict[str, Any]]:
     return found
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reduced", action="store_true", help="Few trials; what the test runs.")
-    print("| quantity | law | texts | candidates | nominal | measured | note |")
-    print("| --- | --- | ---: | ---: | --- | ---: | --- |")
-    for row in rows(parser.parse_args().reduced):
-        print(
-            f"| {row['quantity']} | {row['law']} | {row['texts']:,} | {row['candidates']} | "
-            f"{row['nominal']} | {row['measured']:.3f} | {row['note']} |",
-            flush=True,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    main(rows, __doc__)

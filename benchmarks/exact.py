@@ -90,25 +90,11 @@ def device() -> str:
 
 def tiny(folder: Path) -> tuple[Path, Path]:
     """A tiny model and a copy that was pushed."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     from tests.scoring import architectures
 
-    wide = {
-        "hidden_size": 256,
-        "intermediate_size": 512,
-        "vocab_size": 8192,
-        "max_position_embeddings": 512,
-    }
-    first = architectures.make(folder / "a", "llama", 1, **wide)
-    model = AutoModelForCausalLM.from_pretrained(first)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
-    model.save_pretrained(folder / "b")
-    AutoTokenizer.from_pretrained(first).save_pretrained(folder / "b")
-    return first, folder / "b"
+    wide = {"hidden_size": 256, "intermediate_size": 512, "vocab_size": 8192}
+    first = architectures.make(folder / "a", "llama", 1, max_position_embeddings=512, **wide)
+    return first, architectures.pushed(first, folder / "b")
 
 
 def main() -> None:

@@ -115,6 +115,21 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def pushed(model: Path, path: Path, seed: int = 0) -> Path:
+    """Save a copy of a model whose parameters are all moved by a twentieth of their spread."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    copy = AutoModelForCausalLM.from_pretrained(model)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
+    copy.save_pretrained(path)
+    AutoTokenizer.from_pretrained(model).save_pretrained(path)
+    return path
+
+
 def make(path: Path, name: str, seed: int = 0, **changes: Any) -> Path:
     """Save a tiny model of an architecture above; `changes` go into its configuration."""
     kind, config = ARCHITECTURES[name]

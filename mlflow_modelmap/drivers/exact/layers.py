@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow_modelmap.drivers.exact.exact import ExactOptions
 from mlflow_modelmap.drivers.exact.measure import (
     choose,
+    chosen_documents,
     chosen_tokens,
-    documents_of,
     model_in_memory,
 )
 from mlflow_modelmap.drivers.exact.scored_model import model_behind, texts_behind
@@ -117,7 +117,7 @@ def _summed_up(
     """A row a layer: sums of texts over their bytes or tokens, with errors by document."""
     texts = prepared.texts
     weights = None if texts.weight_array is None else texts.weight_array[chosen]
-    documents = documents_of(texts, chosen)
+    documents = chosen_documents(texts, chosen)
     bits = found.bytes * np.log(2.0)
     sums = {
         "forward": (found.forward, bits),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 4 * 2**30
 """Bytes of kept head inputs that are taken without being asked for more texts."""
+_OF_TOKENS = ("forward", "reverse", "js", "first", "second", "agree")
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,29 +222,16 @@ def summed_up(
     first
         A model whose tokenizer says what the tokens read like.
     """
-    weights = texts.weight_array
-    weights = None if weights is None else weights[chosen]
-    documents = documents_of(texts, chosen)
-    values = {n: getattr(found, n) for n in ("forward", "reverse", "js", "first", "second")}
 
     def of(rows: np.ndarray) -> ExactKL:
-        keep = np.repeat(np.isin(np.arange(len(chosen)), rows), found.tokens)
-        return summary(
-            tokens=found.tokens[rows],
-            size=found.bytes[rows],
-            agree=found.agree[keep],
-            vocabulary=found.vocabulary,
-            weights=None if weights is None else weights[rows],
-            documents=None if documents is None else documents[rows],
-            **{name: value[keep] for name, value in values.items()},
-        )
+        return summary_of(found, texts, chosen, rows)
 
     by_text = pd.DataFrame(
         {
             "text": chosen,
             "tokens": found.tokens,
             "bytes": found.bytes,
-            **{name: found.by_text(values[name]) for name in ("forward", "reverse", "js")},
+            **{n: found.by_text(getattr(found, n)) for n in ("forward", "reverse", "js")},
             "log_likelihood_first": found.by_text(found.first),
             "log_likelihood_second": found.by_text(found.second),
             "agree": found.by_text(found.agree.astype(float)).astype(np.int64),
@@ -251,7 +239,7 @@ def summed_up(
     )
     levels = np.unique(np.r_[np.linspace(0, 100, 201), 99.9, 99.99, 0.1, 0.01])
     return ExactComparison(
-        summary=of(np.arange(len(chosen))),
+        summary=summary_of(found, texts, chosen),
         by_text=by_text,
         by_domain=_by_domain(texts, chosen, of),
         tokens=_readable(found.most, first, chosen),
@@ -259,7 +247,26 @@ def summed_up(
     )
 
 
-def documents_of(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
+def summary_of(
+    found: TokenDivergences, texts: TextSet, chosen: np.ndarray, rows: np.ndarray | None = None
+) -> ExactKL:
+    """What was found on the chosen texts of a set, or on some `rows` of them, in few numbers."""
+    rows = np.arange(len(chosen)) if rows is None else rows
+    of_rows = np.zeros(len(chosen), dtype=bool)
+    of_rows[rows] = True
+    keep = np.repeat(of_rows, found.tokens)
+    weights = texts.weight_array
+    return summary(
+        tokens=found.tokens[rows],
+        size=found.bytes[rows],
+        vocabulary=found.vocabulary,
+        weights=None if weights is None else weights[chosen[rows]],
+        documents=chosen_documents(texts, chosen[rows]),
+        **{name: getattr(found, name)[keep] for name in _OF_TOKENS},
+    )
+
+
+def chosen_documents(texts: TextSet, chosen: np.ndarray) -> np.ndarray | None:
     """The number of each chosen text's document, -1 for none; None where none is known."""
     codes = texts.document_codes
     return None if codes is None else codes[chosen]

@@ -183,12 +183,7 @@ def gate(
                 progress=progress,
             )
         told = None if study is None else study.comparisons[0].summary
-        units = measured.documents or len(text_set)
-        decided = limits.decide(
-            measured,
-            units if told is None else min(units, told.texts),
-            None if told is None else (told.forward, told.forward_se),
-        )
+        decided = limits.decide(measured, measured.documents or len(text_set), told)
         taken = [
             _named(role, score, store)
             for role, score in (("candidate", first), ("reference", second))

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.gate.noise import spared
 from mlflow_modelmap.numerics.gate.verdict import (
     LimitDecision,
+    check_exact_limit,
     decide_exact,
     decide_increase,
     decide_kl,
@@ -51,12 +53,13 @@ class Limits:
                 "A gate needs a limit; give max_kl (--max-kl), max_bits_per_byte_increase or "
                 "max_exact_kl."
             )
-        self.decide(
-            _NOTHING, 2, (0.0, 0.0)
-        )  # refuses what is not possible, before any model is read
+        # Refuses what is not possible, before any model is read.
+        self.decide(_NOTHING, 2)
+        if self.max_exact_kl is not None:
+            check_exact_limit(self.max_exact_kl)
 
     def decide(
-        self, measured: Comparison, texts: int, exact: tuple[float, float] | None = None
+        self, measured: Comparison, texts: int, exact: ExactKL | None = None
     ) -> tuple[LimitDecision, ...]:
         """Each limit with what was measured of a candidate (first) and a reference.
 
@@ -65,7 +68,7 @@ class Limits:
         texts
             How many texts it was measured on, or units that are independent.
         exact
-            KL(reference || candidate) and its standard error, where there is a limit for it.
+            The exact comparison, A the reference and B the candidate, where it was made.
         """
         decided = []
         if self.max_kl is not None:
@@ -84,5 +87,5 @@ class Limits:
                 )
             )
         if self.max_exact_kl is not None and exact is not None:
-            decided.append(decide_exact(*exact, self.max_exact_kl, texts, self.confidence))
+            decided.append(decide_exact(exact, self.max_exact_kl, self.confidence))
         return tuple(decided)

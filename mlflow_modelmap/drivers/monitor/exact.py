@@ -10,16 +10,16 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.exact.measure import (
     choose,
-    documents_of,
     exact_reference,
     model_in_memory,
+    summary_of,
 )
 from mlflow_modelmap.drivers.exact.scored_model import model_behind
 from mlflow_modelmap.drivers.pair.named_score import by_run_id
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.machine.folders import temporary_folder
-from mlflow_modelmap.numerics.exact.summary import ExactKL, summary
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -118,20 +118,7 @@ class ExactComparisons:
         if self._states is None:
             self._states = self._first(model)
         found = compare_live(self._states, model, self._tokens, self.settings)
-        weights = self.texts.weight_array
-        return summary(
-            tokens=found.tokens,
-            size=found.bytes,
-            forward=found.forward,
-            reverse=found.reverse,
-            js=found.js,
-            first=found.first,
-            second=found.second,
-            agree=found.agree,
-            vocabulary=found.vocabulary,
-            weights=None if weights is None else weights[self._chosen],
-            documents=documents_of(self.texts, self._chosen),
-        )
+        return summary_of(found, self.texts, self._chosen)
 
     def compare_saved(self, folder: str) -> ExactKL:
         """The same for a directory that ``save_pretrained`` wrote."""

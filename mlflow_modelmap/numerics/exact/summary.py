@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlflow_modelmap.numerics.divergence.interval import FEWEST_TEXTS
+from mlflow_modelmap.numerics.divergence.carried import effective_texts, skewness_of_mean
+from mlflow_modelmap.numerics.divergence.interval import FEWEST_TEXTS, mean_interval
 from mlflow_modelmap.numerics.matrix.ratio import ratio_and_error
 from mlflow_modelmap.numerics.matrix.sampling import units_of
 
@@ -27,6 +28,11 @@ class ExactKL:
     forward_se, reverse_se, js_se
         Their standard errors over the choice of texts, clustered by document where documents are
         known; NaN from fewer than ten of them.
+    forward_low, forward_high
+        The 95 % interval of forward, see `mean_interval`; NaN where there is no error.
+    effective_texts, skewness
+        What that interval is made of: how many texts that count alike they are worth, at most as
+        many as documents, and the skewness of forward as a mean over texts.
     top1, top1_se
         Share of tokens at which both find the same token likeliest.
     texts, tokens
@@ -47,6 +53,8 @@ class ExactKL:
 
     forward: float
     forward_se: float
+    forward_low: float
+    forward_high: float
     reverse: float
     reverse_se: float
     js: float
@@ -65,6 +73,8 @@ class ExactKL:
     bits_per_byte_first: float
     bits_per_byte_second: float
     vocabulary: int
+    effective_texts: float
+    skewness: float
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; percentiles by their level as text."""
@@ -111,13 +121,19 @@ def summary(
     weights, documents
         As `ratio_and_error` takes them. Percentiles count every token alike.
     """
-    owner = np.repeat(np.arange(len(tokens)), tokens)
+    owner, texts = np.repeat(np.arange(len(tokens)), tokens), len(tokens)
+
+    def by_text(values: np.ndarray) -> np.ndarray:
+        return np.bincount(owner, values, texts)
 
     def per(values: np.ndarray, below: np.ndarray) -> tuple[float, float]:
-        return known_ratio(np.bincount(owner, values, len(tokens)), below, weights, documents)
+        return known_ratio(by_text(values), below, weights, documents)
 
     bits = size * np.log(2.0)
+    worth = min(effective_texts(weights, texts), float(units_of(documents, texts)))
+    skewness = skewness_of_mean(np.zeros(texts), by_text(forward), size, weights)
     (f, f_se), (r, r_se), (j, j_se) = (per(v, bits) for v in (forward, reverse, js))
+    low, high = mean_interval(f, f_se, texts=worth, skewness=skewness)
     top1, top1_se = per(agree.astype(np.float64), tokens)
     mean, mean_se = per(forward, tokens)
     log_ratio, log_ratio_se = per(first - second, tokens)
@@ -125,13 +141,15 @@ def summary(
     return ExactKL(
         forward=f,
         forward_se=f_se,
+        forward_low=float(np.maximum(low, 0.0)),
+        forward_high=float(high),
         reverse=r,
         reverse_se=r_se,
         js=j,
         js_se=j_se,
         top1=top1,
         top1_se=top1_se,
-        texts=len(tokens),
+        texts=texts,
         tokens=int(tokens.sum()),
         token_mean=mean,
         token_mean_se=mean_se,
@@ -145,4 +163,6 @@ def summary(
         bits_per_byte_first=-per(first, bits)[0],
         bits_per_byte_second=-per(second, bits)[0],
         vocabulary=vocabulary,
+        effective_texts=worth,
+        skewness=skewness,
     )

@@ -19,6 +19,7 @@ from mlflow_modelmap.numerics.divergence.interval import (
     confidence_interval,
     mean_interval,
 )
+from mlflow_modelmap.numerics.exact.summary import ExactKL
 
 Verdict = Literal["pass", "fail", "undecided"]
 PASS: Verdict = "pass"
@@ -156,16 +157,16 @@ def decide_increase(
     return _decision(INCREASE, difference, se, float(low), float(high), limit, texts, needed)
 
 
-def decide_exact(
-    kl: float, se: float, limit: float, texts: int, confidence: float = 0.95
-) -> LimitDecision:
-    """Whether an exact KL divergence is within a limit, by the interval of a mean over texts.
+def decide_exact(exact: ExactKL, limit: float, confidence: float = 0.95) -> LimitDecision:
+    """Whether an exact KL(A || B) is within a limit, by the interval of a mean over texts.
 
     Parameters
     ----------
-    kl, se, limit
-        Bits per byte.
-    texts, confidence
+    exact
+        A the reference, B the candidate.
+    limit
+        Bits per byte, 0 or more.
+    confidence
         As in `decide_kl`.
 
     Raises
@@ -173,12 +174,25 @@ def decide_exact(
     InputError
         If the limit is negative or not finite.
     """
+    check_exact_limit(limit)
+    mean = decide_increase(
+        exact.forward,
+        exact.forward_se,
+        limit,
+        exact.texts,
+        confidence,
+        effective=exact.effective_texts,
+        skewness=exact.skewness,
+    )
+    return replace(mean, quantity=EXACT, low=float(np.maximum(mean.low, 0.0)))
+
+
+def check_exact_limit(limit: float) -> None:
+    """An InputError for what is no limit of an exact KL."""
     if not (math.isfinite(limit) and limit >= 0):
         raise InputError(
             f"A largest exact KL divergence of {limit} is not possible; give 0 or more bits/byte."
         )
-    mean = decide_increase(kl, se, limit, texts, confidence)
-    return replace(mean, quantity=EXACT, low=max(0.0, mean.low))
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:

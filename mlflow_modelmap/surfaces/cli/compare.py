@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
 
+from mlflow_modelmap.surfaces.cli.exact_lines import told_in_lines
 from mlflow_modelmap.surfaces.cli.exact_options import exact_options, options_of
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+from mlflow_modelmap.words.interval import interval_words
 from mlflow_modelmap.words.value_and_error import with_error
 
 
@@ -43,7 +44,6 @@ def compare(
     org/name or org/name@revision. With --exact both models are run again, and what they expect at
     every token is compared; that is logged as a run of its own.
     """
-    from mlflow_modelmap.drivers.exact.exact import told_in_lines
     from mlflow_modelmap.drivers.pair.compare import as_json
     from mlflow_modelmap.drivers.pair.compare import compare as measure
     from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
@@ -62,7 +62,7 @@ def compare(
     of = f" of {found.documents:,} documents" if found.documents != found.texts else ""
     lines = [
         f"KL divergence {with_error(found.kl, found.se)} bits/byte, "
-        f"{_interval(found.low, found.high)}",
+        f"{interval_words(found.low, found.high)}",
         f"That is {found.words}.",
         f"It is {found.sharpness}.",
         *([noise_sentence(found.noise_floor)] if found.within_noise else []),
@@ -76,7 +76,7 @@ def compare(
         ),
         f"{'difference':<{width}}  "
         f"{with_error(found.bits_per_byte_difference, found.bits_per_byte_difference_se)}, "
-        + _interval(found.bits_per_byte_difference_low, found.bits_per_byte_difference_high)
+        + interval_words(found.bits_per_byte_difference_low, found.bits_per_byte_difference_high)
         + ("; the part that is equal on all texts is not in the KL" if found.shifted else ""),
         f"on {found.texts:,} texts{of}{name}" + (", per byte" if per_byte else ""),
         *found.notices,
@@ -84,9 +84,3 @@ def compare(
         *([] if found.exact_study is None else [f"Run {found.exact_study.run_id} holds it."]),
     ]
     output.tell(as_json(found), lines, ids=[f"{found.kl!r}"])
-
-
-def _interval(low: float, high: float) -> str:
-    if math.isnan(low) or math.isnan(high):
-        return "no interval from so few texts"
-    return f"95 % interval {low:.3g} to {high:.3g}"

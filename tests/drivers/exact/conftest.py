@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mlflow_modelmap import TextSet, score
 from tests import tiny
@@ -21,13 +19,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Wide enough for 4 bits on CPU.
     wide = {"hidden_size": 64, "intermediate_size": 128, "num_key_value_heads": 4}
     first = architectures.make(folder / "original", "llama", 1, **wide)
-    model = AutoModelForCausalLM.from_pretrained(first)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
-    model.save_pretrained(folder / "pushed")
-    AutoTokenizer.from_pretrained(first).save_pretrained(folder / "pushed")
+    architectures.pushed(first, folder / "pushed")
     other = architectures.make(folder / "other", "llama", 3)
     tiny.make_tokenizer(other, vocab_size=380)
     return folder
