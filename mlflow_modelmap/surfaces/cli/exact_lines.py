@@ -26,7 +26,8 @@ def told_in_lines(study: ExactStudy, row: int = 0) -> list[str]:
         f"{interval_words(one['forward_low'], one['forward_high'])}",
         f"  KL(B || A) {with_error(one['reverse'], one['reverse_se'])}, "
         f"Jensen-Shannon {with_error(one['js'], one['js_se'])}",
-        f"  same likeliest token at {with_error(100 * one['top1'], 100 * one['top1_se'])} % of tokens, "
+        f"  same likeliest token at {with_error(100 * one['top1'], 100 * one['top1_se'])} % of "
+        "tokens, "
         f"perplexity of B over A "
         f"{with_error(one['perplexity_ratio'], one['perplexity_ratio_se'])}",
         f"  nats a token: mean {one['token_mean']:.4g}, median {one['kl_50']:.4g}, 95 % "
