@@ -64,7 +64,7 @@ def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
             heights,
             rows.loc[there, "forward"],
             thickness * 0.92,
-            xerr=rows.loc[there, "forward_se"].fillna(0.0),
+            xerr=rows.loc[there, "forward_se"],
             color=style.colour_of(name, colours),
             error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": style.INK},
         )

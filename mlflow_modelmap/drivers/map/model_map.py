@@ -116,6 +116,7 @@ class ModelMap:
         bits = self.points["bits_per_byte"].to_numpy(dtype=np.float64)
         one, other = bits[i], bits[j]
         worth = effective_texts(self.weights, self.texts)
+        worth = min(worth, self.documents or worth)
         return pd.DataFrame(
             {
                 "point": names[i],

@@ -88,11 +88,14 @@ def pair_payload(
     if read is not None:
         worth = effective_texts(read.weights, read.q.shape[1])
         half = half_of((read.q[a] - read.q[b]) ** 2)
+    # Maps of earlier versions know no documents.
+    units = finite(run.data.metrics.get("modelmap/documents")) or texts
+    worth = min(worth, units) if worth and units else worth
     floor = pair_floor(*(drawn["noise_kl"][row] for row in (a, b)))
     compared = Comparison.of_kl(
         kl,
         se,
-        texts=int(texts) if texts else None,
+        texts=int(units) if units else None,
         half_in=half,
         noise_floor=floor,
         own=_own_scale(store, run, cache),

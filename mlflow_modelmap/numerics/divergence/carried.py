@@ -105,6 +105,7 @@ def difference_error(kl: ArrayLike, mean_bytes: float, texts: float) -> np.ndarr
     mean_bytes
         B.
     texts
-        Effective number of texts.
+        Effective number of texts, at most as many as documents; where these are few, the error is
+        an upper bound, as if the texts of one were all alike.
     """
     return np.sqrt(2.0 * np.asarray(kl, dtype=np.float64) / (texts * mean_bytes * math.log(2.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -65,7 +66,12 @@ def quantization(output: Output, **values: Any) -> None:
     for row in found.alignment.itertuples():
         lines.append(
             f"{row.precision}, {row.model_type}: the changes of {row.models} models have a mean "
-            f"cosine similarity of {row.mean:.2f} (random groups: {row.random_mean:.2f})."
+            f"cosine similarity of {row.mean:.2f} ("
+            + (
+                "there are no models of other types to compare with)."
+                if math.isnan(row.random_mean)
+                else f"random groups of other types: {row.random_mean:.2f})."
+            )
         )
     lines.append(f"Run {found.run_id} holds the figures and every pair.")
     result = {
