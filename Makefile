@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test test-quick test-heavy lint format docs ui bench clean
+.PHONY: help venv quickstart test test-quick test-heavy coverage lint format docs ui bench clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -67,7 +67,11 @@ ui: venv ## open the MLflow UI and the map page on the quickstart's runs (PORT=5
 	$(PY) -m mlflow server --app-name modelmap --backend-store-uri "$(STORE)" --port $(PORT)
 
 bench: venv ## the measurements that the docs quote
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(PY) "$$script"; done
+	@set -e; for script in $(filter-out benchmarks/coverage%.py benchmarks/llama_perplexity.py,\
+		$(wildcard benchmarks/*.py)); do echo "$$script"; $(PY) "$$script"; done
+
+coverage: venv ## how often every interval covers the truth (an hour or more; REDUCED=1: minutes)
+	$(PY) benchmarks/coverage.py $(if $(REDUCED),--reduced)
 
 clean: ## remove .venv, the quickstart's models and every cache; runs (mlflow.db, mlruns) stay
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
