@@ -48,7 +48,8 @@ def test_members_of_an_experiment_that_may_not_be_read(site):
 
 def test_a_tag_of_very_many_values_is_left_out(store):
     values, size = made_up(70)
-    for k, row in enumerate(values):
+    below_zero = values - max(0.0, values.max())
+    for k, row in enumerate(below_zero):
         run_id = write_score(store, f"m{k}", row, size)
         MlflowClient(store).set_tag(run_id, "serial", f"serial {k}")
         MlflowClient(store).set_tag(run_id, "half", str(k % 2))
