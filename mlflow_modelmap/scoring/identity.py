@@ -20,6 +20,7 @@ def identity(
     settings: ScoringSettings,
     labels: Mapping[str, str],
     text_weights: str | None = None,
+    tokenizer: str | None = None,
 ) -> str:
     """SHA-256 (hex) of what a score is made from; the same one is not made twice.
 
@@ -41,8 +42,10 @@ def identity(
         another name are another point of a map.
     text_weights
         Digest of the texts' weights, or None where they have none.
+    tokenizer
+        Digest of the tokenizer, where it is not the one beside the model.
     """
-    left_out = {"precision", "device", *ROUNDING_ONLY}  # the first two count as resolved
+    left_out = {"precision", "device", "tokenizer", *ROUNDING_ONLY}  # three count as resolved
     content: dict[str, object] = {
         "commit": commit,
         "device": device_type,
@@ -53,4 +56,6 @@ def identity(
     }
     if text_weights is not None:
         content["text_weights"] = text_weights
+    if tokenizer is not None:
+        content["tokenizer"] = tokenizer
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.reference import tag_name
 from mlflow_modelmap.scoring.strict import Checked, OneOf, Strict, Text, Whole
 
 FOUR_BIT = ("nf4", "fp4")
@@ -30,6 +31,10 @@ class SettingsFields(Strict):
     device_map: Text | None = None
     batch_tokens: Annotated[Whole, Field(ge=1)] = 2048
     bos: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
+    eos: Annotated[str, OneOf(("never", "auto", "always"))] = "never"
+    tokens_from: Annotated[str, OneOf(("file", "class"))] = "file"
+    tokenizer: Annotated[Text, AfterValidator(tag_name)] | None = None
+    unspelled: Annotated[float, Field(ge=0, le=1)] = 0.1
     overlong: Annotated[str, OneOf(("error", "truncate"))] = "error"
     split_special_tokens: bool = False
     matmul: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
@@ -56,6 +61,17 @@ class ScoringSettings(SettingsFields, Checked):
         How many tokens, padding included, go through the model at once.
     bos
         Whether a BOS token comes first: as the tokenizer does by default, always, or never.
+    eos
+        Whether an EOS token is scored after each text: never, as the tokenizer does by default, or
+        always.
+    tokens_from
+        Where transformers' class of a tokenizer splits text otherwise than its tokenizer.json:
+        what the file says, or what the class does.
+    tokenizer
+        Where the tokenizer is, if not beside the model: written as a model is.
+    unspelled
+        Share of the texts that the tokenizer may write otherwise (unknown tokens, lower case)
+        before that is an error.
     overlong
         What to do with texts longer than the model's positions.
     split_special_tokens

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.load.precision import resolve_device
+from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised, resolve_device
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.read import read_texts
@@ -19,8 +19,11 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.tracking.runs.text_sources import text_sources
 
-_KEPT = ("bos", "overlong", "split_special_tokens", "matmul", "double_quantization")
-_NUMBERS = ("int8_threshold",)
+_KEPT = (
+    *("bos", "eos", "overlong", "split_special_tokens", "matmul", "double_quantization"),
+    *("tokens_from", "tokenizer"),
+)
+_NUMBERS = ("int8_threshold", "unspelled")
 
 
 def model_behind(
@@ -59,8 +62,9 @@ def model_behind(
         if name in given:
             given[name] = given[name] == "True"
     given |= {name: float(said[name]) for name in _NUMBERS if name in said}
+    as_stored = is_quantised(point.precision) and point.precision not in BITSANDBYTES
     settings = ScoringSettings(
-        precision=point.precision or "auto",
+        precision="auto" if as_stored else point.precision or "auto",
         device=device,
         device_map=device_map,
         trust_remote_code=trust_remote_code,

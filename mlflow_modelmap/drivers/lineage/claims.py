@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.lineage.members import Family, Member
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.model.hub_lineage import ask_hub
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.tracking.registry.claims import (
@@ -85,13 +85,13 @@ def relation_of(member: Member, parents: Mapping[str, tuple[str, ...]]) -> str |
 def _unquantised(member: Member, family: Family) -> str | None:
     """The same model in its own precision."""
     run = member.run
-    if run is None or run.precision not in QUANTISED:
+    if run is None or not is_quantised(run.precision):
         return None
     for other in family.members.values():
         twin = other.run
         if (
             twin is not None
-            and twin.precision not in QUANTISED
+            and not is_quantised(twin.precision)
             and (twin.model, twin.commit, twin.step) == (run.model, run.commit, run.step)
         ):
             return other.name

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.tracking.registry.claims import Claim
 from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
 from mlflow_modelmap.tracking.runs.point import Point
@@ -71,7 +71,7 @@ def gather(versions: Sequence[RegisteredVersion], runs: Sequence[Point]) -> Fami
         label = known.get(run.model) if run.model.startswith("models:/") else None
         if label and run.revision:  # an alias or "latest" may have moved on since
             label = known.get(f"{label.rpartition('/')[0]}/{run.revision}", label)
-        if label and run.precision not in QUANTISED:
+        if label and not is_quantised(run.precision):
             of_version[label] = run  # runs come oldest first: the latest counts
         else:
             left.append(run)
@@ -80,7 +80,7 @@ def gather(versions: Sequence[RegisteredVersion], runs: Sequence[Point]) -> Fami
         called = [*version.called(), *([scored.name, scored.run_id] if scored else ())]
         family.add(Member(version.label, version.uri, version, scored), called)
     # What was scored plainly bears the model's own name, before its quantised copies do.
-    for run in sorted(left, key=lambda run: (run.precision in QUANTISED, -(run.step or 0))):
+    for run in sorted(left, key=lambda run: (is_quantised(run.precision), -(run.step or 0))):
         called = [run.run_id, run.model, f"{run.model}@{run.revision}"]
         called += [f"{run.model}@{run.commit}"] if run.commit else []
         name = run.name if run.name not in family.members else f"{run.name} ({run.run_id[:8]})"

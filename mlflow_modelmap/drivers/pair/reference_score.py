@@ -16,7 +16,7 @@ from mlflow_modelmap.drivers.score.found import says_the_same
 from mlflow_modelmap.drivers.score.score import score_prepared
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
-from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.find_score import scores_with
@@ -203,7 +203,7 @@ def settings_beside(settings: ScoringSettings, precision: str | None = None) -> 
     `precision`, by default the model's, and ``auto`` where that one is quantised.
     """
     if precision is None:
-        precision = "auto" if settings.precision in QUANTISED else settings.precision
+        precision = "auto" if is_quantised(settings.precision) else settings.precision
     return settings.with_precision(precision)
 
 

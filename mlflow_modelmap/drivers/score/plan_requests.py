@@ -11,7 +11,7 @@ from mlflow_modelmap.drivers.score.plan_file import ModelEntry, Plan, PlanSettin
 from mlflow_modelmap.drivers.score.request import ScoreRequest, trajectory_of
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.identity import ROUNDING_ONLY
-from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import FOUR_BIT, ScoringSettings
 
@@ -148,11 +148,13 @@ def _request(
     reference = ModelReference.parse(found(filled(entry.model) or ""), filled(revision))
     base_model = filled(values.get("base_model"))
     trajectory = values.get("trajectory") or trajectory_of(reference, step)
-    if trajectory is not None and len(precisions) > 1 and precision in QUANTISED:
+    if trajectory is not None and len(precisions) > 1 and is_quantised(precision):
         trajectory = (
             f"{trajectory} {in_precision.label}"  # one trajectory holds one checkpoint a step
         )
     chosen = {key: values[key] for key in ScoringSettings.model_fields if key in values}
+    if "tokenizer" in chosen:
+        chosen["tokenizer"] = found(filled(chosen["tokenizer"]) or "")
     if precision not in FOUR_BIT:
         chosen.pop("double_quantization", None)
     if threshold is not None:

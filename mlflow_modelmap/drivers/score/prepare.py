@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.folder import check_tokenizer, tokenizer_digest
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.texts.text_set import TextSet
 
 
@@ -56,7 +59,8 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
-    files = resolve_model(request.reference)
+    tokenizer = request.settings.tokenizer
+    files = resolve_model(request.reference, tokenizer)
     config = read_config(files.model_path)
     precision, device = resolve(request.settings, config)
     made_from = (
@@ -68,7 +72,10 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         request.labels(),
         texts.weights_digest,
     )
-    own, former = identity(*made_from), identity_of_0_1_0(*made_from)
+    of_tokenizer = None if tokenizer is None else tokenizer_digest(files.tokenizer_path)
+    own, former = identity(*made_from, of_tokenizer), identity_of_0_1_0(*made_from)
+    stored = stored_quantization(config)
+    threshold = request.settings.int8_threshold if stored is None else stored.int8_threshold
     tags = score_tags(
         texts,
         request,
@@ -78,14 +85,19 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model_type=model_type(config),
         precision=precision,
         identity=own,
-        int8_threshold=request.settings.int8_threshold if precision == "int8" else None,
+        int8_threshold=threshold if precision == "int8" else None,
     )
     identities = (own,) if former is None else (own, former)
     return Prepared(request, texts, files, precision, own, identities, tags)
 
 
-def resolve_model(reference: ModelReference) -> ModelFiles:
+def resolve_model(reference: ModelReference, tokenizer: str | None = None) -> ModelFiles:
     """Where a model's files are on this machine, fetched if need be.
+
+    Parameters
+    ----------
+    tokenizer
+        Where its tokenizer is, if not beside it: written as a model is.
 
     Raises
     ------
@@ -94,14 +106,37 @@ def resolve_model(reference: ModelReference) -> ModelFiles:
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
+    folder = None if tokenizer is None else resolve_tokenizer(ModelReference.parse(tokenizer))
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub import snapshot
 
-        return snapshot(reference)
+        return snapshot(reference, folder)
     if reference.kind == LOCAL:
         from mlflow_modelmap.scoring.model.folder import local_files
 
-        return local_files(reference.name)
+        return local_files(reference.name, folder)
     from mlflow_modelmap.tracking.registry.model_files import logged_model_files
 
-    return logged_model_files(reference)
+    return logged_model_files(reference, folder)
+
+
+def resolve_tokenizer(reference: ModelReference) -> str:
+    """The directory of a tokenizer on this machine, fetched without its model if it is the Hub's.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    ScoringError, TrackingError
+        If the Hub or the MLflow store cannot give it.
+    """
+    if reference.kind == HUB:
+        from mlflow_modelmap.scoring.model.hub import tokenizer_snapshot
+
+        return tokenizer_snapshot(reference)
+    if reference.kind == LOCAL:
+        check_tokenizer(os.listdir(reference.name), repr(reference.name))
+        return reference.name
+    from mlflow_modelmap.tracking.registry.model_files import logged_tokenizer
+
+    return logged_tokenizer(reference)

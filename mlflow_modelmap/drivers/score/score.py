@@ -37,6 +37,10 @@ def score(
     device_map: str | None = None,
     batch_tokens: int = 2048,
     bos: str = "auto",
+    eos: str = "never",
+    tokens_from: str = "file",
+    tokenizer: str | None = None,
+    unspelled: float = 0.1,
     overlong: str = "error",
     split_special_tokens: bool = False,
     matmul: str = "float32",
@@ -66,8 +70,9 @@ def score(
         A text set, or what `read_texts` takes.
     revision
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
-    precision, device, device_map, batch_tokens, bos, overlong, split_special_tokens, matmul, \
-layers, double_quantization, int8_threshold, trust_remote_code, noise
+    precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, unspelled, \
+overlong, split_special_tokens, matmul, layers, double_quantization, int8_threshold, \
+trust_remote_code, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.

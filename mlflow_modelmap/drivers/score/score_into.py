@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import ModelMapError, TrackingError
 from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -42,6 +44,8 @@ class ScoredModel:
         Of the scoring itself; None where it was skipped.
     weights
         Of the texts, shape (N,), or None.
+    notices
+        What there is to be known of it, in sentences.
     """
 
     run_id: str
@@ -53,6 +57,7 @@ class ScoredModel:
     seconds: float | None = None
     tokens_per_second: float | None = None
     weights: np.ndarray | None = None
+    notices: tuple[str, ...] = ()
 
 
 def score_into(
@@ -113,6 +118,7 @@ def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
         seconds=float(seconds) if seconds is not None else None,
         tokens_per_second=float(speed) if speed is not None else None,
         weights=texts.weight_array,
+        notices=tuple(json.loads(str(result.provenance.get(schema.PARAM_NOTICES, "[]")))),
     )
 
 
@@ -140,6 +146,7 @@ def as_result(scored: ScoredModel) -> dict[str, Any]:
         "mean_log_likelihood": mean_log_likelihood(scored.log_likelihoods, scored.weights),
         "texts": len(scored.log_likelihoods),
         "skipped": scored.skipped,
+        "notices": list(scored.notices),
         "seconds": scored.seconds,
         "tokens_per_second": scored.tokens_per_second,
     }

@@ -306,4 +306,5 @@ class _Work:
             run_id=made.run_id,
             bits_per_byte=made.bits_per_byte,
             seconds=made.seconds,
+            notices=made.notices,
         )

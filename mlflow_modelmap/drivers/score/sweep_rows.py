@@ -31,6 +31,8 @@ class SweepRow:
         Where they are known.
     error
         Why it failed, in one sentence.
+    notices
+        What there is to be known of the score, in sentences; not in the table of the run.
     """
 
     point: str
@@ -44,6 +46,7 @@ class SweepRow:
     bits_per_byte: float | None = None
     seconds: float | None = None
     error: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def planned(request: ScoreRequest) -> SweepRow:
 
 def log_rows(run: OpenRun, rows: Sequence[SweepRow], plan: str) -> None:
     """Log what became of each model, and the plan as written, into the sweep's own run."""
-    frame = pd.DataFrame([asdict(row) for row in rows])
+    frame = pd.DataFrame([asdict(row) for row in rows]).drop(columns="notices")
     with temporary_folder() as folder:
         frame.astype({"step": "Int64", "run_id": "string"}).to_parquet(
             Path(folder) / SWEEP_TABLE, index=False

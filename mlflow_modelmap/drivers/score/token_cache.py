@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
@@ -13,8 +10,7 @@ from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.vector import Ready
 from mlflow_modelmap.scoring.model.config import model_type, position_limit, read_config
-from mlflow_modelmap.scoring.model.folder import file_digest
-from mlflow_modelmap.scoring.tokenizer.files import tokenizer_files_in
+from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -59,20 +55,12 @@ class TokenCache:
             model_type(config),
             texts.digest,
             settings.bos,
+            settings.eos,
+            settings.tokens_from,
+            settings.unspelled,
             settings.split_special_tokens,
             settings.trust_remote_code,
         )
         if key not in self._made:
             self._made[key] = tokenize(folder, texts, settings)
         return self._made[key].within(position_limit(config), settings.overlong)
-
-
-def tokenizer_digest(folder: str, config: Mapping[str, Any] | None = None) -> str:
-    """SHA-256 (hex) over names and contents of the files that make a directory's tokenizer.
-
-    `config` is that of the model, as `tokenizer_files_in` takes it.
-    """
-    sha = hashlib.sha256()
-    for name in tokenizer_files_in(folder, config):
-        sha.update(f"{name}\0{file_digest(os.path.join(folder, name))}\n".encode())
-    return sha.hexdigest()

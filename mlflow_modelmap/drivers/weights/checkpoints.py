@@ -10,7 +10,7 @@ from pathlib import Path
 from mlflow_modelmap.drivers.score.plan_file import read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
@@ -62,7 +62,7 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
     asked, members = [], []
     bare = quantised = unsaved = 0
     for run in runs:
-        if run.precision in QUANTISED:
+        if is_quantised(run.precision):
             quantised += 1
         elif run.monitored and not os.path.isdir(run.model):
             unsaved += 1
@@ -103,7 +103,7 @@ def from_plan(plan: str | os.PathLike[str], notices: list[str]) -> list[Checkpoi
             _line_name(request.reference, request.trajectory), request.step, request.reference
         )
         for request in wanted
-        if request.step is not None and request.settings.precision not in QUANTISED
+        if request.step is not None and not is_quantised(request.settings.precision)
     ]
     if not asked:
         raise InputError(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-from mlflow_modelmap.scoring.load.precision import QUANTISED
-from mlflow_modelmap.scoring.load.quantization import quantised_layers
+from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised
+from mlflow_modelmap.scoring.load.quantization import int8_threshold, quantised_layers
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
+NOTICES = "modelmap.notices"
+"""What whoever scored is told of it, a JSON list of sentences; studies have it by the same name."""
 Provenance: TypeAlias = dict[str, str | int | float | bool]
 
 
@@ -54,16 +57,37 @@ def provenance(
         "transformers": transformers.__version__,
         "threads": torch.get_num_threads(),
     }
-    if precision in QUANTISED:
+    facts |= tokens.facts
+    if tokens.notices:
+        facts[NOTICES] = json.dumps(tokens.notices)
+    if is_quantised(precision):
+        facts |= _of_quantised(model)
+    if precision in BITSANDBYTES:
         import bitsandbytes
 
         facts["bitsandbytes"] = bitsandbytes.__version__
         facts["quantised_layers"] = quantised_layers(model)
         if precision == "int8":
-            facts["int8_threshold"] = settings.int8_threshold
+            facts["int8_threshold"] = int8_threshold(model)
         else:
-            facts["double_quantization"] = settings.double_quantization
+            facts["double_quantization"] = bool(
+                getattr(_quantization_config(model), "bnb_4bit_use_double_quant", False)
+            )
     return facts
+
+
+def _of_quantised(model: Any) -> Provenance:
+    """By which method the weights are quantised, and whether they were made plain numbers again."""
+    config = _quantization_config(model)
+    method = getattr(config, "quant_method", None)
+    facts: Provenance = {"quantization": str(getattr(method, "value", method) or "")}
+    if getattr(config, "dequantize", False):
+        facts["dequantized"] = True
+    return facts
+
+
+def _quantization_config(model: Any) -> Any:
+    return getattr(getattr(model, "hf_quantizer", None), "quantization_config", None)
 
 
 def _parameters(model: Any) -> int:

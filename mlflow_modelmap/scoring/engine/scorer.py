@@ -16,6 +16,7 @@ from mlflow_modelmap.scoring.engine.lens import check_lens, read_out
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
 from mlflow_modelmap.scoring.engine.provenance import Provenance, provenance
 from mlflow_modelmap.scoring.engine.tail import Tail
+from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 from mlflow_modelmap.words.listed import listed
@@ -44,7 +45,7 @@ class Scorer:
         self.precision, self.progress = precision, progress
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.tail = Tail(model)
-        self.outliers = precision == "int8" and settings.int8_threshold > 0
+        self.outliers = int8_threshold(model) > 0
         self.budget = 1 if self.outliers else settings.batch_tokens
         self.path, layers = self._prepare()
         self.values = np.full((layers + 1 if settings.layers else 1, len(tokens)), np.nan)

@@ -12,8 +12,10 @@ import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.load import quantization
-from mlflow_modelmap.scoring.load.precision import QUANTISED
+from mlflow_modelmap.scoring.load.precision import is_quantised
+from mlflow_modelmap.scoring.load.unexpected import check_all_taken
 from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.model.weight_files import check_has_weights, check_no_adapter
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.words.listed import listed
@@ -44,7 +46,7 @@ def quiet_transformers() -> Iterator[None]:
 
 def compute_dtype(precision: str, device: str) -> torch.dtype:
     """The dtype of activations: of the precision itself, or that around quantised layers."""
-    if precision not in QUANTISED:
+    if not is_quantised(precision):
         return DTYPES[precision]
     return torch.float32 if device == "cpu" else torch.float16
 
@@ -72,7 +74,8 @@ def load_model(
     check_no_adapter(names, repr(path), path)
     check_has_weights(names, repr(path))
     options: dict[str, Any] = {}
-    if precision in QUANTISED:
+    stored = stored_quantization(config)
+    if stored is None and is_quantised(precision):
         with quiet_transformers():
             quantization.check_bitsandbytes()
         options["quantization_config"] = quantization.quantization_config(
@@ -80,7 +83,7 @@ def load_model(
         )
     if settings.device_map is not None:
         options["device_map"] = settings.device_map
-    elif precision in QUANTISED:
+    elif is_quantised(precision):
         options["device_map"] = {"": device}
     try:
         with quiet_transformers():
@@ -98,7 +101,9 @@ def load_model(
     except Exception as error:
         raise ScoringError(f"The model in {path!r} cannot be loaded: {_told(error)}") from error
     _check_complete(path, info)
-    if precision in QUANTISED:
+    if stored is not None:
+        quantization.check_stored(model, stored)
+    elif is_quantised(precision):
         quantization.check_shapes(quantization.shapes_of(model), precision, device.split(":")[0])
         quantization.quantised_layers(model)
     elif settings.device_map is None:
@@ -154,6 +159,7 @@ def _check_complete(path: str, info: dict[str, Any]) -> None:
                 f"The weights in {path!r} {what} {listed(names, 1, quoted=False)}; scores would "
                 "come from random numbers."
             )
+    check_all_taken(path, map(str, info.get("unexpected_keys") or ()))
 
 
 def _told(error: BaseException) -> str:

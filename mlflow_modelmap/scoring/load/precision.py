@@ -7,10 +7,18 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import stored_dtype
+from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.settings import ScoringSettings
 
 HALF_PRECISIONS = ("bfloat16", "float16")
-QUANTISED = ("int8", "nf4", "fp4")
+BITSANDBYTES = ("int8", "nf4", "fp4")
+"""What the weights of a model can be turned into here."""
+_PLAIN = ("auto", "float32", "float64", *HALF_PRECISIONS)
+
+
+def is_quantised(precision: str | None) -> bool:
+    """Whether weights of this precision are no plain numbers, whoever made them so."""
+    return precision is not None and precision not in _PLAIN
 
 
 def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, str]:
@@ -26,14 +34,26 @@ def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, 
     Raises
     ------
     InputError
-        If the device is unknown or not on this machine, or does not go with the precision.
+        If the device is unknown or not on this machine, or does not go with the precision; or if
+        another precision is asked for than the one in which the weights are stored quantised.
     """
     device = resolve_device(settings)
     precision = settings.precision
-    if precision == "auto":
-        stored = stored_dtype(config)
-        precision = stored if device != "cpu" and stored in HALF_PRECISIONS else "float32"
-    if precision in QUANTISED and device.split(":")[0] not in ("cpu", "cuda"):
+    stored = stored_quantization(config)
+    if stored is not None:
+        doubled = settings.double_quantization and not stored.double
+        if precision not in ("auto", stored.precision) or doubled:
+            asked = "double_quantization" if doubled else precision
+            raise InputError(
+                f"The model is stored quantised ({stored.precision}, by {stored.method}) and is "
+                f"scored as it is: {asked} cannot be had of it; leave the precision at auto, or "
+                "score the model that it was made from."
+            )
+        precision = stored.precision
+    elif precision == "auto":
+        dtype = stored_dtype(config)
+        precision = dtype if device != "cpu" and dtype in HALF_PRECISIONS else "float32"
+    if precision in BITSANDBYTES and device.split(":")[0] not in ("cpu", "cuda"):
         raise InputError(
             f"bitsandbytes has no {precision} on {device}; use the device cpu or cuda."
         )

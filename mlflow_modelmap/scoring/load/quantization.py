@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.model.stored_quantization import StoredQuantization
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.words.reason import reason
 
@@ -62,6 +64,39 @@ def quantised_layers(model: torch.nn.Module) -> int:
             "plain linear ones; score it in float32, bfloat16 or float16."
         )
     return count
+
+
+def check_stored(model: Any, stored: StoredQuantization) -> None:
+    """Raise one sentence unless a checkpoint that is stored quantised was loaded as such.
+
+    Raises
+    ------
+    ScoringError
+        If the library did not take it up: its codes would be taken for weights.
+    """
+    if getattr(model, "hf_quantizer", None) is None:
+        raise ScoringError(
+            f"The model is stored quantised by {stored.method!r}, a method that transformers does "
+            "not know here; install the version of transformers that it was saved with."
+        )
+    if stored.method == "bitsandbytes":
+        quantised_layers(model)
+
+
+def int8_threshold(model: torch.nn.Module) -> float:
+    """The largest outlier threshold of a model's LLM.int8 layers; 0 where there are none."""
+    if "bitsandbytes" not in sys.modules:
+        return 0.0
+    import bitsandbytes as bnb
+
+    return max(
+        (
+            float(module.state.threshold)
+            for module in model.modules()
+            if isinstance(module, bnb.nn.Linear8bitLt)
+        ),
+        default=0.0,
+    )
 
 
 def check_shapes(shapes: dict[str, tuple[int, int]], precision: str, device: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -161,6 +161,17 @@ def content_digest(model_path: str, tokenizer_path: str) -> str:
     for name in sorted(digests):
         sha.update(f"{name}\0{digests[name]}\n".encode())
     return f"sha256:{sha.hexdigest()}"
+
+
+def tokenizer_digest(folder: str, config: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 (hex) over names and contents of the files that make a directory's tokenizer.
+
+    `config` is that of the model, as `tokenizer_files_in` takes it.
+    """
+    sha = hashlib.sha256()
+    for name in tokenizer_files_in(folder, config):
+        sha.update(f"{name}\0{file_digest(os.path.join(folder, name))}\n".encode())
+    return sha.hexdigest()
 
 
 def file_digest(path: str) -> str:

@@ -19,6 +19,7 @@ from mlflow_modelmap.scoring.model.folder import (
 )
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import weight_names
+from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer
 from mlflow_modelmap.words.reason import reason
 
 Result = TypeVar("Result")
@@ -29,7 +30,7 @@ ANSWER_SECONDS = 4.0
 DEADLINE_SECONDS = 8.0
 
 
-def snapshot(reference: ModelReference) -> ModelFiles:
+def snapshot(reference: ModelReference, tokenizer: str | None = None) -> ModelFiles:
     """Fetch a Hub model's configuration, tokenizer and safetensors, and say which commit it is.
 
     What is in the local cache is not fetched again. If the Hub cannot be reached, the cache
@@ -39,6 +40,8 @@ def snapshot(reference: ModelReference) -> ModelFiles:
     ----------
     reference
         A Hub model; a local directory is passed on to `local_files`.
+    tokenizer
+        Directory with the tokenizer, if the model is to have another one than its own.
 
     Raises
     ------
@@ -47,39 +50,82 @@ def snapshot(reference: ModelReference) -> ModelFiles:
         language model in safetensors with a tokenizer.
     """
     if reference.kind == LOCAL:
-        return local_files(reference.name, reference=reference)
+        return local_files(reference.name, tokenizer, reference)
     if reference.kind != HUB:
         raise InputError(f"{reference.name!r} is no model of the Hugging Face Hub.")
     cached = _cached(reference)
     if cached is not None and os.path.basename(cached) == reference.revision:
-        files = _files(reference, cached)
+        files = _files(reference, cached, tokenizer)
         if files is not None:
             return files
     try:
-        return _fetched(reference)
+        return _fetched(reference, tokenizer)
     except InputError:
         raise
     except Exception as error:
         if _final(error):
             raise InputError(_told(reference, error)) from error
-        files = None if cached is None else _files(reference, cached)
+        files = None if cached is None else _files(reference, cached, tokenizer)
         if files is not None:
             return files
         raise InputError(_told(reference, error, cached is not None)) from error
 
 
-def _fetched(reference: ModelReference) -> ModelFiles:
+def tokenizer_snapshot(reference: ModelReference) -> str:
+    """Fetch a Hub repository's tokenizer and no weights; the directory that holds it.
+
+    Raises
+    ------
+    InputError
+        As `snapshot`; or if the repository has no tokenizer.
+    """
     import huggingface_hub
 
-    what = f"the model {str(reference)!r}"
+    what = f"{str(reference)!r}"
+    try:
+        info = _info(reference)
+        names = _top(info)
+        check_tokenizer(names, what)
+        return huggingface_hub.snapshot_download(
+            reference.name,
+            revision=info.sha,
+            allow_patterns=[pattern for pattern in TELLING_FILES if "/" not in pattern],
+            ignore_patterns=["*/*"],
+            etag_timeout=ANSWER_SECONDS,
+        )
+    except InputError:
+        raise
+    except Exception as error:
+        cached = None if _final(error) else _cached(reference, "tokenizer_config.json")
+        if cached is not None and holds_tokenizer(os.listdir(cached)):
+            return cached
+        raise InputError(_told(reference, error)) from error
+
+
+def _info(reference: ModelReference) -> Any:
+    import huggingface_hub
+
     api = huggingface_hub.HfApi()
-    info = _within(
+    return _within(
         DEADLINE_SECONDS,
         lambda: api.model_info(reference.name, revision=reference.revision, timeout=ANSWER_SECONDS),
     )
-    names = [file.rfilename for file in info.siblings or () if "/" not in file.rfilename]
+
+
+def _top(info: Any) -> list[str]:
+    """The names of a repository's files that lie in no folder."""
+    return [file.rfilename for file in info.siblings or () if "/" not in file.rfilename]
+
+
+def _fetched(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
+    import huggingface_hub
+
+    what = f"the model {str(reference)!r}"
+    info = _info(reference)
+    names = _top(info)
     check_names(names, what)
-    check_tokenizer(names, what)
+    if tokenizer is None:
+        check_tokenizer(names, what)
     # The configuration first: what is no causal language model is not worth gigabytes.
     config = huggingface_hub.hf_hub_download(
         reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
@@ -94,7 +140,7 @@ def _fetched(reference: ModelReference) -> ModelFiles:
         etag_timeout=ANSWER_SECONDS,
     )
     check_model(path, what)
-    return ModelFiles(reference, path, path, os.path.basename(path))
+    return ModelFiles(reference, path, tokenizer or path, os.path.basename(path))
 
 
 def _literal(name: str) -> str:
@@ -102,14 +148,14 @@ def _literal(name: str) -> str:
     return name.replace("[", "[[]")
 
 
-def _cached(reference: ModelReference) -> str | None:
-    """The local cache's snapshot of a revision, whole or not; asks no network."""
+def _cached(reference: ModelReference, name: str = "config.json") -> str | None:
+    """The local cache's snapshot of a revision that has a file of this name; asks no network."""
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError
 
     try:
         config = huggingface_hub.try_to_load_from_cache(
-            reference.name, "config.json", revision=reference.revision
+            reference.name, name, revision=reference.revision
         )
     except HFValidationError as error:
         raise InputError(
@@ -118,14 +164,15 @@ def _cached(reference: ModelReference) -> str | None:
     return os.path.dirname(config) if isinstance(config, str) else None
 
 
-def _files(reference: ModelReference, path: str) -> ModelFiles | None:
+def _files(reference: ModelReference, path: str, tokenizer: str | None) -> ModelFiles | None:
     """The model in a snapshot of the local cache, or None unless all of it is there."""
     try:
         check_model(path, f"the cached model {str(reference)!r}")
-        check_tokenizer(os.listdir(path), f"the cached model {str(reference)!r}")
+        if tokenizer is None:
+            check_tokenizer(os.listdir(path), f"the cached model {str(reference)!r}")
     except InputError:
         return None
-    return ModelFiles(reference, path, path, os.path.basename(path))
+    return ModelFiles(reference, path, tokenizer or path, os.path.basename(path))
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:

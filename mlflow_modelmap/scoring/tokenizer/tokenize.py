@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.around import around_of, prefix_of, suffix_of
+from mlflow_modelmap.scoring.tokenizer.as_in_file import differing, split_as_in_file
 from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
+from mlflow_modelmap.scoring.tokenizer.loss import loss
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
-PROBE = "a"
 MOST = 8
 """Texts that an error names one by one."""
 
@@ -39,8 +41,12 @@ class TokenizedTexts:
         Whether a BOS token comes first.
     truncated
         Indices of the texts that were cut to a model's positions.
-    text_digest, bos, split_special_tokens
+    text_digest, bos, split_special_tokens, eos, tokens_from
         What these tokens were made from, so that they are not used for something else.
+    facts
+        What is to be known of them: for a run's params.
+    notices
+        What whoever scores them is to be told.
     """
 
     ids: tuple[np.ndarray, ...]
@@ -52,6 +58,10 @@ class TokenizedTexts:
     text_digest: str
     bos: str
     split_special_tokens: bool
+    eos: str = "never"
+    tokens_from: str = "file"
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,10 +78,13 @@ class TokenizedTexts:
 
     def made_from(self, texts: TextSet, settings: ScoringSettings) -> bool:
         """Whether these are the tokens of `texts` under the policies of `settings`."""
-        return (self.text_digest, self.bos, self.split_special_tokens) == (
+        own = (self.text_digest, self.bos, self.split_special_tokens, self.eos, self.tokens_from)
+        return own == (
             texts.digest,
             settings.bos,
             settings.split_special_tokens,
+            settings.eos,
+            settings.tokens_from,
         )
 
     def only(self, texts: np.ndarray) -> TokenizedTexts:
@@ -114,8 +127,24 @@ class TokenizedTexts:
         return replace(self, ids=tuple(ids), ends=tuple(ends), bytes=covered, truncated=truncated)
 
 
-def load_tokenizer(path: str | os.PathLike[str], trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a local directory, never from the network."""
+def load_tokenizer(
+    path: str | os.PathLike[str], trust_remote_code: bool = False, tokens_from: str = "file"
+) -> Any:
+    """The tokenizer of a local directory, never from the network.
+
+    Parameters
+    ----------
+    tokens_from
+        ``file``: it splits text as its ``tokenizer.json`` says; ``class``: as transformers' class
+        does. Of one with code of its own it is the code in either case.
+    """
+    return _loaded(path, trust_remote_code, tokens_from)[0]
+
+
+def _loaded(
+    path: str | os.PathLike[str], trust_remote_code: bool, tokens_from: str
+) -> tuple[Any, Any]:
+    """A tokenizer, and what its class would have made of its file (see `split_as_in_file`)."""
     from transformers import AutoTokenizer
 
     if not holds_tokenizer(os.listdir(path) if os.path.isdir(path) else ()):
@@ -125,7 +154,7 @@ def load_tokenizer(path: str | os.PathLike[str], trust_remote_code: bool = False
         )
     tokenizer_files_in(os.fspath(path))  # of a size that can be read whole
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=trust_remote_code
         )
     except BaseException as error:
@@ -135,6 +164,10 @@ def load_tokenizer(path: str | os.PathLike[str], trust_remote_code: bool = False
         raise ScoringError(
             f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
         ) from error
+    own_code = not type(tokenizer).__module__.startswith("transformers.")
+    if tokens_from != "file" or own_code:
+        return tokenizer, None
+    return tokenizer, split_as_in_file(tokenizer, path)
 
 
 def tokenize(
@@ -159,8 +192,21 @@ def tokenize(
         If there is no tokenizer, a BOS is asked for that it does not have, a text gives nothing
         to score, or a text is too long (with ``overlong="error"``).
     """
-    tokenizer = load_tokenizer(tokenizer_path, settings.trust_remote_code)
-    return tokenize_with(tokenizer, texts, settings).within(limit, settings.overlong)
+    tokenizer, declared = _loaded(tokenizer_path, settings.trust_remote_code, settings.tokens_from)
+    tokens = tokenize_with(tokenizer, texts, settings)
+    other = differing(tokenizer, declared, texts.texts, settings.split_special_tokens)
+    if other:
+        tokens = replace(
+            tokens,
+            facts={**tokens.facts, "tokenizer_class_differs": other},
+            notices=(
+                *tokens.notices,
+                f"{type(tokenizer).__name__} of transformers splits {other:,} of {len(texts):,} "
+                "texts otherwise than the model's tokenizer.json, which was followed "
+                "(tokens_from=class follows the class).",
+            ),
+        )
+    return tokens.within(limit, settings.overlong)
 
 
 def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
@@ -172,31 +218,39 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         "return_attention_mask": False,
         "verbose": False,
     }
-    prefix, own_prefix = _prefixes(tokenizer, settings.bos, options)
+    around = around_of(tokenizer, options)
+    prefix = prefix_of(tokenizer, settings.bos, around.before)
+    suffix = suffix_of(tokenizer, settings.eos, around.after)
     encoded = tokenizer(
         list(texts.texts), return_offsets_mapping=bool(tokenizer.is_fast), **options
     )
     ids, ends = [], []
     for index, text in enumerate(texts.texts):
         own = encoded["input_ids"][index]
+        size = len(text.encode("utf-8"))
         if tokenizer.is_fast:
             characters = [end for _, end in encoded["offset_mapping"][index]]
             reached = _bytes_reached(text, characters)
         else:
-            size = len(text.encode("utf-8"))
             reached = np.linspace(0, size, len(own) + 1)[1:].astype(np.int64)
-        own = own[len(own_prefix) :]
-        reached = reached[len(own_prefix) :]
-        ids.append(np.array([*prefix, *own], dtype=np.int64))
-        ends.append(np.concatenate([np.zeros(len(prefix), dtype=np.int64), reached]))
+        body = slice(len(around.before), len(own) - len(around.after))
+        own, reached = own[body], reached[body]
+        ids.append(np.array([*prefix, *own, *suffix], dtype=np.int64))
+        ends.append(
+            np.concatenate([np.zeros(len(prefix)), reached, np.full(len(suffix), size)]).astype(
+                np.int64
+            )
+        )
     first = max(1, len(prefix))
-    nothing = [index for index, row in enumerate(ids) if len(row) <= first]
+    nothing = [index for index, row in enumerate(ids) if len(row) - len(suffix) <= first]
     if nothing:
         raise InputError(
             f"The tokenizer leaves nothing to score of {_numbered(nothing)} of {texts.name!r}: a "
             f"text needs at least {first + 1} tokens, BOS included; leave those texts out"
             + ("." if prefix else ", or score with bos=always.")
         )
+    lost = loss(tokenizer, texts, [row[len(prefix) :] for row in ids], ends, len(prefix))
+    lost.check(settings.unspelled, texts.name)
     return TokenizedTexts(
         ids=tuple(ids),
         ends=tuple(ends),
@@ -207,34 +261,11 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         text_digest=texts.digest,
         bos=settings.bos,
         split_special_tokens=settings.split_special_tokens,
+        eos=settings.eos,
+        tokens_from=settings.tokens_from,
+        facts={"eos_applied": bool(suffix), **lost.facts()},
+        notices=lost.notices(),
     )
-
-
-def _prefixes(tokenizer: Any, policy: str, options: dict[str, Any]) -> tuple[list[int], list[int]]:
-    """The tokens to put first under a BOS policy, and those the tokenizer puts there itself.
-
-    Found by encoding a letter with and without special tokens: what a tokenizer's attributes say
-    about its BOS and what it does are different things.
-    """
-    full = tokenizer(PROBE, **options)["input_ids"]
-    bare = tokenizer(PROBE, add_special_tokens=False, **options)["input_ids"]
-    while bare and bare[0] in tokenizer.all_special_ids:
-        bare = bare[1:]
-    starts = [
-        start
-        for start in range(len(full) - len(bare) + 1)
-        if bare and full[start : start + len(bare)] == bare
-    ]
-    own = full[: starts[0]] if starts else []
-    if policy == "never":
-        return [], own
-    if policy == "always" and not own:
-        if tokenizer.bos_token_id is None:
-            raise InputError(
-                "bos=always was asked for, but this tokenizer has no BOS token; use bos=auto."
-            )
-        return [tokenizer.bos_token_id], own
-    return own, own
 
 
 def _bytes_reached(text: str, characters: list[int]) -> np.ndarray:

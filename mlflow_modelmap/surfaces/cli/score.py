@@ -69,3 +69,5 @@ def score(model: str, texts: str, output: Output, **values: Any) -> None:
         speed = f", {scored.tokens_per_second:,.0f} tokens/s" if scored.tokens_per_second else ""
         lines.append(f"Run {scored.run_id}{speed}")
     output.tell(as_result(scored), lines, ids=[scored.run_id])
+    for notice in scored.notices:
+        output.notice(notice)

@@ -53,6 +53,9 @@ def sweep(
         raise
     lines = _planned(done) if dry_run else _lines(done)
     output.tell(asdict(done), lines, ids=[row.run_id for row in done.rows if row.run_id])
+    for row in done.rows:
+        for notice in row.notices:
+            output.notice(f"{row.point}: {notice}")
     _tell_failures(done.rows)
     if done.not_logged:
         click.echo(f"Error: {sentence(done.not_logged)}", err=True)

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.model.folder import local_files
+from mlflow_modelmap.scoring.model.folder import check_tokenizer, local_files
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import adapter_refused
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
@@ -27,8 +27,13 @@ from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason, reason_with_type
 
 
-def logged_model_files(reference: ModelReference) -> ModelFiles:
+def logged_model_files(reference: ModelReference, tokenizer: str | None = None) -> ModelFiles:
     """The files of a ``models:/`` or ``runs:/`` reference.
+
+    Parameters
+    ----------
+    tokenizer
+        Directory with the tokenizer, if the model is to have another one than its own.
 
     Artifacts on this machine are used in place; others are fetched into a folder that lasts as
     long as the process. A registered model's version becomes the reference's revision.
@@ -45,7 +50,27 @@ def logged_model_files(reference: ModelReference) -> ModelFiles:
     if reference.kind == REGISTRY:
         reference = with_version(reference, store)
     root = _download(reference, store)
-    return files_in(root, reference)
+    return files_in(root, reference, tokenizer)
+
+
+def logged_tokenizer(reference: ModelReference) -> str:
+    """The directory of the tokenizer of a ``models:/`` or ``runs:/`` reference.
+
+    Raises
+    ------
+    InputError
+        If there is no such model or artifact, or no tokenizer in it.
+    TrackingError
+        If the store cannot give it.
+    """
+    store = client()
+    if reference.kind == REGISTRY:
+        reference = with_version(reference, store)
+    root = _download(reference, store)
+    component = root / "components" / "tokenizer"
+    folder = component if component.is_dir() else root
+    check_tokenizer(os.listdir(folder) if folder.is_dir() else (), repr(reference.name))
+    return os.fspath(folder)
 
 
 def _download(reference: ModelReference, store: MlflowClient) -> Path:
@@ -78,8 +103,13 @@ def _download(reference: ModelReference, store: MlflowClient) -> Path:
     return path
 
 
-def files_in(root: Path, reference: ModelReference) -> ModelFiles:
+def files_in(root: Path, reference: ModelReference, other: str | None = None) -> ModelFiles:
     """The files of a plain Hugging Face folder, or of what `mlflow.transformers` writes.
+
+    Parameters
+    ----------
+    other
+        Directory with the tokenizer, if it is to be another one than the model's own.
 
     Raises
     ------
@@ -94,7 +124,7 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
                 f"{reference.name!r} is no model: it holds {inside or 'nothing'}, but neither a "
                 "config.json nor an MLmodel file; name the folder that has one."
             )
-        return local_files(root, reference=reference)
+        return local_files(root, other, reference)
     flavors = _flavors(described, reference)
     flavor = flavors.get("transformers")
     if flavor is None:
@@ -118,6 +148,8 @@ def files_in(root: Path, reference: ModelReference) -> ModelFiles:
             + (f", as a mere pointer to {hub!r}; score that instead." if hub else "; log them.")
         )
     tokenizer = root / "components" / "tokenizer"
+    if other is not None:
+        return local_files(model, other, reference)
     if not tokenizer.is_dir():
         raise InputError(
             f"{reference.name!r} was logged without a tokenizer; log the model as "

@@ -39,6 +39,9 @@ class Point:
     noise_kl
         KL divergence between two scores of it that differ by arithmetic only, bits/byte, as logged;
         None where it was not measured.
+    bos_applied
+        Whether a BOS token came before each text, so that its first token was scored; None where
+        the run does not say.
     layer
         Which layer of the model (0 the embeddings), or None for the model itself.
     identity
@@ -73,6 +76,7 @@ class Point:
     vectors: str = schema.LOG_LIKELIHOODS
     earlier: tuple[Point, ...] = field(default=(), repr=False)
     noise_kl: float | None = None
+    bos_applied: bool | None = None
 
     @property
     def monitored(self) -> bool:
@@ -129,6 +133,7 @@ def point_of(run: Run) -> Point:
         text_set_name=tag(schema.TAG_TEXT_SET_NAME),
         bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
         noise_kl=finite(run.data.metrics.get(schema.METRIC_NOISE_KL)),
+        bos_applied={"True": True, "False": False}.get(run.data.params.get("bos_applied", "")),
         identity=tag(schema.TAG_IDENTITY),
         tags=dict(tags),
     )

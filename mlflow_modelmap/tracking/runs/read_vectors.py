@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,15 +19,16 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix,
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, bytes_of, local_path
 from mlflow_modelmap.tracking.runs.documents import documents_of
+from mlflow_modelmap.tracking.runs.first_tokens import tell_of_first_tokens
 from mlflow_modelmap.tracking.runs.largest_sizes import VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.left_out import LeftOut
+from mlflow_modelmap.tracking.runs.made_again import made_again
 from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import HTTP_THREADS
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
-from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
@@ -101,13 +101,15 @@ def read_matrix(
             points.append(run)
     _check_same_parts(found)
     _check_same_weights(found)
+    telling = notices if said is None else said
+    tell_of_first_tokens(points, telling)
     first = found[0][1]
     matrix = LogLikelihoodMatrix(
         np.stack(rows),
         tuple(point.name for point in points),
         first.bytes,
         first.weights,
-        documents_of(found, notices if said is None else said),
+        documents_of(found, telling),
     )
     bits = bits_per_byte(matrix)
     return matrix, [
@@ -266,22 +268,6 @@ def looks_whole(run: Point, texts: int | None = None) -> bool:
     return whole and there.issuperset(schema.LOG_LIKELIHOOD_COLUMNS)
 
 
-def _made_again(run: Point) -> str:
-    """How to make a score that is damaged again, within a sentence."""
-    if run.monitored:
-        return "its checkpoint can be scored from its weights, where they were saved"
-    said = {
-        "--revision": run.revision,
-        "--trajectory": run.trajectory,
-        "--step": run.step,
-        "--precision": run.precision,
-    }
-    given = [f"{name} {shlex.quote(str(value))}" for name, value in said.items() if value]
-    texts = shlex.quote(run.text_set_name) if run.text_set_name else "TEXTS"
-    command = " ".join(["modelmap score", shlex.quote(run.model), "--texts", texts, *given])
-    return f"its sweep makes it again, or `{shortened(one_line(command))} --again` does"
-
-
 def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[Point, Vectors]]:
     """The runs that can be read, each with its vectors."""
     # In place, threads would make it slower.
@@ -297,7 +283,7 @@ def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[
         one: Point | None = run
         while one is not None and isinstance(vectors, NotRead):
             why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
-            left.out(one.run_id, one.name, why, remedy, _made_again(one))
+            left.out(one.run_id, one.name, why, remedy, made_again(one))
             one = next(earlier, None)
             if one is not None:
                 vectors = _read(one, mlflow.get_tracking_uri(), layers)
