@@ -5,7 +5,8 @@ compares each copy with the float32 file on a text (windows of 512 tokens, the s
 scored). The same files are loaded with transformers, and `scoring.exact` compares them at the same
 positions. llama.cpp multiplies quantised weights with activations that it rounds to 8 bits, and
 keeps the first model's log-probabilities in 16 bits; transformers multiplies the same weights in
-float32. That is the difference to expect.
+float32. So each copy is also written out as float32 and given to llama-perplexity again: then both
+multiply the same numbers, and what is left between the two is the 16 bits.
 
     python benchmarks/llama_perplexity.py MODEL.gguf --bin llama.cpp/build/bin --text TEXT.txt
 
@@ -43,7 +44,7 @@ THEIRS = {
     "99 %": r"99\.0%\s+KLD" + _NUMBER,
     "99.9 %": r"99\.9%\s+KLD" + _NUMBER,
     "largest": r"Maximum\s+KLD" + _NUMBER,
-    "same top token, %": r"Same top p" + _NUMBER,
+    "same top token, %": r"Same top p:" + _NUMBER,
     "perplexity ratio": r"Mean PPL\(Q\)/PPL\(base\)" + _NUMBER,
 }
 
@@ -161,6 +162,12 @@ def main() -> None:
         print(f"{len(tokens)} windows, {tokens.scored.sum():,} positions; nats a token")
         for copy, (told, seconds) in zip(copies, ours(base, copies, tokens), strict=True):
             their, their_seconds = theirs(run, copy, kept, asked.text, len(tokens))
+            plain = copy.with_name(f"{copy.stem}-as-F32.gguf")
+            subprocess.run(
+                [*quantize, str(copy), str(plain), "F32"], capture_output=True, check=True
+            )
+            same, _ = theirs(run, plain, kept, asked.text, len(tokens))
+            plain.unlink()
             own = {
                 "mean": told.token_mean,
                 "median": told.token_percentiles[50.0],
@@ -171,9 +178,13 @@ def main() -> None:
                 "perplexity ratio": told.perplexity_ratio,
             }
             print(f"\n{copy.stem}: ours {seconds:.1f} s, theirs {their_seconds + of_base:.1f} s\n")
-            print("| | ours | llama-perplexity | ratio |\n| --- | --- | --- | --- |")
+            print(
+                "| | ours | llama-perplexity, weights as F32 | ratio | llama-perplexity | ratio |"
+            )
+            print("| --- | --- | --- | --- | --- | --- |")
             for key, value in own.items():
-                print(f"| {key} | {value:.5g} | {their[key]:.5g} | {value / their[key]:.3f} |")
+                both = (f"{of[key]:.5g} | {value / of[key]:.3f}" for of in (same, their))
+                print(f"| {key} | {value:.5g} | {' | '.join(both)} |")
 
 
 if __name__ == "__main__":

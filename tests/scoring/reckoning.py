@@ -11,6 +11,7 @@ import numpy as np
 from mlflow_modelmap.scoring.engine.score_texts import score_texts
 from mlflow_modelmap.scoring.model.reference import ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
 from mlflow_modelmap.texts.text_set import TextSet
 
 
@@ -40,9 +41,9 @@ def plain(model: Any, ids: Sequence[Sequence[int]], first: int = 1) -> np.ndarra
 
 def in_float64(path: str | Path, texts: TextSet, **changes: Any) -> np.ndarray:
     """Log-likelihoods by the whole model in float64; in float32 where it cannot be (experts)."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = load_tokenizer(path)
     ids = [tokenizer(text)["input_ids"] for text in texts.texts]
     model = AutoModelForCausalLM.from_pretrained(path, **changes).eval()
     try:

@@ -15,6 +15,7 @@ from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.tracking.runs.text_sources import text_sources
@@ -56,11 +57,12 @@ def model_behind(
             f"{point.name!r} is a checkpoint of a monitored training or a layer, of which only the "
             "log-likelihoods were kept; save the checkpoint and score it, to compare it exactly."
         )
-    said = find_run(point.run_id, store).data.params
+    params = find_run(point.run_id, store).data.params
+    said = {name.removeprefix(PARAM_PREFIX): value for name, value in params.items()}
     given: dict[str, Any] = {name: said[name] for name in _KEPT if name in said}
     for name in ("split_special_tokens", "double_quantization"):
         if name in given:
-            given[name] = given[name] == "True"
+            given[name] = given[name] == "true"
     given |= {name: float(said[name]) for name in _NUMBERS if name in said}
     as_stored = is_quantised(point.precision) and point.precision not in BITSANDBYTES
     settings = ScoringSettings(

@@ -39,7 +39,7 @@ def score(
     bos: str = "auto",
     eos: str = "never",
     tokens_from: str = "file",
-    tokenizer: str | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
     unspelled: float = 0.1,
     overlong: str = "error",
     split_special_tokens: bool = False,
@@ -104,7 +104,7 @@ trust_remote_code, noise
     Without a `run_id` the score goes into a nested child of `mlflow.active_run()`, else into the
     run that `mlflow run` made for this process, else into a new run.
     """
-    given = locals()
+    given = locals() | {"tokenizer": None if tokenizer is None else os.fspath(tokenizer)}
     settings = ScoringSettings(**{key: given[key] for key in ScoringSettings.model_fields})
 
     def request() -> ScoreRequest:

@@ -13,7 +13,6 @@ from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import ModelMapError, TrackingError
 from mlflow_modelmap.scoring.settings import ScoreResult
-from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -118,7 +117,7 @@ def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
         seconds=float(seconds) if seconds is not None else None,
         tokens_per_second=float(speed) if speed is not None else None,
         weights=texts.weight_array,
-        notices=tuple(json.loads(str(result.provenance.get(schema.PARAM_NOTICES, "[]")))),
+        notices=tuple(json.loads(str(result.provenance.get("notices", "[]")))),
     )
 
 

@@ -13,7 +13,7 @@ from mlflow_modelmap.scoring.load.quantization import int8_threshold, quantised_
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
-NOTICES = "modelmap.notices"
+NOTICES = "notices"
 """What whoever scored is told of it, a JSON list of sentences; studies have it by the same name."""
 Provenance: TypeAlias = dict[str, str | int | float | bool]
 

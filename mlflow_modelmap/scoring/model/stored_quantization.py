@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,13 +95,12 @@ def _torchao(said: Mapping[str, Any]) -> str:
 
 
 def _first(said: Mapping[str, Any], names: tuple[str, ...]) -> Any | None:
-    """The first plain value under one of some names, however deep."""
-    return next(_values(said, names), None)
-
-
-def _values(said: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[Any]:
-    for name, value in said.items():
-        if isinstance(value, Mapping):
-            yield from _values(value, names)
-        elif name in names and isinstance(value, (int, str)):
-            yield value
+    """The first plain value under one of some names, those that lie deeper last."""
+    level = [said]
+    while level:
+        for part in level:
+            for name in names:
+                if isinstance(part.get(name), (int, str)):
+                    return part[name]
+        level = [v for part in level for v in part.values() if isinstance(v, Mapping)]
+    return None

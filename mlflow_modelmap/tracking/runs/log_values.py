@@ -23,6 +23,8 @@ from mlflow_modelmap.words.redact import redact
 
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
 
+PARAM_PREFIX = "modelmap."
+
 
 @dataclass
 class OpenRun:
@@ -139,7 +141,7 @@ class OpenRun:
         for name, value in params.items():
             if value is None:
                 continue
-            key = name if name.startswith("modelmap.") else f"modelmap.{name}"
+            key = name if name.startswith(PARAM_PREFIX) else f"{PARAM_PREFIX}{name}"
             shown = self._fitting("param", key, value, PARAM_CHARACTERS)
             if key not in self.there:
                 kept.append(Param(key, shown))

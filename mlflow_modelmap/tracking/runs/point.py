@@ -12,6 +12,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.largest_sizes import LARGEST_STEP, LATEST_TIME
 from mlflow_modelmap.words.shortened import shortened
 
+_YES_OR_NO = {"true": True, "false": False}
 _INFINITE = 1.7e308
 """MLflow keeps infinity as the largest number that there is."""
 
@@ -133,7 +134,7 @@ def point_of(run: Run) -> Point:
         text_set_name=tag(schema.TAG_TEXT_SET_NAME),
         bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
         noise_kl=finite(run.data.metrics.get(schema.METRIC_NOISE_KL)),
-        bos_applied={"True": True, "False": False}.get(run.data.params.get("bos_applied", "")),
+        bos_applied=_YES_OR_NO.get(run.data.params.get(schema.PARAM_BOS_APPLIED, "")),
         identity=tag(schema.TAG_IDENTITY),
         tags=dict(tags),
     )

@@ -127,7 +127,12 @@ def test_a_method_that_transformers_does_not_know_is_not_taken_for_weights(plain
         (
             {
                 "quant_method": "torchao",
-                "quant_type": {"default": {"_type": "Int8WeightOnlyConfig", "_version": 2}},
+                "quant_type": {
+                    "default": {
+                        "_data": {"granularity": {"_type": "PerRow"}},
+                        "_type": "Int8WeightOnlyConfig",
+                    }
+                },
             },
             "torchao-int8weightonly",
         ),

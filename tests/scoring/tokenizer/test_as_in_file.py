@@ -29,9 +29,7 @@ def test_the_file_is_the_truth(tmp_path, declared, family):
     stored = foreign_class.write(tmp_path, declared)
     if family:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
-    expected = [
-        one.ids for one in stored.encode_batch(list(TEXTS.texts), add_special_tokens=False)
-    ]
+    expected = [one.ids for one in stored.encode_batch(list(TEXTS.texts), add_special_tokens=False)]
     tokens = tokenize(tmp_path, TEXTS, ScoringSettings())
     assert _ids(tokens) == expected
     assert load_tokenizer(tmp_path).encode(TEXTS.texts[0], add_special_tokens=False) == expected[0]

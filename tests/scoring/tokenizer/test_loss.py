@@ -47,7 +47,7 @@ def test_lower_case_is_another_text():
     tokens = tokenize_with(_words(normalizers.Lowercase()), texts, ScoringSettings())
     assert tokens.facts["rewritten_share"] == pytest.approx(2 / 31, abs=1e-6)
     assert "6.45 % of the characters are written otherwise" in tokens.notices[0]
-    with pytest.raises(InputError, match="unspelled=0.07"):
+    with pytest.raises(InputError, match=r"unspelled=0\.07"):
         tokenize_with(_words(normalizers.Lowercase()), texts, ScoringSettings(unspelled=0.05))
 
 
