@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import mlflow
@@ -38,6 +39,9 @@ def client(uri: str | None = None) -> MlflowClient:
     -----
     A database that is new is made here, by one process at a time.
     """
+    # MLflow's telemetry thread may take it out later, in the midst of a request that goes through
+    # the environment for proxies, which then fails.
+    os.environ.pop("_MLFLOW_TELEMETRY_SESSION_ID", None)
     address = uri or mlflow.get_tracking_uri()
     try:
         registry = mlflow.get_registry_uri()

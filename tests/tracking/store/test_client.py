@@ -62,3 +62,9 @@ def test_a_new_store_is_made_whole_before_its_first_client(tmp_path, monkeypatch
     store = tracking_store.client(f"sqlite:///{tmp_path / 'new.db'}")
     assert (tmp_path / "new.db").exists()
     assert [e.name for e in store.search_experiments()] == ["Default"]
+
+
+def test_what_telemetry_may_take_out_of_the_environment_is_out_before(store, monkeypatch):
+    monkeypatch.setenv("_MLFLOW_TELEMETRY_SESSION_ID", "of a thread that may end")
+    tracking_store.client(store)
+    assert "_MLFLOW_TELEMETRY_SESSION_ID" not in os.environ
