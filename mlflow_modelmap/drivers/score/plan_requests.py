@@ -143,7 +143,7 @@ def _request(
 
     def found(model: str) -> str:
         beside = folder / os.path.expanduser(model)
-        return os.fspath(beside) if os.path.isdir(beside) else model
+        return os.fspath(beside) if os.path.exists(beside) else model
 
     reference = ModelReference.parse(found(filled(entry.model) or ""), filled(revision))
     base_model = filled(values.get("base_model"))

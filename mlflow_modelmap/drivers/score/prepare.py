@@ -13,8 +13,18 @@ from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import model_type, read_config
-from mlflow_modelmap.scoring.model.folder import check_tokenizer, tokenizer_digest
-from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.folder import (
+    check_tokenizer,
+    file_digest,
+    tokenizer_digest,
+)
+from mlflow_modelmap.scoring.model.reference import (
+    HUB,
+    LOCAL,
+    ModelFiles,
+    ModelReference,
+    is_gguf,
+)
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -107,6 +117,8 @@ def resolve_model(reference: ModelReference, tokenizer: str | None = None) -> Mo
         If the Hub or the MLflow store cannot give it.
     """
     folder = None if tokenizer is None else resolve_tokenizer(ModelReference.parse(tokenizer))
+    if reference.gguf is not None or (reference.kind == LOCAL and is_gguf(reference.name)):
+        return _gguf_files(reference, folder)
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub import snapshot
 
@@ -118,6 +130,24 @@ def resolve_model(reference: ModelReference, tokenizer: str | None = None) -> Mo
     from mlflow_modelmap.tracking.registry.model_files import logged_model_files
 
     return logged_model_files(reference, folder)
+
+
+def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
+    """A GGUF file as the folder that it stands for, its tokenizer proved to be the one given."""
+    from mlflow_modelmap.scoring.model.gguf_file import check_same_tokens, gguf_folder
+
+    if reference.kind == HUB:
+        from mlflow_modelmap.scoring.model.hub import fetch_file
+
+        path, commit = fetch_file(reference)
+    else:
+        path, commit = reference.name, f"sha256:{file_digest(reference.name)}"
+    folder = gguf_folder(path, tokenizer is None)
+    if tokenizer is not None:
+        from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+
+        check_same_tokens(path, load_tokenizer(tokenizer))
+    return ModelFiles(reference, folder, tokenizer or folder, commit)
 
 
 def resolve_tokenizer(reference: ModelReference) -> str:

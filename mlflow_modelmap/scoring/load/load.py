@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from mlflow_modelmap.scoring.load import quantization
 from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.load.unexpected import check_all_taken
 from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.gguf_file import WEIGHTS as GGUF
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.model.weight_files import check_has_weights, check_no_adapter
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -42,6 +44,16 @@ def quiet_transformers() -> Iterator[None]:
             logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _without_bars_of_gguf(reading: bool) -> Iterator[None]:
+    """transformers' reader of GGUF files draws a bar whatever it was told."""
+    if not reading:
+        yield
+        return
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def compute_dtype(precision: str, device: str) -> torch.dtype:
@@ -72,7 +84,9 @@ def load_model(
     config = read_config(path)
     names = os.listdir(path)
     check_no_adapter(names, repr(path), path)
-    check_has_weights(names, repr(path))
+    of_gguf = GGUF in names
+    if not of_gguf:
+        check_has_weights(names, repr(path))
     options: dict[str, Any] = {}
     stored = stored_quantization(config)
     if stored is None and is_quantised(precision):
@@ -86,11 +100,11 @@ def load_model(
     elif is_quantised(precision):
         options["device_map"] = {"": device}
     try:
-        with quiet_transformers():
+        with quiet_transformers(), _without_bars_of_gguf(of_gguf):
             model, info = _class_for(path, config, settings).from_pretrained(
                 path,
                 local_files_only=True,
-                use_safetensors=True,
+                **({"gguf_file": GGUF} if of_gguf else {"use_safetensors": True}),
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
                 **{_dtype_word(): compute_dtype(precision, device)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow_modelmap.errors import InputError
@@ -88,7 +89,7 @@ def tokenizer_snapshot(reference: ModelReference) -> str:
         check_tokenizer(names, what)
         return huggingface_hub.snapshot_download(
             reference.name,
-            revision=info.sha,
+            revision=reference.revision,
             allow_patterns=[pattern for pattern in TELLING_FILES if "/" not in pattern],
             ignore_patterns=["*/*"],
             etag_timeout=ANSWER_SECONDS,
@@ -100,6 +101,44 @@ def tokenizer_snapshot(reference: ModelReference) -> str:
         if cached is not None and holds_tokenizer(os.listdir(cached)):
             return cached
         raise InputError(_told(reference, error)) from error
+
+
+def fetch_file(reference: ModelReference) -> tuple[str, str]:
+    """Fetch the one GGUF file that a reference names; where it lies, and the commit.
+
+    Raises
+    ------
+    InputError
+        As `snapshot`; or if the repository has no such file.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    assert reference.gguf is not None
+    repository, file = reference.gguf
+    try:
+        _info(ModelReference(HUB, repository, reference.revision))
+        path = huggingface_hub.hf_hub_download(
+            repository, file, revision=reference.revision, etag_timeout=ANSWER_SECONDS
+        )
+        return path, _commit_in(path)
+    except EntryNotFoundError:
+        raise InputError(
+            f"The repository {repository!r} has no file {file!r}; look up its name there."
+        ) from None
+    except Exception as error:
+        of = ModelReference(HUB, repository, reference.revision)
+        cached = None if _final(error) else _cached(of, file)
+        if cached is not None:
+            path = os.path.join(cached, os.path.basename(file))
+            return path, _commit_in(path)
+        raise InputError(_told(of, error)) from error
+
+
+def _commit_in(path: str) -> str:
+    """The commit whose snapshot in the local cache holds a file."""
+    parts = Path(path).parts
+    return parts[len(parts) - parts[::-1].index("snapshots")]
 
 
 def _info(reference: ModelReference) -> Any:

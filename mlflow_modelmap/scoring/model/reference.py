@@ -19,22 +19,29 @@ _MLFLOW_FORMS = {
     "runs:/": (RUN, re.compile(r"[^/]+/.+"), "runs:/RUN_ID/path"),
 }
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_GGUF_ON_HUB = re.compile(
+    r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[^:@]+):|/)"
+    r"(?P<file>[\w.-][\w./ -]*\.gguf)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class ModelReference:
     """A model as people write it.
 
-    ``org/name`` or ``org/name@revision`` on the Hugging Face Hub, a local directory,
-    ``models:/name/1``, ``models:/name@alias`` or ``models:/m-ID`` in the MLflow Model Registry,
-    or ``runs:/RUN_ID/path`` among a run's artifacts.
+    ``org/name`` or ``org/name@revision`` on the Hugging Face Hub, a local directory, a GGUF file
+    (``model.gguf``, ``org/name/file.gguf``, ``org/name@revision:file.gguf``), ``models:/name/1``,
+    ``models:/name@alias`` or ``models:/m-ID`` in the MLflow Model Registry, or
+    ``runs:/RUN_ID/path`` among a run's artifacts.
 
     Attributes
     ----------
     kind
         ``hub``, ``local``, ``registry`` or ``run``.
     name
-        The Hub name, absolute directory or MLflow URI, without the revision.
+        The Hub name, absolute path or MLflow URI, without the revision; of a GGUF file on the Hub
+        the repository's name, a slash and the file.
     revision
         Branch, tag or commit (Hub only), or None.
     """
@@ -66,8 +73,12 @@ class ModelReference:
         expanded = os.path.expanduser(text)
         if os.path.isdir(expanded):
             return cls(LOCAL, os.path.realpath(expanded))._without_revision(revision)
+        if os.path.isfile(expanded) and is_gguf(expanded):
+            return cls(LOCAL, os.path.realpath(expanded))._without_revision(revision)
         if os.path.exists(expanded):
             raise InputError(f"{text!r} is a file; give the directory that holds the model.")
+        if is_gguf(text):
+            return cls._gguf_on_hub(text, revision)
         name, at, inline = text.partition("@")
         if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
             raise InputError(
@@ -87,6 +98,30 @@ class ModelReference:
             )
         return cls(HUB, name, inline or revision or None)
 
+    @classmethod
+    def _gguf_on_hub(cls, text: str, revision: str | None) -> ModelReference:
+        found = _GGUF_ON_HUB.fullmatch(text)
+        if found is None or ".." in found["file"].split("/"):
+            raise InputError(
+                f"There is no file {text!r}, and it is no GGUF file on the Hub; write "
+                "org/name/file.gguf or org/name@revision:file.gguf."
+            )
+        if found["revision"] and revision and found["revision"] != revision:
+            raise InputError(
+                f"The reference {text!r} names the revision {found['revision']!r} and {revision!r} "
+                "was given as well; give one of them."
+            )
+        name = f"{found['repository']}/{found['file']}"
+        return cls(HUB, name, found["revision"] or revision or None)
+
+    @property
+    def gguf(self) -> tuple[str, str] | None:
+        """Repository and file of a GGUF file on the Hub; None for everything else."""
+        if self.kind != HUB or not is_gguf(self.name):
+            return None
+        organisation, name, file = self.name.split("/", 2)
+        return f"{organisation}/{name}", file
+
     def _without_revision(self, revision: str | None) -> ModelReference:
         if revision:
             raise InputError(
@@ -96,7 +131,14 @@ class ModelReference:
         return self
 
     def __str__(self) -> str:
+        if self.gguf is not None and self.revision:
+            return f"{self.gguf[0]}@{self.revision}:{self.gguf[1]}"
         return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+def is_gguf(name: str) -> bool:
+    """Whether a name is that of a GGUF file."""
+    return name.lower().endswith(".gguf")
 
 
 def tag_name(written: str | None) -> str | None:

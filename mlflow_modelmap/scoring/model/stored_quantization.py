@@ -59,6 +59,8 @@ def stored_quantization(config: Mapping[str, Any]) -> StoredQuantization | None:
 
 
 def _precision(method: str, said: Mapping[str, Any]) -> str:
+    if method == "gguf":
+        return str(said.get("file_type", method))
     if method == "compressed-tensors":
         return _compressed(said)
     if method == "torchao":

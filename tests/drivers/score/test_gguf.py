@@ -1,0 +1,159 @@
+"""GGUF files as models: from a directory or the Hub, scored as their dequantised weights."""
+
+from __future__ import annotations
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, pre_tokenizers
+from transformers import AutoModelForCausalLM
+
+import mlflow_modelmap as mm
+from mlflow_modelmap import InputError, TextSet
+from mlflow_modelmap.drivers.score.prepare import resolve_model
+from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
+from tests import tiny
+from tests.gguf_model import write_gguf
+from tests.hub_server import HubServer
+from tests.scoring.reckoning import plain as in_full
+from tests.scoring.tokenizer import foreign_class
+
+TEXTS = TextSet("split", (*foreign_class.TEXTS, *tiny.SENTENCES))
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """A Llama with a Llama 3 tokenizer."""
+    path = tmp_path_factory.mktemp("llama")
+    tiny.make_model(path, "llama", hidden_size=64, intermediate_size=128, seed=3)
+    foreign_class.write(path, None)
+    return path
+
+
+def _files(path):
+    return resolve_model(ModelReference.parse(str(path)))
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "F16", "F32"])
+def test_the_score_is_that_of_the_dequantised_weights(store, llama, tmp_path, kind):
+    path = tmp_path / f"tiny-{kind}.gguf"
+    weights = write_gguf(path, llama, kind)
+    done = mm.score(path, TEXTS, progress=False)
+    tokenizer = Tokenizer.from_file(str(llama / "tokenizer.json"))
+    ids = [one.ids for one in tokenizer.encode_batch(list(TEXTS.texts), add_special_tokens=False)]
+    model = AutoModelForCausalLM.from_pretrained(llama).double().eval()
+    model.load_state_dict({name: torch.from_numpy(w).double() for name, w in weights.items()})
+    np.testing.assert_allclose(done.log_likelihoods, in_full(model, ids), atol=1e-3, rtol=0)
+    run = mlflow.MlflowClient(store).get_run(done.run_id)
+    said = {"F16": "float32", "F32": "float32"}.get(kind, kind)
+    assert run.data.tags["modelmap.precision"] == said
+    assert run.data.tags["modelmap.model"] == str(path.resolve())
+    assert run.data.tags["modelmap.commit"].startswith("sha256:")
+    assert mm.score(path, TEXTS, progress=False).skipped
+
+
+def test_another_precision_cannot_be_had_of_it(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "Q8_0")
+    with pytest.raises(InputError, match=r"stored quantised \(Q8_0, by gguf\)"):
+        mm.score(path, TEXTS, precision="float32", progress=False)
+
+
+def test_a_type_that_is_not_said_is_that_of_most_weights(llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "Q4_0", said=False)
+    config = read_config(_files(path).model_path)
+    assert config["quantization_config"]["file_type"] == "Q4_0"
+
+
+def test_digits_apart_is_a_pre_tokenizer_of_its_own(llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "F32", pre="smollm")
+    stored = Tokenizer.from_file(str(llama / "tokenizer.json"))
+    stored.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    expected = stored.encode_batch(list(TEXTS.texts), add_special_tokens=False)
+    tokens = tokenize(_files(path).tokenizer_path, TEXTS, ScoringSettings())
+    assert [list(row) for row in tokens.ids] == [one.ids for one in expected]
+
+
+def test_an_unknown_pre_tokenizer_needs_the_model_s_own_tokenizer(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "F32", pre="of-tomorrow")
+    with pytest.raises(InputError, match=r"splits text as 'of-tomorrow'.*--tokenizer"):
+        _files(path)
+    done = mm.score(path, TEXTS, tokenizer=llama, progress=False)
+    whole = mm.score(llama, TEXTS, bos="never", progress=False)
+    again = mm.score(path, TEXTS, tokenizer=llama, bos="never", progress=False)
+    np.testing.assert_allclose(again.log_likelihoods, whole.log_likelihoods, atol=1e-3)
+    assert not np.allclose(done.log_likelihoods, again.log_likelihoods)  # its tokenizer adds a BOS
+
+
+def test_another_model_s_tokenizer_is_refused(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "F32")
+    tiny.make_tokenizer(tmp_path / "other")
+    with pytest.raises(InputError, match="is another one than that of the GGUF file"):
+        mm.score(path, TEXTS, tokenizer=tmp_path / "other", progress=False)
+
+
+def test_from_the_hub(store, llama, tmp_path, monkeypatch):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "Q8_0")
+    expected = mm.score(path, TEXTS, progress=False)
+    with HubServer() as hub:
+        commit = hub.add("org/tiny-GGUF", {"Q8/tiny-Q8_0.gguf": path.read_bytes()})
+        hub.use(monkeypatch, tmp_path / "cache")
+        done = mm.score("org/tiny-GGUF/Q8/tiny-Q8_0.gguf", TEXTS, progress=False)
+        pinned = mm.score("org/tiny-GGUF@main:Q8/tiny-Q8_0.gguf", TEXTS, progress=False)
+        with pytest.raises(InputError, match=r"has no file 'none.gguf'"):
+            mm.score("org/tiny-GGUF/none.gguf", TEXTS, progress=False)
+        hub.status = 503
+        assert mm.score("org/tiny-GGUF/Q8/tiny-Q8_0.gguf", TEXTS, progress=False).skipped
+    np.testing.assert_array_equal(done.log_likelihoods, expected.log_likelihoods)
+    np.testing.assert_array_equal(pinned.log_likelihoods, expected.log_likelihoods)
+    tags = mlflow.MlflowClient(store).get_run(done.run_id).data.tags
+    assert tags["modelmap.commit"] == commit
+    assert tags["modelmap.model"] == "org/tiny-GGUF/Q8/tiny-Q8_0.gguf"
+
+
+def test_references():
+    found = ModelReference.parse("org/name/file.Q4_K_M.gguf")
+    assert (found.kind, found.gguf) == ("hub", ("org/name", "file.Q4_K_M.gguf"))
+    found = ModelReference.parse("org/name@v2:sub/file.gguf")
+    assert (found.gguf, found.revision) == (("org/name", "sub/file.gguf"), "v2")
+    assert ModelReference.parse(str(found)) == found
+    assert ModelReference.parse("org/name/file.gguf", "v2").revision == "v2"
+    for written in ("./none.gguf", "none.gguf", "org/name/../file.gguf", "/a/b.gguf"):
+        with pytest.raises(InputError, match=r"There is no file .*org/name/file.gguf"):
+            ModelReference.parse(written)
+    with pytest.raises(InputError, match="was given as well"):
+        ModelReference.parse("org/name@v2:file.gguf", "v3")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "no GGUF file"),
+        (b"GGML....", "no GGUF file"),
+        (b"GGUF\x03\0\0\0\xff", "cannot be read"),
+    ],
+)
+def test_what_is_no_gguf_is_one_sentence(tmp_path, content, told):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=told) as caught:
+        _files(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_of_several_is_refused(tmp_path):
+    path = tmp_path / "model-00001-of-00002.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(InputError, match="llama-gguf-split --merge"):
+        _files(path)
