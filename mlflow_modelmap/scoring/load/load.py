@@ -140,9 +140,15 @@ def _dtype_word() -> str:
 
 
 def _class_for(path: str, config: dict[str, Any], settings: ScoringSettings) -> Any:
-    """transformers' class for a causal language model of this configuration."""
-    from transformers import AutoModelForCausalLM
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    """transformers' class for a causal language model of this configuration.
+
+    One that reads pictures as well is scored on its text side.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
 
     kind = model_type(config)
     own_code = "AutoModelForCausalLM" in (config.get("auto_map") or {})
@@ -155,12 +161,19 @@ def _class_for(path: str, config: dict[str, Any], settings: ScoringSettings) -> 
             f"The model in {path!r} brings its own code, which is not run unasked; read it, then "
             "allow it with trust_remote_code."
         )
+    if _reads_pictures(config) and kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return AutoModelForImageTextToText
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
         raise InputError(
             f"The model in {path!r} is a {kind}, which is no causal language model of "
             "transformers; only models that predict the next token have a log-likelihood here."
         )
     return AutoModelForCausalLM
+
+
+def _reads_pictures(config: dict[str, Any]) -> bool:
+    """Whether a configuration holds a part for pictures beside its text part."""
+    return "vision_config" in config and not config.get("auto_map")
 
 
 def _check_complete(path: str, info: dict[str, Any]) -> None:
