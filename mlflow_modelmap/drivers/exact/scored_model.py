@@ -20,7 +20,7 @@ from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.tracking.runs.text_sources import text_sources
 
 _KEPT = ("bos", "overlong", "split_special_tokens", "matmul", "double_quantization")
-_NUMBERS = ("int8_threshold",)
+_NUMBERS = {"int8_threshold": float, "window_tokens": int, "stride": int}
 
 
 def model_behind(
@@ -53,12 +53,15 @@ def model_behind(
             f"{point.name!r} is a checkpoint of a monitored training or a layer, of which only the "
             "log-likelihoods were kept; save the checkpoint and score it, to compare it exactly."
         )
-    said = find_run(point.run_id, store).data.params
+    params = find_run(point.run_id, store).data.params
+    said = {name.removeprefix("modelmap."): value for name, value in params.items()}
+    if said.get("matmul") == "native":
+        del said["matmul"]  # on an accelerator there is no choice
     given: dict[str, Any] = {name: said[name] for name in _KEPT if name in said}
     for name in ("split_special_tokens", "double_quantization"):
         if name in given:
             given[name] = given[name] == "True"
-    given |= {name: float(said[name]) for name in _NUMBERS if name in said}
+    given |= {name: kind(said[name]) for name, kind in _NUMBERS.items() if name in said}
     settings = ScoringSettings(
         precision=point.precision or "auto",
         device=device,

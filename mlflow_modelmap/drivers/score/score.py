@@ -38,6 +38,8 @@ def score(
     batch_tokens: int = 2048,
     bos: str = "auto",
     overlong: str = "error",
+    window_tokens: int | None = None,
+    stride: int | None = None,
     split_special_tokens: bool = False,
     matmul: str = "float32",
     layers: bool = False,
@@ -66,8 +68,8 @@ def score(
         A text set, or what `read_texts` takes.
     revision
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
-    precision, device, device_map, batch_tokens, bos, overlong, split_special_tokens, matmul, \
-layers, double_quantization, int8_threshold, trust_remote_code, noise
+    precision, device, device_map, batch_tokens, bos, overlong, window_tokens, stride, \
+split_special_tokens, matmul, layers, double_quantization, int8_threshold, trust_remote_code, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.

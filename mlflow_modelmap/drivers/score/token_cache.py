@@ -64,7 +64,7 @@ class TokenCache:
         )
         if key not in self._made:
             self._made[key] = tokenize(folder, texts, settings)
-        return self._made[key].within(position_limit(config), settings.overlong)
+        return self._made[key].fitted(position_limit(config), settings)
 
 
 def tokenizer_digest(folder: str, config: Mapping[str, Any] | None = None) -> str:
