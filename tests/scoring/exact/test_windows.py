@@ -20,9 +20,7 @@ SETTINGS = ScoringSettings(device="cpu", batch_tokens=100, overlong="window", st
 
 @pytest.fixture
 def models(tiny_models):
-    return [
-        tiny_models("llama", seed, bos=True, max_position_embeddings=LIMIT) for seed in (1, 2)
-    ]
+    return [tiny_models("llama", seed, bos=True, max_position_embeddings=LIMIT) for seed in (1, 2)]
 
 
 @pytest.fixture

@@ -42,7 +42,12 @@ def byte_fallback():
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
     inner.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1),
+        ]
     )
     return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>")
 

@@ -44,7 +44,9 @@ def test_every_token_is_scored_once_with_its_context(made):
     assert pieces.windowed == sum(n > window for n in lengths)
     sums = pieces.by_text(np.stack([pieces.scored, 2 * pieces.scored]).astype(float))
     np.testing.assert_array_equal(sums, np.outer([1, 2], [len(row) for row in scored]))
-    assert np.array_equal(pieces.of([len(texts) - 1]), np.flatnonzero(pieces.texts == len(texts) - 1))
+    assert np.array_equal(
+        pieces.of([len(texts) - 1]), np.flatnonzero(pieces.texts == len(texts) - 1)
+    )
 
 
 def test_texts_that_fit_are_pieces_as_they_are():
