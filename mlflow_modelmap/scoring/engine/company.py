@@ -12,7 +12,7 @@ from mlflow_modelmap.scoring.engine.batches import plan
 
 SHARE = 0.004
 """Of all tokens: how many may go through the model once more in the batch of a proof."""
-ROUNDED, EXACT = 0.1, 3e-4
+ROUNDED, EXACT = 0.2, 3e-4
 """Nats a token (root mean square) that rounding explains, in half precision and in float32."""
 _LENGTHS = ("original_max_position_embeddings", "max_position_embeddings", "n_positions")
 
