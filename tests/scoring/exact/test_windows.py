@@ -66,6 +66,7 @@ def test_divergences_are_sums_over_windows(models, tokens, tmp_path):
     assert {one.text for one in found.most} & {1, 2}
 
 
+@torch.no_grad()
 def test_layers_are_sums_over_windows(models, tokens):
     model = load(models[0])
     found = compare_layers(model, tokens, SETTINGS, precision="float32")
@@ -75,8 +76,7 @@ def test_layers_are_sums_over_windows(models, tokens):
         done, begin = 1, 1
         while done < len(ids):
             window = [ids[0], *ids[begin : begin + LIMIT - 1]]
-            with torch.no_grad():
-                out = model(torch.tensor([window]), output_hidden_states=True, use_cache=False)
+            out = model(torch.tensor([window]), output_hidden_states=True, use_cache=False)
             scored = slice(done - begin, len(window) - 1)
             p = out.logits[0, scored].log_softmax(-1)
             for layer, state in enumerate(out.hidden_states[:2]):
