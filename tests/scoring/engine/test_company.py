@@ -17,7 +17,6 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.engine.company import ALONE, ANY, Company, by_positions, proved
 from mlflow_modelmap.scoring.engine.live import score_live
 from mlflow_modelmap.scoring.engine.score_texts import score_model
-from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.exact.compare_with_states import compare_with_states
 from mlflow_modelmap.scoring.exact.head_states import keep_head_states
 from mlflow_modelmap.scoring.settings import ScoringSettings
