@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.engine.score_texts import score_model
-from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
@@ -111,13 +111,16 @@ def test_layers_are_sums_of_windows_too(tiny_models, long_texts):
     pieces = tokens.pieces
     assert len(pieces) > len(long_texts)
     # Each window by itself, as a text of its own, gives the same sums at every layer.
-    model = AutoModelForCausalLM.from_pretrained(path).eval()
-    settings = ScoringSettings(layers=True, device="cpu")
-    with torch.no_grad():
-        scorer = Scorer(model, tokens, settings, "float32", None)
-        scorer.score(range(len(long_texts)))
-    np.testing.assert_array_equal(scorer.values.shape, layers.layer_log_likelihoods.shape)
-    np.testing.assert_allclose(scorer.values, layers.layer_log_likelihoods, atol=1e-4, rtol=0)
+    model = AutoModelForCausalLM.from_pretrained(path)
+    sums = np.zeros_like(layers.layer_log_likelihoods)
+    for number, text in enumerate(pieces.texts):
+        ids = pieces[number]
+        alone = replace(
+            tokens, ids=(ids,), bytes=np.array([1]), first=int(pieces.firsts[number]), window=None
+        )
+        found = score_model(model, alone, ScoringSettings(layers=True, device="cpu"))
+        sums[:, text] += found.layer_log_likelihoods[:, 0]
+    np.testing.assert_allclose(sums, layers.layer_log_likelihoods, atol=1e-4, rtol=0)
 
 
 def test_a_second_pass_scores_whole_texts_again(tiny_models, long_texts):
