@@ -35,7 +35,9 @@ class SettingsFields(Strict):
     tokens_from: Annotated[str, OneOf(("file", "class"))] = "file"
     tokenizer: Annotated[Text, AfterValidator(tag_name)] | None = None
     unspelled: Annotated[float, Field(ge=0, le=1)] = 0.1
-    overlong: Annotated[str, OneOf(("error", "truncate"))] = "error"
+    overlong: Annotated[str, OneOf(("error", "truncate", "window"))] = "error"
+    window_tokens: Annotated[Whole, Field(ge=2)] | None = None
+    stride: Annotated[Whole, Field(ge=1)] | None = None
     split_special_tokens: bool = False
     matmul: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
     layers: bool = False
@@ -73,7 +75,13 @@ class ScoringSettings(SettingsFields, Checked):
         Share of the texts that the tokenizer may write otherwise (unknown tokens, lower case)
         before that is an error.
     overlong
-        What to do with texts longer than the model's positions.
+        What to do with texts longer than the model's positions: refuse them, cut them, or score
+        them in windows that overlap.
+    window_tokens
+        How long these windows are, by default as long as the model's positions.
+    stride
+        By how many tokens a window moves on, by default half of its length; each token of a later
+        window then has at least the other half as its context.
     split_special_tokens
         Whether ``<|endoftext|>`` inside a text is read as plain characters.
     matmul
@@ -112,6 +120,18 @@ class ScoringSettings(SettingsFields, Checked):
     def _a_variance_needs_two(self) -> ScoringSettings:
         if self.noise == 1:
             raise InputError("noise is 1; it must be 0, or 2 or more texts.")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_are_asked_for(self) -> ScoringSettings:
+        for name in ("window_tokens", "stride"):
+            if getattr(self, name) is not None and self.overlong != "window":
+                raise InputError(f"{name} goes with overlong=window, not {self.overlong!r}.")
+        if self.window_tokens and self.stride and self.stride >= self.window_tokens:
+            raise InputError(
+                f"stride is {self.stride}; it must be less than window_tokens, which is "
+                f"{self.window_tokens}."
+            )
         return self
 
     def texts_scored_twice(self, precision: str) -> int:

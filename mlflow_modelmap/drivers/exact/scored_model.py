@@ -24,7 +24,7 @@ _KEPT = (
     *("bos", "eos", "overlong", "split_special_tokens", "matmul", "double_quantization"),
     *("tokens_from", "tokenizer"),
 )
-_NUMBERS = ("int8_threshold", "unspelled")
+_NUMBERS = {"int8_threshold": float, "unspelled": float, "window_tokens": int, "stride": int}
 
 
 def model_behind(
@@ -59,11 +59,13 @@ def model_behind(
         )
     params = find_run(point.run_id, store).data.params
     said = {name.removeprefix(PARAM_PREFIX): value for name, value in params.items()}
+    if said.get("matmul") == "native":
+        del said["matmul"]  # on an accelerator there is no choice
     given: dict[str, Any] = {name: said[name] for name in _KEPT if name in said}
     for name in ("split_special_tokens", "double_quantization"):
         if name in given:
             given[name] = given[name] == "true"
-    given |= {name: float(said[name]) for name in _NUMBERS if name in said}
+    given |= {name: kind(said[name]) for name, kind in _NUMBERS.items() if name in said}
     as_stored = is_quantised(point.precision) and point.precision not in BITSANDBYTES
     settings = ScoringSettings(
         precision="auto" if as_stored else point.precision or "auto",

@@ -39,7 +39,7 @@ FIRST = "first"
 """The reference that is the training's own first recorded checkpoint."""
 _LONGEST = 2000
 
-_SETTINGS = ("bos", "overlong", "split_special_tokens")
+_SETTINGS = ("bos", "overlong", "window_tokens", "stride", "split_special_tokens")
 Result = TypeVar("Result")
 
 
@@ -79,7 +79,7 @@ class Monitor:
     raise_errors
         Whether a failure of the monitor stops the training. By default it is logged once as a
         warning, and the monitor stops itself.
-    batch_tokens, bos, overlong, split_special_tokens
+    batch_tokens, bos, overlong, window_tokens, stride, split_special_tokens
         See `ScoringSettings`.
 
     Raises
@@ -113,6 +113,8 @@ class Monitor:
         batch_tokens: int = 2048,
         bos: str = "auto",
         overlong: str = "error",
+        window_tokens: int | None = None,
+        stride: int | None = None,
         split_special_tokens: bool = False,
     ) -> None:
         self.texts = load_texts(texts)
@@ -132,6 +134,8 @@ class Monitor:
             batch_tokens=batch_tokens,
             bos=bos,
             overlong=overlong,
+            window_tokens=window_tokens,
+            stride=stride,
             split_special_tokens=split_special_tokens,
         )
         self.stopped: str | None = None

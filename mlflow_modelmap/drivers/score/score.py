@@ -42,6 +42,8 @@ def score(
     tokenizer: str | os.PathLike[str] | None = None,
     unspelled: float = 0.1,
     overlong: str = "error",
+    window_tokens: int | None = None,
+    stride: int | None = None,
     split_special_tokens: bool = False,
     matmul: str = "float32",
     layers: bool = False,
@@ -71,8 +73,8 @@ def score(
     revision
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, unspelled, \
-overlong, split_special_tokens, matmul, layers, double_quantization, int8_threshold, \
-trust_remote_code, noise
+overlong, window_tokens, stride, split_special_tokens, matmul, layers, double_quantization, \
+int8_threshold, trust_remote_code, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.

@@ -63,4 +63,4 @@ class TokenCache:
         )
         if key not in self._made:
             self._made[key] = tokenize(folder, texts, settings)
-        return self._made[key].within(position_limit(config), settings.overlong)
+        return self._made[key].fitted(position_limit(config), settings)

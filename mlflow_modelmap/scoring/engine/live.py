@@ -104,7 +104,7 @@ def tokens_for(
         )
     with changed_environment({_PARALLEL: os.environ.get(_PARALLEL, "false")}):
         tokens = tokenize_with(tokenizer, texts, settings)
-    return tokens.within(position_limit(_config(model)), settings.overlong)
+    return tokens.fitted(position_limit(_config(model)), settings)
 
 
 def described(model: Any) -> dict[str, str | None]:

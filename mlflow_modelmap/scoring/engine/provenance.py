@@ -49,6 +49,8 @@ def provenance(
         "bos_applied": tokens.bos_applied,
         "overlong": settings.overlong,
         "truncated": len(tokens.truncated),
+        "window_tokens": tokens.window or "",
+        "stride": tokens.stride or "",
         "split_special_tokens": settings.split_special_tokens,
         "model_type": str(model.config.model_type),
         "attention": str(getattr(model.config, "_attn_implementation", "") or ""),

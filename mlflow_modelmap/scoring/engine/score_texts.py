@@ -62,7 +62,7 @@ def score_texts(
             "The tokens were made from other texts, or under another BOS policy, than those to be "
             "scored; tokenise these texts with these settings."
         )
-    tokens = tokens.within(position_limit(config), settings.overlong)
+    tokens = tokens.fitted(position_limit(config), settings)
     started = time.perf_counter()
     model = load_model(files.model_path, precision, device, settings)
     seconds = time.perf_counter() - started

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mlflow_modelmap.errors import ScoringError
-from mlflow_modelmap.scoring.engine.batches import Batch, make_batch, plan
+from mlflow_modelmap.scoring.engine.batches import Batch, make_batch
+from mlflow_modelmap.scoring.engine.company import ALONE, EXACT, ROUNDED, by_positions, proved
 from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
 from mlflow_modelmap.scoring.engine.lens import check_lens, read_out
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
@@ -29,8 +30,10 @@ class Scorer:
 
     Attributes
     ----------
-    values
-        Log-likelihoods in nats, float64, shape (layers + 1 or 1, N); NaN where not scored yet.
+    pieces
+        The P texts and windows of texts that go through the model.
+    company
+        Which of them may share a batch.
     """
 
     def __init__(
@@ -42,16 +45,25 @@ class Scorer:
         progress: Progress | None,
     ) -> None:
         self.model, self.tokens, self.settings = model, tokens, settings
+        self.pieces = tokens.pieces
         self.precision, self.progress = precision, progress
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.tail = Tail(model)
         self.outliers = int8_threshold(model) > 0
         self.budget = 1 if self.outliers else settings.batch_tokens
         self.path, layers = self._prepare()
-        self.values = np.full((layers + 1 if settings.layers else 1, len(tokens)), np.nan)
-        self.total, self.done = int(tokens.lengths.sum()), 0
+        self._of_pieces = np.full((layers + 1 if settings.layers else 1, len(self.pieces)), np.nan)
+        self._lengths = self.pieces.lengths
+        self.total, self.done = int(self._lengths.sum()), 0
         self.shrunk, self.seconds = 0, 0.0
         self.rounded = False
+        self.company, self._remembers = by_positions(model.config)
+        self._prove_company()
+
+    @property
+    def values(self) -> np.ndarray:
+        """Log-likelihoods in nats, float64, shape (layers + 1 or 1, N); NaN where not scored."""
+        return self.pieces.by_text(self._of_pieces)
 
     def _prepare(self) -> tuple[HeadPath, int]:
         """Find the way to this model's logits, on the first tokens of two texts."""
@@ -65,61 +77,104 @@ class Scorer:
         path = head_path(self.tail, ids)
         return path, check_lens(self.tail, ids) if self.settings.layers else 0
 
+    def _prove_company(self) -> None:
+        """Find which pieces may share a batch, on a few of them at their own lengths."""
+        if self.outliers:
+            self.company = ALONE
+            return
+
+        def read(which: np.ndarray) -> list[np.ndarray]:
+            batch = make_batch(self.pieces, which, self.pieces.firsts)
+            self._forget()
+            found = self._per_token(batch).cpu().numpy()
+            return [found[batch.owners == place] for place in range(len(which))]
+
+        tolerance = EXACT if self.precision in ("float32", "float64") else ROUNDED
+        budget = 1 if self.path.kind == WHOLE else self.budget
+        while True:
+            try:
+                self.company = proved(
+                    self.company, self.model.config, self._lengths, budget, read, tolerance
+                )
+                return
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or budget == 1:
+                    raise
+                budget //= 2
+
+    def _forget(self) -> None:
+        """Let a short text take back what dynamic rotary embeddings keep of a long one."""
+        if self._remembers:
+            self.tail.forward(torch.zeros(1, 1, dtype=torch.long, device=self.tail.device))
+
     def score(self, indices: Iterable[int]) -> None:
         """Fill in the values of some texts; smaller batches where memory runs out."""
-        left = [int(i) for i in indices]
+        left = [int(i) for i in self.pieces.of(indices)]
         started = time.perf_counter()
         while left:
             scored: set[int] = set()
             budget = 1 if self.path.kind == WHOLE else self.budget
-            for texts in plan(self.tokens.lengths, left, budget):
-                batch = make_batch(self.tokens.ids, texts, self.tokens.first)
+            for pieces in self.company.plan(self._lengths, left, budget):
+                batch = make_batch(self.pieces, pieces, self.pieces.firsts)
                 try:
-                    self.values[:, texts] = self.of_batch(batch)
+                    self._of_pieces[:, pieces] = self.run(batch)
                 except (MemoryError, RuntimeError) as error:
                     if not out_of_memory(error):
                         raise
                     self._shrink(batch)
                     break
-                scored.update(map(int, texts))
-                self.done += int(self.tokens.lengths[texts].sum())
+                scored.update(map(int, pieces))
+                self.done += int(self._lengths[pieces].sum())
                 if self.progress is not None:
                     self.progress(min(self.done, self.total), self.total)
             left = [i for i in left if i not in scored]
         self.seconds += time.perf_counter() - started
 
+    def run(self, batch: Batch) -> np.ndarray:
+        """`of_batch`, whatever went through the model before."""
+        self._forget()
+        return self.of_batch(batch)
+
     def of_batch(self, batch: Batch) -> np.ndarray:
-        """Log-likelihoods of a batch's texts, float64, shape (layers + 1 or 1, B)."""
-        ids = torch.from_numpy(batch.ids).to(self.tail.device)
-        rows = torch.from_numpy(batch.rows).to(self.tail.device)
-        targets = torch.from_numpy(batch.targets).to(self.tail.device)
+        """Log-likelihoods of a batch's pieces, float64, shape (layers + 1 or 1, B)."""
         if self.settings.layers:
+            ids, rows, targets = self._on_device(batch)
             states = self.tail.layer_outputs(ids, rows)
             per_token = []
             while states:
                 per_token.append(read_out(self.tail, self.path, states.pop(0), targets))
-        elif self.path.kind == TILED and self.path.tiled is not None:
-            hidden = self.tail.head_input(ids)
-            kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
-            del hidden
-            per_token = [self.path.tiled.log_likelihoods(kept, targets)]
-        elif self.path.kind == WHOLE:
-            logits = self.tail.forward(ids)
-            flat = logits.reshape(-1, logits.shape[-1])[rows.to(logits.device)]
-            per_token = [softmax_log_likelihoods(flat, targets)]
         else:
-            state = self.tail.layer_outputs(ids, rows, last_only=True)[0]
-            per_token = [read_out(self.tail, self.path, state, targets)]
-        count = len(batch.texts)
+            per_token = [self._per_token(batch)]
+        count = len(batch.pieces)
         return np.stack(
             [np.bincount(batch.owners, values.cpu().numpy(), count) for values in per_token]
         )
 
+    def _on_device(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        parts = (batch.ids, batch.rows, batch.targets)
+        return tuple(torch.from_numpy(part).to(self.tail.device) for part in parts)
+
+    def _per_token(self, batch: Batch) -> torch.Tensor:
+        """Log-likelihoods of a batch's scored tokens, float64, shape (R,)."""
+        ids, rows, targets = self._on_device(batch)
+        if self.path.kind == TILED and self.path.tiled is not None:
+            hidden = self.tail.head_input(ids)
+            kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
+            del hidden
+            return self.path.tiled.log_likelihoods(kept, targets)
+        if self.path.kind == WHOLE:
+            logits = self.tail.forward(ids)
+            flat = logits.reshape(-1, logits.shape[-1])[rows.to(logits.device)]
+            return softmax_log_likelihoods(flat, targets)
+        state = self.tail.layer_outputs(ids, rows, last_only=True)[0]
+        return read_out(self.tail, self.path, state, targets)
+
     def _shrink(self, batch: Batch) -> None:
         """Halve the budget after running out of memory; a single text cannot be halved."""
-        if len(batch.texts) == 1:
+        if len(batch.pieces) == 1:
+            text = int(self.pieces.texts[batch.pieces[0]])
             raise ScoringError(
-                f"Memory ran out on text {int(batch.texts[0])} alone ({batch.ids.shape[1]} "
+                f"Memory ran out on text {text} alone ({batch.ids.shape[1]} "
                 "tokens); use a lower precision, device_map=auto or a machine with more memory."
             )
         self.budget = max(1, batch.ids.size // 2)
@@ -170,11 +225,12 @@ class Scorer:
         return facts | {
             "dtype": self.dtype,
             "matmul_rounded": self.rounded,
-            "batch_policy": "one text" if self.outliers else "length-sorted tokens",
+            "batch_policy": str(self.company),
+            "windowed": self.pieces.windowed,
             "batch_shrunk": self.shrunk,
             "retried": retried,
             "head": self.path.kind,
-            "layers": len(self.values) - 1,
+            "layers": len(self._of_pieces) - 1,
             "seconds": round(self.seconds, 3),
             "tokens_per_second": round(self.done / max(self.seconds, 1e-9), 1),
         }

@@ -27,34 +27,37 @@ def second_pass(scorer: Scorer, wanted: int) -> SecondPass | None:
     -------
     SecondPass or None
         None where fewer than two texts could be scored again, or texts go through the model one
-        at a time because their company changes what is measured (LLM.int8 with outliers).
+        at a time because their company changes what is measured (LLM.int8 with outliers, experts
+        with room for so many tokens).
     """
     if scorer.outliers:
         return None
-    lengths = scorer.tokens.lengths
-    finite = np.flatnonzero(np.isfinite(scorer.values).all(axis=0))
+    pieces, lengths = scorer.pieces, scorer.pieces.lengths
+    groups = scorer.company.groups(lengths, range(len(pieces)))
+    in_company = np.zeros(len(pieces))
+    in_company[np.concatenate([np.empty(0, dtype=np.int64), *groups])] = 1
+    usable = np.isfinite(scorer.values).all(axis=0)
+    usable &= pieces.by_text(1 - in_company) == 0  # what goes alone has no other company
     budget = 1 if scorer.path.kind == WHOLE else scorer.budget
-    chosen, values = [], []
-    for rows, count in plan_again(lengths, spread(lengths, finite, wanted), budget):
-        batch = make_batch(scorer.tokens.ids, rows, scorer.tokens.first)
-        try:
-            again = scorer.of_batch(batch)[-1]
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue  # these few are not worth smaller batches
-        chosen.append(rows[:count])
-        values.append(again[:count])
-    texts = np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
-    twice = np.concatenate(values) if values else np.empty(0)
-    order = np.argsort(texts)
-    texts, twice = texts[order], twice[order]
-    usable = np.isfinite(twice)
-    if usable.sum() < 2:
-        return None
-    return SecondPass(texts[usable], twice[usable])
+    chosen = spread(scorer.tokens.lengths, np.flatnonzero(usable), wanted)
+    again = np.full(len(pieces), np.nan)
+    for group in groups:
+        found = np.flatnonzero(np.isin(group, pieces.of(chosen)))
+        found = found[np.lexsort((group[found], lengths[group[found]]))]
+        for places, count in plan_again(lengths[group], found, budget):
+            batch = make_batch(pieces, group[places], pieces.firsts)
+            try:
+                values = scorer.run(batch)[-1]
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue  # these few are not worth smaller batches
+            again[group[places[:count]]] = values[:count]
+    twice = pieces.by_text(again)
+    texts = np.flatnonzero(np.isfinite(twice))
+    return SecondPass(texts, twice[texts]) if len(texts) >= 2 else None
 
 
 def spread(lengths: np.ndarray, candidates: np.ndarray, wanted: int) -> np.ndarray:

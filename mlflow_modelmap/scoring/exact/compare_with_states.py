@@ -72,7 +72,7 @@ class _Compare(Scorer):
     """One pass of the second model over the texts that the first was run on."""
 
     def compare(self, states: HeadStates) -> TokenDivergences:
-        self._states, self._starts = states, first_rows(self.tokens)
+        self._states, self._starts = states, first_rows(self.pieces)
         self._head, self._work = tiled_head(self), Workspace()
         self._vocabulary = min(states.vocabulary, len(self._head.weight))
         total = int(self.tokens.scored.sum())
@@ -109,7 +109,7 @@ class _Compare(Scorer):
             self._found[name][where] = getattr(found, name).cpu().double().numpy()
         self._agree[where] = found.agree.cpu().numpy()
         self._remember(where, kept)
-        return np.bincount(batch.owners, self._found["second"][where], len(batch.texts))[None]
+        return np.bincount(batch.owners, self._found["second"][where], len(batch.pieces))[None]
 
     def _remember(self, where: np.ndarray, hidden: torch.Tensor) -> None:
         forward = np.nan_to_num(self._found["forward"][where], nan=-1.0)
@@ -120,8 +120,9 @@ class _Compare(Scorer):
         self._most = sorted([*held, *fresh], key=lambda one: (-one[0], one[1]))[:MOST]
 
     def _told(self, forward: float, row: int, hidden: torch.Tensor) -> TokenInContext:
-        text = int(np.searchsorted(self._starts, row, side="right")) - 1
-        position = row - int(self._starts[text])
+        piece = int(np.searchsorted(self._starts, row, side="right")) - 1
+        text = int(self.pieces.texts[piece])
+        position = row - int(first_rows(self.tokens)[text])
         ids, at = self.tokens.ids[text], self.tokens.first + position
         states = self._states
         return TokenInContext(

@@ -18,6 +18,7 @@ from mlflow_modelmap.scoring.engine.score_texts import check_knows_tokens, evalu
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+from mlflow_modelmap.scoring.tokenizer.windows import Pieces
 from mlflow_modelmap.words.reason import reason
 
 _FILE = "head_states.bin"
@@ -49,15 +50,15 @@ class HeadStates:
         return len(self.head.weight)
 
 
-def first_rows(tokens: TokenizedTexts) -> np.ndarray:
-    """Where the scored positions of each text begin among those of all, int64, shape (N,)."""
-    return np.concatenate([[0], np.cumsum(tokens.scored)[:-1]]).astype(np.int64)
+def first_rows(parts: TokenizedTexts | Pieces) -> np.ndarray:
+    """Where the scored positions of each text or piece begin among those of all, int64."""
+    return np.concatenate([[0], np.cumsum(parts.scored)[:-1]]).astype(np.int64)
 
 
 def rows_of(batch: Batch, starts: np.ndarray) -> np.ndarray:
     """Which row of all a batch's scored positions are, int64, shape (R,)."""
     within = np.arange(len(batch.owners)) - np.searchsorted(batch.owners, batch.owners)
-    return starts[batch.texts[batch.owners]] + within
+    return starts[batch.pieces[batch.owners]] + within
 
 
 def tiled_head(scorer: Scorer) -> TiledHead:
@@ -89,7 +90,7 @@ class _Keep(Scorer):
     """One pass over the texts that writes the head's input down."""
 
     def keep(self, path: Path) -> HeadStates:
-        head, self._starts = tiled_head(self), first_rows(self.tokens)
+        head, self._starts = tiled_head(self), first_rows(self.pieces)
         self._file, self._kept = path, torch.empty(0)
         self.score(range(len(self.tokens)))
         return HeadStates(self._kept, head, self.tokens)
@@ -103,7 +104,7 @@ class _Keep(Scorer):
             positions = int(self.tokens.scored.sum())
             self._kept = _mapped(self._file, positions, kept.shape[1], kept.dtype)
         self._kept[torch.from_numpy(rows_of(batch, self._starts))] = kept.cpu()
-        return np.zeros((1, len(batch.texts)))
+        return np.zeros((1, len(batch.pieces)))
 
 
 def keep_head_states(

@@ -50,9 +50,10 @@ class _Layers(Scorer):
 
     def compare(self) -> LayerDivergences:
         self._head, self._work = tiled_head(self), Workspace()
-        shape = len(self.values) - 1, len(self.tokens)
+        shape = len(self.values) - 1, len(self.pieces)
         self._sums = {name: np.full(shape, np.nan) for name in _QUANTITIES}
         self.score(range(len(self.tokens)))
+        self._sums = {name: self.pieces.by_text(of) for name, of in self._sums.items()}
         self._check_finite()
         return LayerDivergences(self.tokens.scored, self.tokens.bytes, **self._sums)
 
@@ -61,7 +62,7 @@ class _Layers(Scorer):
         rows = torch.from_numpy(batch.rows).to(self.tail.device)
         targets = torch.from_numpy(batch.targets).to(self._head.weight.device)
         *layers, last = self.tail.layer_outputs(ids, rows)
-        sums = np.zeros((len(_QUANTITIES), len(layers), len(batch.texts)))
+        sums = np.zeros((len(_QUANTITIES), len(layers), len(batch.pieces)))
         block = min(REPLAY_ROWS, rows_at_once(len(self._head.weight), self._head.on_cpu))
         for start in range(0, len(targets), block):
             part = slice(start, start + block)
@@ -72,10 +73,10 @@ class _Layers(Scorer):
                 found = row_divergences(own, read, targets[part], self._work)
                 for number, name in enumerate(_QUANTITIES):
                     values = getattr(found, name).cpu().double().numpy()
-                    sums[number, layer] += np.bincount(owners, values, len(batch.texts))
-        for name, of_texts in zip(_QUANTITIES, sums, strict=True):
-            self._sums[name][:, batch.texts] = of_texts
-        return np.vstack([sums[0], np.zeros(len(batch.texts))])
+                    sums[number, layer] += np.bincount(owners, values, len(batch.pieces))
+        for name, of_pieces in zip(_QUANTITIES, sums, strict=True):
+            self._sums[name][:, batch.pieces] = of_pieces
+        return np.vstack([sums[0], np.zeros(len(batch.pieces))])
 
     def _logits(self, name: str, states: torch.Tensor) -> torch.Tensor:
         """What the model's own tail makes of raw layer outputs (R, H), float32, shape (R, V)."""

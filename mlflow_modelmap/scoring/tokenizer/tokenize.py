@@ -11,8 +11,10 @@ import numpy as np
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer import windows
 from mlflow_modelmap.scoring.tokenizer.around import around_of, prefix_of, suffix_of
 from mlflow_modelmap.scoring.tokenizer.as_in_file import differing, split_as_in_file
+from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
 from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
 from mlflow_modelmap.scoring.tokenizer.loss import loss
 from mlflow_modelmap.texts.text_set import TextSet
@@ -32,7 +34,8 @@ class TokenizedTexts:
     ids
         One int64 array of tokens a text, beginning with the BOS where there is one.
     ends
-        For each text, the UTF-8 bytes that its first m tokens cover, int64 of the same length.
+        For each text, the UTF-8 bytes that its first m tokens cover, int64 of the same length;
+        a token may end inside a character.
     bytes
         UTF-8 bytes covered by `ids`, int64, shape (N,).
     first
@@ -47,6 +50,9 @@ class TokenizedTexts:
         What is to be known of them: for a run's params.
     notices
         What whoever scores them is to be told.
+    window, stride
+        How many tokens of a longer text go through the model at once, and by how many the next
+        window moves on; None where every text goes through whole.
     """
 
     ids: tuple[np.ndarray, ...]
@@ -62,6 +68,8 @@ class TokenizedTexts:
     tokens_from: str = "file"
     facts: Mapping[str, int | float | str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    window: int | None = None
+    stride: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,6 +83,12 @@ class TokenizedTexts:
     def scored(self) -> np.ndarray:
         """Scored tokens a text, int64, shape (N,)."""
         return self.lengths - self.first
+
+    @property
+    def pieces(self) -> windows.Pieces:
+        """What goes through a model: the texts, those that are too long in windows."""
+        prefix = self.first if self.bos_applied else 0
+        return windows.cut(self.ids, self.first, prefix, self.window, self.stride)
 
     def made_from(self, texts: TextSet, settings: ScoringSettings) -> bool:
         """Whether these are the tokens of `texts` under the policies of `settings`."""
@@ -98,14 +112,28 @@ class TokenizedTexts:
             truncated=tuple(place for place, i in enumerate(texts) if int(i) in cut),
         )
 
-    def within(self, limit: int | None, overlong: str) -> TokenizedTexts:
+    def fitted(self, limit: int | None, settings: ScoringSettings) -> TokenizedTexts:
+        """As `within`, with what the settings say."""
+        return self.within(limit, settings.overlong, settings.window_tokens, settings.stride)
+
+    def within(
+        self,
+        limit: int | None,
+        overlong: str,
+        window_tokens: int | None = None,
+        stride: int | None = None,
+    ) -> TokenizedTexts:
         """These tokens, fitted to a model that takes at most `limit` tokens.
 
         Raises
         ------
         InputError
-            If a text is longer and `overlong` is ``error``; it names the texts and lengths.
+            If a text is longer and `overlong` is ``error`` (it names the texts and lengths), or
+            windows are asked for that are not possible.
         """
+        if overlong == windows.WINDOW:
+            window, stride = windows.chosen(limit, window_tokens, stride, self.first)
+            return replace(self, window=window, stride=stride)
         if limit is None:
             return self
         long = np.flatnonzero(self.lengths > limit)
@@ -114,7 +142,8 @@ class TokenizedTexts:
         if overlong != "truncate":
             raise InputError(
                 f"{_too_long(long, self.lengths)} more than the {limit} tokens that the model "
-                "takes; shorten or leave out those texts, or cut them with overlong=truncate."
+                "takes; shorten or leave out those texts, cut them with overlong=truncate, or "
+                "score them in windows with overlong=window."
             )
         if limit <= self.first:
             raise InputError(f"A model of {limit} positions leaves nothing of a text to score.")
@@ -206,7 +235,7 @@ def tokenize(
                 "(tokens_from=class follows the class).",
             ),
         )
-    return tokens.within(limit, settings.overlong)
+    return tokens.fitted(limit, settings)
 
 
 def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
@@ -221,25 +250,17 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     around = around_of(tokenizer, options)
     prefix = prefix_of(tokenizer, settings.bos, around.before)
     suffix = suffix_of(tokenizer, settings.eos, around.after)
-    encoded = tokenizer(
-        list(texts.texts), return_offsets_mapping=bool(tokenizer.is_fast), **options
-    )
-    ids, ends = [], []
-    for index, text in enumerate(texts.texts):
+    encoded = tokenizer(list(texts.texts), **options)
+    ids, ends, covered = [], [], ByteEnds(tokenizer)
+    for index, (text, size) in enumerate(zip(texts.texts, texts.bytes, strict=True)):
         own = encoded["input_ids"][index]
-        size = len(text.encode("utf-8"))
-        if tokenizer.is_fast:
-            characters = [end for _, end in encoded["offset_mapping"][index]]
-            reached = _bytes_reached(text, characters)
-        else:
-            reached = np.linspace(0, size, len(own) + 1)[1:].astype(np.int64)
+        reached = covered.of(text, own, encoded.encodings[index] if tokenizer.is_fast else None)
         body = slice(len(around.before), len(own) - len(around.after))
-        own, reached = own[body], reached[body]
-        ids.append(np.array([*prefix, *own, *suffix], dtype=np.int64))
+        ids.append(np.array([*prefix, *own[body], *suffix], dtype=np.int64))
         ends.append(
-            np.concatenate([np.zeros(len(prefix)), reached, np.full(len(suffix), size)]).astype(
-                np.int64
-            )
+            np.concatenate(
+                [np.zeros(len(prefix)), reached[body], np.full(len(suffix), size)]
+            ).astype(np.int64)
         )
     first = max(1, len(prefix))
     nothing = [index for index, row in enumerate(ids) if len(row) - len(suffix) <= first]
@@ -266,16 +287,6 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         facts={"eos_applied": bool(suffix), **lost.facts()},
         notices=lost.notices(),
     )
-
-
-def _bytes_reached(text: str, characters: list[int]) -> np.ndarray:
-    """How many UTF-8 bytes lie before each character index."""
-    if text.isascii():
-        reached = np.array(characters, dtype=np.int64)
-    else:
-        widths = [len(character.encode("utf-8")) for character in text]
-        reached = np.concatenate([[0], np.cumsum(widths)])[characters].astype(np.int64)
-    return np.maximum.accumulate(reached) if len(reached) else reached
 
 
 def _numbered(indices: Collection[int]) -> str:

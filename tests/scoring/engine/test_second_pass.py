@@ -95,7 +95,7 @@ def test_memory_that_runs_out_costs_no_more_than_those_texts(tiny_model, texts, 
     of_batch, calls = scorer.of_batch, []
 
     def failing(batch):
-        calls.append(len(batch.texts))
+        calls.append(len(batch.pieces))
         if len(calls) == 1:
             raise torch.OutOfMemoryError("no more")
         return of_batch(batch)
