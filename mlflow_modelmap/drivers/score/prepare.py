@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.drivers.score.resolve import check_base_code, resolve_model
 from mlflow_modelmap.drivers.score.tags import score_tags
 from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
 from mlflow_modelmap.scoring.load.precision import resolve
+from mlflow_modelmap.scoring.model.adapter import weights_format_of
 from mlflow_modelmap.scoring.model.config import model_type, read_config
-from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.pickles import refuses_pickles
+from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.texts.text_set import TextSet
 
 
@@ -56,7 +59,12 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
-    files = resolve_model(request.reference)
+    settings = request.settings
+    files = resolve_model(
+        request.reference, base=request.base, refused=refuses_pickles(settings.safetensors_only)
+    )
+    if request.base is None and settings.trust_remote_code:
+        check_base_code(files)
     config = read_config(files.model_path)
     precision, device = resolve(request.settings, config)
     made_from = (
@@ -78,30 +86,9 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model_type=model_type(config),
         precision=precision,
         identity=own,
+        weights_format=weights_format_of(files),
+        adapter=files.adapter,
         int8_threshold=request.settings.int8_threshold if precision == "int8" else None,
     )
     identities = (own,) if former is None else (own, former)
     return Prepared(request, texts, files, precision, own, identities, tags)
-
-
-def resolve_model(reference: ModelReference) -> ModelFiles:
-    """Where a model's files are on this machine, fetched if need be.
-
-    Raises
-    ------
-    InputError
-        If it is not there, gated, or no causal language model.
-    ScoringError, TrackingError
-        If the Hub or the MLflow store cannot give it.
-    """
-    if reference.kind == HUB:
-        from mlflow_modelmap.scoring.model.hub import snapshot
-
-        return snapshot(reference)
-    if reference.kind == LOCAL:
-        from mlflow_modelmap.scoring.model.folder import local_files
-
-        return local_files(reference.name)
-    from mlflow_modelmap.tracking.registry.model_files import logged_model_files
-
-    return logged_model_files(reference)

@@ -9,6 +9,8 @@ import torch
 
 from mlflow_modelmap.scoring.load.precision import QUANTISED
 from mlflow_modelmap.scoring.load.quantization import quantised_layers
+from mlflow_modelmap.scoring.model.adapter import weights_format_of
+from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
@@ -63,6 +65,17 @@ def provenance(
             facts["int8_threshold"] = settings.int8_threshold
         else:
             facts["double_quantization"] = settings.double_quantization
+    return facts
+
+
+def origin(files: ModelFiles, precision: str) -> Provenance:
+    """What can be said of the files that a model was loaded from."""
+    facts: Provenance = {"weights_format": weights_format_of(files)}
+    if files.adapter is not None:
+        import peft
+
+        facts["peft"] = peft.__version__
+        facts["adapter_merged"] = precision not in QUANTISED
     return facts
 
 

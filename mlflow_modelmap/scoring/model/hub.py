@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.adapter import Adapter, check_adapter_names, read_adapter
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.folder import (
     TELLING_FILES,
@@ -18,7 +19,18 @@ from mlflow_modelmap.scoring.model.folder import (
     local_files,
 )
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
-from mlflow_modelmap.scoring.model.weight_files import weight_names
+from mlflow_modelmap.scoring.model.weight_files import (
+    ADAPTER,
+    adapter_refused,
+    check_has_weights,
+    weight_names,
+)
+from mlflow_modelmap.scoring.model.weights_format import (
+    ADAPTER_PICKLE,
+    PICKLE,
+    adapter_weights,
+    weights_format,
+)
 from mlflow_modelmap.words.reason import reason
 
 Result = TypeVar("Result")
@@ -29,46 +41,64 @@ ANSWER_SECONDS = 4.0
 DEADLINE_SECONDS = 8.0
 
 
-def snapshot(reference: ModelReference) -> ModelFiles:
-    """Fetch a Hub model's configuration, tokenizer and safetensors, and say which commit it is.
+def snapshot(reference: ModelReference, refused: str | None = None) -> ModelFiles:
+    """As `model_or_adapter`, for whole models only.
+
+    Raises
+    ------
+    InputError
+        If it is an adapter, or as `model_or_adapter`.
+    """
+    found = model_or_adapter(reference, refused)
+    if isinstance(found, Adapter):
+        raise adapter_refused(f"the model {str(reference)!r}", found.base)
+    return found
+
+
+def model_or_adapter(reference: ModelReference, refused: str | None = None) -> ModelFiles | Adapter:
+    """Fetch a Hub model's configuration, tokenizer and weights, and say which commit it is.
 
     What is in the local cache is not fetched again. If the Hub cannot be reached, the cache
-    alone must do; a full commit hash that is there completely does not even ask.
+    alone must do; a full commit hash that is there completely does not even ask, unless only
+    pickles of it are there.
 
     Parameters
     ----------
     reference
         A Hub model; a local directory is passed on to `local_files`.
+    refused
+        Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
 
     Raises
     ------
     InputError
-        If the model or the revision does not exist, is gated, is not in reach, or is no causal
-        language model in safetensors with a tokenizer.
+        If the model or the revision does not exist, is gated, is not in reach, or is neither an
+        adapter nor a causal language model with a tokenizer.
     """
     if reference.kind == LOCAL:
-        return local_files(reference.name, reference=reference)
+        return local_files(reference.name, reference=reference, refused=refused)
     if reference.kind != HUB:
         raise InputError(f"{reference.name!r} is no model of the Hugging Face Hub.")
     cached = _cached(reference)
     if cached is not None and os.path.basename(cached) == reference.revision:
-        files = _files(reference, cached)
+        names = os.listdir(cached)
+        files = _files(reference, cached, refused) if not _pickled(names) else None
         if files is not None:
             return files
     try:
-        return _fetched(reference)
+        return _fetched(reference, refused)
     except InputError:
         raise
     except Exception as error:
         if _final(error):
             raise InputError(_told(reference, error)) from error
-        files = None if cached is None else _files(reference, cached)
+        files = None if cached is None else _files(reference, cached, refused)
         if files is not None:
             return files
         raise InputError(_told(reference, error, cached is not None)) from error
 
 
-def _fetched(reference: ModelReference) -> ModelFiles:
+def _fetched(reference: ModelReference, refused: str | None) -> ModelFiles | Adapter:
     import huggingface_hub
 
     what = f"the model {str(reference)!r}"
@@ -78,14 +108,20 @@ def _fetched(reference: ModelReference) -> ModelFiles:
         lambda: api.model_info(reference.name, revision=reference.revision, timeout=ANSWER_SECONDS),
     )
     names = [file.rfilename for file in info.siblings or () if "/" not in file.rfilename]
-    check_names(names, what)
-    check_tokenizer(names, what)
-    # The configuration first: what is no causal language model is not worth gigabytes.
-    config = huggingface_hub.hf_hub_download(
-        reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
-    )
-    check_causal(read_config(os.path.dirname(config)), what)
-    wanted = [*TELLING_FILES, *(_literal(name) for name in weight_names(names))]
+    adapter = ADAPTER in names
+    if adapter:
+        check_adapter_names(names, what, refused)
+        weights = [ADAPTER, adapter_weights(names) or ""]
+    else:
+        check_names(names, what, refused=refused)
+        check_tokenizer(names, what)
+        # The configuration first: what is no causal language model is not worth gigabytes.
+        config = huggingface_hub.hf_hub_download(
+            reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
+        )
+        check_causal(read_config(os.path.dirname(config)), what)
+        weights = weight_names(names)
+    wanted = [*TELLING_FILES, *(_literal(name) for name in weights)]
     path = huggingface_hub.snapshot_download(
         reference.name,
         revision=reference.revision,
@@ -93,7 +129,9 @@ def _fetched(reference: ModelReference) -> ModelFiles:
         ignore_patterns=["*/*"],
         etag_timeout=ANSWER_SECONDS,
     )
-    check_model(path, what)
+    if adapter:
+        return read_adapter(path, reference, commit=os.path.basename(path), refused=refused)
+    check_model(path, what, refused)
     return ModelFiles(reference, path, path, os.path.basename(path))
 
 
@@ -108,24 +146,44 @@ def _cached(reference: ModelReference) -> str | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = huggingface_hub.try_to_load_from_cache(
-            reference.name, "config.json", revision=reference.revision
-        )
+        for name in ("config.json", ADAPTER):
+            found = huggingface_hub.try_to_load_from_cache(
+                reference.name, name, revision=reference.revision
+            )
+            if isinstance(found, str):
+                return os.path.dirname(found)
     except HFValidationError as error:
         raise InputError(
             f"{reference.name!r} is no name on the Hugging Face Hub ({reason(error)})."
         ) from None
-    return os.path.dirname(config) if isinstance(config, str) else None
+    return None
 
 
-def _files(reference: ModelReference, path: str) -> ModelFiles | None:
-    """The model in a snapshot of the local cache, or None unless all of it is there."""
+def _files(
+    reference: ModelReference, path: str, refused: str | None
+) -> ModelFiles | Adapter | None:
+    """What is in a snapshot of the local cache, or None unless all of it is there."""
+    what, names = f"the cached model {str(reference)!r}", os.listdir(path)
+    commit = os.path.basename(path)
     try:
-        check_model(path, f"the cached model {str(reference)!r}")
-        check_tokenizer(os.listdir(path), f"the cached model {str(reference)!r}")
+        if ADAPTER in names:
+            found: ModelFiles | Adapter = read_adapter(path, reference, commit=commit)
+        else:
+            check_model(path, what)
+            check_tokenizer(names, what)
+            found = ModelFiles(reference, path, path, commit)
     except InputError:
         return None
-    return ModelFiles(reference, path, path, os.path.basename(path))
+    if ADAPTER in names:
+        check_adapter_names(names, what, refused)
+    else:
+        check_has_weights(names, what, refused)
+    return found
+
+
+def _pickled(names: Collection[str]) -> bool:
+    """Whether files of these names hold pickles, and perhaps the Hub has safetensors of them."""
+    return weights_format(names) is PICKLE or adapter_weights(names) == ADAPTER_PICKLE
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:
