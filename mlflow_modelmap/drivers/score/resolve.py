@@ -73,9 +73,9 @@ def check_base_code(files: ModelFiles) -> None:
 
 def _model_or_adapter(reference: ModelReference, refused: str | None) -> ModelFiles | Adapter:
     if reference.kind == HUB:
-        from mlflow_modelmap.scoring.model.hub import model_or_adapter
+        from mlflow_modelmap.scoring.model.hub import snapshot
 
-        return model_or_adapter(reference, refused)
+        return snapshot(reference, refused)
     if reference.kind == LOCAL:
         if os.path.lexists(os.path.join(reference.name, ADAPTER)):
             return read_adapter(reference.name, reference, refused=refused)

@@ -1,4 +1,4 @@
-"""Scoring: a causal language model from a local directory, an adapter applied where there is one."""
+"""Scoring: a causal language model from a local directory, with an adapter where there is one."""
 
 from __future__ import annotations
 

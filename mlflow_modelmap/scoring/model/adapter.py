@@ -1,4 +1,4 @@
-"""Scoring (no torch here): a PEFT adapter in a directory, and the base model that it was made for."""
+"""Scoring (no torch here): a PEFT adapter in a directory, and the base that it was made for."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from mlflow_modelmap.scoring.model.folder import (
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import (
     ADAPTER,
-    adapter_refused,
     check_has_weights,
     weight_names,
 )
@@ -41,21 +40,7 @@ ANSWER_SECONDS = 4.0
 DEADLINE_SECONDS = 8.0
 
 
-def snapshot(reference: ModelReference, refused: str | None = None) -> ModelFiles:
-    """As `model_or_adapter`, for whole models only.
-
-    Raises
-    ------
-    InputError
-        If it is an adapter, or as `model_or_adapter`.
-    """
-    found = model_or_adapter(reference, refused)
-    if isinstance(found, Adapter):
-        raise adapter_refused(f"the model {str(reference)!r}", found.base)
-    return found
-
-
-def model_or_adapter(reference: ModelReference, refused: str | None = None) -> ModelFiles | Adapter:
+def snapshot(reference: ModelReference, refused: str | None = None) -> ModelFiles | Adapter:
     """Fetch a Hub model's configuration, tokenizer and weights, and say which commit it is.
 
     What is in the local cache is not fetched again. If the Hub cannot be reached, the cache

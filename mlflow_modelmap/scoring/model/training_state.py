@@ -38,14 +38,14 @@ def check_no_training_state(names: Collection[str], what: str) -> None:
     zero = _first(names, _ZERO)
     if zero is not None:
         raise InputError(
-            f"{_begin(what)} holds no weights but the shards of a DeepSpeed ZeRO training ({zero}); "
+            f"{_begin(what)} holds no weights but shards of a DeepSpeed ZeRO training ({zero}); "
             f"{_ZERO_REMEDY}."
         )
     fsdp = _first(names, _FSDP)
     if fsdp is not None:
         where = fsdp if fsdp.startswith("pytorch_model_fsdp_") else "DIR"
         raise InputError(
-            f"{_begin(what)} holds no weights but the shards of an FSDP training ({fsdp}); run "
+            f"{_begin(what)} holds no weights but shards of an FSDP training ({fsdp}); run "
             f"`accelerate merge-weights {where} OUT`, copy config.json and the tokenizer into OUT "
             "and give that."
         )
