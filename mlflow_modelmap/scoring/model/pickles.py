@@ -47,8 +47,11 @@ def check_pickle(path: str, what: str) -> None:
             )
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path) as content:
-                inside = [entry.partition("/")[2] for entry in content.namelist()]
-            if inside.count("data.pkl") != 1 or any(e.startswith("code/") for e in inside):
+                entries = content.infolist()
+            inside = [entry.filename.partition("/")[2] for entry in entries]
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                why = "it is compressed, as torch.save writes none"
+            elif inside.count("data.pkl") != 1 or any(e.startswith("code/") for e in inside):
                 why = "it is a zip file, but not of weights"
         elif start[257:262] == b"ustar":
             why = "it is a tar file, as torch wrote them before 0.1"

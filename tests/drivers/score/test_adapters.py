@@ -114,7 +114,7 @@ def test_lineage_knows_the_parent_by_itself(store, base, adapter, texts):
     parent = mm.score(base, texts, progress=False)
     child = mm.score(adapter, texts, progress=False)
     found = lineage(run_ids=[parent.run_id, child.run_id], hub=False, progress=False)
-    row = found.table.set_index("model").loc[child.name]
+    row = found.table.set_index("child").loc[child.name]
     assert (row["parent"], row["relation"]) == (parent.name, "adapter")
 
 
@@ -131,7 +131,7 @@ def test_weight_distances_take_no_adapter(store, adapter, texts, tmp_path):
     for step, folder in enumerate((adapter, other)):
         mm.score(folder, texts, step=step, trajectory="t", name=f"t {step}", progress=False)
     with pytest.raises(InputError, match="None of the 2 selected runs"):
-        mm.measure_weight_distances()
+        mm.weight_distances()
 
 
 def test_a_model_that_mlflow_logged_as_an_adapter(store, base, adapter, texts):
@@ -245,5 +245,5 @@ def test_the_gate_refuses_a_pickled_candidate_unless_told(store, pickled, tiny_m
 def test_weight_distances_refuse_pickles(store, pickled, tmp_path):
     shutil.copytree(pickled, tmp_path / "step0")
     shutil.copytree(pickled, tmp_path / "step1")
-    with pytest.raises(InputError, match="only as pickles .*no weight distances are measured"):
-        mm.measure_weight_distances(model=str(tmp_path / "step{step}"), steps=[0, 1])
+    with pytest.raises(InputError, match=r"only as pickles .*no weight distances are measured"):
+        mm.weight_distances(model=str(tmp_path / "step{step}"), steps=[0, 1])

@@ -197,6 +197,13 @@ def other_zip() -> bytes:
     return content.getvalue()
 
 
+def bomb() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", b"\0" * 10_000)
+    return content.getvalue()
+
+
 def script() -> bytes:
     content = io.BytesIO()
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), content)
@@ -213,6 +220,7 @@ def script() -> bytes:
         (lambda model: b"\x80\x02garbage", "damaged or cut short"),
         (lambda model: b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         (lambda model: other_zip(), "a zip file, but not of weights"),
+        (lambda model: bomb(), "it is compressed, as torch.save writes none"),
         (lambda model: script(), "a zip file, but not of weights"),
         (lambda model: pickle.dumps({"w": 3}, 2), "damaged or cut short"),
     ],
