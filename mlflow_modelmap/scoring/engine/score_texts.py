@@ -77,7 +77,7 @@ def score_texts(
         noise=settings.texts_scored_twice(precision),
     )
     result.provenance["load_seconds"] = round(seconds, 3)
-    result.provenance |= origin(files, precision)
+    result.provenance.update(origin(files, precision))
     return result
 
 

@@ -87,8 +87,8 @@ def load_model(
     refused = refuses_pickles(settings.safetensors_only)
     pickled = check_has_weights(names, repr(path), refused) is PICKLE
     options: dict[str, Any] = {}
-    if pickled:
-        options["state_dict"] = tensors_of(path, weight_files(path, names, repr(path)), repr(path))
+    if pickled:  # looked at before transformers reads them, by the same restricted unpickler
+        tensors_of(path, weight_files(path, names, repr(path)), repr(path))
     dtype = compute_dtype(precision, device)
     merged = adapter_path is not None and precision not in QUANTISED
     if precision in QUANTISED:

@@ -18,7 +18,8 @@ from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
 _LEAST_TORCH = (2, 6)
-_ASKED_FOR = re.compile(r"(?:GLOBAL|global:?|class:?|function:?) +(?:GLOBAL +)?([\w.]+\.[\w.]+)")
+_ASKED_FOR = re.compile(r"\bGLOBAL ([\w.]+)")
+"""Where torch says what a pickle wanted: ``Unsupported global: GLOBAL posix.system was not ...``."""
 
 
 def tensors_of(folder: str, names: Iterable[str], what: str) -> dict[str, torch.Tensor]:
@@ -71,7 +72,7 @@ def _tensors(path: str, what: str) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         asked = _ASKED_FOR.search(str(error))
         if asked is None:
-            raise damaged(name, what, reason(error, 120)) from None
+            raise damaged(name, what, "it is no pickle of tensors") from None
         raise InputError(
             f"The weight file {name} of {what} asks for {shortened(asked[1])}, which is no part of "
             "a tensor and could run code, and nothing of it was run; get the weights as "

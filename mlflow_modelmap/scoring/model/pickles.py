@@ -49,10 +49,10 @@ def check_pickle(path: str, what: str) -> None:
             with zipfile.ZipFile(path) as content:
                 entries = content.infolist()
             inside = [entry.filename.partition("/")[2] for entry in entries]
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                why = "it is compressed, as torch.save writes none"
-            elif inside.count("data.pkl") != 1 or any(e.startswith("code/") for e in inside):
+            if inside.count("data.pkl") != 1 or any(e.startswith("code/") for e in inside):
                 why = "it is a zip file, but not of weights"
+            elif any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                why = "it is compressed, as torch.save writes none"
         elif start[257:262] == b"ustar":
             why = "it is a tar file, as torch wrote them before 0.1"
         elif not start.startswith(_PICKLE):
