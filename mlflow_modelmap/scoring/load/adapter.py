@@ -63,7 +63,7 @@ def with_adapter(model: Any, path: str, dtype: torch.dtype | None) -> Any:
             raise _does_not_fit(path, f"lacks {error.args[0] if error.args else error}") from error
         except Exception as error:
             raise _does_not_fit(path, _told(error)) from error
-        unknown = sorted(result.unexpected_keys)
+        unknown = sorted(k for k in result.unexpected_keys if not _twice(k, tensors))
         absent = sorted(k for k in result.missing_keys if any(of in k for of in _OF_ADAPTERS))
         if unknown:
             raise _does_not_fit(
@@ -100,6 +100,11 @@ def _read(path: str) -> Tensors:
     if empty:
         raise empty_tensors(empty, what)
     return tensors
+
+
+def _twice(key: str, tensors: Tensors) -> bool:
+    """Whether PEFT stored a tensor under its own name as well: embeddings that were resized."""
+    return ".modules_to_save." in key and key.replace(".modules_to_save.", ".") in tensors
 
 
 def _fit_embeddings(model: Any, tensors: Tensors, config: Any, path: str) -> list[str]:
@@ -177,6 +182,7 @@ def _merged_but_for_quantised(model: Any) -> Any:
             )
         elif isinstance(module, BaseTunerLayer):
             if isinstance(module.get_base_layer(), kinds):
+                _keep_scales(module.get_base_layer())
                 replaced += (f"{name}.",)
                 continue
             module.merge()
@@ -187,6 +193,19 @@ def _merged_but_for_quantised(model: Any) -> Any:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, plain)
     return model
+
+
+def _keep_scales(layer: Any) -> None:
+    """Let a layer in int8 keep its scales where PEFT's DoRA, on CPU, gives it a weight without."""
+    if not hasattr(layer, "init_8bit_state"):
+        return
+    if layer.weight.CB is not None:
+        layer.init_8bit_state()
+
+    def forget() -> None:
+        layer.weight.CB = layer.weight.SCB = None
+
+    layer.init_8bit_state = forget
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:

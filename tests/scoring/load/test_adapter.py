@@ -94,25 +94,26 @@ def test_a_quantised_base_has_the_adapter_beside_it(precision, kind, tiny_models
     made = score(folder, texts, precision=precision)
     assert made.provenance["adapter_merged"] is False
     assert made.provenance["quantised_layers"] == 14
-    quantised = load_model(base, precision, "cpu", ScoringSettings(precision=precision))
-    own = PeftModel.from_pretrained(quantised, str(folder), torch_device="cpu").eval()
     tokenizer = AutoTokenizer.from_pretrained(base)
-    expected = adapters.plain(own, [tokenizer(text)["input_ids"] for text in texts.texts])
-    close(made, expected, atol=2e-3)
+    for number in (0, 9, 23):  # PEFT's own DoRA on int8 fails on CPU from its second pass on
+        quantised = load_model(base, precision, "cpu", ScoringSettings(precision=precision))
+        own = PeftModel.from_pretrained(quantised, str(folder), torch_device="cpu").eval()
+        expected = adapters.plain(own, [tokenizer(texts.texts[number])["input_ids"]])
+        np.testing.assert_allclose(made.log_likelihoods[number], expected, atol=2e-3, rtol=0)
 
 
 def grown(model: Any) -> None:
-    model.resize_token_embeddings(410, mean_resizing=False)
+    model.resize_token_embeddings(430, mean_resizing=False)
 
 
 def shrunk(model: Any) -> None:
-    model.resize_token_embeddings(396, mean_resizing=False)
+    model.resize_token_embeddings(404, mean_resizing=False)
 
 
 @pytest.mark.parametrize("change", [grown, shrunk])
 @pytest.mark.parametrize("how", ["modules_to_save", "stored", "targeted"])
 def test_other_embeddings_than_the_bases(change, how, tiny_models, tmp_path, texts):
-    base = tiny_models("llama")
+    base = tiny_models("llama", vocab_size=420)
     more: dict[str, Any] = {}
     if how == "modules_to_save":
         more = {"modules_to_save": ["embed_tokens", "lm_head"]}
@@ -126,7 +127,7 @@ def test_other_embeddings_than_the_bases(change, how, tiny_models, tmp_path, tex
         **({} if how == "modules_to_save" else {"save_embedding_layers": True}),
     )
     model = load_model(base, "float32", "cpu", ScoringSettings(), str(folder))
-    wanted = {grown: 410, shrunk: 396}[change]
+    wanted = {grown: 430, shrunk: 404}[change]
     assert len(model.get_input_embeddings().weight) == wanted
     assert len(model.get_output_embeddings().weight) == wanted
     expected = adapters.unmerged_in_float64(base, folder, texts, change)
@@ -171,7 +172,7 @@ FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     ("edit", "said"),
     [
         (lambda t: t.pop(FIRST), "lacks base_model.model.model.layers.0.self_attn.q_proj.lora_A"),
-        (lambda t: t.update({FIRST.replace("q_proj", "k_proj"): t[FIRST]}), "has no place for"),
+        (lambda t: t.update({FIRST.replace("q_proj", "k_proj"): t[FIRST].clone()}), "has no place for"),
         (lambda t: t.update({FIRST: torch.ones(3, 32)}), "of shape [3, 32], and the model wants"),
         (lambda t: t.update({FIRST: torch.ones(4, 48)}), "of shape [4, 48], and the model wants"),
         (lambda t: t.update({FIRST: torch.ones(0)}), "empty tensors in place of weights"),
