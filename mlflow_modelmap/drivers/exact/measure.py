@@ -332,9 +332,9 @@ def model_in_memory(
     from mlflow_modelmap.scoring.load.load import load_model
 
     path = files.model_path if isinstance(files, ModelFiles) else files
-    adapter = files.adapter if isinstance(files, ModelFiles) else None
+    adapter = files.adapter.path if isinstance(files, ModelFiles) and files.adapter else None
     precision, device = resolve(settings, read_config(path))
-    held = [load_model(path, precision, device, settings, adapter and adapter.path)]
+    held = [load_model(path, precision, device, settings, adapter)]
     try:
         yield held[0], precision
     finally:

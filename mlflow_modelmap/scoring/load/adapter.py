@@ -56,7 +56,7 @@ def with_adapter(model: Any, path: str, dtype: torch.dtype | None) -> Any:
             config.inference_mode = True
             random = _fit_embeddings(model, tensors, config, path)
             wrapped = PeftModel(model, config)
-            result = set_peft_model_state_dict(wrapped, dict(tensors))
+            result: Any = set_peft_model_state_dict(wrapped, dict(tensors))
         except ScoringError:
             raise
         except KeyError as error:

@@ -19,7 +19,7 @@ from mlflow_modelmap.words.shortened import shortened
 
 _LEAST_TORCH = (2, 6)
 _ASKED_FOR = re.compile(r"\bGLOBAL ([\w.]+)")
-"""Where torch says what a pickle wanted: ``Unsupported global: GLOBAL posix.system was not ...``."""
+"""Where torch says what a pickle wanted: ``... unsupported GLOBAL posix.system whose ...``."""
 
 
 def tensors_of(folder: str, names: Iterable[str], what: str) -> dict[str, torch.Tensor]:

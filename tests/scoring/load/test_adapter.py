@@ -172,7 +172,10 @@ FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     ("edit", "said"),
     [
         (lambda t: t.pop(FIRST), "lacks base_model.model.model.layers.0.self_attn.q_proj.lora_A"),
-        (lambda t: t.update({FIRST.replace("q_proj", "k_proj"): t[FIRST].clone()}), "has no place for"),
+        (
+            lambda t: t.update({FIRST.replace("q_proj", "k_proj"): t[FIRST].clone()}),
+            "has no place for",
+        ),
         (lambda t: t.update({FIRST: torch.ones(3, 32)}), "of shape [3, 32], and the model wants"),
         (lambda t: t.update({FIRST: torch.ones(4, 48)}), "of shape [4, 48], and the model wants"),
         (lambda t: t.update({FIRST: torch.ones(0)}), "empty tensors in place of weights"),
