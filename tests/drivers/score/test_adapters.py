@@ -185,6 +185,19 @@ def test_an_adapter_of_the_hub_pins_its_base(store, hub, base, tmp_path, texts):
     assert tags["modelmap.adapter_base"] == f"org/base@{first}"
 
 
+def test_exactly_on_the_base_of_its_score_though_that_moved_on(
+    store, hub, base, tiny_models, tmp_path, text_file
+):
+    folder = adapters.make_adapter(tmp_path / "one", base, adapters.lora("llama"), named="org/base")
+    hub.add("org/adapter", folder)
+    child = mm.score("org/adapter", text_file, progress=False)
+    parent = mm.score("org/base", text_file, progress=False)
+    hub.add("org/base", tiny_models("llama", seed=1))
+    found = compare(parent.run_id, child.run_id, exact=True)
+    assert found.exact.bits_per_byte_second == pytest.approx(child.bits_per_byte, abs=1e-4)
+    assert not mm.score("org/adapter", text_file, progress=False).skipped
+
+
 def test_a_local_directory_is_no_base_of_the_hubs_adapter(store, hub, base, tmp_path, texts):
     folder = adapters.make_adapter(tmp_path / "one", base, adapters.lora("llama"))
     hub.add("org/adapter", folder)
