@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mlflow_modelmap.scoring.settings import ScoringSettings
 
-ROUNDING_ONLY = ("device_map", "batch_tokens", "noise")
+ROUNDING_ONLY = ("device_map", "batch_tokens", "noise", "safetensors_only")
 """Settings that change a number by no more than rounding, or not at all."""
 
 

@@ -44,6 +44,7 @@ class SettingsFields(Strict):
     double_quantization: bool = False
     int8_threshold: Annotated[float, Field(ge=0)] = 0.0
     trust_remote_code: bool = False
+    safetensors_only: bool = False
     noise: Annotated[Whole, Field(ge=0)] | None = None
 
 
@@ -95,6 +96,8 @@ class ScoringSettings(SettingsFields, Checked):
         Outlier threshold of LLM.int8; 0 (none) makes a text's value independent of its batch.
     trust_remote_code
         Whether code that comes with the model may run.
+    safetensors_only
+        Whether weights that are there as a pickle only (pytorch_model.bin) are refused.
     noise
         How many texts are scored a second time in other batches, to measure the KL divergence that
         arithmetic alone makes; by default 20 where weights or products are not float32, else 0.

@@ -104,7 +104,7 @@ def _measured(
     chosen = choose(every.scored, 0, options.count)  # nothing is kept, so that all texts fit
     tokens = chosen_tokens(cache, prepared, chosen)
     settings = prepared.request.settings
-    with model_in_memory(prepared.files.model_path, settings) as (model, precision):
+    with model_in_memory(prepared.files, settings) as (model, precision):
         with progress_bar(f"{name}, layers", progress) as bar:
             found = compare_layers(model, tokens, settings, precision=precision, progress=bar)
         del model

@@ -20,6 +20,7 @@ from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.exact.summary import ExactKL, summary
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -98,7 +99,7 @@ class ExactReference:
         name = f"{other.request.point_name}, exact"
         settings = other.request.settings
         with (
-            model_in_memory(other.files.model_path, settings) as (model, precision),
+            model_in_memory(other.files, settings) as (model, precision),
             progress_bar(name, self.progress) as bar,
         ):
             found = compare_with_states(
@@ -144,7 +145,7 @@ def exact_reference(
     )
     with temporary_folder() as folder:
         with (
-            model_in_memory(prepared.files.model_path, settings) as (model, precision),
+            model_in_memory(prepared.files, settings) as (model, precision),
             progress_bar(f"{prepared.request.point_name}, kept", progress) as bar,
         ):
             states = keep_head_states(
@@ -324,12 +325,16 @@ def _width(config: dict[str, Any]) -> int:
 
 
 @contextmanager
-def model_in_memory(path: str, settings: ScoringSettings) -> Iterator[tuple[Any, str]]:
+def model_in_memory(
+    files: ModelFiles | str, settings: ScoringSettings
+) -> Iterator[tuple[Any, str]]:
     """A model and its precision, in memory for the length of the block."""
     from mlflow_modelmap.scoring.load.load import load_model
 
+    path = files.model_path if isinstance(files, ModelFiles) else files
+    adapter = files.adapter.path if isinstance(files, ModelFiles) and files.adapter else None
     precision, device = resolve(settings, read_config(path))
-    held = [load_model(path, precision, device, settings)]
+    held = [load_model(path, precision, device, settings, adapter)]
     try:
         yield held[0], precision
     finally:

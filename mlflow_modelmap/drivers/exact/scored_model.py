@@ -9,12 +9,14 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.drivers.score.resolve import check_base_code
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised, resolve_device
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
@@ -81,15 +83,31 @@ def model_behind(
         raise InputError(
             f"The model of {point.name!r}, {point.model!r}, cannot be loaded again: {error}"
         ) from None
-    if reference.kind == HUB and (point.commit or point.revision):
-        reference = ModelReference(HUB, reference.name, point.commit or point.revision)
-    prepared = prepare(ScoreRequest(reference=reference, settings=settings), texts)
+    adapter, base = point.tags.get(schema.TAG_ADAPTER), None
+    pinned = adapter.rpartition("@")[2] if adapter else point.commit or point.revision
+    if reference.kind == HUB and pinned:
+        reference = ModelReference(HUB, reference.name, pinned)
+    if adapter:
+        base = _base_of(point)
+    prepared = prepare(ScoreRequest(reference=reference, settings=settings, base=base), texts)
+    if adapter and trust_remote_code:
+        check_base_code(prepared.files)
     if point.commit and prepared.files.commit != point.commit:
         raise InputError(
             f"{point.model!r} is no longer what {point.name!r} scored (it was "
             f"{point.commit[:19]}, now it is {prepared.files.commit[:19]}); score it again."
         )
     return prepared
+
+
+def _base_of(point: Point) -> ModelReference | None:
+    """What an adapter was applied to, as it was then; None where it came with the adapter."""
+    name, _, commit = (point.tags.get(schema.TAG_ADAPTER_BASE) or "").rpartition("@")
+    if not name:
+        return None
+    if commit.startswith("sha256:"):
+        return ModelReference.parse(name)
+    return ModelReference(HUB, name, commit)
 
 
 def texts_behind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mlflow import MlflowClient
@@ -65,6 +66,7 @@ def gate(
     reference_precision: str | None = None,
     trusted: Sequence[str] = (),
     again: bool = False,
+    allow_pickles: bool = False,
     tag_version: bool = False,
     name: str | None = None,
     experiment: str | None = None,
@@ -102,6 +104,8 @@ def gate(
         that it logs into, if their own tags agree with what is asked for.
     again
         Whether both are scored anew, whatever scores there are.
+    allow_pickles
+        Whether a candidate may have its weights as a pickle only.
     tag_version
         Whether the verdict is set as a tag on the candidate, a version of a registered model.
     name, experiment, run_id
@@ -145,7 +149,7 @@ def gate(
                 role=role,
             )
             for written, how, role in (
-                (candidate, asked, "candidate"),
+                (candidate, replace(asked, safetensors_only=not allow_pickles), "candidate"),
                 (reference, settings_beside(asked, reference_precision), "reference"),
             )
         ]

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.lineage.members import Family, Member
-from mlflow_modelmap.drivers.score.prepare import resolve_model
+from mlflow_modelmap.drivers.score.resolve import resolve_model
 from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.scoring.model.config import brings_own_code

@@ -77,6 +77,7 @@ class ModelEntry(PlanSettings, PointFields):
     revisions: Annotated[list[Text], Field(min_length=1)] | None = None
     steps: Annotated[list[StepRange], Field(min_length=1)] | None = None
     name: Text | None = None
+    base: Text | None = None
 
     @model_validator(mode="before")
     @classmethod

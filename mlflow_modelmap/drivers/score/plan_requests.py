@@ -39,7 +39,7 @@ def requests(plan: Plan, folder: str | os.PathLike[str] = ".") -> list[ScoreRequ
         for request in _expanded(entry, plan.defaults, number, Path(folder)):
             settings = request.settings.model_dump(exclude=set(ROUNDING_ONLY))
             labels = tuple(sorted(request.labels().items()))
-            key = (request.reference, tuple(settings.values()), labels)
+            key = (request.reference, request.base, tuple(settings.values()), labels)
             if key in seen:
                 raise InputError(
                     f"The plan asks for {request.point_name!r} twice, in models {seen[key]} and "
@@ -167,4 +167,5 @@ def _request(
         model_type=values.get("model_type"),
         base_model=found(base_model) if base_model else None,
         name=filled(entry.name),
+        base=ModelReference.parse(found(filled(entry.base) or "")) if entry.base else None,
     )

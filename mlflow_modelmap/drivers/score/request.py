@@ -46,6 +46,8 @@ class Said(PointFields, Checked):
 class ScoreRequest(PointFields, Checked):
     """A model to score: which, how, and what the run is to say of it.
 
+    `base` is what an adapter is applied to, if the user says it; by default what it names itself.
+
     Raises
     ------
     InputError
@@ -55,6 +57,7 @@ class ScoreRequest(PointFields, Checked):
     reference: ModelReference
     settings: ScoringSettings = ScoringSettings()
     name: Text | None = None
+    base: ModelReference | None = None
 
     @property
     def point_name(self) -> str:

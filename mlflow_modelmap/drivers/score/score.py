@@ -50,12 +50,14 @@ def score(
     double_quantization: bool = False,
     int8_threshold: float = 0.0,
     trust_remote_code: bool = False,
+    safetensors_only: bool = False,
     noise: int | None = None,
     trajectory: str | None = None,
     step: int | None = None,
     model_type: str | None = None,
     base_model: str | None = None,
     name: str | None = None,
+    base: str | os.PathLike[str] | None = None,
     experiment: str | None = None,
     run_id: str | None = None,
     again: bool = False,
@@ -74,7 +76,7 @@ def score(
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, unspelled, \
 overlong, window_tokens, stride, split_special_tokens, matmul, layers, double_quantization, \
-int8_threshold, trust_remote_code, noise
+int8_threshold, trust_remote_code, safetensors_only, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.
@@ -82,6 +84,9 @@ int8_threshold, trust_remote_code, noise
         Its family (by default what its configuration says) and what it was made from.
     name
         The run's name, by default made from the model's.
+    base
+        The model that an adapter is applied to, by default the one that the adapter names; the
+        user's `trust_remote_code` reaches it only if it is given here.
     experiment
         Its experiment, by default the current one.
     run_id
@@ -113,7 +118,8 @@ int8_threshold, trust_remote_code, noise
         reference = ModelReference.parse(model, revision)
         said = {key: given[key] for key in (*PointFields.model_fields, "name")}
         said["trajectory"] = trajectory or trajectory_of(reference, step)
-        return ScoreRequest(reference=reference, settings=settings, **said)
+        on = None if base is None else ModelReference.parse(base)
+        return ScoreRequest(reference=reference, settings=settings, base=on, **said)
 
     with quiet():
         store = check_reachable()

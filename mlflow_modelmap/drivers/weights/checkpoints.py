@@ -60,10 +60,12 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
         If none of the runs has a step, a trajectory and weights.
     """
     asked, members = [], []
-    bare = quantised = unsaved = 0
+    bare = quantised = unsaved = adapters = 0
     for run in runs:
         if is_quantised(run.precision):
             quantised += 1
+        elif run.tags.get(schema.TAG_ADAPTER):
+            adapters += 1
         elif run.monitored and not os.path.isdir(run.model):
             unsaved += 1
         elif run.step is None or run.trajectory is None:
@@ -78,6 +80,8 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
         notices.append(f"Left out {bare} runs without a step or trajectory.")
     if unsaved:
         notices.append(f"Left out {unsaved} monitored checkpoints whose weights were not saved.")
+    if adapters:
+        notices.append(f"Left out {adapters} adapters, which hold no whole model's weights.")
     if quantised:
         notices.append(f"Left out {quantised} quantised runs; they have their model's weights.")
     if not asked:

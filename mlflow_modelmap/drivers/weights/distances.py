@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.drivers.process.progress import PARAMETERS, progress_bar
-from mlflow_modelmap.drivers.score.prepare import resolve_model
+from mlflow_modelmap.drivers.score.resolve import whole_model
 from mlflow_modelmap.drivers.score.spool import spool_folder
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.drivers.weights.checkpoints import (
@@ -25,6 +25,7 @@ from mlflow_modelmap.drivers.weights.checkpoints import (
 )
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.figures.trajectory.weight_distances import weight_distances_figure
+from mlflow_modelmap.scoring.model.pickles import WEIGHT_DISTANCES
 from mlflow_modelmap.scoring.model.reference import LOCAL
 from mlflow_modelmap.scoring.weights.squared_distances import (
     WeightDistances,
@@ -278,7 +279,7 @@ def _measure(
     folders = [
         checkpoint.reference.name
         if checkpoint.reference.kind == LOCAL
-        else resolve_model(checkpoint.reference).model_path
+        else whole_model(checkpoint.reference, refused=WEIGHT_DISTANCES).model_path
         for checkpoint in line
     ]
     with progress_bar(name, progress, unit=PARAMETERS) as bar:

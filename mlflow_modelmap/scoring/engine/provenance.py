@@ -10,6 +10,8 @@ import torch
 
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised
 from mlflow_modelmap.scoring.load.quantization import int8_threshold, quantised_layers
+from mlflow_modelmap.scoring.model.adapter import weights_format_of
+from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
@@ -90,6 +92,17 @@ def _of_quantised(model: Any) -> Provenance:
 
 def _quantization_config(model: Any) -> Any:
     return getattr(getattr(model, "hf_quantizer", None), "quantization_config", None)
+
+
+def origin(files: ModelFiles, precision: str) -> Provenance:
+    """What can be said of the files that a model was loaded from."""
+    facts: Provenance = {"weights_format": weights_format_of(files)}
+    if files.adapter is not None:
+        import peft
+
+        facts["peft"] = peft.__version__
+        facts["adapter_merged"] = not is_quantised(precision)
+    return facts
 
 
 def _parameters(model: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.engine.provenance import origin
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.engine.second_pass import second_pass
 from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
@@ -64,7 +65,8 @@ def score_texts(
         )
     tokens = tokens.fitted(position_limit(config), settings)
     started = time.perf_counter()
-    model = load_model(files.model_path, precision, device, settings)
+    adapter = files.adapter.path if files.adapter else None
+    model = load_model(files.model_path, precision, device, settings, adapter)
     seconds = time.perf_counter() - started
     result = score_model(
         model,
@@ -75,6 +77,7 @@ def score_texts(
         noise=settings.texts_scored_twice(precision),
     )
     result.provenance["load_seconds"] = round(seconds, 3)
+    result.provenance.update(origin(files, precision))
     return result
 
 

@@ -1,4 +1,4 @@
-"""Scoring: a causal language model from a local directory, safetensors only."""
+"""Scoring: a causal language model from a local directory, with an adapter where there is one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.load import quantization
+from mlflow_modelmap.scoring.load.adapter import with_adapter
 from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.load.unexpected import check_all_taken
+from mlflow_modelmap.scoring.load.unpickle import tensors_of
 from mlflow_modelmap.scoring.model.config import model_type, read_config
 from mlflow_modelmap.scoring.model.gguf_file import WEIGHTS as GGUF
+from mlflow_modelmap.scoring.model.pickles import refuses_pickles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
-from mlflow_modelmap.scoring.model.weight_files import check_has_weights, check_no_adapter
+from mlflow_modelmap.scoring.model.weight_files import (
+    check_has_weights,
+    check_no_adapter,
+    weight_files,
+)
+from mlflow_modelmap.scoring.model.weights_format import PICKLE
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
@@ -64,12 +72,18 @@ def compute_dtype(precision: str, device: str) -> torch.dtype:
 
 
 def load_model(
-    model_path: str | os.PathLike[str], precision: str, device: str, settings: ScoringSettings
+    model_path: str | os.PathLike[str],
+    precision: str,
+    device: str,
+    settings: ScoringSettings,
+    adapter_path: str | None = None,
 ) -> Any:
     """The model in evaluation mode on its device.
 
     Parameters
     ----------
+    adapter_path
+        Directory of an adapter that is applied to it: merged in float32, unless it is quantised.
     precision, device
         As `precision.resolve` gives them: never ``auto``.
 
@@ -78,22 +92,26 @@ def load_model(
     InputError
         If the directory holds no causal language model, or one that the device cannot quantise.
     ScoringError
-        If the weights are missing, incomplete, in another format than safetensors, or too large.
+        If the weights are missing, incomplete or too large.
     """
     path = os.fspath(model_path)
     config = read_config(path)
     names = os.listdir(path)
     check_no_adapter(names, repr(path), path)
     of_gguf = GGUF in names
-    if not of_gguf:
-        check_has_weights(names, repr(path))
+    refused = refuses_pickles(settings.safetensors_only)
+    pickled = not of_gguf and check_has_weights(names, repr(path), refused) is PICKLE
     options: dict[str, Any] = {}
+    if pickled:  # looked at before transformers reads them, by the same restricted unpickler
+        tensors_of(path, weight_files(path, names, repr(path)), repr(path))
+    dtype = compute_dtype(precision, device)
+    merged = adapter_path is not None and not is_quantised(precision)
     stored = stored_quantization(config)
     if stored is None and is_quantised(precision):
         with quiet_transformers():
             quantization.check_bitsandbytes()
         options["quantization_config"] = quantization.quantization_config(
-            precision, settings, compute_dtype(precision, device)
+            precision, settings, dtype
         )
     if settings.device_map is not None:
         options["device_map"] = settings.device_map
@@ -104,10 +122,11 @@ def load_model(
             model, info = _class_for(path, config, settings).from_pretrained(
                 path,
                 local_files_only=True,
-                **({"gguf_file": GGUF} if of_gguf else {"use_safetensors": True}),
+                **({"gguf_file": GGUF} if of_gguf else {"use_safetensors": not pickled}),
+                weights_only=True,
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
-                **{_dtype_word(): compute_dtype(precision, device)},
+                **{_dtype_word(): torch.float32 if merged else dtype},
                 **options,
             )
     except (InputError, ScoringError):
@@ -115,6 +134,9 @@ def load_model(
     except Exception as error:
         raise ScoringError(f"The model in {path!r} cannot be loaded: {_told(error)}") from error
     _check_complete(path, info)
+    if adapter_path is not None:
+        with quiet_transformers():
+            model = with_adapter(model, adapter_path, dtype if merged else None)
     if stored is not None:
         quantization.check_stored(model, stored)
     elif is_quantised(precision):

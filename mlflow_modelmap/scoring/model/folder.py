@@ -13,15 +13,15 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.plain_file import CONFIGURATION_BYTES, check_plain
 from mlflow_modelmap.scoring.model.reference import LOCAL, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.training_state import check_no_training_state
 from mlflow_modelmap.scoring.model.weight_files import (
-    WEIGHTS,
-    WEIGHTS_INDEX,
     capital,
     check_has_weights,
     check_no_adapter,
-    read_header,
+    check_weights,
     weight_files,
 )
+from mlflow_modelmap.scoring.model.weights_format import SAFETENSORS, weights_format
 from mlflow_modelmap.scoring.tokenizer.files import (
     TOKENIZER_FILES,
     holds_tokenizer,
@@ -46,6 +46,7 @@ def local_files(
     model_path: str | os.PathLike[str],
     tokenizer_path: str | os.PathLike[str] | None = None,
     reference: ModelReference | None = None,
+    refused: str | None = None,
 ) -> ModelFiles:
     """A model that lies in a local directory; its commit is a digest of its content.
 
@@ -58,46 +59,53 @@ def local_files(
         Where the tokenizer lies, if it has a directory of its own.
     reference
         What the user wrote; the directory itself if None.
+    refused
+        Why pickled weights are refused, or None; see `check_has_weights`.
 
     Raises
     ------
     InputError
-        If the directory holds no complete causal language model in safetensors with its tokenizer.
+        If the directory holds no complete causal language model with its tokenizer.
     """
     path = os.path.realpath(model_path)
     other = os.path.realpath(tokenizer_path) if tokenizer_path is not None else path
-    check_model(path, repr(path))
+    check_model(path, repr(path), refused)
     check_tokenizer(os.listdir(other), repr(other))
     return ModelFiles(
         reference or ModelReference(LOCAL, path), path, other, content_digest(path, other)
     )
 
 
-def check_model(path: str, what: str) -> None:
-    """Raise an InputError unless a directory holds a causal language model in safetensors.
+def check_model(path: str, what: str, refused: str | None = None) -> None:
+    """Raise an InputError unless a directory holds a causal language model.
 
     Parameters
     ----------
     what
         How the error names it, such as ``the model 'org/name'``.
+    refused
+        Why pickled weights are refused, or None.
     """
     try:
         names = os.listdir(path)
     except OSError as error:
         raise InputError(f"{path!r} cannot be read ({error.strerror}).") from None
-    check_names(names, what, path)
+    check_names(names, what, path, refused)
     check_causal(read_config(path), what)
     for name in weight_files(path, names, what):
-        read_header(os.path.join(path, name), what)
+        check_weights(os.path.join(path, name), what)
 
 
-def check_names(names: Iterable[str], what: str, path: str | None = None) -> None:
+def check_names(
+    names: Iterable[str], what: str, path: str | None = None, refused: str | None = None
+) -> None:
     """Raise an InputError unless files of these names can make a model; see `check_model`."""
     names = set(names)
     check_no_adapter(names, what, path)
+    check_no_training_state(names, what)
     if "config.json" not in names:
         raise InputError(f"{capital(what)} has no config.json{_instead(names, path)}.")
-    check_has_weights(names, what)
+    check_has_weights(names, what, refused)
 
 
 def check_causal(config: dict[str, Any], what: str) -> None:
@@ -122,10 +130,10 @@ def check_tokenizer(names: Iterable[str], what: str) -> None:
         )
 
 
-def weights_in(path: str | os.PathLike[str]) -> ModelFiles:
+def weights_in(path: str | os.PathLike[str], refused: str | None = None) -> ModelFiles:
     """A model in a local directory whose tokenizer is at hand already, as `local_files`."""
     folder = os.path.realpath(path)
-    check_model(folder, repr(folder))
+    check_model(folder, repr(folder), refused)
     return ModelFiles(ModelReference(LOCAL, folder), folder, folder, content_digest(folder, folder))
 
 
@@ -148,15 +156,21 @@ def content_digest(model_path: str, tokenizer_path: str) -> str:
         if label == "model":
             names = os.listdir(folder)
             kept += ["config.json", *weight_files(folder, names, repr(folder))]
-            kept += [] if WEIGHTS in names else [WEIGHTS_INDEX]
+            form = weights_format(names) or SAFETENSORS
+            kept += [] if form.single in names else [form.index]
             if _GENERATION in names:  # read whole by transformers; it does not change a score
                 check_plain(os.path.join(folder, _GENERATION), CONFIGURATION_BYTES)
         elif folder == model_path:
             continue
         for name in kept:
             found[name if label == "model" else f"{label}/{name}"] = os.path.join(folder, name)
+    return digest_of(found)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """``sha256:`` and the SHA-256 (hex) over names and contents of files, paths by name."""
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        digests = dict(zip(found, pool.map(file_digest, found.values()), strict=True))
+        digests = dict(zip(files, pool.map(file_digest, files.values()), strict=True))
     sha = hashlib.sha256()
     for name in sorted(digests):
         sha.update(f"{name}\0{digests[name]}\n".encode())

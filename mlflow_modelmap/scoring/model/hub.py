@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.adapter import Adapter, check_adapter_names, read_adapter
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.folder import (
     TELLING_FILES,
@@ -19,8 +19,17 @@ from mlflow_modelmap.scoring.model.folder import (
     local_files,
 )
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelFiles, ModelReference
-from mlflow_modelmap.scoring.model.weight_files import weight_names
-from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer
+from mlflow_modelmap.scoring.model.weight_files import (
+    ADAPTER,
+    check_has_weights,
+    weight_names,
+)
+from mlflow_modelmap.scoring.model.weights_format import (
+    ADAPTER_PICKLE,
+    PICKLE,
+    adapter_weights,
+    weights_format,
+)
 from mlflow_modelmap.words.reason import reason
 
 Result = TypeVar("Result")
@@ -31,117 +40,55 @@ ANSWER_SECONDS = 4.0
 DEADLINE_SECONDS = 8.0
 
 
-def snapshot(reference: ModelReference, tokenizer: str | None = None) -> ModelFiles:
-    """Fetch a Hub model's configuration, tokenizer and safetensors, and say which commit it is.
+def snapshot(
+    reference: ModelReference, refused: str | None = None, tokenizer: str | None = None
+) -> ModelFiles | Adapter:
+    """Fetch a Hub model's configuration, tokenizer and weights, and say which commit it is.
 
     What is in the local cache is not fetched again. If the Hub cannot be reached, the cache
-    alone must do; a full commit hash that is there completely does not even ask.
+    alone must do; a full commit hash that is there completely does not even ask, unless only
+    pickles of it are there.
 
     Parameters
     ----------
     reference
         A Hub model; a local directory is passed on to `local_files`.
+    refused
+        Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
     tokenizer
         Directory with the tokenizer, if the model is to have another one than its own.
 
     Raises
     ------
     InputError
-        If the model or the revision does not exist, is gated, is not in reach, or is no causal
-        language model in safetensors with a tokenizer.
+        If the model or the revision does not exist, is gated, is not in reach, or is neither an
+        adapter nor a causal language model with a tokenizer.
     """
     if reference.kind == LOCAL:
-        return local_files(reference.name, tokenizer, reference)
+        return local_files(reference.name, tokenizer, reference, refused)
     if reference.kind != HUB:
         raise InputError(f"{reference.name!r} is no model of the Hugging Face Hub.")
-    cached = _cached(reference)
+    cached = cached_snapshot(reference)
     if cached is not None and os.path.basename(cached) == reference.revision:
-        files = _files(reference, cached, tokenizer)
+        names = os.listdir(cached)
+        files = _files(reference, cached, refused, tokenizer) if not _pickled(names) else None
         if files is not None:
             return files
     try:
-        return _fetched(reference, tokenizer)
+        return _fetched(reference, refused, tokenizer)
     except InputError:
         raise
     except Exception as error:
-        if _final(error):
-            raise InputError(_told(reference, error)) from error
-        files = None if cached is None else _files(reference, cached, tokenizer)
+        if answered_no(error):
+            raise InputError(told_of(reference, error)) from error
+        files = None if cached is None else _files(reference, cached, refused, tokenizer)
         if files is not None:
             return files
-        raise InputError(_told(reference, error, cached is not None)) from error
+        raise InputError(told_of(reference, error, cached is not None)) from error
 
 
-def tokenizer_snapshot(reference: ModelReference) -> str:
-    """Fetch a Hub repository's tokenizer and no weights; the directory that holds it.
-
-    Raises
-    ------
-    InputError
-        As `snapshot`; or if the repository has no tokenizer.
-    """
-    import huggingface_hub
-
-    what = f"{str(reference)!r}"
-    try:
-        info = _info(reference)
-        names = _top(info)
-        check_tokenizer(names, what)
-        return huggingface_hub.snapshot_download(
-            reference.name,
-            revision=reference.revision,
-            allow_patterns=[pattern for pattern in TELLING_FILES if "/" not in pattern],
-            ignore_patterns=["*/*"],
-            etag_timeout=ANSWER_SECONDS,
-        )
-    except InputError:
-        raise
-    except Exception as error:
-        cached = None if _final(error) else _cached(reference, "tokenizer_config.json")
-        if cached is not None and holds_tokenizer(os.listdir(cached)):
-            return cached
-        raise InputError(_told(reference, error)) from error
-
-
-def fetch_file(reference: ModelReference) -> tuple[str, str]:
-    """Fetch the one GGUF file that a reference names; where it lies, and the commit.
-
-    Raises
-    ------
-    InputError
-        As `snapshot`; or if the repository has no such file.
-    """
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError
-
-    assert reference.gguf is not None
-    repository, file = reference.gguf
-    try:
-        _info(ModelReference(HUB, repository, reference.revision))
-        path = huggingface_hub.hf_hub_download(
-            repository, file, revision=reference.revision, etag_timeout=ANSWER_SECONDS
-        )
-        return path, _commit_in(path)
-    except EntryNotFoundError:
-        raise InputError(
-            f"The repository {repository!r} has no file {file!r}; look up its name there."
-        ) from None
-    except Exception as error:
-        of = ModelReference(HUB, repository, reference.revision)
-        cached = None if _final(error) else _cached(of, file)
-        if cached is not None:
-            path = os.path.join(cached, os.path.basename(file))
-            return path, _commit_in(path)
-        raise InputError(_told(of, error)) from error
-
-
-def _commit_in(path: str) -> str:
-    """The commit whose snapshot in the local cache holds a file."""
-    parts = Path(path).parts
-    return parts[len(parts) - parts[::-1].index("snapshots")]
-
-
-def _info(reference: ModelReference) -> Any:
+def info_of(reference: ModelReference) -> Any:
+    """What the Hub says of a repository, within seconds."""
     import huggingface_hub
 
     api = huggingface_hub.HfApi()
@@ -151,26 +98,34 @@ def _info(reference: ModelReference) -> Any:
     )
 
 
-def _top(info: Any) -> list[str]:
+def top_names(info: Any) -> list[str]:
     """The names of a repository's files that lie in no folder."""
     return [file.rfilename for file in info.siblings or () if "/" not in file.rfilename]
 
 
-def _fetched(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
+def _fetched(
+    reference: ModelReference, refused: str | None, tokenizer: str | None
+) -> ModelFiles | Adapter:
     import huggingface_hub
 
     what = f"the model {str(reference)!r}"
-    info = _info(reference)
-    names = _top(info)
-    check_names(names, what)
-    if tokenizer is None:
-        check_tokenizer(names, what)
-    # The configuration first: what is no causal language model is not worth gigabytes.
-    config = huggingface_hub.hf_hub_download(
-        reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
-    )
-    check_causal(read_config(os.path.dirname(config)), what)
-    wanted = [*TELLING_FILES, *(_literal(name) for name in weight_names(names))]
+    info = info_of(reference)
+    names = top_names(info)
+    adapter = ADAPTER in names
+    if adapter:
+        check_adapter_names(names, what, refused)
+        weights = [ADAPTER, adapter_weights(names) or ""]
+    else:
+        check_names(names, what, refused=refused)
+        if tokenizer is None:
+            check_tokenizer(names, what)
+        # The configuration first: what is no causal language model is not worth gigabytes.
+        config = huggingface_hub.hf_hub_download(
+            reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
+        )
+        check_causal(read_config(os.path.dirname(config)), what)
+        weights = weight_names(names)
+    wanted = [*TELLING_FILES, *(_literal(name) for name in weights)]
     path = huggingface_hub.snapshot_download(
         reference.name,
         revision=reference.revision,
@@ -178,7 +133,9 @@ def _fetched(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
         ignore_patterns=["*/*"],
         etag_timeout=ANSWER_SECONDS,
     )
-    check_model(path, what)
+    if adapter:
+        return read_adapter(path, reference, commit=os.path.basename(path), refused=refused)
+    check_model(path, what, refused)
     return ModelFiles(reference, path, tokenizer or path, os.path.basename(path))
 
 
@@ -187,31 +144,53 @@ def _literal(name: str) -> str:
     return name.replace("[", "[[]")
 
 
-def _cached(reference: ModelReference, name: str = "config.json") -> str | None:
-    """The local cache's snapshot of a revision that has a file of this name; asks no network."""
+def cached_snapshot(
+    reference: ModelReference, names: Sequence[str] = ("config.json", ADAPTER)
+) -> str | None:
+    """Where the local cache has one of these files of a revision; asks no network."""
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = huggingface_hub.try_to_load_from_cache(
-            reference.name, name, revision=reference.revision
-        )
+        for name in names:
+            found = huggingface_hub.try_to_load_from_cache(
+                reference.name, name, revision=reference.revision
+            )
+            if isinstance(found, str):
+                return os.path.dirname(found)
     except HFValidationError as error:
         raise InputError(
             f"{reference.name!r} is no name on the Hugging Face Hub ({reason(error)})."
         ) from None
-    return os.path.dirname(config) if isinstance(config, str) else None
+    return None
 
 
-def _files(reference: ModelReference, path: str, tokenizer: str | None) -> ModelFiles | None:
-    """The model in a snapshot of the local cache, or None unless all of it is there."""
+def _files(
+    reference: ModelReference, path: str, refused: str | None, tokenizer: str | None
+) -> ModelFiles | Adapter | None:
+    """What is in a snapshot of the local cache, or None unless all of it is there."""
+    what, names = f"the cached model {str(reference)!r}", os.listdir(path)
+    commit = os.path.basename(path)
     try:
-        check_model(path, f"the cached model {str(reference)!r}")
-        if tokenizer is None:
-            check_tokenizer(os.listdir(path), f"the cached model {str(reference)!r}")
+        if ADAPTER in names:
+            found: ModelFiles | Adapter = read_adapter(path, reference, commit=commit)
+        else:
+            check_model(path, what)
+            if tokenizer is None:
+                check_tokenizer(names, what)
+            found = ModelFiles(reference, path, tokenizer or path, commit)
     except InputError:
         return None
-    return ModelFiles(reference, path, tokenizer or path, os.path.basename(path))
+    if ADAPTER in names:
+        check_adapter_names(names, what, refused)
+    else:
+        check_has_weights(names, what, refused)
+    return found
+
+
+def _pickled(names: Collection[str]) -> bool:
+    """Whether files of these names hold pickles, and perhaps the Hub has safetensors of them."""
+    return weights_format(names) is PICKLE or adapter_weights(names) == ADAPTER_PICKLE
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:
@@ -254,7 +233,7 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def _final(error: Exception) -> bool:
+def answered_no(error: Exception) -> bool:
     """Whether the Hub has answered that there is no such thing for this user."""
     from huggingface_hub import errors
 
@@ -262,7 +241,7 @@ def _final(error: Exception) -> bool:
     return _first_of(error, *kinds) is not None
 
 
-def _told(reference: ModelReference, error: Exception, incomplete: bool = False) -> str:
+def told_of(reference: ModelReference, error: Exception, incomplete: bool = False) -> str:
     """The one sentence for an error of huggingface_hub."""
     from huggingface_hub import constants, errors
 

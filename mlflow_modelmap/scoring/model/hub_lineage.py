@@ -54,8 +54,8 @@ def ask_hub(names: Iterable[str]) -> tuple[dict[str, HubParents], list[str]]:
         try:
             found[name] = parents_in(hub._within(hub.DEADLINE_SECONDS, partial(_facts, api, name)))
         except Exception as error:
-            if hub._final(error):
-                notices.append(hub._told(ModelReference(HUB, name), error))
+            if hub.answered_no(error):
+                notices.append(hub.told_of(ModelReference(HUB, name), error))
                 continue
             notices.append(_silent(error, len(names) - position))
             break

@@ -18,7 +18,7 @@ _MLFLOW_FORMS = {
     ),
     "runs:/": (RUN, re.compile(r"[^/]+/.+"), "runs:/RUN_ID/path"),
 }
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _GGUF_ON_HUB = re.compile(
     r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[^:@]+):|/)"
     r"(?P<file>[\w.-][\w./ -]*\.gguf)",
@@ -91,7 +91,7 @@ class ModelReference:
                 f"The reference {text!r} names the revision {inline!r} and {revision!r} was given "
                 "as well; give one of them."
             )
-        if not _HUB_NAME.fullmatch(name):
+        if not HUB_NAME.fullmatch(name):
             raise InputError(
                 f"{text!r} is no model reference; write org/name, org/name@revision, a local "
                 "directory, models:/name/1, models:/name@alias or runs:/RUN_ID/path."
@@ -148,6 +148,31 @@ def tag_name(written: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
+class AppliedAdapter:
+    """An adapter, and the base model that it is applied to.
+
+    Attributes
+    ----------
+    path
+        Directory with ``adapter_config.json`` and the adapter's weights.
+    commit
+        Of the adapter alone: its commit on the Hub, or a digest of its content.
+    base
+        The base model, or None where it lies in the same MLflow artifact.
+    base_name
+        What the base is called: the name of `base`, else what the artifact says.
+    base_commit
+        As the commit of any model.
+    """
+
+    path: str
+    commit: str
+    base: ModelReference | None
+    base_name: str | None
+    base_commit: str
+
+
+@dataclass(frozen=True)
 class ModelFiles:
     """Where a model's files lie on this machine, once its reference has been resolved.
 
@@ -160,10 +185,14 @@ class ModelFiles:
     tokenizer_path
         Directory with the tokenizer; the same one for plain Hugging Face folders.
     commit
-        Resolved Hub commit, or a content digest (``sha256:...``) of the directory.
+        Resolved Hub commit, or a content digest (``sha256:...``) of the directory; of an adapter
+        with its base a digest of both commits.
+    adapter
+        What is applied to the model in `model_path`, or None.
     """
 
     reference: ModelReference
     model_path: str
     tokenizer_path: str
     commit: str
+    adapter: AppliedAdapter | None = None

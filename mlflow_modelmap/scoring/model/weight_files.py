@@ -1,4 +1,4 @@
-"""Scoring (no torch here): a model's weight files - whole safetensors; no pickle, no adapter."""
+"""Scoring (no torch here): a model's weight files - safetensors, or else pickles; no adapter."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.pickles import check_pickle, damaged
 from mlflow_modelmap.scoring.model.plain_file import check_plain, read_json
+from mlflow_modelmap.scoring.model.training_state import check_no_training_state, empty_tensors
+from mlflow_modelmap.scoring.model.weights_format import (
+    PICKLE,
+    SAFETENSORS,
+    WEIGHTS,
+    WeightsFormat,
+    weights_format,
+)
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
 ADAPTER = "adapter_config.json"
-WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
-_SHARDS = "model-*-of-*.safetensors"
-_SHARD = re.compile(r"[^/\\\\:\x00-\x1f]+\.safetensors")
+_BESIDE = re.compile(r"[^/\\\\:\x00-\x1f]+")
 _INDEX_BYTES = 1 << 26
 """More than any index has: 20 MB for the largest models there are."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -50,31 +56,52 @@ def adapter_refused(what: str, base: str | None = None) -> InputError:
     )
 
 
-def check_has_weights(names: Iterable[str], what: str) -> None:
-    """Raise an InputError unless among these names are weights that are read: never a pickle."""
+def check_has_weights(names: Iterable[str], what: str, refused: str | None = None) -> WeightsFormat:
+    """The format of the weights among these names; an InputError unless there are some.
+
+    Parameters
+    ----------
+    refused
+        Why pickles are none here (such as `pickles.SAFETENSORS_ONLY`), or None where they are.
+    """
     names = set(names)
-    if WEIGHTS in names or WEIGHTS_INDEX in names:
-        return
-    pickles = [name for name in names if name.endswith(_PICKLES)]
-    if pickles:
-        raise InputError(
-            f"{capital(what)} has its weights only as pickles ({min(pickles)}), which can run code "
-            "when read and are not; convert them with "
-            "`save_pretrained(..., safe_serialization=True)`."
+    check_no_training_state(names, what)
+    form = weights_format(names)
+    if form is None:
+        pickles = [name for name in names if name.endswith(_PICKLES)]
+        if pickles:
+            raise InputError(
+                f"{capital(what)} has its weights in no file that is read, only in "
+                f"{min(pickles)}; load it where you trust it and save it with "
+                "`save_pretrained(..., safe_serialization=True)`."
+            )
+        others = [name for name in names if name.endswith((".safetensors", ".gguf"))]
+        there = f", only {min(others)}" if others else ""
+        raise InputError(f"{capital(what)} has no weights ({WEIGHTS}){there}.")
+    if form is PICKLE and refused:
+        raise pickles_refused(
+            PICKLE.single if PICKLE.single in names else PICKLE.index, what, refused
         )
-    others = [name for name in names if name.endswith((".safetensors", ".gguf"))]
-    there = f", only {min(others)}" if others else ""
-    raise InputError(f"{capital(what)} has no weights ({WEIGHTS}){there}.")
+    return form
+
+
+def pickles_refused(name: str, what: str, refused: str) -> InputError:
+    """The error for weights that are there as a pickle only, where those are refused."""
+    return InputError(
+        f"{capital(what)} has its weights only as pickles ({name}), {refused}; convert them with "
+        "`save_pretrained(..., safe_serialization=True)`."
+    )
 
 
 def weight_names(names: Iterable[str]) -> list[str]:
     """Which of a repository's files are the weights that transformers reads, with their index."""
     names = set(names)
-    if WEIGHTS in names:
-        return [WEIGHTS]
-    if WEIGHTS_INDEX in names:
-        return sorted([WEIGHTS_INDEX, *(name for name in names if fnmatchcase(name, _SHARDS))])
-    return []
+    form = weights_format(names)
+    if form is None:
+        return []
+    if form.single in names:
+        return [form.single]
+    return sorted([form.index, *(name for name in names if fnmatchcase(name, form.shards))])
 
 
 def weight_files(path: str, names: Iterable[str], what: str) -> list[str]:
@@ -93,9 +120,10 @@ def weight_files(path: str, names: Iterable[str], what: str) -> list[str]:
         If the index cannot be read or a file that it names is not there.
     """
     names = set(names)
-    if WEIGHTS in names:
-        return [WEIGHTS]
-    files = sorted(set(read_index(path).values()))
+    form = weights_format(names) or SAFETENSORS
+    if form.single in names:
+        return [form.single]
+    files = sorted(set(read_index(path, form).values()))
     missing = [name for name in files if name not in names]
     if missing:
         raise InputError(
@@ -105,16 +133,16 @@ def weight_files(path: str, names: Iterable[str], what: str) -> list[str]:
     return files
 
 
-def read_index(path: str) -> dict[str, str]:
+def read_index(path: str, form: WeightsFormat = SAFETENSORS) -> dict[str, str]:
     """Which file holds each tensor, as the index in a directory says.
 
     Raises
     ------
     InputError
-        If it cannot be read, is too large, or names anything but safetensors that lie beside it:
-        no path, no other ending, no two files that differ only in upper and lower case.
+        If it cannot be read, is too large, or names anything but files of that format that lie
+        beside it: no path, no other ending, no two files that differ only in upper and lower case.
     """
-    index = os.path.join(path, WEIGHTS_INDEX)
+    index = os.path.join(path, form.index)
     written = read_json(index, _INDEX_BYTES)
     named = written.get("weight_map") if isinstance(written, dict) else None
     if not isinstance(named, dict) or not named:
@@ -124,10 +152,10 @@ def read_index(path: str) -> dict[str, str]:
         )
     files: dict[str, str] = {}
     for name in dict.fromkeys(n if isinstance(n, str) else repr(n) for n in named.values()):
-        if not _SHARD.fullmatch(name):
+        if not _BESIDE.fullmatch(name) or not name[1:].endswith(form.ending):
             raise InputError(
                 f"{index!r} names {shortened(repr(name))} as a file of weights, which must be the "
-                "name of a .safetensors file beside it; fetch it again."
+                f"name of a {form.ending} file beside it; fetch it again."
             )
         if files.setdefault(name.casefold(), name) != name:
             raise InputError(
@@ -135,6 +163,17 @@ def read_index(path: str) -> dict[str, str]:
                 "on some machines; save the model again."
             )
     return dict(named)
+
+
+def check_weights(path: str, what: str) -> None:
+    """Raise an InputError unless a file of weights is whole, as far as that shows from outside."""
+    if path.endswith(PICKLE.ending):
+        check_pickle(path, what)
+        return
+    tensors, _ = read_header(path, what)
+    empty = [name for name, entry in tensors.items() if entry.get("shape") == [0]]
+    if empty:
+        raise empty_tensors(empty, what)
 
 
 def read_header(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Any], bytes]:
@@ -173,10 +212,7 @@ def read_header(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Any]
             header = file.read(int.from_bytes(start, "little"))
         tensors = json.loads(header)
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"The weight file {name} of {what} is damaged or cut short ({reason(error)}); fetch "
-            "it again."
-        ) from None
+        raise damaged(name, what, reason(error)) from None
     tensors.pop("__metadata__", None)
     return tensors, header
 

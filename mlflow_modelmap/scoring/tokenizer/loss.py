@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,8 @@ def _rewritten(tokenizer: Any, texts: TextSet) -> float:
     lost = total = 0
     for text in texts.texts:
         total += len(text)
-        made = normaliser.normalize_str(text).replace(_SPACE, " ")
-        if made.strip(" ") != text.strip(" "):
-            lost += sum((Counter(text) - Counter(made)).values())
+        made = unicodedata.normalize("NFC", normaliser.normalize_str(text).replace(_SPACE, " "))
+        plain = unicodedata.normalize("NFC", text)  # the same characters, however composed
+        if made.strip(" ") != plain.strip(" "):
+            lost += sum((Counter(plain) - Counter(made)).values())
     return lost / total

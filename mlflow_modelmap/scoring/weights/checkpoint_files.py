@@ -13,15 +13,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.pickles import WEIGHT_DISTANCES
 from mlflow_modelmap.scoring.model.weight_files import (
-    WEIGHTS,
-    WEIGHTS_INDEX,
     check_has_weights,
     check_no_adapter,
     read_header,
     read_index,
     weight_files,
 )
+from mlflow_modelmap.scoring.model.weights_format import WEIGHTS, WEIGHTS_INDEX
 
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
@@ -143,7 +143,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
     if WEIGHTS not in names and WEIGHTS_INDEX not in names and len(others) == 1:
         files = others
     else:
-        check_has_weights(names, what)
+        check_has_weights(names, what, WEIGHT_DISTANCES)
         files = weight_files(str(folder), names, what)
         named = None if WEIGHTS in names else read_index(str(folder))
     stored: dict[str, StoredTensor] = {}

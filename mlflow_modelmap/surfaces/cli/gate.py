@@ -106,7 +106,7 @@ class DecidingCommand(Command):
     group=LIMITS,
     help="Of the intervals that decide.",
 )
-@functools.partial(settings_options, without=("layers",))
+@functools.partial(settings_options, without=("layers", "safetensors_only"))
 @option(
     "--reference-precision",
     group="Scoring",
@@ -119,6 +119,12 @@ class DecidingCommand(Command):
     metavar="NAME",
     group=SCORES,
     help="Believe scores of this experiment too. Repeatable, or separated by commas.",
+)
+@option(
+    "--allow-pickles",
+    is_flag=True,
+    group="Scoring",
+    help="Score a candidate whose weights are there as a pickle only (pytorch_model.bin).",
 )
 @option("--again", is_flag=True, group=SCORES, help="Score both anew, whatever scores there are.")
 @option("--experiment", group=DESTINATION, help="Experiment; by default the current one.")
@@ -156,6 +162,7 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
         progress=output.progress,
         trusted=values["trust_experiment"],
         again=values["again"],
+        allow_pickles=values["allow_pickles"],
         tag_version=values["tag_version"],
         experiment=values["experiment"],
         **{key: values[key] for key in own},

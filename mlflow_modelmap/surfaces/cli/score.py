@@ -28,6 +28,7 @@ RUN = "Where it is logged"
     help="Text set: a JSON, JSONL, Parquet or CSV file, a folder, or python-docs.",
 )
 @option("--revision", group="Model", help="Branch, tag or commit on the Hugging Face Hub.")
+@option("--base", group="Model", help="What an adapter is applied to; by default what it names.")
 @settings_options
 @option("--trajectory", group=POINT, help="The training that the model is a checkpoint of.")
 @option("--step", type=int, group=POINT, help="Its training step.")
@@ -48,7 +49,7 @@ def score(model: str, texts: str, output: Output, **values: Any) -> None:
     from mlflow_modelmap.drivers.score.score import score as score_model
     from mlflow_modelmap.drivers.score.score_into import as_result
 
-    point = ("revision", "name", *PointFields.model_fields)
+    point = ("revision", "base", "name", *PointFields.model_fields)
     scored = score_model(
         model,
         texts,

@@ -14,7 +14,7 @@ from mlflow_modelmap.tracking.registry.versions import RegisteredVersion
 from mlflow_modelmap.words.reason import reason
 
 PARENT_TAGS = (schema.TAG_BASE_MODEL, "base_model")
-RELATION_TAGS = ("modelmap.base_model_relation", "base_model_relation")
+RELATION_TAGS = (schema.TAG_BASE_MODEL_RELATION, "base_model_relation")
 
 VERSION_TAG, MODEL_TAG, RUN_TAG = "model version tag", "registered model tag", "run tag"
 LINK, HUB_METADATA, PRECISION = "MLflow link", "Hub metadata", "precision"

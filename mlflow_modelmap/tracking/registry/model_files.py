@@ -6,6 +6,8 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.adapter import Adapter, read_adapter
 from mlflow_modelmap.scoring.model.folder import check_tokenizer, local_files
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles, ModelReference
-from mlflow_modelmap.scoring.model.weight_files import adapter_refused
+from mlflow_modelmap.scoring.model.weight_files import ADAPTER
 from mlflow_modelmap.tracking.registry.versions import VERSIONED, no_model, with_version
 from mlflow_modelmap.tracking.runs.artifacts import bytes_of
 from mlflow_modelmap.tracking.runs.largest_sizes import TEXT
@@ -27,8 +30,10 @@ from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason, reason_with_type
 
 
-def logged_model_files(reference: ModelReference, tokenizer: str | None = None) -> ModelFiles:
-    """The files of a ``models:/`` or ``runs:/`` reference.
+def logged_model_files(
+    reference: ModelReference, refused: str | None = None, tokenizer: str | None = None
+) -> ModelFiles | Adapter:
+    """The files of a ``models:/`` or ``runs:/`` reference: a whole model, or an adapter.
 
     Parameters
     ----------
@@ -37,6 +42,11 @@ def logged_model_files(reference: ModelReference, tokenizer: str | None = None) 
 
     Artifacts on this machine are used in place; others are fetched into a folder that lasts as
     long as the process. A registered model's version becomes the reference's revision.
+
+    Parameters
+    ----------
+    refused
+        Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
 
     Raises
     ------
@@ -50,7 +60,7 @@ def logged_model_files(reference: ModelReference, tokenizer: str | None = None) 
     if reference.kind == REGISTRY:
         reference = with_version(reference, store)
     root = _download(reference, store)
-    return files_in(root, reference, tokenizer)
+    return files_in(root, reference, refused, tokenizer)
 
 
 def logged_tokenizer(reference: ModelReference) -> str:
@@ -103,7 +113,9 @@ def _download(reference: ModelReference, store: MlflowClient) -> Path:
     return path
 
 
-def files_in(root: Path, reference: ModelReference, other: str | None = None) -> ModelFiles:
+def files_in(
+    root: Path, reference: ModelReference, refused: str | None = None, other: str | None = None
+) -> ModelFiles | Adapter:
     """The files of a plain Hugging Face folder, or of what `mlflow.transformers` writes.
 
     Parameters
@@ -118,13 +130,15 @@ def files_in(root: Path, reference: ModelReference, other: str | None = None) ->
     """
     described = root / "MLmodel"
     if not described.is_file():
+        if (root / ADAPTER).is_file():
+            return read_adapter(root, reference, refused=refused)
         if not (root / "config.json").is_file():
             inside = ", ".join(sorted(os.listdir(root))[:8]) if root.is_dir() else "a single file"
             raise InputError(
                 f"{reference.name!r} is no model: it holds {inside or 'nothing'}, but neither a "
                 "config.json nor an MLmodel file; name the folder that has one."
             )
-        return local_files(root, other, reference)
+        return local_files(root, other, reference, refused)
     flavors = _flavors(described, reference)
     flavor = flavors.get("transformers")
     if flavor is None:
@@ -137,7 +151,7 @@ def files_in(root: Path, reference: ModelReference, other: str | None = None) ->
             "log its folder as artifacts and name it as runs:/RUN_ID/path."
         )
     if flavor.get("peft_adaptor"):
-        raise adapter_refused(repr(reference.name))
+        return _adapter(root, flavor, reference, refused)
     model = root / str(flavor.get("model_binary") or "model")
     if not model.is_dir():
         source = flavor.get("source_model_name")
@@ -149,13 +163,40 @@ def files_in(root: Path, reference: ModelReference, other: str | None = None) ->
         )
     tokenizer = root / "components" / "tokenizer"
     if other is not None:
-        return local_files(model, other, reference)
+        return local_files(model, other, reference, refused)
     if not tokenizer.is_dir():
         raise InputError(
             f"{reference.name!r} was logged without a tokenizer; log the model as "
             "{'model': model, 'tokenizer': tokenizer}."
         )
-    return local_files(model, tokenizer, reference)
+    return local_files(model, tokenizer, reference, refused)
+
+
+def _adapter(
+    root: Path, flavor: Mapping[str, Any], reference: ModelReference, refused: str | None
+) -> Adapter:
+    """An adapter as `mlflow.transformers` logs it: its base is named, or lies beside it."""
+    folder, tokenizer = root / str(flavor["peft_adaptor"]), root / "components" / "tokenizer"
+    if not (folder / ADAPTER).is_file():
+        raise InputError(
+            f"{reference.name!r} was logged as an adapter, but its folder {folder.name!r} holds no "
+            f"{ADAPTER}; log the model again."
+        )
+    found = read_adapter(
+        folder,
+        reference,
+        tokenizer_path=str(tokenizer) if tokenizer.is_dir() else None,
+        refused=refused,
+    )
+    if flavor.get("model_binary") and (model := root / str(flavor["model_binary"])).is_dir():
+        return replace(found, base_path=str(model))
+    base = flavor.get("local_base_model_path") or flavor.get("source_model_name") or found.base
+    pinned = flavor.get("source_model_revision")
+    return replace(
+        found,
+        base=str(base) if base else None,
+        base_revision=str(pinned) if pinned else found.base_revision,
+    )
 
 
 def _flavors(described: Path, reference: ModelReference) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.scoring.model.config import brings_own_code, read_config
-from mlflow_modelmap.scoring.model.weight_files import WEIGHTS_INDEX, check_no_adapter, read_index
+from mlflow_modelmap.scoring.model.weight_files import check_no_adapter, read_index
+from mlflow_modelmap.scoring.model.weights_format import WEIGHTS_INDEX
 
 DEEP = "[" * 100_000 + "]" * 100_000
 

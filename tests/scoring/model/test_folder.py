@@ -125,7 +125,7 @@ def test_a_large_file_is_digested_in_blocks(tmp_path):
         ({"tokenizer.json": None}, "has no tokenizer"),
         ({"model.safetensors": None}, "has no weights (model.safetensors)."),
         ({"model.safetensors": None, "model.gguf": b""}, "only model.gguf"),
-        ({"model.safetensors": None, "pytorch_model.bin": b""}, "only as pickles"),
+        ({"model.safetensors": None, "pytorch_model.bin": b""}, "damaged or cut short"),
         ({"model.safetensors": safetensors()[:-1]}, "damaged or cut short"),
         ({"model.safetensors": b""}, "damaged or cut short"),
         ({"model.safetensors": b"\xff" * 64}, "damaged or cut short"),

@@ -17,7 +17,8 @@ from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.scoring.load.load import load_model
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.folder import local_files
-from mlflow_modelmap.scoring.model.weight_files import WEIGHTS_INDEX, read_header, read_index
+from mlflow_modelmap.scoring.model.weight_files import read_header, read_index
+from mlflow_modelmap.scoring.model.weights_format import WEIGHTS_INDEX
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from tests.scoring.model_files import model_files, safetensors
 

@@ -15,6 +15,7 @@ import pytest
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model import hub as hub_module
+from mlflow_modelmap.scoring.model.adapter import Adapter
 from mlflow_modelmap.scoring.model.hub import snapshot
 from mlflow_modelmap.scoring.model.reference import ModelReference
 from tests.hub_server import HubServer
@@ -168,12 +169,13 @@ def test_a_name_that_cannot_be(hub, name):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"model.safetensors": None, "pytorch_model.bin": b"pickle"}, "only as pickles"),
+        ({"model.safetensors": None, "model.pt": b"pickle"}, "in no file that is read"),
+        ({"model.safetensors": None, "zero_to_fp32.py": b""}, "DeepSpeed ZeRO"),
         ({"model.safetensors": None}, "no weights"),
         ({"model.safetensors": None, "model.gguf": b"GGUF"}, "only model.gguf"),
         ({"tokenizer.json": None}, "no tokenizer"),
         ({"config.json": None}, "no config.json"),
-        ({"adapter_config.json": b"{}"}, "PEFT adapter"),
+        ({"adapter_config.json": b"{}"}, "has no weights (adapter_model.safetensors), only model"),
         ({"config.json": b'{"model_type": "t5", "is_encoder_decoder": true}'}, "no causal"),
         (
             {"config.json": b'{"model_type": "bert", "architectures": ["BertForMaskedLM"]}'},
@@ -187,6 +189,78 @@ def test_what_is_no_model_is_refused_before_its_weights_are_fetched(hub, change,
     hub.add("org/odd", files)
     assert told in failure("org/odd")
     assert set(hub.fetched()) <= {"config.json"}
+
+
+PICKLED = {
+    "config.json": model_files()["config.json"],
+    "tokenizer.json": b"{}",
+    "pytorch_model.bin": b"\x80\x02pickle",
+}
+
+
+def test_pickles_are_fetched_only_where_there_are_no_safetensors(hub):
+    hub.add("org/old", {**PICKLED, "model.pt": b"pickle", "tf_model.h5": b"other"})
+    files = fetch("org/old")
+    assert sorted(os.listdir(files.model_path)) == sorted(PICKLED)
+    hub.requests.clear()
+    shards = {f"pytorch_model-0000{n}-of-00002.bin": b"\x80\x02pickle" for n in (1, 2)}
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    more = {"pytorch_model.bin.index.json": json.dumps(index).encode(), **shards}
+    hub.add("org/old", {**{k: v for k, v in PICKLED.items() if "bin" not in k}, **more})
+    assert set(more) <= set(os.listdir(fetch("org/old").model_path))
+
+
+def test_pickles_that_are_refused_are_not_fetched(hub):
+    hub.add("org/old", PICKLED)
+    with pytest.raises(InputError, match=r"only as pickles \(pytorch_model.bin\), which x refuses"):
+        snapshot(ModelReference.parse("org/old"), "which x refuses")
+    assert hub.fetched() == []
+    commit = fetch("org/old").commit
+    hub.close()
+    assert fetch(f"org/old@{commit}").commit == commit
+    with pytest.raises(InputError, match=r"only as pickles \(pytorch_model.bin\), which x refuses"):
+        snapshot(ModelReference.parse("org/old"), "which x refuses")
+
+
+def test_cached_pickles_give_way_to_the_hubs_safetensors(hub):
+    import huggingface_hub
+
+    commit = hub.add("org/both", {**PICKLED, "model.safetensors": safetensors()})
+    huggingface_hub.snapshot_download("org/both", ignore_patterns=["*.safetensors"])
+    assert "model.safetensors" in os.listdir(fetch(f"org/both@{commit}").model_path)
+
+
+ADAPTER = {
+    "adapter_config.json": b'{"peft_type": "LORA", "base_model_name_or_path": "org/model"}',
+    "adapter_model.safetensors": safetensors(),
+}
+
+
+def test_an_adapter_is_fetched_with_its_own_files_only(hub):
+    more = {
+        "optimizer.pt": b"pickle",
+        "adapter_model.bin": b"pickle",
+        "training_args.bin": b"pickle",
+        "README.md": b"",
+    }
+    commit = hub.add("org/adapter", {**ADAPTER, **more})
+    found = fetch("org/adapter")
+    assert isinstance(found, Adapter)
+    assert (found.commit, found.base, found.tokenizer_path) == (commit, "org/model", None)
+    assert sorted(os.listdir(found.path)) == sorted(ADAPTER)
+    hub.requests.clear()
+    assert fetch(f"org/adapter@{commit}").path == found.path
+    assert hub.requests == []
+    hub.close()
+    assert fetch("org/adapter") == found
+
+
+def test_a_pickled_adapter_that_is_refused_is_not_fetched(hub):
+    files = {"adapter_config.json": ADAPTER["adapter_config.json"], "adapter_model.bin": b"\x80"}
+    hub.add("org/adapter", files)
+    with pytest.raises(InputError, match=r"only as pickles \(adapter_model.bin\), which x refuses"):
+        snapshot(ModelReference.parse("org/adapter"), "which x refuses")
+    assert hub.fetched() == []
 
 
 def test_weights_cut_short_are_refused(hub):

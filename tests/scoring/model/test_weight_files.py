@@ -25,12 +25,13 @@ READERS = (
 @pytest.mark.parametrize(
     ("added", "told"),
     [
-        ({"pytorch_model.bin": b"\x80\x04"}, "only as pickles (pytorch_model.bin)"),
+        ({"model.pt": b"\x80\x04"}, "in no file that is read, only in model.pt"),
+        ({"other.bin": b"\x80\x04"}, "in no file that is read, only in other.bin"),
         ({"adapter_config.json": b'{"base_model_name_or_path": "o/b"}'}, "PEFT adapter of o/b"),
         ({}, "has no weights (model.safetensors)."),
     ],
 )
-def test_pickles_adapters_and_no_weights_are_refused_alike(tmp_path, reader, added, told):
+def test_other_pickles_adapters_and_no_weights_are_refused_alike(tmp_path, reader, added, told):
     files = model_files() | added
     del files["model.safetensors"]
     for name, data in files.items():

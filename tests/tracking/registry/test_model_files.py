@@ -87,7 +87,7 @@ def test_what_is_no_transformers_model_is_said(store, tmp_path):
 @pytest.mark.parametrize(
     ("flavor", "said"),
     [
-        ("transformers: {peft_adaptor: peft}", "PEFT adapter"),
+        ("transformers: {peft_adaptor: peft}", "logged as an adapter, but its folder 'peft'"),
         (
             "transformers: {source_model_name: org/name, source_model_revision: abc}",
             "mere pointer to 'org/name@abc'",

@@ -1,0 +1,174 @@
+"""Driver: where a model's files are on this machine - a whole model, or an adapter on its base."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.adapter import Adapter, check_peft, read_adapter
+from mlflow_modelmap.scoring.model.config import brings_own_code
+from mlflow_modelmap.scoring.model.folder import (
+    check_tokenizer,
+    file_digest,
+    local_files,
+    weights_in,
+)
+from mlflow_modelmap.scoring.model.reference import (
+    HUB,
+    LOCAL,
+    ModelFiles,
+    ModelReference,
+    is_gguf,
+)
+from mlflow_modelmap.scoring.model.weight_files import ADAPTER, adapter_refused
+from mlflow_modelmap.words.reason import reason
+
+
+def resolve_model(
+    reference: ModelReference,
+    *,
+    base: ModelReference | None = None,
+    refused: str | None = None,
+    tokenizer: str | None = None,
+) -> ModelFiles:
+    """Where a model's files are on this machine, fetched if need be; of an adapter with its base.
+
+    Parameters
+    ----------
+    base
+        The base model of an adapter; by default the one that the adapter names.
+    refused
+        Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
+    tokenizer
+        Where its tokenizer is, if not beside it: written as a model is.
+
+    Raises
+    ------
+    InputError
+        If it is not there, gated, no causal language model, or an adapter whose base is not.
+    ScoringError, TrackingError
+        If the Hub or the MLflow store cannot give it.
+    """
+    folder = None if tokenizer is None else resolve_tokenizer(ModelReference.parse(tokenizer))
+    found = _model_or_adapter(reference, refused, folder)
+    if isinstance(found, ModelFiles):
+        if base is not None:
+            raise InputError(
+                f"{str(reference)!r} is a whole model and no adapter, so that it has no base to be "
+                f"applied to ({str(base)!r} was given); leave the base out."
+            )
+        return found
+    check_peft(f"the model {str(reference)!r}")
+    made = found.on(_base(found, base, refused, folder))
+    return made if folder is None else replace(made, tokenizer_path=folder)
+
+
+def whole_model(reference: ModelReference, *, refused: str | None = None) -> ModelFiles:
+    """As `resolve_model`, for places that cannot take an adapter.
+
+    Raises
+    ------
+    InputError
+        If it is one, or as `resolve_model`.
+    """
+    found = _model_or_adapter(reference, refused)
+    if isinstance(found, Adapter):
+        raise adapter_refused(repr(str(reference)), found.base)
+    return found
+
+
+def check_base_code(files: ModelFiles) -> None:
+    """Raise an InputError if the base of an adapter, which its user did not name, brings code.
+
+    To be asked where code may run: that was allowed for what the user wrote.
+    """
+    if files.adapter is not None and brings_own_code(files.model_path):
+        raise InputError(
+            f"The base model {files.adapter.base_name!r} of the adapter "
+            f"{str(files.reference)!r} brings its own code, which is not run because the adapter "
+            "named it and not you; read it, then name it with --base."
+        )
+
+
+def resolve_tokenizer(reference: ModelReference) -> str:
+    """The directory of a tokenizer on this machine, fetched without its model if it is the Hub's.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    ScoringError, TrackingError
+        If the Hub or the MLflow store cannot give it.
+    """
+    if reference.kind == HUB:
+        from mlflow_modelmap.scoring.model.hub_parts import tokenizer_snapshot
+
+        return tokenizer_snapshot(reference)
+    if reference.kind == LOCAL:
+        check_tokenizer(os.listdir(reference.name), repr(reference.name))
+        return reference.name
+    from mlflow_modelmap.tracking.registry.model_files import logged_tokenizer
+
+    return logged_tokenizer(reference)
+
+
+def _model_or_adapter(
+    reference: ModelReference, refused: str | None, tokenizer: str | None = None
+) -> ModelFiles | Adapter:
+    if reference.gguf is not None or (reference.kind == LOCAL and is_gguf(reference.name)):
+        return _gguf_files(reference, tokenizer)
+    if reference.kind == HUB:
+        from mlflow_modelmap.scoring.model.hub import snapshot
+
+        return snapshot(reference, refused, tokenizer)
+    if reference.kind == LOCAL:
+        if os.path.lexists(os.path.join(reference.name, ADAPTER)):
+            return read_adapter(reference.name, reference, refused=refused)
+        return local_files(reference.name, tokenizer, refused=refused)
+    from mlflow_modelmap.tracking.registry.model_files import logged_model_files
+
+    return logged_model_files(reference, refused, tokenizer)
+
+
+def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
+    """A GGUF file as the folder that it stands for, its tokenizer proved to be the one given."""
+    from mlflow_modelmap.scoring.model.gguf_file import check_same_tokens, gguf_folder
+
+    if reference.kind == HUB:
+        from mlflow_modelmap.scoring.model.hub_parts import fetch_file
+
+        path, commit = fetch_file(reference)
+    else:
+        path, commit = reference.name, f"sha256:{file_digest(reference.name)}"
+    folder = gguf_folder(path, tokenizer is None)
+    if tokenizer is not None:
+        from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+
+        check_same_tokens(path, load_tokenizer(tokenizer))
+    return ModelFiles(reference, folder, tokenizer or folder, commit)
+
+
+def _base(
+    adapter: Adapter, given: ModelReference | None, refused: str | None, tokenizer: str | None
+) -> ModelFiles:
+    """The base of an adapter: as given, else what came with it, else what it names."""
+    if given is None and adapter.base_path is not None:
+        return weights_in(adapter.base_path, refused)
+    wanted = given or adapter.named_base()
+    try:
+        found = _model_or_adapter(wanted, refused, tokenizer)
+    except InputError as error:
+        if given is not None:
+            raise
+        raise InputError(
+            f"The base model of the adapter {str(adapter.reference)!r} cannot be had: "
+            f"{reason(error, 600)}, or name another with --base."
+        ) from error
+    if isinstance(found, Adapter):
+        raise InputError(
+            f"The base model {str(wanted)!r} of the adapter {str(adapter.reference)!r} is an "
+            "adapter itself; merge that into its own base (`merge_and_unload()`), save it and name "
+            "it with --base."
+        )
+    return found
