@@ -9,8 +9,6 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -18,7 +16,7 @@ import pytest
 
 from mlflow_modelmap import build_map, load_map
 from mlflow_modelmap.surfaces.server import assets
-from tests.page_site import NASTY, Site, make_site
+from tests.page_site import NASTY
 from tests.scored import write_family
 from tests.serving import serving
 
@@ -32,18 +30,6 @@ const box = plot.getBoundingClientRect();
 return [box.left + full.xaxis._offset + full.xaxis.l2p(trace.x[k]),
         box.top + full.yaxis._offset + full.yaxis.l2p(trace.y[k])].map(Math.round);
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Site:
-    return make_site(tmp_path_factory.mktemp("page"), _empty_store)
-
-
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[str]:
-    folder = Path(site.store.partition("///")[2]).parent
-    with serving(folder, "--workers", "1", "--app-name", "modelmap") as address:
-        yield address
 
 
 def ask(
@@ -455,10 +441,10 @@ def test_mlflow_itself_is_served_beside_it(server):
 
 
 def test_an_empty_store_says_what_to_run(browser, store, tmp_path):
-    # Also: gunicorn, two workers, a prefix, and artifacts that the server itself hands out.
+    # Also: gunicorn, two workers, a prefix, artifacts that the server itself hands out, and jobs.
     options = ["--app-name", "modelmap", "--workers", "2", "--gunicorn-opts", "--timeout 60"]
     options += ["--static-prefix", "/ml", "--serve-artifacts", "--artifacts-destination", "./kept"]
-    with serving(tmp_path, *options, prefix="/ml") as address:
+    with serving(tmp_path, *options, prefix="/ml", jobs=True) as address:
         opened(browser, address)
         assert "modelmap score MODEL" in content(browser)
         mlflow.set_tracking_uri(address)
