@@ -190,6 +190,25 @@ def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are files in which nothing is drawn, and t-SNE is over soon: seconds for each map.
+
+    For tests of what runs hold besides; others, and those of `figures`, look at the pictures.
+    """
+    from matplotlib.figure import Figure
+    from sklearn.manifold import _t_sne
+
+    descent = _t_sne._gradient_descent
+
+    def short(*arguments: Any, it: int, max_iter: int, **options: Any) -> Any:
+        return descent(*arguments, it=it, max_iter=min(max_iter, it + 10), **options)
+
+    monkeypatch.setattr(_t_sne, "_gradient_descent", short)
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"PNG"))
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
+
+
+@pytest.fixture
 def all_runs(store: str) -> Callable[[], list[Any]]:
     """Every run of every experiment, oldest first."""
     import mlflow

@@ -7,8 +7,6 @@ import base64
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -51,10 +49,7 @@ def text_file(tmp_path):
 
 @pytest.fixture
 def run(store, tmp_path):
-    """Run an example in the folder of the test, without the Hub; its standard output comes back.
-
-    The first time in a fresh process.
-    """
+    """Run an example in the folder of the test, without the Hub; its standard output comes back."""
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
@@ -64,17 +59,8 @@ def run(store, tmp_path):
         "PYTHONHASHSEED": "0",
     }
 
-    before = []
-
     def start(name: str, *arguments: object) -> str:
-        command = [str(EXAMPLES / name), *map(str, arguments)]
-        options = {"cwd": tmp_path, "env": environment, "timeout": 300}
-        if before:
-            done = forking.run(*command, **options)
-        else:
-            fresh = [sys.executable, *command]
-            done = subprocess.run(fresh, capture_output=True, text=True, **options)
-        before.append(name)
+        done = forking.run(EXAMPLES / name, *arguments, cwd=tmp_path, env=environment, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "The model map's monitor has stopped" not in done.stderr
         return done.stdout

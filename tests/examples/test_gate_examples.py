@@ -124,7 +124,7 @@ def test_the_shell_script_says_what_the_exit_code_means(environment, tiny_models
     installed = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = {
         limit: run(asked, {**environment, "MAX_KL": limit, **path}, tmp_path)
-        for limit, path in (("1000", {"PATH": installed}), ("0.0001", {}), ("-1", {}))
+        for limit, path in (("1000", {}), ("0.0001", {}), ("-1", {"PATH": installed}))
     }
     assert [one.returncode for one in done.values()] == [0, 1, 3]
     assert f"Release it: {tiny_models(seed=0)}" in done["1000"].stdout

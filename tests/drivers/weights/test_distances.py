@@ -64,6 +64,7 @@ def score_run(store, model, step, trajectory="line", **tags):
     return run.info.run_id
 
 
+@pytest.mark.drawn
 def test_directories_become_a_run_with_table_and_curve(store, training):
     made = weight_distances(checkpoints=training, window=20, trajectory="mine", progress=False)
     run = MlflowClient(store).get_run(made.run_id)
