@@ -16,15 +16,12 @@ from tests import forking
 
 @contextlib.contextmanager
 def serving(
-    folder: Path,
-    *options: str,
-    env: Mapping[str, str] | None = None,
-    prefix: str = "",
-    jobs: bool = False,
+    folder: Path, *options: str, env: Mapping[str, str] | None = None, prefix: str = ""
 ) -> Iterator[str]:
     """Serve ``mlflow.db`` of a folder with further options; yields its address, with the prefix.
 
-    Without the processes for jobs, that the map has nothing to do with, a server is quick to start.
+    Without the processes for jobs, that the map has nothing to do with, a server is quick to start;
+    `e2e/test_server.py` has one with them.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -41,7 +38,7 @@ def serving(
             stderr=file.fileno(),
             start_new_session=True,
             env={k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-            | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": str(jobs).lower()}
+            | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
             | {**(env or {})},
         )
     try:

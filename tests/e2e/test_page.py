@@ -441,10 +441,10 @@ def test_mlflow_itself_is_served_beside_it(server):
 
 
 def test_an_empty_store_says_what_to_run(browser, store, tmp_path):
-    # Also: gunicorn, two workers, a prefix, artifacts that the server itself hands out, and jobs.
+    # Also: gunicorn, two workers, a prefix, and artifacts that the server itself hands out.
     options = ["--app-name", "modelmap", "--workers", "2", "--gunicorn-opts", "--timeout 60"]
     options += ["--static-prefix", "/ml", "--serve-artifacts", "--artifacts-destination", "./kept"]
-    with serving(tmp_path, *options, prefix="/ml", jobs=True) as address:
+    with serving(tmp_path, *options, prefix="/ml") as address:
         opened(browser, address)
         assert "modelmap score MODEL" in content(browser)
         mlflow.set_tracking_uri(address)
