@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +20,36 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from mlflow_modelmap import TextSet
 from tests import tiny
+
+if TYPE_CHECKING:
+    from tests.page_site import Site
+
+
+PAGE = "the page's server"
+TOGETHER = {"tests/e2e/test_page.py": PAGE, "tests/e2e/test_accessibility.py": PAGE}
+"""Files that one worker takes, because what they need takes long to start."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker has one left when all others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "examples"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As `--dist loadfile` is, in the order of above and with the files that go together."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(file, file)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +85,47 @@ def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty sqlite store: migrating takes seconds, copying it does not."""
     import mlflow
 
+    hasten_databases()
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     client = mlflow.MlflowClient(f"sqlite:///{path}")
     client.search_experiments()
     return path
+
+
+def hasten_databases() -> None:
+    """Spare this process what every new store costs and no test is about.
+
+    MLflow reads its 70 migrations to learn the name of the last one, and sqlite waits for the disk
+    after every write, so that it survives a machine (not a process) that dies.
+    """
+    import sqlalchemy
+    from mlflow.store.db import utils
+
+    def without_waiting(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            with contextlib.suppress(sqlite3.Error):  # a damaged or locked one says so later
+                connection.execute("PRAGMA synchronous = OFF")
+
+    utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", without_waiting)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Site:
+    """A store with one of everything that the page shows; made once for all workers, and read."""
+    from filelock import FileLock
+
+    from tests.page_site import Site, make_site
+
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, written = base / "site", base / "site" / "site.json"
+    with FileLock(base / "site.lock"):
+        if not written.exists():
+            folder.mkdir()
+            written.write_text(json.dumps(make_site(folder, _empty_store)), encoding="utf-8")
+    return Site(*json.loads(written.read_text(encoding="utf-8")))
 
 
 @pytest.fixture
@@ -116,6 +187,25 @@ def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The spool of this test."""
     monkeypatch.setenv("MLFLOW_MODELMAP_SPOOL", str(tmp_path / "spool"))
     return tmp_path / "spool"
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are files in which nothing is drawn, and t-SNE is over soon: seconds for each map.
+
+    For tests of what runs hold besides; others, and those of `figures`, look at the pictures.
+    """
+    from matplotlib.figure import Figure
+    from sklearn.manifold import _t_sne
+
+    descent = _t_sne._gradient_descent
+
+    def short(*arguments: Any, it: int, max_iter: int, **options: Any) -> Any:
+        return descent(*arguments, it=it, max_iter=min(max_iter, it + 10), **options)
+
+    monkeypatch.setattr(_t_sne, "_gradient_descent", short)
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"PNG"))
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
 
 
 @pytest.fixture

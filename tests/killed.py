@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from tests import forking
 
 HELD_UP = """
 import os, sys, time
@@ -18,29 +16,15 @@ def here():
 """What comes before a script: `here()` says where it is, and stays there."""
 
 
-def environment() -> dict[str, str]:
-    """Of a process of its own that imports the tests, on one thread."""
-    root = str(Path(__file__).parent.parent)
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-
-
 @contextlib.contextmanager
-def working(script: str, *arguments: str, count: int = 1) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs a script and has said "here" so many times; ended with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HELD_UP + script, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
+def working(script: str, *arguments: str) -> Iterator[forking.Process]:
+    """A process that runs a script and has said "here"; ended with the block."""
+    process = forking.Process("-c", HELD_UP + script, *arguments)
     try:
-        assert process.stdout is not None
-        for _ in range(count):
+        line = process.stdout.readline()
+        while line and "here" not in line:
             line = process.stdout.readline()
-            while line and "here" not in line:
-                line = process.stdout.readline()
-            assert line, process.stderr and process.stderr.read()
+        assert line, process.stderr.read()
         yield process
     finally:
         process.kill()

@@ -6,34 +6,39 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from tests import forking
 
 
 @contextlib.contextmanager
 def serving(
     folder: Path, *options: str, env: Mapping[str, str] | None = None, prefix: str = ""
 ) -> Iterator[str]:
-    """Serve ``mlflow.db`` of a folder with further options; yields its address, with the prefix."""
+    """Serve ``mlflow.db`` of a folder with further options; yields its address, with the prefix.
+
+    Without the processes for jobs, that the map has nothing to do with, a server is quick to start;
+    `e2e/test_server.py` has one with them.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}{prefix}"
     log = folder / f"server-{port}.log"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", *options]
     with log.open("w") as file:
-        process = subprocess.Popen(
-            command,
+        process = forking.Process(
+            *command,
             cwd=folder,
-            stdout=file,
-            stderr=subprocess.STDOUT,
+            stdout=file.fileno(),
+            stderr=file.fileno(),
             start_new_session=True,
             env={k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+            | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
             | {**(env or {})},
         )
     try:
@@ -45,7 +50,7 @@ def serving(
             except OSError:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
+                time.sleep(0.05)
         yield address
     finally:
         if process.poll() is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.surfaces.cli import main
+from tests import forking
 from tests.scored import write_score
 
 
@@ -121,11 +121,8 @@ def test_other_commands_keep_their_exit_codes(store, capfd):
 
 @pytest.mark.slow
 def test_the_exit_code_reaches_the_shell(store, text_file, tiny_models):
-    command = [sys.executable, "-m", "mlflow_modelmap", "gate", str(tiny_models(seed=0))]
+    command = ["-m", "mlflow_modelmap", "gate", str(tiny_models(seed=0))]
     command += ["--reference", str(tiny_models(seed=1)), "--texts", str(text_file), "--max-kl"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
-    codes = [
-        subprocess.run([*command, limit], env=environment, capture_output=True).returncode
-        for limit in ("1000", "0.0001", "-1")
-    ]
-    assert codes == [0, 1, 3]
+    fresh = subprocess.run([sys.executable, *command, "0.0001"], capture_output=True)
+    codes = [forking.run(*command, limit).returncode for limit in ("1000", "0.0001", "-1")]
+    assert (fresh.returncode, codes) == (1, [0, 1, 3])

@@ -10,6 +10,13 @@ import pytest
 from mlflow_modelmap import TextSet
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest) -> None:
+    """Nothing is drawn but where a test is marked as `drawn`."""
+    if not request.node.get_closest_marker("drawn"):
+        request.getfixturevalue("undrawn")
+
+
 @pytest.fixture
 def text_file(texts: TextSet, tmp_path: Path) -> Path:
     """The session's texts as a JSON list."""

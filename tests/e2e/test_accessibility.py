@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,25 +10,12 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.e2e.test_page import answered, drawn, opened, until
-from tests.page_site import NASTY, Site, make_site
-from tests.serving import serving
+from tests.page_site import NASTY
 
 axe = pytest.importorskip("selenium_axe_python", reason="axe-core is not installed")
 pytestmark = pytest.mark.slow
 
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Site:
-    return make_site(tmp_path_factory.mktemp("axe"), _empty_store)
-
-
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[str]:
-    folder = Path(site.store.partition("///")[2]).parent
-    with serving(folder, "--workers", "1", "--app-name", "modelmap") as address:
-        yield address
 
 
 def violations(browser: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from mlflow_modelmap import score
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests import forking
 from tests.training import monitoring_texts, start_model
 
 pytestmark = pytest.mark.slow
@@ -40,6 +42,23 @@ def torchrun(module: str, *arguments: str | Path) -> str:
     return done.stdout + done.stderr
 
 
+def two_processes(module: str, *arguments: str | Path) -> str:
+    """Run a module in two processes with what torchrun would tell them; what they printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": str(port)}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    processes = [
+        forking.Process("-m", module, *arguments, cwd=ROOT, env={**shared, **rank})
+        for rank in ({"RANK": number, "LOCAL_RANK": number} for number in "01")
+    ]
+    said = [process.communicate(timeout=400) for process in processes]
+    printed = "".join(out + err for out, err in said)
+    assert [process.returncode for process in processes] == [0, 0], printed
+    return printed
+
+
 def losses(folder: Path) -> list[list[float]]:
     return [json.loads((folder / f"losses-{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -48,9 +67,10 @@ def test_only_the_main_process_records_and_losses_are_bit_identical(
     store, start, tmp_path, all_runs, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
-    for kind in ("plain", "ddp"):
-        (tmp_path / kind).mkdir()
-        torchrun("tests.e2e.distributed_training", start, tmp_path / kind, kind)
+    folders = [tmp_path / kind for kind in ("plain", "ddp")]
+    for folder in folders:
+        folder.mkdir()
+    torchrun("tests.e2e.distributed_training", start, *folders)
     assert losses(tmp_path / "ddp") == losses(tmp_path / "plain")
     assert len(losses(tmp_path / "ddp")[0]) == 8
     (run,) = all_runs()
@@ -66,7 +86,7 @@ def test_a_sharded_model_is_scored_from_what_was_saved(
     store, start, tmp_path, all_runs, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
-    printed = torchrun("tests.e2e.sharded_training", start, tmp_path)
+    printed = two_processes("tests.e2e.sharded_training", start, tmp_path)
     refused = (tmp_path / "refused.txt").read_text()
     assert "spread over several processes" in refused
     assert printed.count("spread over several processes") == 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlflow_modelmap import build_map
+from tests.own_store import own_store
 from tests.scored import made_up, write_family, write_score
 
 pytestmark = pytest.mark.slow
@@ -25,14 +26,16 @@ return [box.left + full.xaxis._offset + full.xaxis.l2p(trace.x[k]),
 """
 
 
-@pytest.fixture
-def page(store: str, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def page(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artifact of a real map: two trajectories and one model with a nasty name."""
-    write_family(store)
-    values, size = made_up(5)
-    write_score(store, NASTY, values[2] + 1.0, size, model_type="<img src=x onerror=alert(2)>")
-    build_map(["test"], name=NASTY)
-    return next((tmp_path / "artifacts").rglob("map.html"))
+    folder = tmp_path_factory.mktemp("map")
+    with own_store(_empty_store, folder) as store:
+        write_family(store)
+        values, size = made_up(5)
+        write_score(store, NASTY, values[2] + 1.0, size, model_type="<img src=x onerror=alert(2)>")
+        build_map(["test"], name=NASTY)
+    return next((folder / "artifacts").rglob("map.html"))
 
 
 def drawn(browser: Any, what: str = "") -> str:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import mlflow
 import pytest
@@ -21,35 +14,20 @@ from safetensors.torch import load_file, save_file
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.texts.sources.python_docs import python_docs
 from mlflow_modelmap.texts.write import write_texts
+from tests import forking
+from tests.serving import serving
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(_empty_store, tmp_path, monkeypatch):
     """The address of an `mlflow server` that keeps artifacts itself."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
-    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
-    address = f"http://127.0.0.1:{port}"
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
-        try:
-            for _ in range(240):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"{address}/health", timeout=2).read()
-                    break
-                assert process.poll() is None, (tmp_path / "server.log").read_text()
-                time.sleep(0.5)
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-            mlflow.set_tracking_uri(address)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(20)
+    shutil.copy(_empty_store, tmp_path / "mlflow.db")
+    with serving(tmp_path, "--workers", "1", "--artifacts-destination", "artifacts") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        mlflow.set_tracking_uri(address)
+        yield address
 
 
 def changed(source, target, size, seed):
@@ -109,15 +87,12 @@ def test_a_registry_is_scored_measured_and_tagged(server, tiny_model, tmp_path, 
     mlflow.MlflowClient(server).create_experiment("lineage")
     pieces = (text[at : at + 60] for text in python_docs(40).texts for at in (0, 200, 400, 600))
     write_texts(TextSet("pieces", tuple(pieces)), tmp_path / "texts.jsonl")
-    command = [sys.executable, "-m", "mlflow_modelmap", "lineage", "--json", "--no-hub"]
+    command = ["-m", "mlflow_modelmap", "lineage", "--json", "--no-hub"]
     command += ["--registered-models", "name LIKE 'team-%'", "--output-experiment", "lineage"]
     command += ["--precision", "float32", "--device", "cpu"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": server}
 
     def call(*more):
-        return subprocess.run(
-            [*command, *more], capture_output=True, text=True, env=environment, timeout=400
-        )
+        return forking.run(*command, *more)
 
     unscored = call("--no-score")
     assert unscored.returncode == 1

@@ -15,6 +15,7 @@ import pytest
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests import forking
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent
@@ -28,18 +29,19 @@ def text_file(texts, tmp_path, monkeypatch):
     return path
 
 
-def run_project(entry_point, **parameters):
-    """`mlflow run . -e ENTRY_POINT`, as a user types it."""
+def run_project(entry_point, *, fresh=False, **parameters):
+    """`mlflow run . -e ENTRY_POINT`, as a user types it; in fresh processes where that is asked."""
     words = [word for key, value in parameters.items() for word in ("-P", f"{key}={value}")]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    command = f"-m mlflow run -e {entry_point} --env-manager local --experiment-name test"
+    command = [*command.split(), *words, str(ROOT)]
+    environment = dict(os.environ) if fresh else forking.environment()
     environment.pop("MLFLOW_EXPERIMENT_ID", None)  # `mlflow.set_experiment` sets it
-    command = f"mlflow run -e {entry_point} --env-manager local --experiment-name test"
+    if not fresh:
+        return forking.run(*command, env=environment)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment |= {"PATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", *command.split(), *words, str(ROOT)],
-        capture_output=True,
-        text=True,
-        env=environment,
+        [sys.executable, *command], capture_output=True, text=True, env=environment
     )
 
 
@@ -47,6 +49,7 @@ def test_score_and_map(store, tiny_models, texts, text_file):
     for seed in (0, 1):
         done = run_project(
             "score",
+            fresh=seed == 0,
             model=tiny_models(seed=seed),
             texts=text_file,
             trajectory="one 'quoted' training",

@@ -9,8 +9,6 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -18,7 +16,7 @@ import pytest
 
 from mlflow_modelmap import build_map, load_map
 from mlflow_modelmap.surfaces.server import assets
-from tests.page_site import NASTY, Site, make_site
+from tests.page_site import NASTY
 from tests.scored import write_family
 from tests.serving import serving
 
@@ -32,18 +30,6 @@ const box = plot.getBoundingClientRect();
 return [box.left + full.xaxis._offset + full.xaxis.l2p(trace.x[k]),
         box.top + full.yaxis._offset + full.yaxis.l2p(trace.y[k])].map(Math.round);
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Site:
-    return make_site(tmp_path_factory.mktemp("page"), _empty_store)
-
-
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[str]:
-    folder = Path(site.store.partition("///")[2]).parent
-    with serving(folder, "--workers", "1", "--app-name", "modelmap") as address:
-        yield address
 
 
 def ask(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import yaml
 from mlflow_modelmap.drivers.score.plan_file import read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.texts.write import write_texts
+from tests import forking
 from tests.hub_server import HubServer
 
 PROJECTS = Path(__file__).parents[2] / "projects"
@@ -74,17 +72,14 @@ def shortened(project, keep, tmp_path, **defaults):
 def run_project(project, plan, texts, hub, store, tmp_path, **parameters):
     write_texts(texts, tmp_path / "texts.jsonl")
     parameters = {"plan": plan, "texts": tmp_path / "texts.jsonl", **parameters}
-    command = [sys.executable, "-m", "mlflow", "run", str(PROJECTS / project)]
+    command = ["-m", "mlflow", "run", str(PROJECTS / project)]
     command += ["--env-manager", "local", "--experiment-name", "test"]
     for name, value in parameters.items():
         command += ["-P", f"{name}={value}"]
-    environment = os.environ | hub.environment(tmp_path / "hub")
+    environment = forking.environment() | hub.environment(tmp_path / "hub")
     environment.pop("MLFLOW_EXPERIMENT_ID", None)  # set_experiment left it there
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     environment["MLFLOW_MODELMAP_SPOOL"] = str(tmp_path / "spool")
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=900, cwd=tmp_path
-    )
+    done = forking.run(*command, env=environment, timeout=900, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("test").experiment_id])

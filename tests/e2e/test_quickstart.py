@@ -17,6 +17,7 @@ import pytest
 
 from mlflow_modelmap import load_map
 from mlflow_modelmap.drivers.study.scale import load_scale
+from tests import forking
 
 PROJECT = Path(__file__).parent.parent.parent / "projects" / "quickstart"
 STEPS, TEXTS = 8, 16
@@ -85,15 +86,20 @@ def test_the_code_that_the_child_is_trained_on_has_no_docstrings(training):
     assert not [module for module in modules if "Asynchronous queues" in module]
 
 
-def start(cache: Path) -> subprocess.Popen[str]:
+def asked(cache: Path) -> list[str]:
     """`mlflow run projects/quickstart`, as a user types it, with less to do."""
+    words = f"-m mlflow run {PROJECT} --env-manager local --experiment-name test".split()
+    given = [f"steps={STEPS}", f"texts={TEXTS}", f"cache={cache}"]
+    return [*words, *(word for one in given for word in ("-P", one))]
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    """In fresh processes, which can be killed together."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_EXPERIMENT_ID", None)  # `mlflow.set_experiment` sets it
-    words = f"run {PROJECT} --env-manager local --experiment-name test".split()
-    given = [f"steps={STEPS}", f"texts={TEXTS}", f"cache={cache}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *words, *(w for g in given for w in ("-P", g))],
+        [sys.executable, *asked(cache)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -103,10 +109,11 @@ def start(cache: Path) -> subprocess.Popen[str]:
 
 
 def finish(cache: Path) -> str:
-    process = start(cache)
-    out, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err
-    return out
+    environment = forking.environment()
+    environment.pop("MLFLOW_EXPERIMENT_ID", None)
+    done = forking.run(*asked(cache), env=environment, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def scored() -> list[mlflow.entities.Run]:
@@ -122,7 +129,7 @@ def test_killed_half_way_it_goes_on_and_done_it_is_reused(store, tmp_path):
     try:
         while len(scored()) < 3:
             assert process.poll() is None, process.stderr.read()
-            time.sleep(0.2)
+            time.sleep(0.1)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -1,4 +1,4 @@
-"""A real `mlflow server`: score and map over HTTP, and a server that goes away."""
+"""A real `mlflow server` in fresh processes, with all that it starts: over HTTP, and going away."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, sub
     uri = f"http://127.0.0.1:{port}"
     command = (
         f"mlflow server --host 127.0.0.1 --port {port} --workers 1 --serve-artifacts "
-        f"--backend-store-uri sqlite:///mlflow.db --artifacts-destination artifacts"
+        f"--backend-store-uri sqlite:///mlflow.db --artifacts-destination artifacts "
+        f"--app-name modelmap"
     )
     process = subprocess.Popen(
         [sys.executable, "-m", *command.split()],
@@ -119,6 +120,11 @@ def test_a_training_is_monitored_and_read_back_over_http(server, tiny_models, te
     assert again.record(model, 2) is None
     assert again.record(model, 3) is not None
     again.close()
+
+
+def test_the_page_is_served_beside_it(server):
+    with urllib.request.urlopen(f"{server}/modelmap/", timeout=60) as response:
+        assert b"Model map" in response.read()
 
 
 def test_a_missing_artifact_names_its_run(server, tiny_model, texts):

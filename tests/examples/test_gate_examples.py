@@ -12,6 +12,7 @@ import mlflow
 import pytest
 import yaml
 
+from tests import forking
 from tests.logged import log_model
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def environment(store, texts, tmp_path):
     path.write_text("\n".join(rows), encoding="utf-8")
     return {
         **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": forking.environment()["PATH"],
         "MLFLOW_TRACKING_URI": store,
         "TEXTS": str(path),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
@@ -98,7 +99,7 @@ def test_the_workflow_promotes_what_passes_and_nothing_else(registry, environmen
         quiet = {
             **environment,
             "CANDIDATE": nothing,
-            "PATH": f"{silent(tmp_path)}:{os.environ['PATH']}",
+            "PATH": f"{silent(tmp_path)}:{environment['PATH']}",
         }
         assert run(gate, quiet, tmp_path).returncode == 3
         assert run(promote, environment, tmp_path).returncode != 0
@@ -120,9 +121,10 @@ def test_the_workflow_promotes_what_passes_and_nothing_else(registry, environmen
 def test_the_shell_script_says_what_the_exit_code_means(environment, tiny_models, tmp_path):
     script = EXAMPLES / "gate.sh"
     asked = f"{script} '{tiny_models(seed=0)}' '{tiny_models(seed=1)}' \"$TEXTS\""
+    installed = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = {
-        limit: run(asked, {**environment, "MAX_KL": limit}, tmp_path)
-        for limit in ("1000", "0.0001", "-1")
+        limit: run(asked, {**environment, "MAX_KL": limit, **path}, tmp_path)
+        for limit, path in (("1000", {}), ("0.0001", {}), ("-1", {"PATH": installed}))
     }
     assert [one.returncode for one in done.values()] == [0, 1, 3]
     assert f"Release it: {tiny_models(seed=0)}" in done["1000"].stdout

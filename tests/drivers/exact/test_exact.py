@@ -39,6 +39,7 @@ def double_sum(first, second, texts):
     return np.array(sums)
 
 
+@pytest.mark.drawn
 def test_compare_exactly_is_logged_loaded_and_right(both_scored, models, texts):
     found = compare("original", "pushed", exact=True)
     sums = double_sum(models / "original", models / "pushed", texts.texts)

@@ -38,6 +38,7 @@ def by_hand(path, texts):
     return np.array(found), tokens.bytes
 
 
+@pytest.mark.drawn
 def test_it_is_logged_told_and_loaded_back(store, tiny_models, texts, tmp_path, capsys):
     # Pieces of twelve documents: the error is over documents.
     texts = dataclasses.replace(texts, documents=tuple(str(i // 2) for i in range(len(texts))))

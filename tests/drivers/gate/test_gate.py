@@ -68,6 +68,7 @@ def test_a_quantised_copy_passes_a_wide_limit_and_fails_a_narrow_one(
     assert (passed.kl, passed.kl_se) == pytest.approx((expected, se))
 
 
+@pytest.mark.drawn
 def test_the_decision_is_a_finished_run_that_says_everything(write_pair, many, store):
     candidate, reference = write_pair()
     decision = gate(

@@ -14,6 +14,7 @@ from mlflow_modelmap.errors import InputError
 from tests.drivers.lineage.models import measure, rows
 
 
+@pytest.mark.drawn
 def test_a_family_is_measured_drawn_and_written_back(family):
     found = measure()
     assert found.notices == ()

@@ -39,6 +39,7 @@ def test_a_map_holds_what_the_vectors_say(store):
     assert first["kl"] == made.kl.to_numpy()[np.triu_indices(5, 1)].min()
 
 
+@pytest.mark.drawn
 def test_the_run_says_what_it_is_and_holds_the_pictures(store, family):
     made = build_map(["test"], clip=0.02, name="my map")
     client = mlflow.MlflowClient(store)

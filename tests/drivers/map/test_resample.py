@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -19,13 +20,14 @@ from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.surfaces.cli import main
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.write import write_texts
+from tests.own_store import own_store
 from tests.scored import write_family, write_score
 from tests.tracking.conftest import vector_frame, write_run  # noqa: F401 - a fixture
 
 N = 600
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole() -> TextSet:
     texts = tuple(f"the made-up text of number {k} " + "x" * (k % 50) for k in range(N))
     return TextSet("whole", texts, tuple("law" if k % 3 else "code" for k in range(N)))
@@ -38,11 +40,23 @@ def vectors(models, size, seed=0):
     return -0.8 * size + 3.0 * scale * rng.standard_normal((models, len(size)))
 
 
-@pytest.fixture
-def map_id(store, whole) -> str:
+def write_map(store, whole) -> str:
     for k, row in enumerate(vectors(8, whole.bytes)):
         write_score(store, f"m{k}", row, whole.bytes, digest=whole.digest)
     return build_map(["test"]).run_id
+
+
+@pytest.fixture(scope="module")
+def _read_only(_empty_store, tmp_path_factory, whole) -> tuple[str, str]:
+    with own_store(_empty_store, tmp_path_factory.mktemp("map")) as store:
+        return store, write_map(store, whole)
+
+
+@pytest.fixture
+def map_id(_read_only) -> str:
+    """A map in a store that is current, and read by every test that asks for it."""
+    mlflow.set_tracking_uri(_read_only[0])
+    return _read_only[1]
 
 
 @pytest.fixture
@@ -82,8 +96,9 @@ def test_the_seed_alone_makes_the_choice(map_id, whole):
     assert len(set(first.chosen) & set(larger.chosen)) > 45
 
 
-def test_a_map_of_the_chosen_texts_is_the_map_of_all_within_its_errors(store, map_id, whole):
+def test_a_map_of_the_chosen_texts_is_the_map_of_all_within_its_errors(store, whole):
     """New models, scored on the few texts alone, through the store into a map."""
+    map_id = write_map(store, whole)
     new = vectors(8, whole.bytes, seed=5)
     found = resample_texts(map_id, 150, texts=whole)
     part = found.text_set

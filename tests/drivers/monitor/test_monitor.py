@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -18,7 +16,8 @@ from mlflow_modelmap import InputError, Monitor, TextSet, TrackingError, score, 
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
-from tests.killed import HELD_UP, environment, working
+from tests import forking
+from tests.killed import HELD_UP, working
 from tests.scored import write_score
 from tests.training import examples, model_of, monitoring_texts, start_model, tokenizer_of
 
@@ -424,8 +423,7 @@ def test_an_interrupted_loop_is_killed_with_the_reason(
 
 @pytest.mark.slow
 def test_a_loop_that_crashes_says_why_on_its_run(store, start, all_runs):
-    command = [sys.executable, "-c", HELD_UP + LOOP, str(start), "crash"]
-    done = subprocess.run(command, capture_output=True, env=environment())
+    done = forking.run("-c", HELD_UP + LOOP, start, "crash")
     assert done.returncode == 1
     (run,) = all_runs()
     assert run.info.status == "FAILED"

@@ -1,4 +1,4 @@
-"""A store with one of everything that the page shows, as a server process holds it."""
+"""The store with one of everything that the page shows, as a server process holds it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import pytest
 
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from tests.drivers.page.reading import reads
-from tests.page_site import Site, make_site
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, _empty_store) -> Site:
-    return make_site(tmp_path_factory.mktemp("site"), _empty_store)
+from tests.page_site import Site
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 
 import mlflow
@@ -16,6 +14,7 @@ from mlflow_modelmap import score
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests import forking
 from tests.killed import HELD_UP, working
 
 AT_A_MODEL = """
@@ -69,8 +68,8 @@ def test_a_crash_ends_its_claim_and_a_restart_ends_what_it_left(store, plan, all
 
 @pytest.mark.slow
 def test_two_sweeps_that_start_together_score_everything_once(store, plan, all_runs):
-    command = [sys.executable, "-m", "mlflow_modelmap", "sweep", str(plan), "--quiet"]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    command = ("-m", "mlflow_modelmap", "sweep", plan, "--quiet")
+    both = [forking.Process(*command) for _ in range(2)]
     for process in both:
         _, said = process.communicate(timeout=240)
         assert process.returncode == 0, said
@@ -102,7 +101,7 @@ score(sys.argv[1], sys.argv[2], progress=False)
 def test_a_kill_just_before_the_run_is_finished_costs_no_scoring(
     store, tiny_model, text_file, spool_folder, monkeypatch, all_runs
 ):
-    done = subprocess.run([sys.executable, "-c", KILLED_AT_THE_END, tiny_model, text_file])
+    done = forking.run("-c", KILLED_AT_THE_END, tiny_model, text_file)
     assert done.returncode == -signal.SIGKILL
     assert len(list(spool_folder.glob("*.parquet"))) == 1
     from mlflow_modelmap.scoring.engine import score_texts as room
@@ -178,8 +177,7 @@ def test_failures_are_told_although_the_disk_is_full(store, tiny_model, text_fil
     (tmp_path / "gone").mkdir()
     plan = text_file.parent / "plan.yaml"
     plan.write_text(f"texts: {text_file.name}\nmodels: [{tmp_path / 'gone'}, {tiny_model}]\n")
-    command = [sys.executable, "-c", HELD_UP + FULL_DISK, str(plan)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forking.run("-c", HELD_UP + FULL_DISK, plan)
     assert done.returncode == 1
     assert "1 scored, 0 scored before, 1 failed." in done.stdout
     told = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]

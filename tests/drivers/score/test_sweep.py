@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import mlflow
@@ -20,6 +17,7 @@ from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests import forking
 
 
 @pytest.fixture
@@ -207,7 +205,7 @@ sweep(sys.argv[1], progress=False)
 def test_a_sweep_killed_half_way_goes_on_with_what_is_missing(store, family, text_file, all_runs):
     plan = text_file.parent / "plan.yaml"
     plan.write_text(f"texts: {text_file.name}\nmodels: [{', '.join(family)}]\nexperiment: e\n")
-    done = subprocess.run([sys.executable, "-c", KILLED_AT_THE_SECOND, str(plan)])
+    done = forking.run("-c", KILLED_AT_THE_SECOND, plan)
     assert done.returncode == -signal.SIGKILL
     assert [run.info.status for run in all_runs()] == ["RUNNING", "FINISHED", "RUNNING"]
     orphan = all_runs()[2].info.run_id
@@ -224,14 +222,10 @@ def test_sigterm_ends_the_runs_as_killed(store, family, text_file, all_runs):
     plan = text_file.parent / "plan.yaml"
     many = [f"{{model: {family[0]}, name: m{i}}}" for i in range(300)]
     plan.write_text(f"texts: {text_file.name}\nmodels: [{', '.join(many)}]\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow_modelmap", "sweep", str(plan)],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = forking.Process("-m", "mlflow_modelmap", "sweep", plan)
     while sum(run.info.status == "FINISHED" for run in all_runs()) < 2:
         assert process.poll() is None
-        time.sleep(0.2)
+        time.sleep(0.05)
     process.terminate()
     assert process.wait(timeout=60) == 143
     ended = {run.info.status for run in all_runs()}

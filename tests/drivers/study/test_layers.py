@@ -10,6 +10,7 @@ from mlflow_modelmap.errors import InputError
 from tests.drivers.study.known import N, expected_kl
 
 
+@pytest.mark.drawn
 def test_layers_are_measured_from_each_to_the_next(write_run):
     generator = np.random.default_rng(3)
     layers = {k: -40 + (3 - k) * generator.normal(size=N) for k in range(3)}

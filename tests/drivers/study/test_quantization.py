@@ -10,6 +10,7 @@ from mlflow_modelmap.errors import InputError
 from tests.drivers.study.known import N, expected_kl
 
 
+@pytest.mark.drawn
 def test_quantisation_says_how_far_and_which_way(family):
     study = study_quantization(["test"])
     assert len(study.pairs) == 6
@@ -35,6 +36,7 @@ def test_without_a_quantised_copy_the_study_says_what_to_score(write_run):
         study_quantization(["test"])
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize(
     ("tag", "label"), [("6", "int8 threshold 6"), ("../6", "int8"), ("nan", "int8"), ("0", "int8")]
 )

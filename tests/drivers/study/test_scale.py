@@ -14,6 +14,7 @@ from mlflow_modelmap.surfaces.cli import cli
 from tests.drivers.study.known import N, expected_kl
 
 
+@pytest.mark.drawn
 def test_the_scale_holds_the_settings_that_have_pairs_and_no_others(family):
     found = build_scale(["test"])
     assert found.table["group"].tolist() == ["8-bit", "Intra-type", "Random"]
@@ -25,6 +26,7 @@ def test_the_scale_holds_the_settings_that_have_pairs_and_no_others(family):
     assert load_scale(found.run_id).table["median"].tolist() == found.table["median"].tolist()
 
 
+@pytest.mark.drawn
 def test_the_scale_of_ones_own_groups_by_tag_and_as_json(write_run):
     generator = np.random.default_rng(5)
     vectors = [-50 + generator.normal(size=N) for _ in range(3)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 
 import mlflow
 import numpy as np
@@ -17,6 +15,7 @@ from mlflow_modelmap.drivers.weights.distances import load_weight_distances, wei
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.scoring.weights import squared_distances
 from mlflow_modelmap.tracking import schema
+from tests import forking
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +64,7 @@ def score_run(store, model, step, trajectory="line", **tags):
     return run.info.run_id
 
 
+@pytest.mark.drawn
 def test_directories_become_a_run_with_table_and_curve(store, training):
     made = weight_distances(checkpoints=training, window=20, trajectory="mine", progress=False)
     run = MlflowClient(store).get_run(made.run_id)
@@ -193,7 +193,7 @@ weight_distances(checkpoints={0: sys.argv[1], 1: sys.argv[2]}, progress=False)
 
 def test_sums_wait_until_their_run_is_finished(store, tmp_path, monkeypatch, training):
     folders = [str(training[step]) for step in (0, 10)]
-    done = subprocess.run([sys.executable, "-c", KILLED_AT_THE_END, *folders])
+    done = forking.run("-c", KILLED_AT_THE_END, *folders)
     assert done.returncode == -signal.SIGKILL
     assert len(list((tmp_path / "spool").glob("weights-*.npz"))) == 1
     monkeypatch.setattr(squared_distances, "_in_order", lambda *a: iter(()))  # nothing is left

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from mlflow_modelmap import TrackingError
 from mlflow_modelmap.tracking.store.first_use import ready
+from tests import forking
 from tests.postgres import create_database, missing, postgres
 
 TOUCH = """
@@ -37,12 +36,7 @@ for uri in sys.argv[1:]:
 
 def touched(folder: Path, processes: int, uris: list[str]) -> list[str]:
     """New stores, each first touched by so many processes at the same moment."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", TOUCH, *uris], cwd=folder, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(processes)
-    ]
+    started = [forking.Process("-c", TOUCH, *uris, cwd=folder) for _ in range(processes)]
     while len(list(folder.glob("ready-*"))) < processes:
         assert all(process.poll() is None for process in started)
         time.sleep(0.05)
@@ -85,7 +79,7 @@ def test_four_processes_first_touch_three_new_postgresql_databases(tmp_path):
 def test_a_process_that_is_killed_while_making_a_store_leaves_none_behind(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     code = TOUCH.replace("while not", "while False and not")
-    process = subprocess.Popen([sys.executable, "-c", code, uri], cwd=tmp_path)
+    process = forking.Process("-c", code, uri, cwd=tmp_path)
     while not list(tmp_path.glob(".mlflow.db.*.making")):
         assert process.poll() is None
         time.sleep(0.002)
