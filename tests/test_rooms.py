@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "words", "environment", "texts"},
         {
             *("torch", "transformers", "safetensors", "accelerate", "bitsandbytes"),
-            "peft",
+            "gguf", "peft",
             *("huggingface_hub", "numpy", "pydantic", "threadpoolctl"),
         },
     ),
