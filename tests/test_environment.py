@@ -61,7 +61,7 @@ def test_constraints_name_a_version_of_everything_within_the_ranges_of_setup_cfg
 
 def test_conda_yaml_has_just_the_direct_requirements_at_the_versions_of_the_constraints():
     pinned = constraints("3.11")
-    wanted = setup_requirements("quantization")
+    wanted = setup_requirements("quantization", "adapters", "gguf")
     assert conda_pins() == {name: pinned[name] for name in wanted}
 
 
