@@ -26,7 +26,7 @@ from mlflow_modelmap.drivers.weights.checkpoints import (
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.figures.trajectory.weight_distances import weight_distances_figure
 from mlflow_modelmap.scoring.model.pickles import WEIGHT_DISTANCES
-from mlflow_modelmap.scoring.model.reference import LOCAL
+from mlflow_modelmap.scoring.model.reference import LOCAL, ModelReference, is_gguf
 from mlflow_modelmap.scoring.weights.squared_distances import (
     WeightDistances,
     reach_of,
@@ -276,12 +276,7 @@ def _measure_all(
 def _measure(
     name: str, line: Sequence[Checkpoint], reach: np.ndarray, progress: bool
 ) -> WeightDistances:
-    folders = [
-        checkpoint.reference.name
-        if checkpoint.reference.kind == LOCAL
-        else whole_model(checkpoint.reference, refused=WEIGHT_DISTANCES).model_path
-        for checkpoint in line
-    ]
+    folders = [_folder(checkpoint.reference) for checkpoint in line]
     with progress_bar(name, progress, unit=PARAMETERS) as bar:
         return squared_distances(
             folders,
@@ -291,3 +286,15 @@ def _measure(
             keep=True,
             progress=bar,
         )
+
+
+def _folder(reference: ModelReference) -> str:
+    """The directory of a checkpoint's plain weights."""
+    if is_gguf(reference.name):
+        raise InputError(
+            f"{str(reference)!r} is a GGUF file, and weight distances are between plain weights in "
+            "safetensors; give the checkpoint that it was made from."
+        )
+    if reference.kind == LOCAL:
+        return reference.name
+    return whole_model(reference, refused=WEIGHT_DISTANCES).model_path

@@ -8,6 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+import yaml
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
@@ -201,3 +202,15 @@ def test_sums_wait_until_their_run_is_finished(store, tmp_path, monkeypatch, tra
     expected = plainly(training[0], training[10])
     assert found.table["squared_distance"].iloc[0] == pytest.approx(expected, rel=1e-12)
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_gguf_files_have_no_plain_weights(store, tmp_path):
+    models = []
+    for step in (1, 2):
+        path = tmp_path / f"step-{step}.gguf"
+        path.write_bytes(b"GGUF")
+        models.append({"model": str(path), "trajectory": "tiny", "step": step})
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(yaml.safe_dump({"models": models}))
+    with pytest.raises(InputError, match="is a GGUF file, and weight distances are between plain"):
+        weight_distances(plan=plan, progress=False)
