@@ -31,7 +31,7 @@ TOGETHER = {
     ),
     **{
         f"tests/drivers/trajectory/test_{name}.py": "a study of trajectories"
-        for name in ("anomalies", "measures", "record", "study")
+        for name in ("anomalies", "measures", "record", "study", "text_dependence")
     },
 }
 """Files that one worker takes, because what they need takes long to start."""
