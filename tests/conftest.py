@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     from tests.page_site import Site
 
 
-PAGE = "the page's server"
-TOGETHER = {"tests/e2e/test_page.py": PAGE, "tests/e2e/test_accessibility.py": PAGE}
+TOGETHER = {
+    **dict.fromkeys(
+        ("tests/e2e/test_page.py", "tests/e2e/test_accessibility.py"), "the page's server"
+    ),
+    **{
+        f"tests/drivers/trajectory/test_{name}.py": "a study of trajectories"
+        for name in ("anomalies", "measures", "record", "study", "text_dependence")
+    },
+}
 """Files that one worker takes, because what they need takes long to start."""
 
 

@@ -21,6 +21,7 @@ import mlflow_modelmap as mm
 from tests.old_store import STORES, OldStore, serve_hub, unpack
 from tests.serving import serving
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 VERSIONS = sorted(path.stem[1:].replace("_", ".") for path in STORES.glob("v*.zip"))
 HOW: dict[str, Any] = {"precision": "float32", "device": "cpu", "progress": False}
 """How the scores were made, the same on every machine."""

@@ -15,6 +15,7 @@ from mlflow_modelmap import TextSet
 from mlflow_modelmap.texts.sources.python_docs import python_docs
 from mlflow_modelmap.texts.write import write_texts
 from tests import forking
+from tests.logged import log_model
 from tests.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -44,22 +45,10 @@ def changed(source, target, size, seed):
 
 def register(folder, name, parent=None):
     """Log a model with mlflow.transformers as version of a registered model."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    parts = {
-        "model": AutoModelForCausalLM.from_pretrained(folder),
-        "tokenizer": AutoTokenizer.from_pretrained(folder),
-    }
     with mlflow.start_run():
         if parent:
             mlflow.set_tag("base_model", parent)
-        mlflow.transformers.log_model(
-            parts,
-            name="model",
-            task="text-generation",
-            pip_requirements=["transformers"],
-            registered_model_name=name,
-        )
+        log_model(folder, registered_model_name=name)
 
 
 def test_a_registry_is_scored_measured_and_tagged(server, tiny_model, tmp_path, monkeypatch):
