@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "words", "environment", "texts"},
         {
             *("torch", "transformers", "safetensors", "accelerate", "bitsandbytes"),
-            *("gguf", "peft", "tokenizers"),
+            *("gguf", "peft", "sentencepiece", "tokenizers"),
             *("huggingface_hub", "numpy", "pydantic", "threadpoolctl"),
         },
     ),

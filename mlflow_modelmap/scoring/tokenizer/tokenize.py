@@ -12,6 +12,7 @@ import numpy as np
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer import windows
+from mlflow_modelmap.scoring.tokenizer.against_sentencepiece import check_as_sentencepiece
 from mlflow_modelmap.scoring.tokenizer.around import around_of, prefix_of, suffix_of
 from mlflow_modelmap.scoring.tokenizer.as_in_file import differing, split_as_in_file
 from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
@@ -193,10 +194,13 @@ def _loaded(
         raise ScoringError(
             f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
         ) from error
-    own_code = not type(tokenizer).__module__.startswith("transformers.")
-    if tokens_from != "file" or own_code:
+    if tokens_from != "file" or _has_own_code(tokenizer):
         return tokenizer, None
     return tokenizer, split_as_in_file(tokenizer, path)
+
+
+def _has_own_code(tokenizer: Any) -> bool:
+    return not type(tokenizer).__module__.startswith("transformers.")
 
 
 def tokenize(
@@ -222,6 +226,8 @@ def tokenize(
         to score, or a text is too long (with ``overlong="error"``).
     """
     tokenizer, declared = _loaded(tokenizer_path, settings.trust_remote_code, settings.tokens_from)
+    if declared is None and settings.tokens_from == "file" and not _has_own_code(tokenizer):
+        check_as_sentencepiece(tokenizer, tokenizer_path, texts.texts)
     tokens = tokenize_with(tokenizer, texts, settings)
     other = differing(tokenizer, declared, texts.texts, settings.split_special_tokens)
     if other:
