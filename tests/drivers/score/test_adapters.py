@@ -223,7 +223,10 @@ def test_trust_reaches_only_the_base_that_the_user_names(store, base, tmp_path, 
     (own / "config.json").write_text(json.dumps(config))
     (own / "own.py").write_text(
         f"open({str(marker)!r}, 'w').close()\n"
-        "from transformers import LlamaConfig as Config, LlamaForCausalLM as Model\n"
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class Config(LlamaConfig):\n    pass\n"
+        "class Model(LlamaForCausalLM):  # transformers marks the class as foreign\n"
+        "    config_class = Config\n"
     )
     folder = adapters.make_adapter(
         tmp_path / "adapter", base, adapters.lora("llama"), named=str(own)
