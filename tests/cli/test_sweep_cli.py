@@ -7,7 +7,9 @@ import json
 import mlflow
 import pytest
 
+from tests import tiny
 from tests.cli.test_score_cli import call, text_file  # noqa: F401 - a fixture
+from tests.scoring.tokenizer import foreign_class
 
 
 @pytest.fixture
@@ -66,3 +68,16 @@ def test_an_unknown_key_is_refused_by_name(store, plan, capfd):
     code, out, err = call(capfd, "sweep", plan)
     assert (code, out) == (1, "")
     assert "unknown key 'modells'; the keys there are models, texts" in err
+
+
+def test_what_there_is_to_know_of_several_models_is_told_once(store, tmp_path, capfd):
+    for name in ("one", "two"):
+        tiny.make_model(tmp_path / name, "qwen2")
+        foreign_class.write(tmp_path / name, "Qwen2Tokenizer")
+    (tmp_path / "texts.json").write_text(json.dumps(foreign_class.TEXTS))
+    path = tmp_path / "plan.yaml"
+    path.write_text("texts: texts.json\nmodels: [one, two]\n")
+    code, _, err = call(capfd, "sweep", path)
+    assert code == 0
+    (line,) = (line for line in err.splitlines() if "otherwise than the model's" in line)
+    assert line.startswith("Note: 'one', 'two': Qwen2Tokenizer")

@@ -12,7 +12,8 @@ from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised, resolve_device
-from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+from mlflow_modelmap.scoring.model.config import brings_own_code
+from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
@@ -92,12 +93,23 @@ def model_behind(
     prepared = prepare(ScoreRequest(reference=reference, settings=settings, base=base), texts)
     if adapter and trust_remote_code:
         check_base_code(prepared.files)
+    if settings.tokenizer and trust_remote_code:
+        _check_tokenizer_code(point.name, settings.tokenizer, prepared.files)
     if point.commit and prepared.files.commit != point.commit:
         raise InputError(
             f"{point.model!r} is no longer what {point.name!r} scored (it was "
             f"{point.commit[:19]}, now it is {prepared.files.commit[:19]}); score it again."
         )
     return prepared
+
+
+def _check_tokenizer_code(name: str, tokenizer: str, files: ModelFiles) -> None:
+    """Trust was given to the model that the user named, not to what a run says beside it."""
+    if brings_own_code(files.tokenizer_path):
+        raise InputError(
+            f"The run {name!r} names the tokenizer {tokenizer!r}, which brings its own code; that "
+            "is not run because the run named it and not you."
+        )
 
 
 def _base_of(point: Point) -> ModelReference | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 from dataclasses import replace
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.scoring.model.adapter import Adapter, check_peft, read_adapter
 from mlflow_modelmap.scoring.model.config import brings_own_code
 from mlflow_modelmap.scoring.model.folder import (
@@ -101,6 +104,8 @@ def resolve_tokenizer(reference: ModelReference) -> str:
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
+    if _is_gguf(reference):
+        return _gguf_files(reference, None).tokenizer_path
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub_parts import tokenizer_snapshot
 
@@ -116,7 +121,7 @@ def resolve_tokenizer(reference: ModelReference) -> str:
 def _model_or_adapter(
     reference: ModelReference, refused: str | None, tokenizer: str | None = None
 ) -> ModelFiles | Adapter:
-    if reference.gguf is not None or (reference.kind == LOCAL and is_gguf(reference.name)):
+    if _is_gguf(reference):
         return _gguf_files(reference, tokenizer)
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub import snapshot
@@ -131,9 +136,15 @@ def _model_or_adapter(
     return logged_model_files(reference, refused, tokenizer)
 
 
+def _is_gguf(reference: ModelReference) -> bool:
+    if reference.kind == LOCAL:
+        return is_gguf(reference.name) and os.path.isfile(reference.name)
+    return reference.gguf is not None
+
+
 def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
     """A GGUF file as the folder that it stands for, its tokenizer proved to be the one given."""
-    from mlflow_modelmap.scoring.model.gguf_file import check_same_tokens, gguf_folder
+    from mlflow_modelmap.scoring.model.gguf_file import check_same_tokens
 
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub_parts import fetch_file
@@ -141,12 +152,24 @@ def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
         path, commit = fetch_file(reference)
     else:
         path, commit = reference.name, f"sha256:{file_digest(reference.name)}"
-    folder = gguf_folder(path, tokenizer is None)
+    status = os.stat(path)
+    stamp = status.st_size, status.st_mtime_ns, status.st_ino
+    folder = _gguf_folder(os.path.realpath(path), tokenizer is None, *stamp).name
     if tokenizer is not None:
         from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
 
         check_same_tokens(path, load_tokenizer(tokenizer))
     return ModelFiles(reference, folder, tokenizer or folder, commit)
+
+
+@functools.lru_cache(maxsize=64)
+def _gguf_folder(path: str, own_tokenizer: bool, *_: int) -> tempfile.TemporaryDirectory[str]:
+    """What a GGUF file stands for, as a folder; it lasts as long as it is remembered."""
+    from mlflow_modelmap.scoring.model.gguf_file import write_folder
+
+    folder = temporary_folder()
+    write_folder(path, folder.name, own_tokenizer)
+    return folder
 
 
 def _base(

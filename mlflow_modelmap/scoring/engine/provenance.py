@@ -11,6 +11,7 @@ import torch
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised
 from mlflow_modelmap.scoring.load.quantization import int8_threshold, quantised_layers
 from mlflow_modelmap.scoring.model.adapter import weights_format_of
+from mlflow_modelmap.scoring.model.gguf_file import METHOD as GGUF
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -101,7 +102,7 @@ def origin(files: ModelFiles, precision: str) -> Provenance:
         import peft
 
         facts["peft"] = peft.__version__
-        facts["adapter_merged"] = not is_quantised(precision)
+        facts["adapter_merged"] = facts["weights_format"] == GGUF or not is_quantised(precision)
     return facts
 
 

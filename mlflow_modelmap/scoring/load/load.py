@@ -105,8 +105,10 @@ def load_model(
     if pickled:  # looked at before transformers reads them, by the same restricted unpickler
         tensors_of(path, weight_files(path, names, repr(path)), repr(path))
     dtype = compute_dtype(precision, device)
-    merged = adapter_path is not None and not is_quantised(precision)
     stored = stored_quantization(config)
+    merged = adapter_path is not None and (of_gguf or not is_quantised(precision))
+    if adapter_path is not None and not merged and stored is not None:
+        quantization.check_takes_adapters(path, stored)
     if stored is None and is_quantised(precision):
         with quiet_transformers():
             quantization.check_bitsandbytes()

@@ -85,6 +85,15 @@ def check_stored(model: Any, stored: StoredQuantization) -> None:
         quantised_layers(model)
 
 
+def check_takes_adapters(path: str, stored: StoredQuantization) -> None:
+    """Raise an InputError for a base whose quantised layers no adapter is put beside here."""
+    if stored.method != "bitsandbytes":
+        raise InputError(
+            f"The base in {path!r} is stored quantised ({stored.precision}, by {stored.method}), "
+            "over which adapters are not applied; give the model that it was made from as the base."
+        )
+
+
 def int8_threshold(model: torch.nn.Module) -> float:
     """The largest outlier threshold of a model's LLM.int8 layers; 0 where there are none."""
     if "bitsandbytes" not in sys.modules:

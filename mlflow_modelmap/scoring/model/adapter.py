@@ -11,8 +11,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model import gguf_file
 from mlflow_modelmap.scoring.model.folder import digest_of
-from mlflow_modelmap.scoring.model.gguf_file import WEIGHTS as GGUF
 from mlflow_modelmap.scoring.model.plain_file import read_json
 from mlflow_modelmap.scoring.model.reference import (
     HUB,
@@ -214,8 +214,8 @@ def check_peft(what: str) -> None:
 
 def weights_format_of(files: ModelFiles) -> str:
     """``safetensors``, ``gguf``, or ``pickle`` if any of the weights that are loaded is one."""
-    if GGUF in os.listdir(files.model_path):
-        return "gguf"
+    if gguf_file.WEIGHTS in os.listdir(files.model_path):
+        return gguf_file.METHOD
     forms = [weights_format(os.listdir(files.model_path)) or SAFETENSORS]
     if files.adapter is not None:
         weights = adapter_weights(os.listdir(files.adapter.path))

@@ -1,18 +1,14 @@
 """Scoring: a GGUF file as the folder that it stands for - configuration, tokenizer, weights.
 
-What the file says of itself is read by transformers, written out as a Hugging Face folder of this
-process's own, and the file is linked into it; nothing of the weights is read here.
+What the file says of itself is read by transformers and written out as a Hugging Face folder, and
+the file is linked into it; nothing of the weights is read here.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -42,13 +38,13 @@ _AS_GPT2 = (
 """Those that split as GPT-2 does."""
 
 
-def gguf_folder(path: str, own_tokenizer: bool = True) -> str:
-    """A folder with the configuration and tokenizer that a GGUF file holds, and a link to it.
-
-    It lasts as long as this process.
+def write_folder(path: str, folder: str, own_tokenizer: bool = True) -> None:
+    """Write the configuration and tokenizer that a GGUF file holds, and a link to it.
 
     Parameters
     ----------
+    folder
+        Where to, an empty directory.
     own_tokenizer
         Whether the file's tokenizer is wanted; without, the folder holds none.
 
@@ -58,14 +54,6 @@ def gguf_folder(path: str, own_tokenizer: bool = True) -> str:
         If it is no GGUF file of a causal language model, one of several parts, or splits text in
         a way that is not known here.
     """
-    status = os.stat(path)
-    return _folder(
-        os.path.realpath(path), own_tokenizer, status.st_size, status.st_mtime_ns, status.st_ino
-    )
-
-
-@functools.lru_cache(maxsize=64)
-def _folder(path: str, own_tokenizer: bool, *_: int) -> str:
     check_plain(path)
     if _PART.search(path):
         raise InputError(
@@ -73,13 +61,10 @@ def _folder(path: str, own_tokenizer: bool, *_: int) -> str:
             "`llama-gguf-split --merge FIRST_PART WHOLE.gguf` and give that."
         )
     metadata = _metadata(path)
-    folder = tempfile.mkdtemp(prefix="modelmap-gguf-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.symlink(path, os.path.join(folder, WEIGHTS))
+    os.symlink(os.path.realpath(path), os.path.join(folder, WEIGHTS))
     _write_config(path, folder, metadata)
     if own_tokenizer:
         _write_tokenizer(path, folder, str(metadata.get("tokenizer.ggml.pre", "")))
-    return folder
 
 
 def _metadata(path: str) -> Mapping[str, Any]:

@@ -117,7 +117,7 @@ class ModelReference:
     @property
     def gguf(self) -> tuple[str, str] | None:
         """Repository and file of a GGUF file on the Hub; None for everything else."""
-        if self.kind != HUB or not is_gguf(self.name):
+        if self.kind != HUB or not is_gguf(self.name) or self.name.count("/") < 2:
             return None
         organisation, name, file = self.name.split("/", 2)
         return f"{organisation}/{name}", file

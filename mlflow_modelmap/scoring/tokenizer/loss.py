@@ -88,28 +88,15 @@ def loss(
     ends
         Bytes reached by each token, with the `before` tokens that were put first.
     """
-    return Loss(_unknown(tokenizer, texts, bodies, ends, before), _rewritten(tokenizer, texts))
-
-
-def _unknown(
-    tokenizer: Any,
-    texts: TextSet,
-    bodies: Sequence[np.ndarray],
-    ends: Sequence[np.ndarray],
-    before: int,
-) -> float:
-    token = tokenizer.unk_token_id
-    if token is None:
-        return 0.0
-    lost = 0
+    token, lost = tokenizer.unk_token_id, 0
     for text, ids, reached in zip(texts.texts, bodies, ends, strict=True):
         unknown = ids == token
         # Where EOS and unknown are one token (GPT-2), a text cannot hold it but in its own words.
-        if not unknown.any() or str(tokenizer.unk_token) in text:
+        if token is None or not unknown.any() or str(tokenizer.unk_token) in text:
             continue
         sizes = np.diff(reached[before:], prepend=0)
         lost += int(sizes[unknown].sum())
-    return lost / sum(texts.bytes)
+    return Loss(lost / sum(texts.bytes), _rewritten(tokenizer, texts))
 
 
 def _rewritten(tokenizer: Any, texts: TextSet) -> float:

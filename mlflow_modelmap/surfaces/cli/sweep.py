@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options, table
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.sentence import sentence
 
 if TYPE_CHECKING:
@@ -53,9 +54,12 @@ def sweep(
         raise
     lines = _planned(done) if dry_run else _lines(done)
     output.tell(asdict(done), lines, ids=[row.run_id for row in done.rows if row.run_id])
+    noticed: dict[str, list[str]] = {}
     for row in done.rows:
         for notice in row.notices:
-            output.notice(f"{row.point}: {notice}")
+            noticed.setdefault(notice, []).append(row.point)
+    for notice, points in noticed.items():
+        output.notice(f"{listed(points, 3)}: {notice}")
     _tell_failures(done.rows)
     if done.not_logged:
         click.echo(f"Error: {sentence(done.not_logged)}", err=True)

@@ -35,11 +35,6 @@ def logged_model_files(
 ) -> ModelFiles | Adapter:
     """The files of a ``models:/`` or ``runs:/`` reference: a whole model, or an adapter.
 
-    Parameters
-    ----------
-    tokenizer
-        Directory with the tokenizer, if the model is to have another one than its own.
-
     Artifacts on this machine are used in place; others are fetched into a folder that lasts as
     long as the process. A registered model's version becomes the reference's revision.
 
@@ -47,6 +42,8 @@ def logged_model_files(
     ----------
     refused
         Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
+    tokenizer
+        Directory with the tokenizer, if the model is to have another one than its own.
 
     Raises
     ------
@@ -56,10 +53,7 @@ def logged_model_files(
     TrackingError
         If the store cannot give it.
     """
-    store = client()
-    if reference.kind == REGISTRY:
-        reference = with_version(reference, store)
-    root = _download(reference, store)
+    root, reference = _fetched(reference)
     return files_in(root, reference, refused, tokenizer)
 
 
@@ -73,14 +67,19 @@ def logged_tokenizer(reference: ModelReference) -> str:
     TrackingError
         If the store cannot give it.
     """
-    store = client()
-    if reference.kind == REGISTRY:
-        reference = with_version(reference, store)
-    root = _download(reference, store)
+    root, reference = _fetched(reference)
     component = root / "components" / "tokenizer"
     folder = component if component.is_dir() else root
     check_tokenizer(os.listdir(folder) if folder.is_dir() else (), repr(reference.name))
     return os.fspath(folder)
+
+
+def _fetched(reference: ModelReference) -> tuple[Path, ModelReference]:
+    """Where its artifacts are on this machine, and the reference with its version."""
+    store = client()
+    if reference.kind == REGISTRY:
+        reference = with_version(reference, store)
+    return _download(reference, store), reference
 
 
 def _download(reference: ModelReference, store: MlflowClient) -> Path:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import struct
+from pathlib import Path
+
 import mlflow
 import numpy as np
 import pytest
@@ -12,11 +17,12 @@ from transformers import AutoModelForCausalLM
 import mlflow_modelmap as mm
 from mlflow_modelmap import InputError, TextSet
 from mlflow_modelmap.drivers.score.prepare import resolve_model
+from mlflow_modelmap.machine.folders import left_folders
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
-from tests import tiny
+from tests import adapters, tiny
 from tests.gguf_model import write_gguf
 from tests.hub_server import HubServer
 from tests.scoring.reckoning import plain as in_full
@@ -136,12 +142,32 @@ def test_references():
         ModelReference.parse("org/name@v2:file.gguf", "v3")
 
 
+def _gguf(tensors, values, rest=b"", version=3):
+    """The beginning of a GGUF file, whatever it then claims."""
+    return b"GGUF" + struct.pack("<IQQ", version, tensors, values) + rest
+
+
+def _text(of):
+    return struct.pack("<Q", len(of)) + of
+
+
+ARCHITECTURE = _text(b"general.architecture") + struct.pack("<I", 8)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"", "no GGUF file"),
         (b"GGML....", "no GGUF file"),
+        (b"version https://git-lfs.github.com/spec/v1", "no GGUF file"),
         (b"GGUF\x03\0\0\0\xff", "cannot be read"),
+        (_gguf(0, 2**60), "cannot be read"),
+        (_gguf(2**60, 0), "cannot be read"),
+        (_gguf(0, 1, struct.pack("<Q", 2**60)), "cannot be read"),
+        (_gguf(0, 1, _text(b"a") + struct.pack("<IIQ", 9, 10, 2**62)), "cannot be read"),
+        (_gguf(0, 1, _text(b"a") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 999), "array"),
+        (_gguf(0, 1, ARCHITECTURE + _text(b"../../etc")), "no causal language model"),
+        (_gguf(0, 0, version=1), "cannot be read"),
     ],
 )
 def test_what_is_no_gguf_is_one_sentence(tmp_path, content, told):
@@ -157,3 +183,53 @@ def test_a_part_of_several_is_refused(tmp_path):
     path.write_bytes(b"GGUF")
     with pytest.raises(InputError, match="llama-gguf-split --merge"):
         _files(path)
+
+
+def test_its_folder_is_one_that_is_cleaned_up(llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "F32")
+    folder = Path(_files(path).model_path)
+    assert folder == Path(_files(path).model_path)  # once a process
+    assert folder.name.startswith(f"modelmap-{os.getpid()}-")
+    assert folder not in left_folders()
+
+
+def test_its_tokenizer_for_another_model(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "F32")
+    done = mm.score(llama, TEXTS, tokenizer=path, progress=False)
+    expected = mm.score(llama, TEXTS, bos="never", progress=False)
+    np.testing.assert_array_equal(done.log_likelihoods, expected.log_likelihoods)
+
+
+def test_an_adapter_on_it_is_merged_into_its_dequantised_weights(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    weights = write_gguf(path, llama, "Q8_0")
+    adapter = adapters.make_adapter(tmp_path / "adapter", llama, adapters.lora("llama"))
+    done = mm.score(adapter, TEXTS, base=path, bos="never", progress=False)
+    plain = AutoModelForCausalLM.from_pretrained(llama)
+    plain.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    plain.save_pretrained(tmp_path / "plain")
+    foreign_class.write(tmp_path / "plain", None)
+    expected = mm.score(adapter, TEXTS, base=tmp_path / "plain", bos="never", progress=False)
+    np.testing.assert_allclose(done.log_likelihoods, expected.log_likelihoods, atol=1e-3)
+    run = mlflow.MlflowClient(store).get_run(done.run_id)
+    assert run.data.params["modelmap.adapter_merged"] == "true"
+
+
+def test_it_is_compared_exactly_with_what_it_was_made_from(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "Q8_0")
+    texts = tmp_path / "texts.json"
+    texts.write_text(json.dumps(list(TEXTS.texts)))
+    whole = mm.score(llama, texts, bos="never", progress=False)
+    copy = mm.score(path, texts, progress=False)
+    found = mm.compare(whole.run_id, copy.run_id, exact=True)
+    assert 0 < found.exact.forward < 1
+    assert found.exact.bits_per_byte_second == pytest.approx(copy.bits_per_byte, abs=1e-4)
+
+
+def test_a_repository_may_be_called_like_a_file():
+    found = ModelReference.parse("org/name.gguf@main")
+    assert (found.name, found.revision, found.gguf) == ("org/name.gguf", "main", None)
+    assert ModelReference.parse("org/name.gguf/file.gguf").gguf == ("org/name.gguf", "file.gguf")

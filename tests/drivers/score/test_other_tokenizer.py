@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -130,3 +132,19 @@ def test_the_model_behind_a_score_has_its_settings_again(store, tiny_model, text
     (point,) = select_runs(run_ids=[done.run_id])
     settings = model_behind(point, texts, mlflow.MlflowClient(store)).request.settings
     assert {name: getattr(settings, name) for name in asked} == asked
+
+
+def test_trust_does_not_reach_a_tokenizer_that_a_run_names(store, texts, apart):
+    model, tokenizer = apart
+    done = _score(model, texts, tokenizer=tokenizer)
+    path = tokenizer / "tokenizer_config.json"
+    config = json.loads(path.read_text()) | {"auto_map": {"AutoTokenizer": [None, "own.Own"]}}
+    path.write_text(json.dumps(config))
+    marker = tokenizer / "marker"
+    (tokenizer / "own.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    (point,) = select_runs(run_ids=[done.run_id])
+    client = mlflow.MlflowClient(store)
+    forged = replace(point, commit=None)
+    with pytest.raises(InputError, match="because the run named it and not you"):
+        model_behind(forged, texts, client, trust_remote_code=True)
+    assert not marker.exists()
