@@ -73,6 +73,15 @@ PARAM_NOTICES = "modelmap.notices"
 PARAM_BOS_APPLIED = "modelmap.bos_applied"
 """On a score: whether a BOS token came before each text, so that its first token was scored."""
 
+READ_AS = {
+    "modelmap.eos_applied": "false",
+    "modelmap.tokens_from": "file",
+    "modelmap.windowed": "0",
+    "modelmap.window_tokens": "",
+    "modelmap.stride": "",
+}
+"""Params of a score that say how its texts were read, and what it means if one is not there."""
+
 TAG_PARENT = "modelmap.parent"
 TAG_KL_TO_PARENT = "modelmap.kl_to_parent"
 TAG_KL_TO_PARENT_SE = "modelmap.kl_to_parent_se"

@@ -13,6 +13,7 @@ from mlflow_modelmap.drivers.score.resolve import check_base_code
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised, resolve_device
 from mlflow_modelmap.scoring.model.config import brings_own_code
+from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.read import read_texts
@@ -99,6 +100,12 @@ def model_behind(
         raise InputError(
             f"{point.model!r} is no longer what {point.name!r} scored (it was "
             f"{point.commit[:19]}, now it is {prepared.files.commit[:19]}); score it again."
+        )
+    tokenizer = said.get("tokenizer_digest")
+    if tokenizer and tokenizer != tokenizer_digest(prepared.files.tokenizer_path):
+        raise InputError(
+            f"The tokenizer of {point.name!r} is no longer what it was scored with (it was "
+            f"{tokenizer[:12]}); score it again."
         )
     return prepared
 

@@ -19,7 +19,7 @@ from mlflow_modelmap.drivers.pair.named_score import (
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+from mlflow_modelmap.scoring.model.reference import HUB, ModelReference, is_here
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -116,7 +116,7 @@ def meant(
         raise InputError(f"No {role} was given; name a run, a scored point or a model.")
     if is_run_id(requested):
         return _named(requested, by_run_id(requested, store), role, again)
-    if requested.startswith(("models:/", "runs:/")) or os.path.isdir(os.path.expanduser(requested)):
+    if requested.startswith(("models:/", "runs:/")) or is_here(requested):
         model: ModelReference | None = ModelReference.parse(requested)
     else:
         model = _hub_model(requested)

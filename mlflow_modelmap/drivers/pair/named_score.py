@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 
 from mlflow import MlflowClient
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.reference import is_here, tag_name
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.store.experiments import (
@@ -150,8 +149,7 @@ def matching(reference: str, runs: list[Point], *, models: bool = True) -> list[
 
 
 def _same_directory(model: str, reference: str) -> bool:
-    path = Path(reference).expanduser()
-    return os.path.isdir(path) and os.path.isdir(model) and path.samefile(model)
+    return is_here(reference) and is_here(model) and tag_name(reference) == tag_name(model)
 
 
 def alike(reference: str, runs: list[Point]) -> list[str]:

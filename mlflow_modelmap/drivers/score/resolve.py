@@ -53,7 +53,7 @@ def resolve_model(
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
-    folder = None if tokenizer is None else resolve_tokenizer(ModelReference.parse(tokenizer))
+    folder = None if tokenizer is None else resolve_tokenizer(_tokenizer_reference(tokenizer))
     found = _model_or_adapter(reference, refused, folder)
     if isinstance(found, ModelFiles):
         if base is not None:
@@ -64,7 +64,10 @@ def resolve_model(
         return found
     check_peft(f"the model {str(reference)!r}")
     made = found.on(_base(found, base, refused, folder))
-    return made if folder is None else replace(made, tokenizer_path=folder)
+    if folder is not None:
+        return replace(made, tokenizer_path=folder)
+    _check_tokens_of_gguf(made)
+    return made
 
 
 def whole_model(reference: ModelReference, *, refused: str | None = None) -> ModelFiles:
@@ -92,6 +95,13 @@ def check_base_code(files: ModelFiles) -> None:
             f"{str(files.reference)!r} brings its own code, which is not run because the adapter "
             "named it and not you; read it, then name it with --base."
         )
+
+
+def _tokenizer_reference(written: str) -> ModelReference:
+    path = os.path.expanduser(written)
+    if os.path.isfile(path) and not is_gguf(path):
+        raise InputError(f"{written!r} is a file; give the directory that holds the tokenizer.")
+    return ModelReference.parse(written)
 
 
 def resolve_tokenizer(reference: ModelReference) -> str:
@@ -144,8 +154,6 @@ def _is_gguf(reference: ModelReference) -> bool:
 
 def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
     """A GGUF file as the folder that it stands for, its tokenizer proved to be the one given."""
-    from mlflow_modelmap.scoring.model.gguf_file import check_same_tokens
-
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub_parts import fetch_file
 
@@ -154,12 +162,22 @@ def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
         path, commit = reference.name, f"sha256:{file_digest(reference.name)}"
     status = os.stat(path)
     stamp = status.st_size, status.st_mtime_ns, status.st_ino
-    folder = _gguf_folder(os.path.realpath(path), tokenizer is None, *stamp).name
-    if tokenizer is not None:
-        from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+    folder = _gguf_folder(os.path.abspath(path), tokenizer is None, *stamp).name
+    made = ModelFiles(reference, folder, tokenizer or folder, commit)
+    _check_tokens_of_gguf(made)
+    return made
 
-        check_same_tokens(path, load_tokenizer(tokenizer))
-    return ModelFiles(reference, folder, tokenizer or folder, commit)
+
+def _check_tokens_of_gguf(files: ModelFiles) -> None:
+    """Refuse another tokenizer than the one that a GGUF file lists, where it is not its own."""
+    from mlflow_modelmap.scoring.model.gguf_file import WEIGHTS, check_same_tokens
+
+    path = os.path.join(files.model_path, WEIGHTS)
+    if files.tokenizer_path == files.model_path or not os.path.exists(path):
+        return
+    from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+
+    check_same_tokens(os.path.realpath(path), load_tokenizer(files.tokenizer_path))
 
 
 @functools.lru_cache(maxsize=64)

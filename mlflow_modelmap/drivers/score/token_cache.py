@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.vector import Ready
-from mlflow_modelmap.scoring.model.config import model_type, position_limit, read_config
+from mlflow_modelmap.scoring.model.config import position_limit, read_config
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class TokenCache:
         settings, config = prepared.request.settings, read_config(prepared.files.model_path)
         key = (
             tokenizer_digest(folder, config),
-            model_type(config),
             texts.digest,
             settings.bos,
             settings.eos,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between, exact_columns
-from mlflow_modelmap.drivers.study.selection import select
+from mlflow_modelmap.drivers.study.selection import adapter_bases, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.quantization import (
     alignment_figure,
@@ -104,7 +104,7 @@ def study_quantization(
     selected = select(experiments, filter, run_ids)
     notices = selected.notices
     matrix, points = selected.matrix()
-    table = points_table(points)
+    table = points_table(points, adapter_base=adapter_bases(points))
     found = pair_groups(table)
     rows = [found[group] for group in (INT8, FOUR_BIT) if group in found]
     if not rows:

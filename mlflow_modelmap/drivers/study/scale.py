@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
+from mlflow_modelmap.drivers.study.selection import SelectedRuns, adapter_bases, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.scale import scale_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
@@ -99,7 +99,7 @@ def build_scale(
     """
     selected = select(experiments, filter, run_ids)
     matrix, points = _with_layers(selected)
-    table = points_table(points)
+    table = points_table(points, adapter_base=adapter_bases(points))
     for tag in groups:
         values = [point.tags.get(tag) for point in points]
         if not any(values):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mlflow import MlflowClient
 
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
+from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_id, experiment_name
+
+
+def adapter_bases(points: Sequence[Point]) -> list[str | None]:
+    """What each point that is an adapter was applied to, with its commit; None of the others."""
+    return [point.tags.get(schema.TAG_ADAPTER_BASE) for point in points]
 
 
 @dataclass(eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ COLUMNS = (
     "precision",
     "base_model",
     "layer",
+    "adapter_base",
 )
 
 _FULL_PRECISION = ("float32", "bfloat16", "float16")
@@ -200,15 +202,16 @@ def _sizes(finals: pd.DataFrame) -> Pairs:
 
 
 def _quantised(table: pd.DataFrame, precisions: Sequence[str]) -> Pairs:
-    originals: dict[tuple[str, str | None], int] = {}
+    same = ["model", "revision", "adapter_base"]  # an adapter on another base is another model
+    originals: dict[tuple[Any, ...], int] = {}
     for index, row in table.iterrows():
         if row["precision"] in (*_FULL_PRECISION, None):
-            originals.setdefault((row["model"], row["revision"]), int(index))
+            originals.setdefault(tuple(row[same]), int(index))
     copies = table[table["precision"].isin(list(precisions))]
     return [
         (originals[key], int(index))
         for index, row in copies.iterrows()
-        if (key := (row["model"], row["revision"])) in originals
+        if (key := tuple(row[same])) in originals
     ]
 
 

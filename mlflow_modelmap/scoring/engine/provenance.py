@@ -11,6 +11,7 @@ import torch
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised
 from mlflow_modelmap.scoring.load.quantization import int8_threshold, quantised_layers
 from mlflow_modelmap.scoring.model.adapter import weights_format_of
+from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.gguf_file import METHOD as GGUF
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -98,6 +99,8 @@ def _quantization_config(model: Any) -> Any:
 def origin(files: ModelFiles, precision: str) -> Provenance:
     """What can be said of the files that a model was loaded from."""
     facts: Provenance = {"weights_format": weights_format_of(files)}
+    if files.tokenizer_path != files.model_path:
+        facts["tokenizer_digest"] = tokenizer_digest(files.tokenizer_path)
     if files.adapter is not None:
         import peft
 

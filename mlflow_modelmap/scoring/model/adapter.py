@@ -17,10 +17,10 @@ from mlflow_modelmap.scoring.model.plain_file import read_json
 from mlflow_modelmap.scoring.model.reference import (
     HUB,
     HUB_NAME,
-    LOCAL,
     AppliedAdapter,
     ModelFiles,
     ModelReference,
+    is_here,
 )
 from mlflow_modelmap.scoring.model.training_state import check_no_training_state
 from mlflow_modelmap.scoring.model.weight_files import (
@@ -89,8 +89,8 @@ class Adapter:
                 f"The adapter {what!r} does not say which model it was made for; give its base "
                 "with --base (base= in Python and in plans)."
             )
-        if self.reference.kind != HUB and os.path.isdir(os.path.expanduser(written)):
-            return ModelReference(LOCAL, os.path.realpath(os.path.expanduser(written)))
+        if self.reference.kind != HUB and is_here(written):
+            return ModelReference.parse(written)
         if not HUB_NAME.fullmatch(written):
             raise InputError(
                 f"The base model of the adapter {what!r} is {shortened(written)!r} where it was "

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import read_config
-from mlflow_modelmap.scoring.model.plain_file import CONFIGURATION_BYTES, check_plain
+from mlflow_modelmap.scoring.model.plain_file import CONFIGURATION_BYTES, check_plain, read_json
 from mlflow_modelmap.scoring.model.reference import LOCAL, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.model.training_state import check_no_training_state
 from mlflow_modelmap.scoring.model.weight_files import (
@@ -180,9 +180,15 @@ def digest_of(files: Mapping[str, str]) -> str:
 def tokenizer_digest(folder: str, config: Mapping[str, Any] | None = None) -> str:
     """SHA-256 (hex) over names and contents of the files that make a directory's tokenizer.
 
-    `config` is that of the model, as `tokenizer_files_in` takes it.
+    Of a ``config.json`` beside them what decides on transformers' class counts. `config` is that of
+    the model, as `tokenizer_files_in` takes it.
     """
     sha = hashlib.sha256()
+    beside = os.path.join(folder, "config.json")
+    if os.path.lexists(beside):
+        said = read_json(beside)
+        for name in ("model_type", "tokenizer_class"):
+            sha.update(f"{name}\0{said.get(name) if isinstance(said, dict) else None}\n".encode())
     for name in tokenizer_files_in(folder, config):
         sha.update(f"{name}\0{file_digest(os.path.join(folder, name))}\n".encode())
     return sha.hexdigest()

@@ -106,7 +106,7 @@ def _write_config(path: str, folder: str, metadata: Mapping[str, Any]) -> None:
     except Exception as error:
         raise InputError(
             f"The GGUF file {path!r} is no causal language model that transformers reads "
-            f"({reason(error)})."
+            f"({reason(error)}); if it was cut short, fetch it again."
         ) from None
     content.pop("quantization_config", None)
     if kind in _PLAIN:

@@ -70,12 +70,9 @@ class ModelReference:
                 if not form.fullmatch(text.removeprefix(scheme)):
                     raise InputError(f"{text!r} is no MLflow URI of a model; write {forms}.")
                 return cls(kind, text)._without_revision(revision)
-        expanded = os.path.expanduser(text)
-        if os.path.isdir(expanded):
-            return cls(LOCAL, os.path.realpath(expanded))._without_revision(revision)
-        if os.path.isfile(expanded) and is_gguf(expanded):
-            return cls(LOCAL, os.path.realpath(expanded))._without_revision(revision)
-        if os.path.exists(expanded):
+        if is_here(text):
+            return cls(LOCAL, tag_name(text) or "")._without_revision(revision)
+        if os.path.exists(os.path.expanduser(text)):
             raise InputError(f"{text!r} is a file; give the directory that holds the model.")
         if is_gguf(text):
             return cls._gguf_on_hub(text, revision)
@@ -141,10 +138,24 @@ def is_gguf(name: str) -> bool:
     return name.lower().endswith(".gguf")
 
 
+def is_here(written: str) -> bool:
+    """Whether what somebody wrote is a directory or GGUF file on this machine."""
+    path = os.path.expanduser(written)
+    return os.path.isdir(path) or (is_gguf(path) and os.path.isfile(path))
+
+
 def tag_name(written: str | None) -> str | None:
-    """A model as tags name it: a directory by its real path, anything else as it was written."""
-    expanded = os.path.expanduser(written or "")
-    return os.path.realpath(expanded) if os.path.isdir(expanded) else written
+    """A model as tags name it: one on this machine by its path, anything else as it was written.
+
+    A GGUF file keeps its own name where that is a link, as in the Hub's cache.
+    """
+    if written is None or not is_here(written):
+        return written
+    expanded = os.path.expanduser(written)
+    if os.path.isdir(expanded):
+        return os.path.realpath(expanded)
+    folder, name = os.path.split(os.path.abspath(expanded))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 @dataclass(frozen=True)

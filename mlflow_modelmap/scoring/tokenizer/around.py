@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mlflow_modelmap.errors import InputError
@@ -17,13 +18,13 @@ class Around(NamedTuple):
     after: list[int]
 
 
-def around_of(tokenizer: Any, options: dict[str, Any]) -> Around:
+def around_of(tokenizer: Any, encode: Callable[..., Any], options: dict[str, Any]) -> Around:
     """Found by encoding a letter with and without special tokens: what a tokenizer's attributes
     say about its BOS and EOS and what it does are different things."""
     special = set(tokenizer.all_special_ids)
     for probe in PROBES:
-        full = tokenizer(probe, **options)["input_ids"]
-        bare = tokenizer(probe, add_special_tokens=False, **options)["input_ids"]
+        full = encode(probe, **options)["input_ids"]
+        bare = encode(probe, add_special_tokens=False, **options)["input_ids"]
         while bare and bare[0] in special:
             bare = bare[1:]
         while bare and bare[-1] in special:

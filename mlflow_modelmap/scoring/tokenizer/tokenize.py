@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
+_PANIC = "PanicException"
+"""A panic of the tokenizers library is no Exception."""
 MOST = 8
 """Texts that an error names one by one."""
 
@@ -188,8 +191,7 @@ def _loaded(
             path, local_files_only=True, trust_remote_code=trust_remote_code
         )
     except BaseException as error:
-        # A panic of the tokenizers library is no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
             raise
         raise ScoringError(
             f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
@@ -253,10 +255,11 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         "return_attention_mask": False,
         "verbose": False,
     }
-    around = around_of(tokenizer, options)
+    encode = partial(_encode, tokenizer)
+    around = around_of(tokenizer, encode, options)
     prefix = prefix_of(tokenizer, settings.bos, around.before)
     suffix = suffix_of(tokenizer, settings.eos, around.after)
-    encoded = tokenizer(list(texts.texts), **options)
+    encoded = encode(list(texts.texts), **options)
     ids, ends, covered = [], [], ByteEnds(tokenizer)
     for index, (text, size) in enumerate(zip(texts.texts, texts.bytes, strict=True)):
         own = encoded["input_ids"][index]
@@ -293,6 +296,19 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         facts={"eos_applied": bool(suffix), **lost.facts()},
         notices=lost.notices(),
     )
+
+
+def _encode(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
+    try:
+        return tokenizer(texts, **options)
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
+        raise ScoringError(
+            f"The tokenizer {tokenizer.name_or_path!r} ({type(tokenizer).__name__}) cannot read "
+            f"these texts ({reason(error)}); name another with --tokenizer, or take its file's "
+            "tokens (tokens_from=file)."
+        ) from error
 
 
 def _numbered(indices: Collection[int]) -> str:

@@ -42,8 +42,9 @@ RUN = "Where it is logged"
 def score(model: str, texts: str, output: Output, **values: Any) -> None:
     """Score MODEL on a text set and log its log-likelihood vector as an MLflow run.
 
-    MODEL is org/name, org/name@revision, a local directory, models:/name/1, models:/name@alias
-    or runs:/RUN_ID/path. A score that is there already is found and not made again.
+    MODEL is org/name, org/name@revision, a local directory, a GGUF file (file.gguf,
+    org/name/file.gguf), models:/name/1, models:/name@alias or runs:/RUN_ID/path. A score that is
+    there already is found and not made again.
     """
     from mlflow_modelmap.drivers.score.request import PointFields
     from mlflow_modelmap.drivers.score.score import score as score_model

@@ -135,7 +135,8 @@ def files_in(
             inside = ", ".join(sorted(os.listdir(root))[:8]) if root.is_dir() else "a single file"
             raise InputError(
                 f"{reference.name!r} is no model: it holds {inside or 'nothing'}, but neither a "
-                "config.json nor an MLmodel file; name the folder that has one."
+                "config.json nor an MLmodel file; name the folder that has one (GGUF files are "
+                "read from this machine or the Hub)."
             )
         return local_files(root, other, reference, refused)
     flavors = _flavors(described, reference)

@@ -43,6 +43,8 @@ class Point:
     bos_applied
         Whether a BOS token came before each text, so that its first token was scored; None where
         the run does not say.
+    read_as
+        What else the run says of how the texts were read, as logged: EOS, windows, whose tokens.
     layer
         Which layer of the model (0 the embeddings), or None for the model itself.
     identity
@@ -78,6 +80,7 @@ class Point:
     earlier: tuple[Point, ...] = field(default=(), repr=False)
     noise_kl: float | None = None
     bos_applied: bool | None = None
+    read_as: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def monitored(self) -> bool:
@@ -135,6 +138,7 @@ def point_of(run: Run) -> Point:
         bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
         noise_kl=finite(run.data.metrics.get(schema.METRIC_NOISE_KL)),
         bos_applied=_YES_OR_NO.get(run.data.params.get(schema.PARAM_BOS_APPLIED, "")),
+        read_as={name: run.data.params[name] for name in schema.READ_AS if name in run.data.params},
         identity=tag(schema.TAG_IDENTITY),
         tags=dict(tags),
     )

@@ -19,13 +19,13 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix,
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, bytes_of, local_path
 from mlflow_modelmap.tracking.runs.documents import documents_of
-from mlflow_modelmap.tracking.runs.first_tokens import tell_of_first_tokens
 from mlflow_modelmap.tracking.runs.largest_sizes import VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.left_out import LeftOut
 from mlflow_modelmap.tracking.runs.made_again import made_again
 from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import HTTP_THREADS
+from mlflow_modelmap.tracking.runs.reading import tell_of_unlike_reading
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
@@ -102,7 +102,7 @@ def read_matrix(
     _check_same_parts(found)
     _check_same_weights(found)
     telling = notices if said is None else said
-    tell_of_first_tokens(points, telling)
+    tell_of_unlike_reading(points, telling)
     first = found[0][1]
     matrix = LogLikelihoodMatrix(
         np.stack(rows),

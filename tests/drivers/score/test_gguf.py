@@ -233,3 +233,45 @@ def test_a_repository_may_be_called_like_a_file():
     found = ModelReference.parse("org/name.gguf@main")
     assert (found.name, found.revision, found.gguf) == ("org/name.gguf", "main", None)
     assert ModelReference.parse("org/name.gguf/file.gguf").gguf == ("org/name.gguf", "file.gguf")
+
+
+def test_a_link_as_in_the_hub_s_cache(store, llama, tmp_path, monkeypatch):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    write_gguf(tmp_path / "blobs" / "0a1b2c", llama, "F32")
+    link = tmp_path / "snapshot" / "tiny.gguf"
+    link.symlink_to("../blobs/0a1b2c")
+    done = mm.score(link, TEXTS, progress=False)
+    assert mlflow.MlflowClient(store).get_run(done.run_id).data.tags["modelmap.model"] == str(link)
+    monkeypatch.chdir(link.parent)
+    other = mm.score(llama, TEXTS, tokenizer="tiny.gguf", progress=False)
+    run = mlflow.MlflowClient(store).get_run(other.run_id)
+    assert run.data.params["modelmap.tokenizer"] == str(link)
+    assert mm.compare("./tiny.gguf", other.run_id).a.run_id == done.run_id
+
+
+def test_a_gate_scores_it(store, llama, tmp_path):
+    path, texts = tmp_path / "tiny.gguf", tmp_path / "texts.json"
+    write_gguf(path, llama, "Q8_0")
+    texts.write_text(json.dumps([*TEXTS.texts, *(f"{text} again" for text in TEXTS.texts)]))
+    decided = mm.gate(path, llama, texts, max_kl=50, settings=ScoringSettings(bos="never"))
+    assert decided.candidate.precision == "Q8_0"
+
+
+def test_an_adapter_s_own_tokenizer_and_base_are_held_against_it(store, llama, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, llama, "F32")
+    adapter = adapters.make_adapter(
+        tmp_path / "adapter", llama, adapters.lora("llama"), named=str(path)
+    )
+    own = mm.score(adapter, TEXTS, progress=False)  # the base that it names is here
+    assert not own.skipped
+    foreign_class.write(adapter, None)
+    assert not mm.score(adapter, TEXTS, bos="never", progress=False).skipped
+    stored = json.loads((adapter / "tokenizer.json").read_text())
+    vocabulary = stored["model"]["vocab"]
+    first, second = (next(t for t, i in vocabulary.items() if i == n) for n in (300, 301))
+    vocabulary[first], vocabulary[second] = 301, 300
+    (adapter / "tokenizer.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match="is another one than that of the GGUF file"):
+        mm.score(adapter, TEXTS, bos="never", progress=False)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import mlflow_modelmap as mm
-from mlflow_modelmap import InputError
+from mlflow_modelmap import InputError, ScoringError, TextSet
 from mlflow_modelmap.drivers.exact.scored_model import model_behind
 from mlflow_modelmap.drivers.score.plan_file import parse_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests import tiny
 from tests.hub_server import HubServer
+from tests.scoring.tokenizer import foreign_class
 
 
 @pytest.fixture
@@ -148,3 +149,72 @@ def test_trust_does_not_reach_a_tokenizer_that_a_run_names(store, texts, apart):
     with pytest.raises(InputError, match="because the run named it and not you"):
         model_behind(forged, texts, client, trust_remote_code=True)
     assert not marker.exists()
+
+
+@pytest.fixture
+def declared(tmp_path):
+    """One tokenizer.json in folders whose config.json lead to other classes."""
+    folders = {}
+    for family in ("gpt2", "qwen2", "gemma"):
+        folders[family] = tmp_path / f"tokenizer-{family}"
+        folders[family].mkdir()
+        foreign_class.write(folders[family], None)
+        (folders[family] / "config.json").write_text(json.dumps({"model_type": family}))
+    return folders
+
+
+SPLIT = TextSet("split", foreign_class.TEXTS)
+
+
+def test_the_class_that_a_tokenizer_s_own_folder_leads_to_counts(store, apart, declared):
+    model, _ = apart
+    made = {
+        family: _score(model, SPLIT, tokenizer=declared[family], tokens_from="class")
+        for family in ("gpt2", "qwen2")
+    }
+    assert not made["qwen2"].skipped
+    again = _score(
+        model, SPLIT, tokenizer=declared["qwen2"], tokens_from="class", again=True, name="again"
+    )
+    np.testing.assert_array_equal(made["qwen2"].log_likelihoods, again.log_likelihoods)
+    assert not np.allclose(made["gpt2"].log_likelihoods, again.log_likelihoods)
+
+
+def test_in_a_sweep_too(store, apart, declared):
+    model, _ = apart
+    other = shutil.copytree(model, model.with_name("other"))
+    entries = [
+        {"model": str(of), "tokenizer": str(declared[family]), "tokens_from": "class"}
+        for of, family in ((model, "gpt2"), (other, "qwen2"))
+    ]
+    path = model.with_name("split.json")
+    path.write_text(json.dumps(SPLIT.texts))
+    done = mm.sweep({"texts": str(path), "models": entries}, progress=False)
+    alone = _score(other, SPLIT, tokenizer=declared["qwen2"], tokens_from="class", again=True)
+    assert done.rows[1].bits_per_byte == alone.bits_per_byte
+    assert done.rows[0].bits_per_byte != alone.bits_per_byte
+
+
+def test_a_class_that_cannot_read_the_texts_is_one_sentence(store, apart, declared):
+    model, _ = apart
+    with pytest.raises(
+        ScoringError, match=r"GemmaTokenizer\) cannot read these texts .*tokens_from"
+    ):
+        _score(model, SPLIT, tokenizer=declared["gemma"], tokens_from="class")
+
+
+def test_a_tokenizer_that_changed_is_noticed(store, texts, apart):
+    model, tokenizer = apart
+    done = _score(model, texts, tokenizer=tokenizer)
+    (point,) = select_runs(run_ids=[done.run_id])
+    config = tokenizer / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"note": "changed"}))
+    forged = replace(point, commit=None)
+    with pytest.raises(InputError, match="is no longer what it was scored with"):
+        model_behind(forged, texts, mlflow.MlflowClient(store))
+
+
+def test_a_file_of_a_tokenizer_is_not_its_directory(store, texts, apart):
+    model, tokenizer = apart
+    with pytest.raises(InputError, match="give the directory that holds the tokenizer"):
+        _score(model, texts, tokenizer=tokenizer / "tokenizer.json")

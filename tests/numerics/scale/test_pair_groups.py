@@ -66,6 +66,15 @@ def test_quantised_copies_meet_their_original_only():
     assert g.WITHIN_TYPE not in groups
 
 
+def test_a_copy_of_an_adapter_has_its_base():
+    points = table(
+        ("org/lora", None, None, "t", "float32"),
+        ("org/lora", None, None, "t", "nf4"),
+        ("org/lora", None, None, "t", "nf4"),
+    ).assign(adapter_base=["org/base@1", "org/base@1", "org/other@2"])
+    assert g.pair_groups(points)[g.FOUR_BIT].tolist() == [[0, 1]]
+
+
 def test_a_fine_tune_meets_the_model_it_names():
     points = table(
         ("org/base", None, None, "t", "float32"), ("org/child", None, None, "t", "float32")

@@ -1,0 +1,55 @@
+"""Tracking: whether scores that meet read their texts alike: BOS, EOS, windows, whose tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.schema import READ_AS
+from mlflow_modelmap.words.listed import listed
+
+_NAMED = 3
+
+
+def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> None:
+    """Add a sentence to `said` for each way in which scores read their texts unlike each other.
+
+    Behind a BOS token the first token of a text is predicted and scored; without one it only
+    conditions. Its 7 to 15 nats, and how they vary over the texts, are then part of the KL.
+    """
+    if said is None:
+        return
+    _tell_of_first_tokens(points, said)
+    read = [{**READ_AS, **point.read_as} for point in points]
+    windows = ("modelmap.windowed", "modelmap.window_tokens", "modelmap.stride")
+    for one in read:
+        if one[windows[0]] == "0":
+            one |= dict.fromkeys(windows[1:], "")  # nothing was long enough
+    for name in ("modelmap.eos_applied", "modelmap.tokens_from", *windows[1:]):
+        there = dict.fromkeys(one[name] or "none" for one in read)
+        if len(there) > 1:
+            said.append(
+                f"The scores read their texts unlike each other ({name.removeprefix(PARAM_PREFIX)} "
+                f"is {' or '.join(there)}), which is part of the KL between them; score them alike "
+                "to compare the models alone."
+            )
+
+
+def _tell_of_first_tokens(points: Sequence[Point], said: list[str]) -> None:
+    """Add a sentence to `said` if some scores hold the first token of a text and others do not."""
+    with_bos = [point.name for point in points if point.bos_applied is True]
+    without = [point.name for point in points if point.bos_applied is False]
+    if not with_bos or not without:
+        return
+    fewer, how, else_how = (
+        (with_bos, "with", "without")
+        if len(with_bos) <= len(without)
+        else (without, "without", "with")
+    )
+    said.append(
+        f"Only some scores hold the first token of each text ({listed(fewer, _NAMED)} "
+        f"{'was' if len(fewer) == 1 else 'were'} scored {how} a BOS token, the others "
+        f"{else_how}), so that its log-likelihood is part of the KL "
+        "between them; score all with bos=never, or all with bos=always, to compare them."
+    )
