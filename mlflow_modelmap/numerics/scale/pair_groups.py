@@ -131,6 +131,11 @@ def _in_full_precision(table: pd.DataFrame) -> pd.DataFrame:
 Pairs = list[tuple[int, int]]
 
 
+def _rows(table: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
+    """Row numbers and values as they stand; `iterrows` makes NaN of None where all else is text."""
+    return list(zip(map(int, table.index), table.to_dict("records"), strict=True))
+
+
 def _all_pairs(rows: Sequence[int]) -> Pairs:
     return list(combinations(rows, 2))
 
@@ -204,14 +209,14 @@ def _sizes(finals: pd.DataFrame) -> Pairs:
 def _quantised(table: pd.DataFrame, precisions: Sequence[str]) -> Pairs:
     same = ["model", "revision", "adapter_base"]  # an adapter on another base is another model
     originals: dict[tuple[Any, ...], int] = {}
-    for index, row in table.iterrows():
+    for index, row in _rows(table):
         if row["precision"] in (*_FULL_PRECISION, None):
-            originals.setdefault(tuple(row[same]), int(index))
+            originals.setdefault(tuple(row[name] for name in same), index)
     copies = table[table["precision"].isin(list(precisions))]
     return [
-        (originals[key], int(index))
-        for index, row in copies.iterrows()
-        if (key := tuple(row[same])) in originals
+        (originals[key], index)
+        for index, row in _rows(copies)
+        if (key := tuple(row[name] for name in same)) in originals
     ]
 
 
@@ -226,13 +231,13 @@ def _last_steps(table: pd.DataFrame) -> pd.DataFrame:
 def _fine_tunes(full: pd.DataFrame, plain: pd.DataFrame, tuned: pd.DataFrame) -> Pairs:
     """A model and the model it says it comes from, by name (with `@revision` where given)."""
     parents: dict[str, int] = {}
-    for index, row in pd.concat([plain, full]).iterrows():
+    for index, row in _rows(pd.concat([plain, full])):
         if row["revision"]:
-            parents.setdefault(f"{row['model']}@{row['revision']}", int(index))
-        parents.setdefault(str(row["model"]), int(index))
+            parents.setdefault(f"{row['model']}@{row['revision']}", index)
+        parents.setdefault(str(row["model"]), index)
     return [
-        (parents[str(row["base_model"])], int(index))
-        for index, row in tuned.iterrows()
+        (parents[str(row["base_model"])], index)
+        for index, row in _rows(tuned)
         if row["base_model"] is not None
         and str(row["base_model"]) in parents
         and parents[str(row["base_model"])] != index

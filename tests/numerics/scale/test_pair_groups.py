@@ -66,6 +66,17 @@ def test_quantised_copies_meet_their_original_only():
     assert g.WITHIN_TYPE not in groups
 
 
+def test_a_checkpoint_with_a_step_and_its_copy_without_one():
+    points = table(
+        ("org/a", "a", 20, "t", "float32"),
+        ("org/a", None, None, "t", "nf4"),
+        ("org/child", None, None, "t", "float32"),
+    ).assign(adapter_base=None, revision=None, base_model=[None, None, "org/a"])
+    groups = g.pair_groups(points)
+    assert groups[g.FOUR_BIT].tolist() == [[0, 1]]
+    assert groups[g.FINE_TUNE].tolist() == [[0, 2]]
+
+
 def test_a_copy_of_an_adapter_has_its_base():
     points = table(
         ("org/lora", None, None, "t", "float32"),
