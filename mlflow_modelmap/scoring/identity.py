@@ -8,7 +8,10 @@ from collections.abc import Mapping
 
 from mlflow_modelmap.scoring.settings import ScoringSettings
 
-ROUNDING_ONLY = ("device_map", "batch_tokens", "noise", "safetensors_only")
+ROUNDING_ONLY = (
+    *("device_map", "batch_tokens", "noise", "safetensors_only"),
+    *("concurrency", "requests_per_minute", "tensor_parallel", "agreement"),
+)
 """Settings that change a number by no more than rounding, or not at all."""
 
 

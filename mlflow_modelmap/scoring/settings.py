@@ -11,11 +11,22 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.reference import tag_name
+from mlflow_modelmap.scoring.served.address import checked_url
 from mlflow_modelmap.scoring.strict import Checked, OneOf, Strict, Text, Whole
 
 FOUR_BIT = ("nf4", "fp4")
+TRANSFORMERS, VLLM, ENDPOINT, LLAMA_CPP = "transformers", "vllm", "endpoint", "llama.cpp"
+ENGINES = (TRANSFORMERS, VLLM, ENDPOINT, LLAMA_CPP)
+"""What computes a score."""
 NOISE_TEXTS = 20
 """Texts that are scored twice where numbers are rounded and nobody says how many."""
+GOES_WITH = {
+    **dict.fromkeys(("url", "served_model", "concurrency", "requests_per_minute"), (ENDPOINT,)),
+    "tensor_parallel": (VLLM,),
+    **dict.fromkeys(("device_map", "matmul", "layers", "int8_threshold"), (TRANSFORMERS,)),
+    "double_quantization": (TRANSFORMERS,),
+}
+"""Settings that only some engines know."""
 Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16", "float16", "int8", *FOUR_BIT))]
 
 
@@ -26,6 +37,13 @@ class SettingsFields(Strict):
     else; the command line, plans and the evaluator's configuration take it from here.
     """
 
+    engine: Annotated[str, OneOf(ENGINES)] = TRANSFORMERS
+    url: Annotated[Text, AfterValidator(checked_url)] | None = None
+    served_model: Text | None = None
+    concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 8
+    requests_per_minute: Annotated[Whole, Field(ge=1)] | None = None
+    tensor_parallel: Annotated[Whole, Field(ge=1)] = 1
+    agreement: Annotated[Whole, Field(ge=0)] = 10
     precision: Precision = "auto"
     device: str = "auto"
     device_map: Text | None = None
@@ -53,9 +71,27 @@ class ScoringSettings(SettingsFields, Checked):
 
     Parameters
     ----------
+    engine
+        What computes: transformers, vLLM in this process, a server that shows log-probabilities of
+        prompts (``endpoint``), or ``llama.cpp`` (GGUF files).
+    url
+        Of the server, such as ``http://localhost:8000/v1``; its key is read from
+        MLFLOW_MODELMAP_ENDPOINT_KEY.
+    served_model
+        What the server calls the model, if not as it is written or by the only name it knows.
+    concurrency
+        How many requests a server has at once.
+    requests_per_minute
+        The most requests that a server gets in a minute; by default any number.
+    tensor_parallel
+        Over how many GPUs vLLM splits the model.
+    agreement
+        On how many texts another engine is held against transformers, where the weights are at
+        hand and not too large; 0 for none.
     precision
         ``auto`` is the stored half precision on an accelerator and float32 on CPU; ``int8``,
-        ``nf4`` and ``fp4`` quantise the weights with bitsandbytes.
+        ``nf4`` and ``fp4`` quantise the weights with bitsandbytes. Of a server's model it says what
+        its weights are.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     device_map
@@ -126,6 +162,26 @@ class ScoringSettings(SettingsFields, Checked):
         return self
 
     @model_validator(mode="after")
+    def _the_engine_can(self) -> ScoringSettings:
+        for name, goes_with in GOES_WITH.items():
+            given = getattr(self, name) != type(self).model_fields[name].default
+            if given and self.engine not in goes_with:
+                raise InputError(
+                    f"{name} goes with engine={' or '.join(goes_with)}, not {self.engine!r}."
+                )
+        if self.engine == ENDPOINT and self.url is None:
+            raise InputError(
+                "engine=endpoint needs the server's address; give url (--url), such as "
+                "http://localhost:8000/v1."
+            )
+        if self.engine in (VLLM, LLAMA_CPP) and self.precision in ("int8", *FOUR_BIT):
+            raise InputError(
+                f"{self.engine} scores weights as they are stored and makes none {self.precision}; "
+                "leave the precision at auto, or take engine=transformers."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _windows_are_asked_for(self) -> ScoringSettings:
         for name in ("window_tokens", "stride"):
             if getattr(self, name) is not None and self.overlong != "window":
@@ -136,6 +192,12 @@ class ScoringSettings(SettingsFields, Checked):
                 f"{self.window_tokens}."
             )
         return self
+
+    def recorded(self) -> dict[str, Any]:
+        """Those that mean something with this engine, for a run's params."""
+        foreign = {name for name, engines in GOES_WITH.items() if self.engine not in engines}
+        foreign |= {"agreement"} if self.engine == TRANSFORMERS else {"batch_tokens"}
+        return self.model_dump(exclude=foreign)
 
     def texts_scored_twice(self, precision: str) -> int:
         """How many texts are scored twice in a precision as resolved (``float32``, ``nf4``)."""

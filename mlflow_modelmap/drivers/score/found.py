@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.scoring.settings import TRANSFORMERS
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.redact import redact
@@ -22,10 +23,12 @@ def believed(prepared: Prepared, candidates: Iterable[Point]) -> Point | None:
 
 
 def says_the_same(point: Point, prepared: Prepared) -> bool:
-    """Whether a run's own tags name the model, commit, precision and texts asked for.
+    """Whether a run's own tags name the model, commit, precision, engine and texts asked for.
 
     Anyone can write a run, with any identity.
     """
+    if point.tags.get(schema.TAG_ENGINE, TRANSFORMERS) != prepared.tags[schema.TAG_ENGINE]:
+        return False
     return all(point.tags.get(tag) == _written(prepared.tags[tag]) for tag in _SAYS)
 
 

@@ -9,11 +9,17 @@ from typing import Any, NamedTuple
 
 from mlflow_modelmap.drivers.score.plan_file import ModelEntry, Plan, PlanSettings
 from mlflow_modelmap.drivers.score.request import ScoreRequest, trajectory_of
+from mlflow_modelmap.drivers.score.resolve_served import served_reference
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.identity import ROUNDING_ONLY
 from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.model.reference import ModelReference
-from mlflow_modelmap.scoring.settings import FOUR_BIT, ScoringSettings
+from mlflow_modelmap.scoring.settings import (
+    FOUR_BIT,
+    GOES_WITH,
+    TRANSFORMERS,
+    ScoringSettings,
+)
 
 STEP = "{step}"
 MOST_STEPS = 100_000
@@ -145,23 +151,27 @@ def _request(
         beside = folder / os.path.expanduser(model)
         return os.fspath(beside) if os.path.exists(beside) else model
 
-    reference = ModelReference.parse(found(filled(entry.model) or ""), filled(revision))
+    chosen = {key: values[key] for key in ScoringSettings.model_fields if key in values}
+    if "tokenizer" in chosen:
+        chosen["tokenizer"] = found(filled(chosen["tokenizer"]) or "")
+    for key, engines in GOES_WITH.items():  # what the defaults say for models of another engine
+        if chosen.get("engine", TRANSFORMERS) not in engines and key not in entry.model_fields_set:
+            chosen.pop(key, None)
+    if precision not in FOUR_BIT:
+        chosen.pop("double_quantization", None)
+    if threshold is not None:
+        chosen["int8_threshold"] = threshold
+    settings = ScoringSettings(**{**chosen, "precision": precision})
+    reference = served_reference(found(filled(entry.model) or ""), filled(revision), settings)
     base_model = filled(values.get("base_model"))
     trajectory = values.get("trajectory") or trajectory_of(reference, step)
     if trajectory is not None and len(precisions) > 1 and is_quantised(precision):
         trajectory = (
             f"{trajectory} {in_precision.label}"  # one trajectory holds one checkpoint a step
         )
-    chosen = {key: values[key] for key in ScoringSettings.model_fields if key in values}
-    if "tokenizer" in chosen:
-        chosen["tokenizer"] = found(filled(chosen["tokenizer"]) or "")
-    if precision not in FOUR_BIT:
-        chosen.pop("double_quantization", None)
-    if threshold is not None:
-        chosen["int8_threshold"] = threshold
     return ScoreRequest(
         reference=reference,
-        settings=ScoringSettings(**{**chosen, "precision": precision}),
+        settings=settings,
         trajectory=filled(trajectory),
         step=step,
         model_type=values.get("model_type"),

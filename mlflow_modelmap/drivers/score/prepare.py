@@ -8,16 +8,18 @@ from typing import Any
 
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code, resolve_model
+from mlflow_modelmap.drivers.score.resolve_served import resolve_served
 from mlflow_modelmap.drivers.score.tags import score_tags
 from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.adapter import weights_format_of
-from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.config import known_config, model_type
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.pickles import refuses_pickles
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
+from mlflow_modelmap.scoring.settings import ENDPOINT
 from mlflow_modelmap.texts.text_set import TextSet
 
 
@@ -62,15 +64,18 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         If the Hub or the MLflow store cannot give it.
     """
     settings = request.settings
-    files = resolve_model(
-        request.reference,
-        base=request.base,
-        refused=refuses_pickles(settings.safetensors_only),
-        tokenizer=settings.tokenizer,
-    )
+    if settings.engine == ENDPOINT:
+        files = resolve_served(request.reference, settings, base=request.base)
+    else:
+        files = resolve_model(
+            request.reference,
+            base=request.base,
+            refused=refuses_pickles(settings.safetensors_only),
+            tokenizer=settings.tokenizer,
+        )
     if request.base is None and settings.trust_remote_code:
         check_base_code(files)
-    config = read_config(files.model_path)
+    config = known_config(files)
     precision, device = resolve(request.settings, config)
     made_from = (
         files.commit,
@@ -81,7 +86,8 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         request.labels(),
         texts.weights_digest,
     )
-    of_tokenizer = None if settings.tokenizer is None else tokenizer_digest(files.tokenizer_path)
+    beside = settings.tokenizer is None and files.served is None
+    of_tokenizer = None if beside else tokenizer_digest(files.tokenizer_path)
     own, former = identity(*made_from, of_tokenizer), identity_of_0_1_0(*made_from)
     stored = stored_quantization(config)
     threshold = request.settings.int8_threshold if stored is None else stored.int8_threshold
@@ -91,8 +97,9 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model=files.reference.name,
         revision=files.reference.revision,
         commit=files.commit,
-        model_type=model_type(config),
+        model_type=model_type(config) if config else None,
         precision=precision,
+        engine=settings.engine,
         identity=own,
         weights_format=weights_format_of(files),
         adapter=files.adapter,

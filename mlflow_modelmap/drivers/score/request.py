@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
-from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, SERVED, ModelReference
+from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoringSettings
 from mlflow_modelmap.scoring.strict import Checked, Step, Strict, Text
 
 
@@ -69,14 +69,16 @@ class ScoreRequest(PointFields, Checked):
             base = f"{self.trajectory} step {self.step}"
         elif reference.kind == LOCAL:
             base = os.path.basename(reference.name.rstrip("/")) or reference.name
-        elif reference.kind == HUB:
-            base = reference.name.rpartition("/")[2]
+        elif reference.kind in (HUB, SERVED):
+            base = reference.name.rstrip("/").rpartition("/")[2]
         else:
             base = reference.name.partition(":/")[2].lstrip("/")
         if reference.revision and reference.revision not in base and self.step is None:
             base = f"{base}@{reference.revision}"
         elif self.step is not None and not self.trajectory:
             base = f"{base} step {self.step}"
+        if self.settings.engine != TRANSFORMERS:
+            base = f"{base} {self.settings.engine}"
         asked, threshold = self.settings.precision, self.settings.int8_threshold
         if asked != "auto" and asked not in base:
             base = f"{base} {asked}"

@@ -53,7 +53,7 @@ def resolve_model(
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
-    folder = None if tokenizer is None else resolve_tokenizer(_tokenizer_reference(tokenizer))
+    folder = None if tokenizer is None else resolve_tokenizer(tokenizer_reference(tokenizer))
     found = _model_or_adapter(reference, refused, folder)
     if isinstance(found, ModelFiles):
         if base is not None:
@@ -97,7 +97,14 @@ def check_base_code(files: ModelFiles) -> None:
         )
 
 
-def _tokenizer_reference(written: str) -> ModelReference:
+def tokenizer_reference(written: str) -> ModelReference:
+    """What a user means by a tokenizer: written as a model is.
+
+    Raises
+    ------
+    InputError
+        If it is none of the forms of a model, or a file.
+    """
     path = os.path.expanduser(written)
     if os.path.isfile(path) and not is_gguf(path):
         raise InputError(f"{written!r} is a file; give the directory that holds the tokenizer.")

@@ -11,6 +11,7 @@ from mlflow_modelmap.drivers.process.progress import progress_bar
 from mlflow_modelmap.drivers.score.claims import Held, claim, look, wait_for
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest, trajectory_of
+from mlflow_modelmap.drivers.score.resolve_served import served_reference
 from mlflow_modelmap.drivers.score.score_into import ScoredModel, already_scored, score_into
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.drivers.score.token_cache import TokenCache
@@ -32,6 +33,13 @@ def score(
     texts: TextSet | str | os.PathLike[str],
     *,
     revision: str | None = None,
+    engine: str = "transformers",
+    url: str | None = None,
+    served_model: str | None = None,
+    concurrency: int = 8,
+    requests_per_minute: int | None = None,
+    tensor_parallel: int = 1,
+    agreement: int = 10,
     precision: str = "auto",
     device: str = "auto",
     device_map: str | None = None,
@@ -69,12 +77,14 @@ def score(
     ----------
     model
         ``org/name``, ``org/name@revision``, a local directory, ``models:/name/1``,
-        ``models:/name@alias`` or ``runs:/RUN_ID/path``.
+        ``models:/name@alias`` or ``runs:/RUN_ID/path``; with ``engine="endpoint"`` also any name
+        that the server knows.
     texts
         A text set, or what `read_texts` takes.
     revision
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
-    precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, unspelled, \
+    engine, url, served_model, concurrency, requests_per_minute, tensor_parallel, agreement, \
+precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, unspelled, \
 overlong, window_tokens, stride, split_special_tokens, matmul, layers, double_quantization, \
 int8_threshold, trust_remote_code, safetensors_only, noise
         See `ScoringSettings`.
@@ -115,7 +125,7 @@ int8_threshold, trust_remote_code, safetensors_only, noise
     settings = ScoringSettings(**{key: given[key] for key in ScoringSettings.model_fields})
 
     def request() -> ScoreRequest:
-        reference = ModelReference.parse(model, revision)
+        reference = served_reference(model, revision, settings)
         said = {key: given[key] for key in (*PointFields.model_fields, "name")}
         said["trajectory"] = trajectory or trajectory_of(reference, step)
         on = None if base is None else ModelReference.parse(base)

@@ -12,7 +12,8 @@ import numpy as np
 from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.errors import ModelMapError, TrackingError
-from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.scoring.settings import ENDPOINT, ScoreResult
+from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
@@ -23,6 +24,11 @@ from mlflow_modelmap.tracking.runs.write_score import (
     mean_log_likelihood,
 )
 from mlflow_modelmap.words.reason import reason
+
+_CAN_CHANGE = (
+    "What a server serves under one name can change, and this score was made before; "
+    "--again scores it anew."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,7 @@ def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
             run,
             result,
             TextSetDataset(texts),
-            settings=request.settings.model_dump(),
+            settings=request.settings.recorded(),
             tags=prepared.tags,
             step=request.step,
         )
@@ -132,6 +138,7 @@ def already_scored(run: Point) -> ScoredModel:
         bits_per_byte=points[0].bits_per_byte or float("nan"),
         skipped=True,
         weights=matrix.weights,
+        notices=(_CAN_CHANGE,) if run.tags.get(schema.TAG_ENGINE) == ENDPOINT else (),
     )
 
 

@@ -22,7 +22,10 @@ _PROVENANCE = "modelmap.provenance"
 _AGAIN = "modelmap.again"
 """In the file's metadata, where a score was made although the same one was there."""
 _LOGGED = ".logged"
-_PARTIAL = re.compile(r"\.\w+\.parquet\.(?P<pid>\d+)|weights-[0-9a-f]+\.(?P<of>\d+)\.tmp")
+_VALUES = ".values"
+_PARTIAL = re.compile(
+    r"\.\w+\.(?:parquet|values)\.(?P<pid>\d+)|weights-[0-9a-f]+\.(?P<of>\d+)\.tmp"
+)
 _KEPT_SECONDS = 24 * 3600
 _WRITING_SECONDS = 60
 """No file takes longer to write; another machine, whose processes do not show, may share this."""
@@ -40,6 +43,11 @@ def spool_folder() -> Path:
 def path_of(identity: str) -> Path:
     """Where the vector of this identity waits."""
     return spool_folder() / f"{identity}.parquet"
+
+
+def values_path(identity: str) -> Path:
+    """Where the values of a score that is not whole yet are written down."""
+    return spool_folder() / f"{identity}{_VALUES}"
 
 
 def keep(identity: str, result: ScoreResult, *, again: bool = False) -> Path:
@@ -90,7 +98,7 @@ def _read(path: Path, again: bool) -> ScoreResult | None:
 def drop(identities: Iterable[str]) -> None:
     """Forget vectors whose runs are FINISHED."""
     for identity in identities:
-        for path in (path_of(identity), _logged(identity)):
+        for path in (path_of(identity), _logged(identity), values_path(identity)):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
@@ -99,6 +107,7 @@ def hand_over(identities: Iterable[str]) -> None:
     """Keep vectors one more day that are logged into a run which somebody else is to end."""
     with contextlib.suppress(OSError):
         for identity in identities:
+            values_path(identity).unlink(missing_ok=True)
             if path_of(identity).exists():
                 os.replace(path_of(identity), _logged(identity))
                 os.utime(_logged(identity))
@@ -115,7 +124,7 @@ def whole() -> list[tuple[Path, str | None]]:
     """What waits here, and the identity of the score that it is; None of weights' sums."""
     vectors = [
         (path, path.name.partition(".")[0])
-        for pattern in ("*.parquet", f"*{_LOGGED}")
+        for pattern in ("*.parquet", f"*{_LOGGED}", f"*{_VALUES}")
         for path in sorted(spool_folder().glob(pattern))
         if not path.name.startswith(".")
     ]

@@ -23,6 +23,7 @@ def score_tags(
     int8_threshold: float | None = None,
     weights_format: str | None = None,
     adapter: AppliedAdapter | None = None,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The ``modelmap.*`` tags of a model on a text set; None where there is nothing to say.
 
@@ -44,6 +45,8 @@ def score_tags(
         In which its weights were read.
     adapter
         What `model` is, where it is an adapter: its base counts as what it was made from.
+    engine
+        What computes.
     """
     base = said.base_model or (adapter.base_name if adapter else None)
     return {
@@ -61,6 +64,7 @@ def score_tags(
         schema.TAG_TEXT_WEIGHTS: texts.weights_digest,
         schema.TAG_IDENTITY: identity,
         schema.TAG_WEIGHTS_FORMAT: weights_format,
+        schema.TAG_ENGINE: engine,
         **(_of_adapter(adapter, model, not said.base_model) if adapter else {}),
     }
 

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from mlflow_modelmap.drivers.score import spool
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.vector import Ready
-from mlflow_modelmap.scoring.model.config import position_limit, read_config
+from mlflow_modelmap.scoring.model.config import known_config, most_tokens
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class TokenCache:
         from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 
         folder, texts = prepared.files.tokenizer_path, prepared.texts
-        settings, config = prepared.request.settings, read_config(prepared.files.model_path)
+        settings, config = prepared.request.settings, known_config(prepared.files)
         key = (
             tokenizer_digest(folder, config),
             texts.digest,
@@ -62,4 +62,6 @@ class TokenCache:
         )
         if key not in self._made:
             self._made[key] = tokenize(folder, texts, settings)
-        return self._made[key].fitted(position_limit(config), settings)
+        return self._made[key].fitted(
+            most_tokens(prepared.files, config, settings.engine), settings
+        )

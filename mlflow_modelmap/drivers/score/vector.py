@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import Prepared
-from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.drivers.score.spool import values_path
+from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoreResult
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -41,8 +42,9 @@ class Ready:
 def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> ScoreResult:
     """The log-likelihood vector of what is ready, and how it came about.
 
-    No store is asked and nothing is written; the same `ready` gives the same numbers, on CPU to
-    the bit, wherever it is called.
+    No store is asked and nothing is written but to the spool (values of another engine than
+    transformers, as they come, to go on there after a failure); the same `ready` gives the same
+    numbers, on CPU to the bit, wherever it is called.
 
     Parameters
     ----------
@@ -56,14 +58,15 @@ def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> 
     """
     if ready.kept is not None:
         return ready.kept
-    from mlflow_modelmap.scoring.engine.score_texts import score_texts
+    prepared, settings = ready.prepared, ready.prepared.request.settings
+    given = (prepared.files, prepared.texts, settings)
+    if settings.engine == TRANSFORMERS:
+        from mlflow_modelmap.scoring.engine.score_texts import score_texts
 
-    prepared = ready.prepared
-    made = score_texts(
-        prepared.files,
-        prepared.texts,
-        prepared.request.settings,
-        tokens=ready.tokens,
-        progress=progress,
-    )
+        return with_noise(score_texts(*given, tokens=ready.tokens, progress=progress))
+    from mlflow_modelmap.scoring.engines.kept_values import KeptValues
+    from mlflow_modelmap.scoring.engines.score_by_engine import score_by_engine
+
+    with KeptValues(values_path(prepared.identity)) as kept:
+        made = score_by_engine(*given, tokens=ready.tokens, progress=progress, kept=kept)
     return with_noise(made)

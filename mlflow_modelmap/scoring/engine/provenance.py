@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,13 +50,7 @@ def provenance(
         "device_map": settings.device_map or "",
         "matmul": settings.matmul if device.type == "cpu" else "native",
         "batch_tokens": settings.batch_tokens,
-        "bos": settings.bos,
-        "bos_applied": tokens.bos_applied,
-        "overlong": settings.overlong,
-        "truncated": len(tokens.truncated),
-        "window_tokens": tokens.window or "",
-        "stride": tokens.stride or "",
-        "split_special_tokens": settings.split_special_tokens,
+        **of_tokens(tokens, settings),
         "model_type": str(model.config.model_type),
         "attention": str(getattr(model.config, "_attn_implementation", "") or ""),
         "parameters": _parameters(model),
@@ -63,9 +58,8 @@ def provenance(
         "transformers": transformers.__version__,
         "threads": torch.get_num_threads(),
     }
-    facts |= tokens.facts
     if tokens.notices:
-        facts[NOTICES] = json.dumps(tokens.notices)
+        facts[NOTICES] = said_notices(tokens.notices)
     if is_quantised(precision):
         facts |= _of_quantised(model)
     if precision in BITSANDBYTES:
@@ -80,6 +74,25 @@ def provenance(
                 getattr(_quantization_config(model), "bnb_4bit_use_double_quant", False)
             )
     return facts
+
+
+def of_tokens(tokens: TokenizedTexts, settings: ScoringSettings) -> Provenance:
+    """How the texts were read, whatever computed the rest."""
+    return {
+        "bos": settings.bos,
+        "bos_applied": tokens.bos_applied,
+        "overlong": settings.overlong,
+        "truncated": len(tokens.truncated),
+        "window_tokens": tokens.window or "",
+        "stride": tokens.stride or "",
+        "split_special_tokens": settings.split_special_tokens,
+        **tokens.facts,
+    }
+
+
+def said_notices(notices: Iterable[str]) -> str:
+    """The value of `NOTICES`."""
+    return json.dumps(list(notices))
 
 
 def _of_quantised(model: Any) -> Provenance:
@@ -99,7 +112,7 @@ def _quantization_config(model: Any) -> Any:
 def origin(files: ModelFiles, precision: str) -> Provenance:
     """What can be said of the files that a model was loaded from."""
     facts: Provenance = {"weights_format": weights_format_of(files)}
-    if files.tokenizer_path != files.model_path:
+    if files.tokenizer_path != files.model_path or files.served is not None:
         facts["tokenizer_digest"] = tokenizer_digest(files.tokenizer_path)
     if files.adapter is not None:
         import peft

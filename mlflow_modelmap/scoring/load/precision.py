@@ -8,11 +8,13 @@ from typing import Any
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.config import stored_dtype
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
-from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.settings import ENDPOINT, LLAMA_CPP, TRANSFORMERS, ScoringSettings
 
 HALF_PRECISIONS = ("bfloat16", "float16")
 BITSANDBYTES = ("int8", "nf4", "fp4")
 """What the weights of a model can be turned into here."""
+UNKNOWN = "unknown"
+"""Precision of a model behind a server, where nobody says what its weights are."""
 _PLAIN = ("auto", "float32", "float64", *HALF_PRECISIONS)
 
 
@@ -24,10 +26,12 @@ def is_quantised(precision: str | None) -> bool:
 def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, str]:
     """Precision and device as they will be used, for example ``("float32", "cpu")``.
 
+    Of a model behind a server the precision is what the user says of it.
+
     Parameters
     ----------
     settings
-        Only `precision`, `device` and `device_map` matter here.
+        Only `engine`, `precision`, `device` and `device_map` matter here.
     config
         The content of the model's ``config.json`` (see `config.read_config`).
 
@@ -37,8 +41,10 @@ def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, 
         If the device is unknown or not on this machine, or does not go with the precision; or if
         another precision is asked for than the one in which the weights are stored quantised.
     """
-    device = resolve_device(settings)
     precision = settings.precision
+    if settings.engine == ENDPOINT:
+        return (UNKNOWN if precision == "auto" else precision), ENDPOINT
+    device = resolve_device(settings)
     stored = stored_quantization(config)
     if stored is not None:
         doubled = settings.double_quantization and not stored.double
@@ -52,7 +58,13 @@ def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, 
         precision = stored.precision
     elif precision == "auto":
         dtype = stored_dtype(config)
-        precision = dtype if device != "cpu" and dtype in HALF_PRECISIONS else "float32"
+        as_stored = device != "cpu" or settings.engine != TRANSFORMERS
+        precision = dtype if as_stored and dtype in HALF_PRECISIONS else "float32"
+    elif settings.engine == LLAMA_CPP and precision != (stored_dtype(config) or "float32"):
+        raise InputError(
+            f"llama.cpp scores weights as they are stored ({stored_dtype(config)}), not "
+            f"{precision}; leave the precision at auto."
+        )
     if precision in BITSANDBYTES and device.split(":")[0] not in ("cpu", "cuda"):
         raise InputError(
             f"bitsandbytes has no {precision} on {device}; use the device cpu or cuda."

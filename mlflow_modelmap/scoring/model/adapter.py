@@ -17,6 +17,7 @@ from mlflow_modelmap.scoring.model.plain_file import read_json
 from mlflow_modelmap.scoring.model.reference import (
     HUB,
     HUB_NAME,
+    SERVED,
     AppliedAdapter,
     ModelFiles,
     ModelReference,
@@ -213,7 +214,12 @@ def check_peft(what: str) -> None:
 
 
 def weights_format_of(files: ModelFiles) -> str:
-    """``safetensors``, ``gguf``, or ``pickle`` if any of the weights that are loaded is one."""
+    """``safetensors``, ``gguf``, or ``pickle`` if any of the weights that are loaded is one.
+
+    Of a model behind a server, whose weights nobody sees, ``served``.
+    """
+    if files.served is not None:
+        return SERVED
     if gguf_file.WEIGHTS in os.listdir(files.model_path):
         return gguf_file.METHOD
     forms = [weights_format(os.listdir(files.model_path)) or SAFETENSORS]

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.plain_file import read_json
+from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.words.shortened import shortened
 
 POSITION_NAMES = (
@@ -49,6 +50,37 @@ def read_config(model_path: str | os.PathLike[str]) -> dict[str, Any]:
         _check_sizes(part, path)
         _check_no_other_files(part, path)
     return config
+
+
+def known_config(files: ModelFiles) -> dict[str, Any]:
+    """As `read_config`; of a model behind a server what is known here, which may be nothing.
+
+    Raises
+    ------
+    InputError
+        As `read_config`.
+    """
+    path = os.path.join(files.model_path, "config.json")
+    if files.served is not None and not (files.served.own_folder and os.path.lexists(path)):
+        return {}
+    return read_config(files.model_path)
+
+
+def most_tokens(files: ModelFiles, config: Mapping[str, Any], engine: str) -> int | None:
+    """The most tokens a text may have under an engine, or None for any number.
+
+    Engines that serve want room for one token more, which they make.
+
+    Parameters
+    ----------
+    config
+        From `known_config`.
+    """
+    limits = [position_limit(config), files.served.most_tokens if files.served else None]
+    known = [limit for limit in limits if limit is not None]
+    if not known:
+        return None
+    return min(known) - (1 if engine in ("vllm", "endpoint") else 0)
 
 
 def brings_own_code(folder: str | os.PathLike[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlflow_modelmap.errors import InputError
 
-HUB, LOCAL, REGISTRY, RUN = "hub", "local", "registry", "run"
+HUB, LOCAL, REGISTRY, RUN, SERVED = "hub", "local", "registry", "run", "served"
 
 _MLFLOW_FORMS = {
     "models:/": (
@@ -38,7 +38,7 @@ class ModelReference:
     Attributes
     ----------
     kind
-        ``hub``, ``local``, ``registry`` or ``run``.
+        ``hub``, ``local``, ``registry`` or ``run``; or ``served``: known by a server only.
     name
         The Hub name, absolute path or MLflow URI, without the revision; of a GGUF file on the Hub
         the repository's name, a slash and the file.
@@ -184,6 +184,31 @@ class AppliedAdapter:
 
 
 @dataclass(frozen=True)
+class Served:
+    """A model behind a server's address.
+
+    Attributes
+    ----------
+    url
+        What a route is put behind: ``http://host:8000/v1``.
+    route
+        ``completions`` (OpenAI's), or ``generate`` (SGLang's own).
+    name
+        What the server calls the model.
+    most_tokens
+        How many tokens it takes, prompt and answer together; None where it does not say.
+    own_folder
+        Whether the folder on this machine is the model's own, and not only of its tokenizer.
+    """
+
+    url: str
+    route: str
+    name: str
+    most_tokens: int | None = None
+    own_folder: bool = False
+
+
+@dataclass(frozen=True)
 class ModelFiles:
     """Where a model's files lie on this machine, once its reference has been resolved.
 
@@ -200,6 +225,9 @@ class ModelFiles:
         with its base a digest of both commits.
     adapter
         What is applied to the model in `model_path`, or None.
+    served
+        Where the model itself is, if not here: `model_path` then holds its tokenizer, and perhaps
+        a configuration and weights that are said to be its own.
     """
 
     reference: ModelReference
@@ -207,3 +235,4 @@ class ModelFiles:
     tokenizer_path: str
     commit: str
     adapter: AppliedAdapter | None = None
+    served: Served | None = None

@@ -1,0 +1,1 @@
+"""Scoring: engines other than transformers, held to the same proof."""

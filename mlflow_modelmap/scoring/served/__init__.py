@@ -1,0 +1,1 @@
+"""Scoring: models behind a server."""

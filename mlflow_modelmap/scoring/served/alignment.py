@@ -1,0 +1,109 @@
+"""Scoring (no torch here): which of a server's entries belongs to which of the tokens asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlflow_modelmap.scoring.served.answers import Answer, Entry
+
+
+class NotTheseTokens(Exception):
+    """Entries that are of other tokens than those asked for; its message says how."""
+
+
+class Spelling:
+    """How a tokenizer writes single tokens, as servers show them."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[int, str] = {}
+
+    def of(self, token_id: int) -> str:
+        """A token as text."""
+        if token_id not in self._known:
+            self._known[token_id] = self._tokenizer.decode(
+                [token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        return self._known[token_id]
+
+    def alone(self, text: str) -> int | None:
+        """The token that writes this text and nothing else, if there is one."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids[0] if len(ids) == 1 and self.of(ids[0]) == text else None
+
+    def says_other(self, entry: Entry, token_id: int) -> bool:
+        """Whether an entry is of another token; False where that cannot be told."""
+        if entry.token_id is not None:
+            return entry.token_id != token_id
+        if entry.token is None or entry.token.startswith("bytes:"):
+            return False
+        said, own = (" ".join(_plain(text).split()) for text in (entry.token, self.of(token_id)))
+        if not said or not own or "\ufffd" in said + own:
+            return False  # special, or a part of a character
+        return said != own
+
+
+def _plain(text: str) -> str:
+    return text.replace("▁", " ").replace("Ġ", " ").replace("Ċ", "\n")
+
+
+def aligned(
+    answer: Answer, ids: np.ndarray, spelling: Spelling, *, has_bos: bool, takes_tokens: bool
+) -> tuple[np.ndarray, bool]:
+    """The values of all tokens but the first, and whether the server put a token of its own first.
+
+    A server may make a token behind the prompt, leave a BOS out, or (of text) put one first.
+
+    Returns
+    -------
+    (values, prefixed)
+        Nats, float64, shape (len(ids) - 1,); NaN where it gives none.
+
+    Raises
+    ------
+    NotTheseTokens
+        If the entries are fewer, more, or of other tokens.
+    """
+    entries, count = answer.entries, len(ids)
+    made = (0, 1) if answer.made is None else (min(answer.made, 1),)
+    shifts = [0]
+    if has_bos:
+        shifts.append(1)  # the BOS is left out
+    if not takes_tokens:
+        shifts.append(-1)  # one is put first
+    wrong: str | None = None
+    for shift in shifts:
+        if len(entries) not in {count - shift + extra for extra in made}:
+            continue
+        first = max(0, shift)
+        shown = entries[max(0, -shift) :][: count - first]
+        other = next(
+            (
+                at
+                for at, (entry, own) in enumerate(zip(shown, ids[first:], strict=True), first)
+                if spelling.says_other(entry, int(own))
+            ),
+            None,
+        )
+        if other is None:
+            return _values(shown, first, count), shift < 0
+        entry = shown[other - first]
+        said = entry.token if entry.token is not None else f"token {entry.token_id}"
+        wrong = wrong or (
+            f"its token {other} is {said!r} where {spelling.of(int(ids[other]))!r} was meant"
+        )
+    if wrong is None:
+        own = 0 if answer.made is None else min(answer.made, 1)
+        wrong = f"it gives {len(entries) - own} entries for {count} tokens"
+    raise NotTheseTokens(wrong)
+
+
+def _values(shown: Sequence[Entry], first: int, count: int) -> np.ndarray:
+    values = np.full(count, np.nan)
+    for at, entry in enumerate(shown, first):
+        if entry.log_likelihood is not None:
+            values[at] = entry.log_likelihood
+    return values[1:]
