@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         if content["model"] not in self.of.names:
             return self.answer({"error": {"message": f"no model {content['model']}"}}, 404)
         if self.of.kind == LLAMA_CPP and not isinstance(prompt, str):
-            return self.answer({"detail": [{"msg": "Input should be a valid string"}]}, 422)
+            return self.answer({"error": {"message": "Input should be a valid string"}}, 500)
         if len(prompt) + 1 > self.of.limit and self.of.kind == VLLM:
             return self.answer({"error": {"message": "maximum context length"}}, 400)
         self.answer(self.completion(content))
@@ -180,12 +180,14 @@ class _Handler(BaseHTTPRequestHandler):
         of, prompt = self.of, content["prompt"]
         ids = of.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
         own, made, value = of.entries(ids)
-        ids = ids[-len(own) :]
+        count, ids = len(ids), ids[-len(own) :]
         if of.kind == LLAMA_CPP and ids[0] == of.tokenizer.bos_token_id and len(ids) > 1:
             own, ids = [None, *own[2:]], ids[1:]  # it hides the BOS and nulls what comes first
         echo = content["echo"]
         values = [*own, value] if echo else [value]
         tokens = [*ids, made] if echo else [made]
+        if echo and of.kind == LLAMA_CPP:
+            values, tokens = own, ids  # it counts the token that it makes, and does not show it
         names = [of.tokenizer.decode([token]) for token in tokens]
         if content.get("return_tokens_as_token_ids") and of.kind == VLLM:
             names = [f"token_id:{token}" for token in tokens]
@@ -197,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "logprobs": {"token_logprobs": values, "tokens": names},
                 }
             ],
-            "usage": {"completion_tokens": 1},
+            "usage": {"completion_tokens": 1, "prompt_tokens": count},
         }
 
     def generated(self, content: Any) -> Any:

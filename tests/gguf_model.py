@@ -24,7 +24,13 @@ _NAMES = {
 
 
 def write_gguf(
-    path: Path, folder: Path, kind: str = "Q8_0", *, pre: str = "llama-bpe", said: bool = True
+    path: Path,
+    folder: Path,
+    kind: str = "Q8_0",
+    *,
+    pre: str = "llama-bpe",
+    said: bool = True,
+    bos: bool = False,
 ) -> dict[str, np.ndarray]:
     """Write a Llama's folder as a GGUF file of this type; its dequantised weights by their names.
 
@@ -34,6 +40,8 @@ def write_gguf(
         What it calls its pre-tokenizer.
     said
         Whether it says its file type.
+    bos
+        Whether it says that a BOS comes first.
     """
     import gguf
     from safetensors.numpy import load_file
@@ -57,7 +65,7 @@ def write_gguf(
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    _add_tokenizer(writer, Tokenizer.from_file(str(folder / "tokenizer.json")), pre)
+    _add_tokenizer(writer, Tokenizer.from_file(str(folder / "tokenizer.json")), pre, bos)
     weights = {}
     of_type = getattr(gguf.GGMLQuantizationType, kind)
     for name, value in load_file(folder / "model.safetensors").items():
@@ -84,7 +92,7 @@ def write_gguf(
     return weights
 
 
-def _add_tokenizer(writer: Any, tokenizer: Any, pre: str) -> None:
+def _add_tokenizer(writer: Any, tokenizer: Any, pre: str, bos: bool) -> None:
     import json
 
     import gguf
@@ -104,7 +112,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any, pre: str) -> None:
     writer.add_token_merges(merges)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(0)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(bos)
 
 
 def _named(name: str) -> str:

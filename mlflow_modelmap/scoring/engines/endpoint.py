@@ -93,7 +93,7 @@ class EndpointReader:
                 self._values(row)
                 return
             except Refused as refused:
-                if refused.status >= 500:
+                if refused.status > 500:
                     raise
                 why = str(refused).rstrip(".").rpartition(" answers ")[2]
             except NoLogLikelihoods as lacks:
@@ -193,7 +193,7 @@ class EndpointReader:
             has_bos=self.has_bos,
             takes_tokens=self.takes_tokens,
         )
-        self.prefixed |= prefixed
+        self.prefixed |= prefixed or (not self.takes_tokens and answer.given == len(row.ids) + 1)
         return values
 
     def _ask(self, row: Row) -> Answer:

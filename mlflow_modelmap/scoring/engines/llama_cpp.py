@@ -32,7 +32,7 @@ class LlamaCppReader:
         ``cpu``, or anything else to put all layers onto the accelerator that it was built for.
     """
 
-    takes_tokens, rereads = True, False
+    takes_tokens, rereads, prefixed = True, False, False
 
     def __init__(self, files: ModelFiles, longest: int, device: str) -> None:
         path = os.path.join(files.model_path, WEIGHTS)

@@ -44,11 +44,14 @@ class Reader(Protocol):
         Whether it reads tokens; a server that takes text alone makes them itself.
     rereads
         Whether what is read again is read in other company, so that arithmetic may differ.
+    prefixed
+        Whether it was seen to put a BOS of its own before what it reads.
     """
 
     what: str
     takes_tokens: bool
     rereads: bool
+    prefixed: bool
 
     def read(self, rows: Sequence[Row]) -> Iterator[tuple[int, np.ndarray]]:
         """The place of each row, as soon as it is read, with its values.

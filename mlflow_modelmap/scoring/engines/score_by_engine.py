@@ -72,14 +72,16 @@ def score_by_engine(
         if kept is not None:
             read.take_up(kept)
         facts: Facts = {}
-        if by_transformers is not None:
-            facts = read.agree(by_transformers, files.model_path)
+        if by_transformers is not None and not reader.prefixed:
+            facts = read.agree(by_transformers, str(files.reference))
         elif settings.engine == ENDPOINT:
             read.check_chance(config.get("vocab_size"))
         read.all()
         second = read.again(settings.texts_scored_twice(precision))
         facts |= reader.facts()
     notices = list(tokens.notices)
+    if reader.prefixed:
+        why_not = "it puts a BOS of its own before each text"
     if why_not is not None:
         notices.append(f"{reader.what} was not held against transformers: {why_not}.")
     notices += read.notices

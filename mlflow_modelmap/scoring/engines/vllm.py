@@ -32,7 +32,7 @@ class VllmReader:
     Prompts are read anew each time: vLLM reuses no prefix where log-likelihoods are asked for.
     """
 
-    takes_tokens, rereads = True, True
+    takes_tokens, rereads, prefixed = True, True, False
 
     def __init__(
         self, files: ModelFiles, longest: int, precision: str, settings: ScoringSettings

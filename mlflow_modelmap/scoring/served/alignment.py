@@ -68,37 +68,39 @@ def aligned(
         If the entries are fewer, more, or of other tokens.
     """
     entries, count = answer.entries, len(ids)
-    made = (0, 1) if answer.made is None else (min(answer.made, 1),)
-    shifts = [0]
-    if has_bos:
-        shifts.append(1)  # the BOS is left out
-    if not takes_tokens:
-        shifts.append(-1)  # one is put first
+    fitting: list[tuple[np.ndarray, bool]] = []
     wrong: str | None = None
+    # A BOS that is left out, and (of text) one that is put first.
+    shifts = (0, *((1,) if has_bos else ()), *(() if takes_tokens else (-1,)))
+    named = any(entry.is_named for entry in entries)
+    own = 1 if answer.made is None else min(answer.made, 1)
+    # llama-cpp-python counts the token that it makes, and does not show it.
+    extra = {own, 0} if named or answer.made is None else {own}
     for shift in shifts:
-        if len(entries) not in {count - shift + extra for extra in made}:
+        if len(entries) - (count - shift) not in extra or (shift and not named):
             continue
         first = max(0, shift)
         shown = entries[max(0, -shift) :][: count - first]
         other = next(
             (
                 at
-                for at, (entry, own) in enumerate(zip(shown, ids[first:], strict=True), first)
-                if spelling.says_other(entry, int(own))
+                for at, (entry, token) in enumerate(zip(shown, ids[first:], strict=True), first)
+                if spelling.says_other(entry, int(token))
             ),
             None,
         )
         if other is None:
-            return _values(shown, first, count), shift < 0
+            fitting.append((_values(shown, first, count), shift < 0))
+            continue
         entry = shown[other - first]
         said = entry.token if entry.token is not None else f"token {entry.token_id}"
         wrong = wrong or (
             f"its token {other} is {said!r} where {spelling.of(int(ids[other]))!r} was meant"
         )
-    if wrong is None:
-        own = 0 if answer.made is None else min(answer.made, 1)
-        wrong = f"it gives {len(entries) - own} entries for {count} tokens"
-    raise NotTheseTokens(wrong)
+    if fitting:
+        return fitting[0]
+    told = len(entries) - (own if len(entries) > count else 0)
+    raise NotTheseTokens(wrong or f"it gives {told} entries for {count} tokens")
 
 
 def _values(shown: Sequence[Entry], first: int, count: int) -> np.ndarray:

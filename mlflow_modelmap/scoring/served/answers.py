@@ -32,6 +32,11 @@ class Entry:
     token: str | None = None
     token_id: int | None = None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it says of which token it is."""
+        return self.token_id is not None or self.token is not None
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -45,11 +50,14 @@ class Answer:
         How many of these are its own, or None where it does not say.
     text
         What it answers, as text.
+    given
+        How many tokens it counts in the prompt, or None where it does not say.
     """
 
     entries: tuple[Entry, ...]
     made: int | None
     text: str = ""
+    given: int | None = None
 
 
 class NoLogLikelihoods(Exception):
@@ -85,11 +93,12 @@ def completion_answer(said: Any) -> Answer:
     if not _is_list(values) or not values:
         raise NoLogLikelihoods("its answer holds no token_logprobs")
     names = tokens if _is_list(tokens) and len(tokens) == len(values) else [None] * len(values)
-    made = _at(_at(said, "usage"), "completion_tokens")
+    made, given = (_at(_at(said, "usage"), f"{of}_tokens") for of in ("completion", "prompt"))
     return Answer(
         tuple(_entry(value, name) for value, name in zip(values, names, strict=True)),
         made if type(made) is int else None,
         str(_at(choice, "text") or ""),
+        given if type(given) is int else None,
     )
 
 

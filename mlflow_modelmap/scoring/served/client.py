@@ -19,7 +19,8 @@ RETRIES = 6
 """How often a question is asked again where a server is busy, or does not answer."""
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 600
 LARGEST_ANSWER = 256 * 1024**2
-_BUSY = (408, 425, 429, 500, 502, 503, 504)
+_BUSY = (408, 425, 429, 502, 503, 504)
+"""Answers after which it is asked again; 500 is a question that it cannot take."""
 
 
 class Refused(ScoringError):
@@ -47,7 +48,7 @@ class Client:
     Notes
     -----
     The key, from the environment, goes into a header and nowhere else. A server that is busy (429,
-    5xx) is asked again after as long as it says, else after 0.5, 1, 2, ... seconds.
+    503) is asked again after as long as it says, else after 0.5, 1, 2, ... seconds.
     """
 
     def __init__(

@@ -89,13 +89,19 @@ def test_a_server_that_hides_the_first_token_is_scored_without_it(store, with_bo
         scored = asked(server, with_bos, bos="never")
         expected = by_hand(server, first=2)  # behind the server's BOS and the first token
         np.testing.assert_allclose(scored.log_likelihoods, expected, rtol=0, atol=1e-3)
+        assert mlflow.get_run(scored.run_id).data.params["modelmap.endpoint_bos"] == "true"
+        at_hand = score(
+            with_bos, TEXTS, engine="endpoint", url=server.url, bos="never", progress=False
+        )
+        np.testing.assert_allclose(at_hand.log_likelihoods, expected, rtol=0, atol=1e-3)
+        assert any("BOS of its own" in notice for notice in at_hand.notices)
 
 
 @pytest.mark.parametrize(
     ("lie", "found_out"),
     [
         ("shifted", "when it reads it than when it made it"),
-        ("dropped", "entries for .* tokens"),
+        ("dropped", "does not score the tokens of text"),
         ("truncated", "entries for .* tokens"),
         ("later", "what comes later must not count|than when it made it"),
         ("no context", "whatever comes before|than when it made it"),
