@@ -48,6 +48,10 @@ test: venv ## every test, the slow ones too
 test-heavy: venv ## checks whose reduced form is in `make test`, at full size (5 minutes or more)
 	$(PYTEST) -m heavy
 
+test-llama-cpp: venv ## llama.cpp as an engine, and its server, for real (compiles llama-cpp-python: 10 minutes)
+	$(PY) -m pip install -q -c constraints.txt 'llama-cpp-python[server]==0.3.36'
+	$(PYTEST) -m heavy tests/scoring/engines/test_llama_cpp.py
+
 test-quick: venv ## the tests that take milliseconds to seconds
 	$(PYTEST) -m 'not slow and not heavy'
 

@@ -9,7 +9,12 @@ from pydantic import Field, ValidationError
 
 from mlflow_modelmap.drivers.score.request import PointFields
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.settings import Precision, ScoringSettings, SettingsFields
+from mlflow_modelmap.scoring.settings import (
+    TRANSFORMERS,
+    Precision,
+    ScoringSettings,
+    SettingsFields,
+)
 from mlflow_modelmap.scoring.strict import UNKNOWN, Text, value_sentence, worst
 
 
@@ -55,7 +60,7 @@ class EvaluationConfig(SettingsFields, PointFields):
             impossible.
         """
         try:
-            return cls.model_validate(dict(written))
+            made = cls.model_validate(dict(written))
         except ValidationError as error:
             problem = worst(error)
             if problem["type"] in UNKNOWN:
@@ -68,6 +73,13 @@ class EvaluationConfig(SettingsFields, PointFields):
                 ) from None
             wrong = value_sentence(str(problem["loc"][-1]), problem)
             raise InputError(f"In evaluator_config: {wrong}") from None
+        if made.engine != TRANSFORMERS:
+            raise InputError(
+                f"In evaluator_config: engine is {made.engine!r}, but an evaluation scores the "
+                "model that it is given, by transformers; score a served model with `modelmap "
+                "score`, and compare with its run."
+            )
+        return made
 
     @property
     def settings(self) -> ScoringSettings:

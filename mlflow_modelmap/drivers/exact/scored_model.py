@@ -15,7 +15,7 @@ from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised, r
 from mlflow_modelmap.scoring.model.config import brings_own_code
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
-from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoringSettings
 from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -60,6 +60,12 @@ def model_behind(
         raise InputError(
             f"{point.name!r} is a checkpoint of a monitored training or a layer, of which only the "
             "log-likelihoods were kept; save the checkpoint and score it, to compare it exactly."
+        )
+    engine = point.tags.get(schema.TAG_ENGINE, TRANSFORMERS)
+    if engine != TRANSFORMERS:
+        raise InputError(
+            f"{point.name!r} was scored by {engine}, and only transformers gives the distributions "
+            "that an exact comparison needs; score its weights with engine=transformers."
         )
     params = find_run(point.run_id, store).data.params
     said = {name.removeprefix(PARAM_PREFIX): value for name, value in params.items()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlflow_modelmap.scoring.settings import TRANSFORMERS
 from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.schema import READ_AS
+from mlflow_modelmap.tracking.schema import READ_AS, TAG_ENGINE
 from mlflow_modelmap.words.listed import listed
 
 _NAMED = 3
@@ -21,6 +22,12 @@ def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> N
     if said is None:
         return
     _tell_of_first_tokens(points, said)
+    engines = dict.fromkeys(point.tags.get(TAG_ENGINE, TRANSFORMERS) for point in points)
+    if len(engines) > 1:
+        said.append(
+            f"The scores come from several engines ({', '.join(engines)}), whose arithmetic is "
+            "part of the KL between them; the same weights through two engines show how much."
+        )
     read = [{**READ_AS, **point.read_as} for point in points]
     windows = ("modelmap.windowed", "modelmap.window_tokens", "modelmap.stride")
     for one in read:
