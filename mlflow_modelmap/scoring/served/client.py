@@ -64,6 +64,7 @@ class Client:
         self._turn = threading.Lock()
         retry = Retry(
             total=RETRIES,
+            connect=min(2, RETRIES),
             redirect=0,
             allowed_methods=None,
             status_forcelist=_BUSY,
