@@ -16,7 +16,9 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
+from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.registry.versions import fixed_version
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
@@ -206,6 +208,7 @@ def _compared(point: Point) -> Compared:
 def _find(
     references: tuple[str, str], experiments: tuple[str, ...], store: MlflowClient
 ) -> tuple[Point, Point]:
+    references = _of_now(references[0]), _of_now(references[1])
     names = [reference for reference in references if not is_run_id(reference)]
     runs = runs_to_name(names, experiments, store) if names else []
     first, second = (
@@ -215,3 +218,13 @@ def _find(
         for reference in references
     )
     return first, second
+
+
+def _of_now(reference: str) -> str:
+    """A registered model's alias as the version that it stands for now; all else as it is."""
+    if not reference.startswith("models:/"):
+        return reference
+    try:
+        return fixed_version(ModelReference.parse(reference)).name
+    except InputError:
+        return reference  # a run may be called so

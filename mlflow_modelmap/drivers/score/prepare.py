@@ -21,6 +21,7 @@ from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.settings import ENDPOINT
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.registry.versions import fixed_version
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,9 @@ class Prepared:
 def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     """Find the model's files, what will be done with them, and the identity of the score.
 
+    An alias, which moves, is taken as the version that it stands for now: that is what the request
+    of the result names.
+
     Raises
     ------
     InputError
@@ -63,7 +67,8 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     ScoringError, TrackingError
         If the Hub or the MLflow store cannot give it.
     """
-    settings = request.settings
+    written, settings = request.reference, request.settings
+    request = request.model_copy(update={"reference": fixed_version(written)})
     if settings.engine == ENDPOINT:
         files = resolve_served(request.reference, settings, base=request.base)
     else:
@@ -100,6 +105,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model_type=model_type(config) if config else None,
         precision=precision,
         engine=settings.engine,
+        alias=written.name if written != request.reference else None,
         identity=own,
         weights_format=weights_format_of(files),
         adapter=files.adapter,

@@ -138,9 +138,13 @@ int8_threshold, trust_remote_code, safetensors_only, noise
                 schema.KIND_SCORE, store=store, name=name, experiment=experiment, run_id=run_id
             ) as run:
                 asked = request()
-                if not run_id and _AUTOMATIC_NAME.fullmatch(run.name):
+                unnamed = not run_id and _AUTOMATIC_NAME.fullmatch(run.name)
+                if unnamed:
                     run.rename(asked.point_name)
-                return _score_joined(run, prepare(asked, load_texts(texts)), again, progress)
+                prepared = prepare(asked, load_texts(texts))
+                if unnamed and prepared.request.point_name != asked.point_name:
+                    run.rename(prepared.request.point_name)  # an alias is a version now
+                return _score_joined(run, prepared, again, progress)
         prepared = prepare(request(), load_texts(texts))
         return score_prepared(
             prepared, store=store, experiment=experiment, again=again, progress=progress

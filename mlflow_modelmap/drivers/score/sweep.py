@@ -273,8 +273,8 @@ class _Work:
 
     def one(self, request: ScoreRequest, label: str) -> SweepRow:
         """Score one model, or find that it is scored."""
-        row = planned(request)
         prepared = prepare(request, self.texts)
+        row = planned(prepared.request)
         for key in prepared.identities:
             for left in self.left.pop(key, ()):
                 end(left, self.store)
@@ -291,7 +291,7 @@ class _Work:
             open_run(
                 schema.KIND_SCORE,
                 store=self.store,
-                name=request.point_name,
+                name=prepared.request.point_name,
                 parent_run_id=self.parent.open().run_id,
                 tags=prepared.tags,
             ) as run,

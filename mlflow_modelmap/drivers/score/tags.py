@@ -24,6 +24,7 @@ def score_tags(
     weights_format: str | None = None,
     adapter: AppliedAdapter | None = None,
     engine: str | None = None,
+    alias: str | None = None,
 ) -> dict[str, Any]:
     """The ``modelmap.*`` tags of a model on a text set; None where there is nothing to say.
 
@@ -47,6 +48,8 @@ def score_tags(
         What `model` is, where it is an adapter: its base counts as what it was made from.
     engine
         What computes.
+    alias
+        By which the model was asked for, where that stood for a version.
     """
     base = said.base_model or (adapter.base_name if adapter else None)
     return {
@@ -65,6 +68,7 @@ def score_tags(
         schema.TAG_IDENTITY: identity,
         schema.TAG_WEIGHTS_FORMAT: weights_format,
         schema.TAG_ENGINE: engine,
+        schema.TAG_ALIAS: alias,
         **(_of_adapter(adapter, model, not said.base_model) if adapter else {}),
     }
 
