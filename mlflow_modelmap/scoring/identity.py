@@ -24,6 +24,7 @@ def identity(
     labels: Mapping[str, str],
     text_weights: str | None = None,
     tokenizer: str | None = None,
+    template: str = "auto",
 ) -> str:
     """SHA-256 (hex) of what a score is made from; the same one is not made twice.
 
@@ -47,8 +48,11 @@ def identity(
         Digest of the texts' weights, or None where they have none.
     tokenizer
         Digest of the tokenizer, where it is not the one beside the model.
+    template
+        The chat template that is asked for; of a file its digest.
     """
-    left_out = {"precision", "device", "tokenizer", *ROUNDING_ONLY}  # three count as resolved
+    left_out = {"precision", "device", "tokenizer", "template", *ROUNDING_ONLY}
+    # The first four count as resolved.
     content: dict[str, object] = {
         "commit": commit,
         "device": device_type,
@@ -61,4 +65,6 @@ def identity(
         content["text_weights"] = text_weights
     if tokenizer is not None:
         content["tokenizer"] = tokenizer
+    if template != "auto":
+        content["template"] = template
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

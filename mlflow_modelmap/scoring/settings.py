@@ -52,6 +52,8 @@ class SettingsFields(Strict):
     eos: Annotated[str, OneOf(("never", "auto", "always"))] = "never"
     tokens_from: Annotated[str, OneOf(("file", "class"))] = "file"
     tokenizer: Annotated[Text, AfterValidator(tag_name)] | None = None
+    template: Text = "auto"
+    end_of_turn: bool = False
     unspelled: Annotated[float, Field(ge=0, le=1)] = 0.1
     overlong: Annotated[str, OneOf(("error", "truncate", "window"))] = "error"
     window_tokens: Annotated[Whole, Field(ge=2)] | None = None
@@ -108,6 +110,11 @@ class ScoringSettings(SettingsFields, Checked):
         what the file says, or what the class does.
     tokenizer
         Where the tokenizer is, if not beside the model: written as a model is.
+    template
+        How prompts become text, where texts are responses: ``auto`` is the model's own chat
+        template, or plain concatenation where it has none; ``none``; or a file with one.
+    end_of_turn
+        Whether the token that ends a response's turn is scored too.
     unspelled
         Share of the texts that the tokenizer may write otherwise (unknown tokens, lower case)
         before that is an error.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.prompt import LAST
 from mlflow_modelmap.texts.read import is_plain_file, name_of, read_records
 from mlflow_modelmap.texts.sample import sampled
 from mlflow_modelmap.texts.sources.record import (
@@ -45,6 +46,7 @@ def build_texts(
     seed: int = 0,
     duplicates: str = "error",
     drop_empty: bool = False,
+    turns: str = LAST,
 ) -> Built:
     """Read sources in order, chunk their texts, leave out what is asked for, and sample.
 
@@ -65,6 +67,8 @@ def build_texts(
         ``error``, ``drop`` all but the first, or ``keep``.
     drop_empty
         Leave out empty texts instead of refusing them.
+    turns
+        Which turns of chats are responses, as in `read_texts`.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def build_texts(
     kept: list[Record] = []
     seen: set[str] = set()
     found = empty = dropped = 0
-    for record in _all_records(sources, rows, column, domain_column, chunk_bytes):
+    for record in _all_records(sources, rows, column, domain_column, chunk_bytes, turns):
         found += 1
         if drop_empty and not record.text.strip():
             empty += 1
@@ -90,10 +94,10 @@ def build_texts(
             empty += 1
             continue
         if duplicates == "drop":
-            if record.text in seen:
+            if record.key in seen:
                 dropped += 1
                 continue
-            seen.add(record.text)
+            seen.add(record.key)
         kept.append(record)
     if not kept:
         raise InputError(
@@ -104,7 +108,7 @@ def build_texts(
     if duplicates == "error":
         refuse_duplicates(kept)
     if size is not None:
-        kept = [kept[index] for index in sampled([r.text for r in kept], size, seed)]
+        kept = [kept[index] for index in sampled([r.key for r in kept], size, seed)]
     return Built(text_set_of(name, kept, duplicates == "keep"), found, empty, dropped)
 
 
@@ -114,6 +118,7 @@ def _all_records(
     column: str,
     domain_column: str | None,
     chunk_bytes: int | None,
+    turns: str,
 ) -> Iterable[Record]:
     several = len(sources) > 1
     seen: dict[str, int] = {}
@@ -124,7 +129,7 @@ def _all_records(
             seen[label] = seen.get(label, 0) + 1
             place = label if seen[label] == 1 else f"{label} {seen[label]}"
         plain = several and is_plain_file(source)
-        for record in read_records(source, column, domain_column, chunk_bytes):
+        for record in read_records(source, column, domain_column, chunk_bytes, turns):
             document = place if plain else record.document
             if several and not plain and document is not None:
                 document = f"{place}: {document}"

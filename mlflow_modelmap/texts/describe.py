@@ -27,6 +27,8 @@ class Description:
     documents
         How many documents the texts are pieces of, a text without one counted as one; None where
         no text names its document.
+    prompts
+        How many different prompts the texts are responses to; None where they have none.
     digest
         SHA-256 (hex); the same only for the same texts in the same order.
     """
@@ -42,6 +44,7 @@ class Description:
     weighted: bool
     digest: str
     documents: int | None = None
+    prompts: int | None = None
 
 
 def describe(text_set: TextSet) -> Description:
@@ -54,9 +57,10 @@ def describe(text_set: TextSet) -> Description:
         mean_bytes=text_set.mean_bytes,
         shortest=int(lengths.min()),
         longest=int(lengths.max()),
-        duplicates=len(text_set) - len(set(text_set.texts)),
+        duplicates=len(text_set) - len(set(text_set.keys)),
         domains=dict(Counter(text_set.domains or ()).most_common()),
         weighted=text_set.weights is not None,
         digest=text_set.digest,
         documents=None if text_set.documents is None else text_set.independent,
+        prompts=None if text_set.prompts is None else len(set(text_set.prompts)),
     )

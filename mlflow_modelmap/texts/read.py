@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import DEFAULT_BYTES
+from mlflow_modelmap.texts.prompt import LAST, TURNS
 from mlflow_modelmap.texts.sources import files, python_docs
 from mlflow_modelmap.texts.sources.record import (
     Record,
@@ -29,6 +30,7 @@ def read_records(
     column: str = "text",
     domain_column: str | None = None,
     chunk_bytes: int | None = None,
+    turns: str = LAST,
 ) -> Iterator[Record]:
     """The texts of a source, each with where it stood.
 
@@ -39,7 +41,7 @@ def read_records(
 
     Parameters
     ----------
-    source, column, domain_column
+    source, column, domain_column, turns
         As in `read_texts`.
     chunk_bytes
         UTF-8 bytes at which every text is cut.
@@ -57,7 +59,9 @@ def read_records(
     kind = _kind(written)
     if chunk_bytes is None and kind.is_raw(written):
         chunk_bytes = DEFAULT_BYTES
-    for record in kind.records(written, column, domain_column):
+    if turns not in TURNS:
+        raise InputError(f"Unknown turns {turns!r}; choose one of {', '.join(TURNS)}.")
+    for record in kind.records(written, column, domain_column, turns):
         if chunk_bytes is None or not record.text.strip():
             yield record
         elif is_plain_file(source):
@@ -85,6 +89,7 @@ def read_texts(
     column: str = "text",
     domain_column: str | None = None,
     allow_duplicates: bool = False,
+    turns: str = LAST,
 ) -> TextSet:
     """Read a text set.
 
@@ -93,7 +98,9 @@ def read_texts(
     source
         A JSON list of strings; JSONL (also gzipped) with ``text`` and optionally ``domain`` (or
         ``meta.pile_set_name``), ``weight`` and ``document``; a column of a Parquet, CSV or TSV
-        file; a plain text file or a folder of them, cut at 1,024 bytes; or ``python-docs`` or
+        file; rows of such files with ``prompt`` and ``response`` (and ``system``), or ``messages``
+        (``conversations``), of which the responses are scored behind their prompts; a plain text
+        file or a folder of them, cut at 1,024 bytes; or ``python-docs`` or
         ``python-docs:SIZE``, the documentation that ships with Python.
     name
         What to call it; the file's name without its ending if None.
@@ -101,6 +108,9 @@ def read_texts(
         Where text and domain stand in rows with names; dots lead into nested fields.
     allow_duplicates
         Whether the same text may occur twice.
+    turns
+        Of chats: whether the assistant's ``last`` turn is the response, or ``every`` one of its
+        turns, each behind all that was said before it.
 
     Raises
     ------
@@ -109,7 +119,7 @@ def read_texts(
         empty, occurs twice or cannot be encoded.
     """
     records = []
-    for record in read_records(source, column, domain_column):
+    for record in read_records(source, column, domain_column, turns=turns):
         check_not_empty(record)
         check_encodable(record)
         records.append(record)

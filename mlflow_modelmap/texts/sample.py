@@ -84,6 +84,7 @@ def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = No
         If a text would occur twice where duplicates are not allowed, or none is chosen.
     """
     domains, weights, documents = text_set.domains, text_set.weights, text_set.documents
+    prompts = text_set.prompts
     return TextSet(
         text_set.name if name is None else name,
         tuple(text_set.texts[index] for index in chosen),
@@ -91,6 +92,7 @@ def chosen_texts(text_set: TextSet, chosen: Sequence[int], name: str | None = No
         None if weights is None else tuple(weights[index] for index in chosen),
         text_set.allow_duplicates,
         documents=None if documents is None else tuple(documents[index] for index in chosen),
+        prompts=None if prompts is None else tuple(prompts[index] for index in chosen),
     )
 
 
@@ -102,4 +104,4 @@ def sample(text_set: TextSet, size: int, seed: int = 0) -> TextSet:
     InputError
         If `size` is below 1 or above the number of texts.
     """
-    return chosen_texts(text_set, sampled(text_set.texts, size, seed))
+    return chosen_texts(text_set, sampled(text_set.keys, size, seed))

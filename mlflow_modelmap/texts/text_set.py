@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.prompt import Prompt, canonical
 
 
 def digest_of(texts: Sequence[str]) -> str:
@@ -64,6 +65,9 @@ class TextSet:
         The name of the document that each text is a piece of, or None for a text that stands for
         itself; None where that is not known of any. Texts of one document are not independent, so
         every error over texts is taken over documents. The digest does not feel them.
+    prompts
+        What each text is the response to, or None where texts stand for themselves. Then only the
+        responses are scored, behind their prompts; `bytes` are theirs.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class TextSet:
     allow_duplicates: bool = False
     source: str | None = field(default=None, compare=False)
     documents: tuple[str | None, ...] | None = None
+    prompts: tuple[Prompt, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.texts:
@@ -86,6 +91,7 @@ class TextSet:
             ("domains", self.domains),
             ("weights", self.weights),
             ("documents", self.documents),
+            ("prompts", self.prompts),
         ):
             if values is not None and len(values) != len(self.texts):
                 raise InputError(
@@ -112,29 +118,44 @@ class TextSet:
                     f"Text {index} of the text set {self.name!r} is empty or only white space; "
                     "leave it out."
                 )
+            key = self.keys[index]
             try:
-                text.encode("utf-8")
+                key.encode("utf-8")
             except UnicodeEncodeError as error:
                 raise InputError(
                     f"Text {index} of the text set {self.name!r} holds a lone surrogate "
-                    f"(U+{ord(text[error.start]):04X} at character {error.start}), which UTF-8 "
+                    f"(U+{ord(key[error.start]):04X} at character {error.start}), which UTF-8 "
                     "cannot encode; repair or leave out that text."
                 ) from None
-            if text in first_at and not self.allow_duplicates:
+            if key in first_at and not self.allow_duplicates:
                 raise InputError(
-                    f"Texts {first_at[text]} and {index} of the text set {self.name!r} are the "
+                    f"Texts {first_at[key]} and {index} of the text set {self.name!r} are the "
                     "same; drop one (`modelmap texts build --duplicates drop`) or allow it "
                     "(`--allow-duplicates`)."
                 )
-            first_at.setdefault(text, index)
+            first_at.setdefault(key, index)
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """What tells texts apart: each text, with the prompt that it is the response to."""
+        if self.prompts is None:
+            return self.texts
+        pairs = zip(self.prompts, self.texts, strict=True)
+        return tuple(f"{canonical(prompt)}\0{text}" for prompt, text in pairs)
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the ordered texts; vectors meet on a map only if it is the same."""
-        return digest_of(self.texts)
+        """SHA-256 (hex) of the ordered texts; vectors meet on a map only if it is the same.
+
+        Of responses it runs over each prompt (see `prompt.canonical`) and its response in turn.
+        """
+        if self.prompts is None:
+            return digest_of(self.texts)
+        pairs = zip(map(canonical, self.prompts), self.texts, strict=True)
+        return digest_of([part for pair in pairs for part in pair])
 
     @cached_property
     def bytes(self) -> np.ndarray:

@@ -6,8 +6,10 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.prompt import messages_of
 from mlflow_modelmap.texts.text_set import TextSet
 
 
@@ -28,9 +30,10 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     path
-        ``.jsonl``: an object with ``text`` and, where there are some, ``domain``, ``weight`` and
-        ``document`` a line. ``.json``: a list of strings, which has no room for domains and
-        weights, and loses which document a text comes from.
+        ``.jsonl``: an object with ``text`` (or ``prompt`` and ``response``, or ``messages``) and,
+        where there are some, ``domain``, ``weight`` and ``document`` a line. ``.json``: a list of
+        strings, which has no room for prompts, domains and weights, and loses which document a text
+        comes from.
 
     Returns
     -------
@@ -45,16 +48,16 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
     out = check_output(path)
     domains, weights, documents = text_set.domains, text_set.weights, text_set.documents
     if out.suffix.lower() == ".json":
-        if domains is not None or weights is not None:
+        if domains is not None or weights is not None or text_set.prompts is not None:
             raise InputError(
-                f"A JSON list of strings has no room for the domains or weights of "
+                f"A JSON list of strings has no room for the prompts, domains or weights of "
                 f"{text_set.name!r}; write to .jsonl."
             )
         content = json.dumps(text_set.texts, ensure_ascii=False, indent=0) + "\n"
     else:
         lines = []
         for index, text in enumerate(text_set.texts):
-            line: dict[str, str | float] = {"text": text}
+            line = _text_of(text_set, index, text)
             if domains is not None:
                 line["domain"] = domains[index]
             if weights is not None:
@@ -79,6 +82,16 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{str(out)!r} cannot be written ({why}).") from None
     return out
+
+
+def _text_of(text_set: TextSet, index: int, text: str) -> dict[str, Any]:
+    """A text as a row: by itself, or with its prompt as `read_texts` takes them."""
+    if text_set.prompts is None:
+        return {"text": text}
+    prompt = text_set.prompts[index]
+    if isinstance(prompt, str):
+        return {"prompt": prompt, "response": text}
+    return {"messages": [*messages_of(prompt), {"role": "assistant", "content": text}]}
 
 
 def _umask() -> int:

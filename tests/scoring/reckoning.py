@@ -11,7 +11,7 @@ import numpy as np
 from mlflow_modelmap.scoring.engine.score_texts import score_texts
 from mlflow_modelmap.scoring.model.reference import ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 from mlflow_modelmap.texts.text_set import TextSet
 
 

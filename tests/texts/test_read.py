@@ -255,7 +255,7 @@ def test_a_csv_cell_may_be_long(tmp_path):
 
 
 def test_a_kind_of_source_is_one_entry_of_the_table(monkeypatch):
-    def records(written, column, domain_column):
+    def records(written, column, domain_column, turns):
         yield Record(f"{written} {column} " * 200, written)
 
     kind = Source(lambda w: w.startswith("mem:"), records, lambda w: True, lambda w: w[4:])

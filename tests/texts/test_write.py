@@ -40,7 +40,7 @@ def test_the_formats_are_the_authors(tmp_path):
 
 
 def test_a_list_has_no_room_for_domains(tmp_path):
-    with pytest.raises(InputError, match=r"no room for the domains .* write to \.jsonl"):
+    with pytest.raises(InputError, match=r"no room for the prompts, domains .* write to \.jsonl"):
         write_texts(TextSet("t", ("a",), ("x",)), tmp_path / "t.json")
 
 

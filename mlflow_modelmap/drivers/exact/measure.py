@@ -288,7 +288,7 @@ def _by_domain(texts: TextSet, chosen: np.ndarray, of: Any) -> pd.DataFrame:
 def _readable(
     most: tuple[TokenInContext, ...], prepared: Prepared, chosen: np.ndarray
 ) -> pd.DataFrame:
-    from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+    from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
     trust = prepared.request.settings.trust_remote_code
     tokenizer = load_tokenizer(prepared.files.tokenizer_path, trust)

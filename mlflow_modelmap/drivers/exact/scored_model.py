@@ -26,7 +26,7 @@ from mlflow_modelmap.tracking.runs.text_sources import text_sources
 
 _KEPT = (
     *("bos", "eos", "overlong", "split_special_tokens", "matmul", "double_quantization"),
-    *("tokens_from", "tokenizer"),
+    *("tokens_from", "tokenizer", "template", "end_of_turn"),
 )
 _NUMBERS = {"int8_threshold": float, "unspelled": float, "window_tokens": int, "stride": int}
 
@@ -72,7 +72,7 @@ def model_behind(
     if said.get("matmul") == "native":
         del said["matmul"]  # on an accelerator there is no choice
     given: dict[str, Any] = {name: said[name] for name in _KEPT if name in said}
-    for name in ("split_special_tokens", "double_quantization"):
+    for name in ("split_special_tokens", "double_quantization", "end_of_turn"):
         if name in given:
             given[name] = given[name] == "true"
     given |= {name: kind(said[name]) for name, kind in _NUMBERS.items() if name in said}

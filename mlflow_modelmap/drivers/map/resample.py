@@ -121,7 +121,7 @@ def resample_texts(
     _check_weights(whole, made)
     shares = None if made.weights is None else shares_of(made.weights)
     inclusion = inclusion_probabilities(importance(q, method, shares), size)
-    chosen = draw(inclusion, random_numbers(whole.texts, seed))
+    chosen = draw(inclusion, random_numbers(whole.keys, seed))
     every, documents = np.arange(len(whole)), whole.document_codes
     before = np.ones(len(whole)) if made.weights is None else made.weights
     text_weights = before[chosen] / inclusion[chosen]

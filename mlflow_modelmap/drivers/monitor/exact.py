@@ -93,7 +93,7 @@ class ExactComparisons:
         from mlflow_modelmap.scoring.exact.compare_with_states import check_same_tokens
         from mlflow_modelmap.scoring.exact.live import no_autocast
         from mlflow_modelmap.scoring.exact.vocabulary import check_same_ids
-        from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+        from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
         prepared = model_behind(by_run_id(reference.run_id, store), self.texts, store)
         check_same_ids(load_tokenizer(prepared.files.tokenizer_path), tokenizer)

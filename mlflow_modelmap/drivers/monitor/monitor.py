@@ -322,7 +322,7 @@ class Monitor:
             check_same_parts(training.reference, tokens.bytes, "the training")
             run.run.log(tags={schema.TAG_REFERENCE_RUN: training.reference.run_id})
         if self.exact:
-            from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+            from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
             own = tokenizer or self.tokenizer or load_tokenizer(model)
             exact = ExactComparisons(self.texts, tokens, self.settings, self.exact_texts)

@@ -20,6 +20,7 @@ from mlflow_modelmap.scoring.model.pickles import refuses_pickles
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.settings import ENDPOINT
+from mlflow_modelmap.scoring.tokenizer.templates import template_digest
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.registry.versions import fixed_version
 
@@ -93,7 +94,8 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     )
     beside = settings.tokenizer is None and files.served is None
     of_tokenizer = None if beside else tokenizer_digest(files.tokenizer_path)
-    own, former = identity(*made_from, of_tokenizer), identity_of_0_1_0(*made_from)
+    template = template_digest(settings.template)
+    own, former = identity(*made_from, of_tokenizer, template), identity_of_0_1_0(*made_from)
     stored = stored_quantization(config)
     threshold = request.settings.int8_threshold if stored is None else stored.int8_threshold
     tags = score_tags(

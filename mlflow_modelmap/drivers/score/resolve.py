@@ -182,7 +182,7 @@ def _check_tokens_of_gguf(files: ModelFiles) -> None:
     path = os.path.join(files.model_path, WEIGHTS)
     if files.tokenizer_path == files.model_path or not os.path.exists(path):
         return
-    from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+    from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
     check_same_tokens(os.path.realpath(path), load_tokenizer(files.tokenizer_path))
 

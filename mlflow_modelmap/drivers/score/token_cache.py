@@ -11,6 +11,7 @@ from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.vector import Ready
 from mlflow_modelmap.scoring.model.config import known_config, most_tokens
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
+from mlflow_modelmap.scoring.tokenizer.templates import template_digest
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -57,6 +58,8 @@ class TokenCache:
             settings.eos,
             settings.tokens_from,
             settings.unspelled,
+            template_digest(settings.template),
+            settings.end_of_turn,
             settings.split_special_tokens,
             settings.trust_remote_code,
         )

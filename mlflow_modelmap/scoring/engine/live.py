@@ -21,7 +21,8 @@ from mlflow_modelmap.scoring.model.config import (
     stored_dtype,
 )
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, load_tokenizer, tokenize_with
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize_with
 from mlflow_modelmap.texts.text_set import TextSet
 
 _PARALLEL = "TOKENIZERS_PARALLELISM"

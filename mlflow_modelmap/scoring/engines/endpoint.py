@@ -24,7 +24,8 @@ from mlflow_modelmap.scoring.served.answers import (
 )
 from mlflow_modelmap.scoring.served.client import Client, Refused
 from mlflow_modelmap.scoring.settings import ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 from mlflow_modelmap.texts.text_set import TextSet
 
 _TRIES = 4

@@ -78,7 +78,7 @@ class Rows(Sequence[Row]):
         self._texts = texts.texts
         several = np.bincount(self.pieces.texts, minlength=len(tokens)) > 1
         several[list(tokens.truncated)] = True
-        self._part = several | bool(tokens.facts.get("eos_applied"))
+        self._part = several | bool(tokens.facts.get("eos_applied")) | (tokens.firsts is not None)
 
     def __len__(self) -> int:
         return len(self.pieces)

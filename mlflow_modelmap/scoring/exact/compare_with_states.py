@@ -123,7 +123,7 @@ class _Compare(Scorer):
         piece = int(np.searchsorted(self._starts, row, side="right")) - 1
         text = int(self.pieces.texts[piece])
         position = row - int(first_rows(self.tokens)[text])
-        ids, at = self.tokens.ids[text], self.tokens.first + position
+        ids, at = self.tokens.ids[text], int(self.tokens.starts[text]) + position
         states = self._states
         return TokenInContext(
             text=text,
@@ -188,7 +188,7 @@ def check_same_tokens(first: TokenizedTexts, second: TokenizedTexts) -> None:
     InputError
         It names the first text that is read differently.
     """
-    if len(first) != len(second) or first.first != second.first:
+    if len(first) != len(second) or not np.array_equal(first.starts, second.starts):
         raise InputError(
             "The two models do not read the texts alike (one puts a BOS first, or they are "
             "others), so that their predictions are not of the same tokens; score both with the "

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
 
 def check_same_vocabulary(

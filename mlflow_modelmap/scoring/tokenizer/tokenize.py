@@ -15,16 +15,15 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer import windows
 from mlflow_modelmap.scoring.tokenizer.against_sentencepiece import check_as_sentencepiece
 from mlflow_modelmap.scoring.tokenizer.around import around_of, prefix_of, suffix_of
-from mlflow_modelmap.scoring.tokenizer.as_in_file import differing, split_as_in_file
+from mlflow_modelmap.scoring.tokenizer.as_in_file import differing
 from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
-from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
+from mlflow_modelmap.scoring.tokenizer.load import PANIC, has_own_code, loaded
 from mlflow_modelmap.scoring.tokenizer.loss import loss
+from mlflow_modelmap.scoring.tokenizer.prompts import tokenize_prompts
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
-_PANIC = "PanicException"
-"""A panic of the tokenizers library is no Exception."""
 MOST = 8
 """Texts that an error names one by one."""
 
@@ -57,6 +56,11 @@ class TokenizedTexts:
     window, stride
         How many tokens of a longer text go through the model at once, and by how many the next
         window moves on; None where every text goes through whole.
+    firsts
+        Of responses to prompts, instead of `first`: the first scored token of each, int64, shape
+        (N,); None for texts that stand for themselves.
+    template, end_of_turn
+        As `text_digest` and those beside it.
     """
 
     ids: tuple[np.ndarray, ...]
@@ -74,6 +78,9 @@ class TokenizedTexts:
     notices: tuple[str, ...] = ()
     window: int | None = None
     stride: int | None = None
+    firsts: np.ndarray | None = None
+    template: str = "auto"
+    end_of_turn: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,17 +93,28 @@ class TokenizedTexts:
     @property
     def scored(self) -> np.ndarray:
         """Scored tokens a text, int64, shape (N,)."""
-        return self.lengths - self.first
+        return self.lengths - self.starts
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Index of the first scored token of each text, int64, shape (N,)."""
+        if self.firsts is not None:
+            return self.firsts
+        return np.full(len(self.ids), self.first, dtype=np.int64)
 
     @property
     def pieces(self) -> windows.Pieces:
         """What goes through a model: the texts, those that are too long in windows."""
+        if self.firsts is not None:
+            return windows.cut(self.ids, self.firsts, 0, None, None)
         prefix = self.first if self.bos_applied else 0
         return windows.cut(self.ids, self.first, prefix, self.window, self.stride)
 
     def made_from(self, texts: TextSet, settings: ScoringSettings) -> bool:
         """Whether these are the tokens of `texts` under the policies of `settings`."""
         own = (self.text_digest, self.bos, self.split_special_tokens, self.eos, self.tokens_from)
+        if (self.template, self.end_of_turn) != (settings.template, settings.end_of_turn):
+            return False
         return own == (
             texts.digest,
             settings.bos,
@@ -114,6 +132,7 @@ class TokenizedTexts:
             ends=tuple(self.ends[i] for i in texts),
             bytes=self.bytes[texts],
             truncated=tuple(place for place, i in enumerate(texts) if int(i) in cut),
+            firsts=None if self.firsts is None else self.firsts[texts],
         )
 
     def fitted(self, limit: int | None, settings: ScoringSettings) -> TokenizedTexts:
@@ -135,6 +154,11 @@ class TokenizedTexts:
             If a text is longer and `overlong` is ``error`` (it names the texts and lengths), or
             windows are asked for that are not possible.
         """
+        if overlong == windows.WINDOW and self.firsts is not None:
+            raise InputError(
+                "Responses are scored behind their whole prompts and not in windows; take "
+                "overlong=error, or truncate."
+            )
         if overlong == windows.WINDOW:
             window, stride = windows.chosen(limit, window_tokens, stride, self.first)
             return replace(self, window=window, stride=stride)
@@ -149,7 +173,13 @@ class TokenizedTexts:
                 "takes; shorten or leave out those texts, cut them with overlong=truncate, or "
                 "score them in windows with overlong=window."
             )
-        if limit <= self.first:
+        if limit <= self.starts[long].max():
+            nothing = long[self.starts[long] >= limit]
+            if self.firsts is not None:
+                raise InputError(
+                    f"The {limit} tokens that the model takes are filled by the prompt alone of "
+                    f"{_numbered(nothing.tolist())}; leave it out."
+                )
             raise InputError(f"A model of {limit} positions leaves nothing of a text to score.")
         ids, covered = list(self.ids), self.bytes.copy()
         ends = list(self.ends)
@@ -158,51 +188,6 @@ class TokenizedTexts:
             covered[index] = ends[index][-1]
         truncated = tuple(sorted({*self.truncated, *map(int, long)}))
         return replace(self, ids=tuple(ids), ends=tuple(ends), bytes=covered, truncated=truncated)
-
-
-def load_tokenizer(
-    path: str | os.PathLike[str], trust_remote_code: bool = False, tokens_from: str = "file"
-) -> Any:
-    """The tokenizer of a local directory, never from the network.
-
-    Parameters
-    ----------
-    tokens_from
-        ``file``: it splits text as its ``tokenizer.json`` says; ``class``: as transformers' class
-        does. Of one with code of its own it is the code in either case.
-    """
-    return _loaded(path, trust_remote_code, tokens_from)[0]
-
-
-def _loaded(
-    path: str | os.PathLike[str], trust_remote_code: bool, tokens_from: str
-) -> tuple[Any, Any]:
-    """A tokenizer, and what its class would have made of its file (see `split_as_in_file`)."""
-    from transformers import AutoTokenizer
-
-    if not holds_tokenizer(os.listdir(path) if os.path.isdir(path) else ()):
-        raise InputError(
-            f"{os.fspath(path)!r} holds no tokenizer; save one there with "
-            "`tokenizer.save_pretrained`, or give the directory that has it."
-        )
-    tokenizer_files_in(os.fspath(path))  # of a size that can be read whole
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=trust_remote_code
-        )
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
-            raise
-        raise ScoringError(
-            f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
-        ) from error
-    if tokens_from != "file" or _has_own_code(tokenizer):
-        return tokenizer, None
-    return tokenizer, split_as_in_file(tokenizer, path)
-
-
-def _has_own_code(tokenizer: Any) -> bool:
-    return not type(tokenizer).__module__.startswith("transformers.")
 
 
 def tokenize(
@@ -227,8 +212,8 @@ def tokenize(
         If there is no tokenizer, a BOS is asked for that it does not have, a text gives nothing
         to score, or a text is too long (with ``overlong="error"``).
     """
-    tokenizer, declared = _loaded(tokenizer_path, settings.trust_remote_code, settings.tokens_from)
-    if declared is None and settings.tokens_from == "file" and not _has_own_code(tokenizer):
+    tokenizer, declared = loaded(tokenizer_path, settings.trust_remote_code, settings.tokens_from)
+    if declared is None and settings.tokens_from == "file" and not has_own_code(tokenizer):
         check_as_sentencepiece(tokenizer, tokenizer_path, texts.texts)
     tokens = tokenize_with(tokenizer, texts, settings)
     other = differing(tokenizer, declared, texts.texts, settings.split_special_tokens)
@@ -248,6 +233,13 @@ def tokenize(
 
 def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
     """As `tokenize`, with a tokenizer that is loaded already; no text is too long here."""
+    if texts.prompts is not None:
+        return _of_prompts(tokenizer, texts, settings)
+    if settings.template != "auto" or settings.end_of_turn:
+        raise InputError(
+            f"The texts {texts.name!r} are no responses to prompts, so that template and "
+            "end_of_turn say nothing of them; leave these out."
+        )
     options = {
         "split_special_tokens": settings.split_special_tokens,
         "padding": False,
@@ -298,11 +290,38 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     )
 
 
+def _of_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
+    if settings.eos != "never":
+        raise InputError(
+            f"eos is {settings.eos!r}, but a response ends with its turn; leave eos out, and take "
+            "end_of_turn to score what ends it."
+        )
+    made = tokenize_prompts(tokenizer, texts, settings)
+    return TokenizedTexts(
+        ids=made.ids,
+        ends=made.ends,
+        bytes=np.array(texts.bytes, dtype=np.int64),
+        first=1,
+        bos_applied=made.bos_applied,
+        truncated=(),
+        text_digest=texts.digest,
+        bos=settings.bos,
+        split_special_tokens=settings.split_special_tokens,
+        eos=settings.eos,
+        tokens_from=settings.tokens_from,
+        facts=made.facts,
+        notices=made.notices,
+        firsts=made.firsts,
+        template=settings.template,
+        end_of_turn=settings.end_of_turn,
+    )
+
+
 def _encode(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
     try:
         return tokenizer(texts, **options)
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
         raise ScoringError(
             f"The tokenizer {tokenizer.name_or_path!r} ({type(tokenizer).__name__}) cannot read "

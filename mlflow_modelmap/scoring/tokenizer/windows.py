@@ -119,7 +119,11 @@ def chosen(
 
 
 def cut(
-    ids: Sequence[np.ndarray], first: int, prefix: int, window: int | None, stride: int | None
+    ids: Sequence[np.ndarray],
+    first: int | np.ndarray,
+    prefix: int,
+    window: int | None,
+    stride: int | None,
 ) -> Pieces:
     """Each text whole, or in windows where it is longer than `window`.
 
@@ -132,7 +136,7 @@ def cut(
     ids
         The tokens of each text, its prefix included.
     first
-        Index of the first token of a text that is scored.
+        Index of the first token of a text that is scored; one for each only without windows.
     prefix
         How many of the tokens before it are put in front of every window.
     """

@@ -27,6 +27,14 @@ def texts() -> None:
 
 
 def _reading_options(function: Any) -> Any:
+    function = option(
+        "--turns",
+        type=click.Choice(("last", "every")),
+        default="last",
+        show_default=True,
+        group=READ,
+        help="Of chats: which turns of the assistant are responses.",
+    )(function)
     for name, help_text, default in (
         ("--domain-column", "Column or field of the domain; by default domain, if there.", None),
         ("--column", "Column or field of the text; dots lead into nested fields.", "text"),
@@ -95,6 +103,7 @@ def build(sources: tuple[str, ...], out: str, output: Output, **values: Any) -> 
             rows=rows,
             column=values["column"],
             domain_column=values["domain_column"],
+            turns=values["turns"],
         )
         if dataset
         else ()

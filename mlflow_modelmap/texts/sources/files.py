@@ -8,12 +8,13 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.sources.record import Record, record_of
+from mlflow_modelmap.texts.prompt import COLUMNS, LAST, is_prompt_row
+from mlflow_modelmap.texts.sources.record import Record, record_of, records_of
 from mlflow_modelmap.texts.sources.source import Source
 from mlflow_modelmap.words.reason import reason
 
@@ -21,7 +22,7 @@ _BINARY_PROBE = 8192
 
 
 def read_file(
-    path: Path, column: str = "text", domain_column: str | None = None
+    path: Path, column: str = "text", domain_column: str | None = None, turns: str = LAST
 ) -> Iterator[Record]:
     """The records of a JSON, JSONL, Parquet, CSV or TSV file, a plain text file or a folder.
 
@@ -29,6 +30,8 @@ def read_file(
     ----------
     column, domain_column
         Where text and domain stand in rows with names; dots lead into nested fields.
+    turns
+        Which turns of chats are responses; see `prompt.responses_of`.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def read_file(
         if path.is_dir():
             yield from _folder(path)
         elif (reader := _reader(path)) is not None:
-            yield from reader(path, column, domain_column)
+            yield from reader(path, column, domain_column, turns)
         else:
             yield Record(_decoded(str(path), path.read_bytes()), str(path))
     except OSError as error:
@@ -75,18 +78,22 @@ def _parsed(data: bytes, where: str) -> Any:
         raise InputError(f"{where}: malformed JSON (nested too deeply).") from None
 
 
-def _entry(value: Any, where: str, column: str, domain_column: str | None) -> Record:
+def _entry(
+    value: Any, where: str, column: str, domain_column: str | None, turns: str
+) -> Iterator[Record]:
     if isinstance(value, str):
-        return Record(value, where)
+        yield Record(value, where)
+        return
     if isinstance(value, Mapping):
-        return record_of(value, where, column, domain_column)
+        yield from records_of(value, where, column, domain_column, turns)
+        return
     raise InputError(
         f"{where}: this is {'null' if value is None else type(value).__name__}, not a string nor "
         f"an object with {column!r}."
     )
 
 
-def _json_list(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+def _json_list(path: Path, column: str, domain_column: str | None, turns: str) -> Iterator[Record]:
     """A JSON list of strings (or of objects with a text)."""
     data = path.read_bytes()
     if data.lstrip()[:1] == b"{" and len(data.splitlines()) > 1:
@@ -102,10 +109,10 @@ def _json_list(path: Path, column: str, domain_column: str | None) -> Iterator[R
             f"{str(path)!r} holds a JSON {type(values).__name__}, not a list of strings."
         )
     for index, value in enumerate(values):
-        yield _entry(value, f"{path}, entry {index}", column, domain_column)
+        yield from _entry(value, f"{path}, entry {index}", column, domain_column, turns)
 
 
-def _json_lines(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+def _json_lines(path: Path, column: str, domain_column: str | None, turns: str) -> Iterator[Record]:
     """One JSON object with a text, or one JSON string, a line; blank lines do not count."""
     opener: Any = gzip.open if path.name.endswith(".gz") else open
     with opener(path, "rb") as file:
@@ -113,12 +120,19 @@ def _json_lines(path: Path, column: str, domain_column: str | None) -> Iterator[
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     where = f"{path}, line {number}"
-                    yield _entry(_parsed(line, where), where, column, domain_column)
+                    yield from _entry(_parsed(line, where), where, column, domain_column, turns)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise InputError(f"{str(path)!r} is damaged gzip ({reason(error)}).") from None
 
 
-def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+def _check_columns(names: Sequence[str], where: str, column: str) -> None:
+    """Raise an InputError if a table has neither the text's column nor those of prompts."""
+    there = column in names or column.partition(".")[0] in names
+    if not there and not is_prompt_row(dict.fromkeys(names), column):
+        record_of(dict.fromkeys(names), where, column)
+
+
+def _parquet(path: Path, column: str, domain_column: str | None, turns: str) -> Iterator[Record]:
     import pyarrow
     from pyarrow import parquet
 
@@ -129,15 +143,17 @@ def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Rec
     with file:
         names = file.schema_arrow.names
         wanted = {column, domain_column or "domain", "weight", "document"}
+        if column not in names:
+            wanted |= set(COLUMNS)
         wanted |= {name.partition(".")[0] for name in wanted} | ({"meta"} - {domain_column})
         kept = [name for name in names if name in wanted]
-        if column.partition(".")[0] not in names and column not in names:
-            record_of(dict.fromkeys(names), str(path), column)
+        _check_columns(names, str(path), column)
         row = 0
         try:
             for batch in file.iter_batches(columns=kept):
                 for values in batch.to_pylist():
-                    yield record_of(values, f"{path}, row {row}", column, domain_column)
+                    where = f"{path}, row {row}"
+                    yield from records_of(values, where, column, domain_column, turns)
                     row += 1
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(
@@ -145,14 +161,14 @@ def _parquet(path: Path, column: str, domain_column: str | None) -> Iterator[Rec
             ) from None
 
 
-def _csv(path: Path, column: str, domain_column: str | None) -> Iterator[Record]:
+def _csv(path: Path, column: str, domain_column: str | None, turns: str) -> Iterator[Record]:
     tab = path.name.lower().endswith(".tsv")
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t" if tab else ",", strict=True)
-            if rows.fieldnames is not None and column not in rows.fieldnames:
-                record_of(dict.fromkeys(rows.fieldnames), str(path), column)
+            if rows.fieldnames is not None:
+                _check_columns(rows.fieldnames, str(path), column)
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 if None in row:
@@ -160,7 +176,7 @@ def _csv(path: Path, column: str, domain_column: str | None) -> Iterator[Record]
                         f"{where}: more fields than the {len(rows.fieldnames or ())} columns; "
                         "quote texts that hold the separator."
                     )
-                yield record_of(row, where, column, domain_column)
+                yield from records_of(row, where, column, domain_column, turns)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: not UTF-8 text (byte {error.start}); convert it to UTF-8."
@@ -200,7 +216,7 @@ def _folder(root: Path) -> Iterator[Record]:
             yield Record(text, str(root / path), domain, document=path.as_posix())
 
 
-_READERS: dict[tuple[str, ...], Callable[[Path, str, str | None], Iterator[Record]]] = {
+_READERS: dict[tuple[str, ...], Callable[[Path, str, str | None, str], Iterator[Record]]] = {
     (".jsonl", ".ndjson", ".jsonl.gz"): _json_lines,
     (".json",): _json_list,
     (".parquet",): _parquet,
@@ -209,7 +225,7 @@ _READERS: dict[tuple[str, ...], Callable[[Path, str, str | None], Iterator[Recor
 """Who reads a file of records, by the ending of its name."""
 
 
-def _reader(path: Path) -> Callable[[Path, str, str | None], Iterator[Record]] | None:
+def _reader(path: Path) -> Callable[[Path, str, str | None, str], Iterator[Record]] | None:
     """Who reads a file of records; None for raw text."""
     name = path.name.lower()
     return next((read for endings, read in _READERS.items() if name.endswith(endings)), None)
@@ -235,7 +251,9 @@ def _name(written: str) -> str:
 
 SOURCE = Source(
     takes=lambda written: True,
-    records=lambda written, column, domain: read_file(_named(written), column, domain),
+    records=lambda written, column, domain, turns: read_file(
+        _named(written), column, domain, turns
+    ),
     is_raw=_is_raw,
     name=_name,
 )

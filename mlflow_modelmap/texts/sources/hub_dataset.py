@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.sources.record import Record, record_of
+from mlflow_modelmap.texts.prompt import LAST
+from mlflow_modelmap.texts.sources.record import Record, records_of
 from mlflow_modelmap.words.reason import reason
 
 
@@ -20,6 +21,7 @@ def read_dataset(
     rows: int | None = None,
     column: str = "text",
     domain_column: str | None = None,
+    turns: str = LAST,
 ) -> Iterator[Record]:
     """The first `rows` texts of a dataset on the Hub (or in a local folder), in its order.
 
@@ -35,6 +37,8 @@ def read_dataset(
         How many; all if None.
     column, domain_column
         Where text and domain stand in a row; dots lead into nested fields.
+    turns
+        Which turns of chats are responses; see `prompt.responses_of`.
 
     Raises
     ------
@@ -64,7 +68,8 @@ def read_dataset(
             return
         except Exception as error:
             raise _unreadable(name, split, error) from error
-        yield record_of(row, f"{name} ({split}), row {number}", column, domain_column)
+        where = f"{name} ({split}), row {number}"
+        yield from records_of(row, where, column, domain_column, turns)
         number += 1
 
 

@@ -104,7 +104,7 @@ def parse_python_docs(source: str) -> TextSet | None:
     return python_docs(int(size) if colon else None)
 
 
-def _records(written: str, column: str, domain_column: str | None) -> Iterator[Record]:
+def _records(written: str, column: str, domain_column: str | None, turns: str) -> Iterator[Record]:
     """The texts by number; they have no columns to choose from."""
     text_set = parse_python_docs(written)
     assert text_set is not None

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import chunk
+from mlflow_modelmap.texts.prompt import (
+    LAST,
+    Prompt,
+    canonical,
+    document_of,
+    is_prompt_row,
+    responses_of,
+)
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.shown import shown
 
 # Where the domain stands if no column is named: our own files, then the Pile's.
 DOMAIN_COLUMNS = ("domain", "meta.pile_set_name")
+_RESPONSE = "the response"
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,12 @@ class Record:
     domain: str | None = None
     weight: float | None = None
     document: str | None = None
+    prompt: Prompt | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: its text, with the prompt that it is the response to."""
+        return self.text if self.prompt is None else f"{canonical(self.prompt)}\0{self.text}"
 
 
 def _found(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
@@ -38,6 +53,37 @@ def _found(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
             return False, None
         value = value[part]
     return True, value
+
+
+def records_of(
+    row: Mapping[str, Any],
+    where: str,
+    column: str = "text",
+    domain_column: str | None = None,
+    turns: str = LAST,
+) -> Iterator[Record]:
+    """The records of a row: its text, or the responses in it, each with its prompt.
+
+    Responses are of the row's document, else of one that all responses to the prompt are of.
+
+    Parameters
+    ----------
+    row, where, column, domain_column
+        As in `record_of`.
+    turns
+        As in `prompt.responses_of`.
+
+    Raises
+    ------
+    InputError
+        As there.
+    """
+    if not is_prompt_row(row, column):
+        yield record_of(row, where, column, domain_column)
+        return
+    for prompt, response in responses_of(row, where, column, turns):
+        about = record_of({**row, _RESPONSE: response}, where, _RESPONSE, domain_column)
+        yield replace(about, prompt=prompt, document=about.document or document_of(prompt))
 
 
 def record_of(
@@ -115,11 +161,11 @@ def _said(value: Any) -> str:
 def check_encodable(record: Record) -> None:
     """Raise an InputError that names where a text with a lone surrogate stood."""
     try:
-        record.text.encode("utf-8")
+        record.key.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
             f"{record.where}: the text holds a lone surrogate "
-            f"(U+{ord(record.text[error.start]):04X} at character {error.start}), which UTF-8 "
+            f"(U+{ord(record.key[error.start]):04X} at character {error.start}), which UTF-8 "
             "cannot encode; repair or leave out that text."
         ) from None
 
@@ -150,6 +196,11 @@ def chunked(record: Record, size: int) -> list[Record]:
         If the text holds a lone surrogate, or the size is below 4.
     """
     check_encodable(record)
+    if record.prompt is not None:
+        raise InputError(
+            f"{record.where}: a response to a prompt is not cut in chunks; leave the chunk size "
+            "out."
+        )
     pieces = chunk(record.text, size)
     document = record.document
     if document is None and len(pieces) > 1:
@@ -170,12 +221,12 @@ def refuse_duplicates(records: Iterable[Record]) -> None:
     """Raise an InputError that names both places of the first text that occurs twice."""
     first: dict[str, str] = {}
     for record in records:
-        if record.text in first:
+        if record.key in first:
             raise InputError(
-                f"{record.where}: the text is the same as that of {first[record.text]}; drop one "
+                f"{record.where}: the text is the same as that of {first[record.key]}; drop one "
                 "(`modelmap texts build --duplicates drop`) or allow it (`--allow-duplicates`)."
             )
-        first[record.text] = record.where
+        first[record.key] = record.where
 
 
 def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = False) -> TextSet:
@@ -204,4 +255,20 @@ def text_set_of(name: str, records: Sequence[Record], allow_duplicates: bool = F
     if any(record.document is not None for record in records):
         documents = tuple(r.document for r in records)
     texts = tuple(r.text for r in records)
-    return TextSet(name, texts, domains, weights, allow_duplicates, documents=documents)
+    prompts = tuple(r.prompt for r in records if r.prompt is not None)
+    if prompts and len(prompts) < len(records):
+        plain = next(r for r in records if r.prompt is None)
+        other = next(r for r in records if r.prompt is not None)
+        raise InputError(
+            f"{plain.where} holds a text and {other.where} a prompt with a response; a text set is "
+            "of one kind, so read them apart."
+        )
+    return TextSet(
+        name,
+        texts,
+        domains,
+        weights,
+        allow_duplicates,
+        documents=documents,
+        prompts=prompts or None,
+    )

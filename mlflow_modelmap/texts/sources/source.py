@@ -18,7 +18,8 @@ class Source:
         Whether it is of this kind.
     records
         Its texts, given also the names of the columns that hold text and domain (or None for the
-        latter); an InputError says what is missing or malformed, and where.
+        latter), and which turns of chats are responses; an InputError says what is missing or
+        malformed, and where.
     is_raw
         Whether it holds raw text, which is cut into chunks unasked.
     name
@@ -26,6 +27,6 @@ class Source:
     """
 
     takes: Callable[[str], bool]
-    records: Callable[[str, str, str | None], Iterator[Record]]
+    records: Callable[[str, str, str | None, str], Iterator[Record]]
     is_raw: Callable[[str], bool]
     name: Callable[[str], str]

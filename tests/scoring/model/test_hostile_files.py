@@ -348,7 +348,7 @@ def test_a_configuration_that_its_weights_belie_is_not_scored(tiny_model, tmp_pa
     ],
 )
 def test_a_tokenizer_that_is_none(tmp_path, content):
-    from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer
+    from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
     (tmp_path / "tokenizer.json").write_bytes(content)
     (tmp_path / "tokenizer_config.json").write_text(

@@ -9,7 +9,8 @@ from transformers import AutoTokenizer
 
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.scoring.settings import ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.tokenize import load_tokenizer, tokenize
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests.scoring.tokenizer import foreign_class
 
 TEXTS = TextSet("split", foreign_class.TEXTS)

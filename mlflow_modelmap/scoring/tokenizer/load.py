@@ -1,0 +1,60 @@
+"""Scoring: a tokenizer from its directory, splitting text as its file says."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.tokenizer.as_in_file import split_as_in_file
+from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
+from mlflow_modelmap.words.reason import reason
+
+PANIC = "PanicException"
+"""A panic of the tokenizers library is no Exception."""
+
+
+def load_tokenizer(
+    path: str | os.PathLike[str], trust_remote_code: bool = False, tokens_from: str = "file"
+) -> Any:
+    """The tokenizer of a local directory, never from the network.
+
+    Parameters
+    ----------
+    tokens_from
+        ``file``: it splits text as its ``tokenizer.json`` says; ``class``: as transformers' class
+        does. Of one with code of its own it is the code in either case.
+    """
+    return loaded(path, trust_remote_code, tokens_from)[0]
+
+
+def loaded(
+    path: str | os.PathLike[str], trust_remote_code: bool, tokens_from: str
+) -> tuple[Any, Any]:
+    """A tokenizer, and what its class would have made of its file (see `split_as_in_file`)."""
+    from transformers import AutoTokenizer
+
+    if not holds_tokenizer(os.listdir(path) if os.path.isdir(path) else ()):
+        raise InputError(
+            f"{os.fspath(path)!r} holds no tokenizer; save one there with "
+            "`tokenizer.save_pretrained`, or give the directory that has it."
+        )
+    tokenizer_files_in(os.fspath(path))  # of a size that can be read whole
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
+        raise ScoringError(
+            f"The tokenizer in {os.fspath(path)!r} cannot be loaded ({reason(error)})."
+        ) from error
+    if tokens_from != "file" or has_own_code(tokenizer):
+        return tokenizer, None
+    return tokenizer, split_as_in_file(tokenizer, path)
+
+
+def has_own_code(tokenizer: Any) -> bool:
+    """Whether a tokenizer's class came with it."""
+    return not type(tokenizer).__module__.startswith("transformers.")
