@@ -87,14 +87,23 @@ def responses_of(
         yield from _of_chat(row[name], f"{where}: {name!r}", turns)
         return
     response = next((row[n] for n in _RESPONSES if n in row), None)
-    prompt, system = row.get("prompt"), row.get("system")
-    if isinstance(prompt, Sequence) and not isinstance(prompt, (str, bytes)):
-        made: Prompt = tuple(_messages(prompt, f"{where}: 'prompt'"))
-    else:
-        made = _text(prompt, f"{where}: 'prompt'")
-        if system is not None and system != "":
-            made = (("system", _text(system, f"{where}: 'system'")), ("user", made))
+    made, system = prompt_of(row.get("prompt"), f"{where}: 'prompt'"), row.get("system")
+    if isinstance(made, str) and system is not None and system != "":
+        made = (("system", _text(system, f"{where}: 'system'")), ("user", made))
     yield made, _text(response, f"{where}: 'response'")
+
+
+def prompt_of(value: Any, where: str) -> Prompt:
+    """A prompt from what a file or frame holds: text, or a list of messages.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or empty.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return tuple(_messages(value, where))
+    return _text(value, where)
 
 
 def _of_chat(chat: Any, where: str, turns: str) -> Iterator[tuple[Prompt, str]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.chunk import DEFAULT_BYTES
 from mlflow_modelmap.texts.prompt import LAST, TURNS
-from mlflow_modelmap.texts.sources import files, python_docs
+from mlflow_modelmap.texts.sources import files, python_docs, python_qa
 from mlflow_modelmap.texts.sources.record import (
     Record,
     check_encodable,
@@ -21,7 +21,7 @@ from mlflow_modelmap.texts.sources.record import (
 from mlflow_modelmap.texts.sources.source import Source
 from mlflow_modelmap.texts.text_set import TextSet
 
-SOURCES: tuple[Source, ...] = (python_docs.SOURCE, files.SOURCE)
+SOURCES: tuple[Source, ...] = (python_docs.SOURCE, python_qa.SOURCE, files.SOURCE)
 """Kinds of sources; the first that takes what the user wrote is asked, and the last takes all."""
 
 
@@ -101,7 +101,8 @@ def read_texts(
         file; rows of such files with ``prompt`` and ``response`` (and ``system``), or ``messages``
         (``conversations``), of which the responses are scored behind their prompts; a plain text
         file or a folder of them, cut at 1,024 bytes; or ``python-docs`` or
-        ``python-docs:SIZE``, the documentation that ships with Python.
+        ``python-docs:SIZE``, the documentation that ships with Python; or ``python-qa``,
+        questions about it with their answers.
     name
         What to call it; the file's name without its ending if None.
     column, domain_column

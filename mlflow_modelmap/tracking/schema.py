@@ -125,6 +125,9 @@ LOG_LIKELIHOOD_COLUMNS = ("text", "layer", "log_likelihood", "scored_tokens", "b
 DOCUMENT_COLUMN = "document"
 """Number of the document that the text is a piece of (int64, from 0 in order of first appearance);
 null for a text that stands for itself, and absent where no document is known."""
+PROMPT_COLUMN = "modelmap_prompt"
+"""In a frame for `mlflow.models.evaluate`: what the text is the response to, as text or as messages
+in JSON; absent where texts stand for themselves."""
 WEIGHT_COLUMN = "weight"
 """Importance weight of the text (float64); only where the text set has weights."""
 

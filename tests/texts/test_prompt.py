@@ -177,3 +177,17 @@ def test_shapes_are_not_mixed(tmp_path):
     rows = [{"prompt": "a", "response": "1"}, {"text": "plain"}]
     with pytest.raises(InputError, match=r"line 2 holds a text and .*line 1 a prompt"):
         read_texts(lines(tmp_path / "t.jsonl", *rows))
+
+
+def test_the_pairs_that_need_no_download():
+    found = read_texts("python-qa")
+    assert len(found) > 200
+    assert set(found.domains) == {"class", "function"}
+    assert all(prompt.endswith(" in Python?") for prompt in found.prompts)
+    assert found.bytes.min() >= 60
+    assert found.bytes.max() <= 600
+    few = read_texts("python-qa:20")
+    assert len(few) == 20
+    assert set(few.keys) <= set(found.keys)
+    with pytest.raises(InputError, match="names no number of pairs"):
+        read_texts("python-qa:many")

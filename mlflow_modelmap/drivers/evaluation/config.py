@@ -31,6 +31,9 @@ class EvaluationConfig(SettingsFields, PointFields):
         Experiments whose scores of the reference are believed beside those of the evaluation's own.
     text_column
         Where the texts stand in a frame.
+    prompt_column
+        Where the prompts stand that they are the responses to: text, or lists of messages; by
+        default ``modelmap_prompt``, if there.
     text_set_name
         What the run calls the texts; by default the dataset's name.
     allow_duplicates
@@ -45,6 +48,7 @@ class EvaluationConfig(SettingsFields, PointFields):
     reference_precision: Precision | None = None
     trust_experiments: list[Text] = Field(default_factory=list)
     text_column: Text = "text"
+    prompt_column: Text | None = None
     text_set_name: Text | None = None
     allow_duplicates: bool = False
     progress: bool = False

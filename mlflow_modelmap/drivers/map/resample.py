@@ -147,7 +147,7 @@ def _source(made: ModelMap, store: MlflowClient) -> str:
     """What the map's score runs say their texts were read from."""
     found: set[str] = set()
     for uri in text_sources(_some(made.points["run_id"]), made.text_set, store):
-        if os.path.exists(os.path.expanduser(uri)) or uri.startswith("python-docs"):
+        if os.path.exists(os.path.expanduser(uri)) or uri.startswith(("python-docs", "python-qa")):
             return uri
         found.add(uri)
     said = (

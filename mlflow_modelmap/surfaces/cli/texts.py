@@ -224,6 +224,8 @@ def _lines(description: Description) -> Iterator[str]:
         yield "weights     yes"
     if description.documents is not None:
         yield f"documents   {description.documents:,}"
+    if description.prompts is not None:
+        yield f"prompts     {description.prompts:,}; bytes are those of the responses"
     yield f"digest      {description.digest}"
     for number, (domain, count) in enumerate(description.domains.items()):
         yield f"{'domains' if number == 0 else '':<12}{domain}: {count:,}"

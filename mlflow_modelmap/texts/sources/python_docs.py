@@ -159,6 +159,17 @@ def _documents() -> dict[str, str]:
     return dict(sorted(documents.items()))
 
 
+def held_out_modules() -> Iterator[tuple[str, str]]:
+    """Names and sources of the library's modules that `python_docs` scores, in order of names."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for path in _modules(root):
+        within = path.relative_to(root)
+        if _is_held_out(f"library/{within.as_posix()}"):
+            parts = within.with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            yield name, path.read_text(encoding="utf-8", errors="replace")
+
+
 def _modules(root: Path) -> list[Path]:
     found = []
     for folder, folders, names in os.walk(root):

@@ -11,8 +11,9 @@ from mlflow.data.evaluation_dataset import EvaluationDataset
 from mlflow.data.pyfunc_dataset_mixin import PyFuncConvertibleDatasetMixin, PyFuncInputsOutputs
 from mlflow.types import ColSpec, DataType, Schema
 
+from mlflow_modelmap.texts.prompt import canonical
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.schema import DOCUMENT_COLUMN, WEIGHT_COLUMN
+from mlflow_modelmap.tracking.schema import DOCUMENT_COLUMN, PROMPT_COLUMN, WEIGHT_COLUMN
 from mlflow_modelmap.words.redact import redact
 
 DIGEST_CHARACTERS = 32
@@ -109,6 +110,8 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
             profile["domains"] = len(set(texts.domains))
         if texts.documents:
             profile["documents"] = texts.independent
+        if texts.prompts is not None:
+            profile["prompts"] = len(set(texts.prompts))
         return profile
 
     @property
@@ -124,6 +127,7 @@ class TextSetDataset(Dataset, PyFuncConvertibleDatasetMixin):
             "domain": texts.domains,
             WEIGHT_COLUMN: texts.weights,
             DOCUMENT_COLUMN: texts.documents,
+            PROMPT_COLUMN: None if texts.prompts is None else map(canonical, texts.prompts),
         }
         return pd.DataFrame({name: list(c) for name, c in columns.items() if c is not None})
 
