@@ -11,6 +11,7 @@ from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.scoring.settings import ScoreResult
 
 if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 
@@ -38,7 +39,11 @@ class Ready:
     again: bool = False
 
 
-def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> ScoreResult:
+def vector(
+    ready: Ready,
+    progress: Callable[[int, int], None] | None = None,
+    base: LoadedBase | None = None,
+) -> ScoreResult:
     """The log-likelihood vector of what is ready, and how it came about.
 
     No store is asked and nothing is written; the same `ready` gives the same numbers, on CPU to
@@ -48,6 +53,8 @@ def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> 
     ----------
     progress
         Called with the tokens scored so far and those to score in all.
+    base
+        Where the base of an adapter waits for the next one; it changes no number.
 
     Raises
     ------
@@ -65,5 +72,6 @@ def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> 
         prepared.request.settings,
         tokens=ready.tokens,
         progress=progress,
+        base=base,
     )
     return with_noise(made)
