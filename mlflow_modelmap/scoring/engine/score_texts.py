@@ -17,7 +17,7 @@ from mlflow_modelmap.scoring.engine.second_pass import second_pass
 from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
 from mlflow_modelmap.scoring.load.loaded_base import LoadedBase, base_key
 from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products
-from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, resolve
+from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, precision_in_memory, resolve
 from mlflow_modelmap.scoring.model.config import position_limit, read_config
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
@@ -116,7 +116,7 @@ def score_model(
     tokens
         From `tokenize` or `tokenize_with`, with this model's tokenizer.
     precision
-        What was loaded, as `precision.resolve` says; None for the dtype of the model at hand.
+        What was loaded, as `precision.resolve` says; None for what the model at hand is.
     noise
         How many texts go through the model a second time; `settings.noise` is not asked here.
 
@@ -129,7 +129,7 @@ def score_model(
         If a text has no finite value, or memory runs out on a single text.
     """
     own = precision is not None
-    precision = precision or str(model.dtype).removeprefix("torch.")
+    precision = precision or precision_in_memory(model)
     check_knows_tokens(model, tokens)
     with evaluating(model):
         scorer = Scorer(model, tokens, settings, precision, progress)
