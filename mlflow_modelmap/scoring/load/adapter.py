@@ -70,7 +70,7 @@ def with_adapter(
         except Exception as error:
             raise _does_not_fit(path, _told(error)) from error
         unknown = sorted(k for k in result.unexpected_keys if not _twice(k, tensors))
-        absent = sorted(k for k in result.missing_keys if any(of in k for of in _OF_ADAPTERS))
+        absent = _absent(wrapped, result.missing_keys)
         if unknown:
             raise _does_not_fit(
                 path, f"holds {listed(unknown, 1, quoted=False)}, which the model has no place for"
@@ -108,6 +108,17 @@ def _read(path: str) -> Tensors:
     if empty:
         raise empty_tensors(empty, what)
     return tensors
+
+
+def _absent(wrapped: Any, missing: Iterable[str]) -> list[str]:
+    """Parameters of an adapter that nothing was stored of, under no name that they have."""
+    every, lacking = dict(wrapped.named_parameters(remove_duplicate=False)), set(missing)
+    stored = {id(parameter) for name, parameter in every.items() if name not in lacking}
+    return sorted(
+        name
+        for name in lacking
+        if any(of in name for of in _OF_ADAPTERS) and id(every.get(name)) not in stored
+    )
 
 
 def _twice(key: str, tensors: Tensors) -> bool:

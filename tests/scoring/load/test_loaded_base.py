@@ -62,7 +62,7 @@ def grown(model: Any) -> None:
     model.resize_token_embeddings(430, mean_resizing=False)
 
 
-def kinds(folder: Path, base: Path, architecture: str, tied: bool = False) -> list[Path]:
+def kinds(folder: Path, base: Path, architecture: str) -> list[Path]:
     """Adapters that change a base in every way there is; the first once more at the end."""
     lora, queries = adapters.lora, {"target_modules": ["q_proj"]}
     made: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -77,7 +77,7 @@ def kinds(folder: Path, base: Path, architecture: str, tied: bool = False) -> li
             "saved": (lora("llama", **queries, modules_to_save=["lm_head", "norm"]), {}),
             "grown": (lora("llama", **queries), {"change": grown, "save_embedding_layers": True}),
             "end": (end, {"save_embedding_layers": False}),
-            **({} if tied else {"tokens": (tokens, {})}),
+            "tokens": (tokens, {}),
         }
     return [
         adapters.make_adapter(folder / name, base, config, seed=seed, **more)
@@ -99,8 +99,7 @@ def test_numbers_are_those_of_a_fresh_base(
 ):
     monkeypatch.setattr(untouched, "MOST_COPIED", 9.0)
     base = tiny_models(architecture, **options)
-    tied = options.get("tie_word_embeddings", False)
-    models = [files_of(folder) for folder in kinds(tmp_path, base, architecture, tied)]
+    models = [files_of(folder) for folder in kinds(tmp_path, base, architecture)]
     done = same_to_the_bit(models, few, ScoringSettings(precision=precision, device="cpu"))
     assert done.loads == 1
 
