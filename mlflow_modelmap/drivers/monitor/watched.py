@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from mlflow_modelmap.scoring.model.adapter import kind_in
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.folder import weights_in
 from mlflow_modelmap.scoring.model.reference import (
+    HUB,
     LOCAL,
     AppliedAdapter,
     ModelFiles,
@@ -32,8 +34,10 @@ from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 
 if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.engine.live_adapter import LiveAdapter
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 BASE = "base"
 """The reference that is the base of the adapter that is trained, as it lies in memory."""
 
@@ -90,9 +94,9 @@ class InMemory:
         said, found = described(self.model), adapter_in(self.model)
         adapter = None
         if found is not None:
-            base, commit = _base(found.base, found.commit)
+            base, commit = _base(found)
             name = base.name if base else found.base
-            adapter = AppliedAdapter("", "", base, name, commit or "", kind=found.kind)
+            adapter = AppliedAdapter("", "", base, name, commit, kind=found.kind)
         return _said(said, adapter)
 
     def score(
@@ -235,14 +239,23 @@ def _said(described: dict[str, str | None], adapter: AppliedAdapter | None = Non
     return About(model_type, precision, described["base_model"], adapter)
 
 
-def _base(name: str | None, commit: str | None) -> tuple[ModelReference | None, str | None]:
-    """The base of an adapter in training, and its commit: of a directory as of a score of it."""
-    if not name:
-        return None, commit
+def _base(found: LiveAdapter) -> tuple[ModelReference | None, str]:
+    """The base of an adapter in training and its commit, empty where that is not known.
+
+    Of a directory it is what a score of it would say, of a model of the Hub what it was fetched as.
+    """
+    if not found.base:
+        return None, ""
+    from mlflow_modelmap.scoring.model.hub import cached_snapshot
+
+    fetched = ""
     try:
-        reference = ModelReference.parse(name)
-        if reference.kind == LOCAL and commit is None:
-            commit = whole_model(reference).commit
+        reference = ModelReference.parse(found.base)
+        if reference.kind == LOCAL:
+            return reference, whole_model(reference).commit
+        if reference.kind == HUB:
+            pinned = ModelReference(HUB, reference.name, found.revision)
+            fetched = os.path.basename(cached_snapshot(pinned) or found.revision or "")
     except (ModelMapError, OSError):
-        return None, commit
-    return reference, commit
+        return None, ""
+    return reference, fetched if _COMMIT.fullmatch(fetched) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.adapter import kind_called
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -25,13 +22,13 @@ class LiveAdapter:
         `use_dora`.
     base
         What its base was loaded from, if anything is known of it.
-    commit
-        That of a base of the Hub, where it is known.
+    revision
+        That of a base of the Hub, where one is known: a commit, branch or tag.
     """
 
     kind: str
     base: str | None
-    commit: str | None
+    revision: str | None
 
 
 def without_peft(model: Any) -> Any:
@@ -72,9 +69,8 @@ def adapter_in(model: Any) -> LiveAdapter | None:
     config = module.active_peft_config if peft else next(reversed(configs.values()))
     loaded = getattr(without_peft(module), "config", None)
     base = getattr(loaded, "_name_or_path", None) or config.base_model_name_or_path
-    known = (getattr(loaded, "_commit_hash", None), config.revision)
-    commits = [commit for commit in known if commit and _COMMIT.fullmatch(commit)]
-    return LiveAdapter(_kind(config), base or None, commits[0] if commits else None)
+    revision = getattr(loaded, "_commit_hash", None) or config.revision
+    return LiveAdapter(_kind(config), base or None, revision or None)
 
 
 def _kind(config: Any) -> str:

@@ -17,6 +17,7 @@ from mlflow_modelmap.scoring.engine.live_adapter import adapter_off
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests import adapters, tiny
+from tests.hub_server import HubServer
 from tests.training import examples, model_of, monitoring_texts, tokenizer_of
 
 
@@ -202,3 +203,20 @@ def test_4_bit_weights_that_scoring_packs_are_unpacked_again(start):
     assert weight.data.data_ptr() == data.data_ptr()
     assert torch.equal(weight.quant_state.absmax, absmax)
     assert not getattr(weight.quant_state, "packing_format_for_cpu", False)
+
+
+def test_a_base_of_the_hub_is_named_with_the_commit_that_was_fetched(
+    store, start, texts, monkeypatch, tmp_path
+):
+    with HubServer() as hub:
+        commit = hub.add("org/base", start)
+        hub.use(monkeypatch, tmp_path / "cache")
+        score("org/base", texts, progress=False)  # fetches it
+        model = get_peft_model(model_of(start), lora())
+        model.get_base_model().config._name_or_path = "org/base"
+        watched = Monitor(texts, tokenizer=tokenizer_of(start), reference="org/base")
+        with mlflow.start_run() as active, watched as monitor:
+            assert monitor.record(model, 0).kl_reference == pytest.approx(0, abs=1e-9)
+    tags = tags_of(active.info.run_id)
+    assert tags["modelmap.adapter_base"] == f"org/base@{commit}"
+    assert tags["modelmap.base_model"] == "org/base"
