@@ -3,7 +3,7 @@
 A random Llama and LoRA adapters of it; each way in a process of its own, so that its peak memory
 is its own. Prints seconds until each adapter's model is ready to score, and the peak.
 
-    python benchmarks/adapters.py                       170M parameters, six adapters, float32
+    python benchmarks/adapters.py                       162M parameters, six adapters, float32
     python benchmarks/adapters.py --precision int8
 """
 
