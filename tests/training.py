@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,18 @@ def examples(tokenizer: Any) -> list[dict[str, list[int]]]:
 
 
 def trainer(
-    start: Path, output: Path, callbacks: Sequence[Any], *, steps: int = 12, **options: Any
+    start: Path,
+    output: Path,
+    callbacks: Sequence[Any],
+    *,
+    steps: int = 12,
+    change: Callable[[Any], Any] = lambda model: model,
+    **options: Any,
 ) -> Any:
-    """A Trainer on CPU that logs every loss; its model has dropout, so that random draws count."""
+    """A Trainer on CPU that logs every loss; its model has dropout, so that random draws count.
+
+    `change` makes of the model what is trained.
+    """
     import torch
     from transformers import Trainer, TrainingArguments
 
@@ -75,7 +84,7 @@ def trainer(
         **options,
     }
     return Trainer(
-        model,
+        change(model),
         TrainingArguments(str(output), **settings),
         train_dataset=examples(tokenizer),
         processing_class=tokenizer,

@@ -19,9 +19,11 @@ TAG_BASE_MODEL = "modelmap.base_model"
 TAG_BASE_MODEL_RELATION = "modelmap.base_model_relation"
 """How it was made from it, as the Hub calls that: adapter, finetune, merge, quantized."""
 TAG_ADAPTER = "modelmap.adapter"
-"""The adapter that was scored, with its own commit behind ``@``; absent for whole models."""
+"""The adapter that was scored, with its own commit behind ``@``; of a monitored training its kind
+(``lora``, ``dora``, ...); absent for whole models."""
 TAG_ADAPTER_BASE = "modelmap.adapter_base"
-"""What it was applied to, with its commit; absent where the base lies in the same artifact."""
+"""What it was applied to, with its commit (of a monitored training where it is known); absent where
+the base lies in the same artifact."""
 TAG_WEIGHTS_FORMAT = "modelmap.weights_format"
 """In which the weights were read: ``safetensors`` or ``pickle``."""
 TAG_ENGINE = "modelmap.engine"

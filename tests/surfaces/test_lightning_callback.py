@@ -20,9 +20,9 @@ lightning = pytest.importorskip("lightning.pytorch", reason="an optional extra")
 class Module(lightning.LightningModule):
     """A language model as people wrap it."""
 
-    def __init__(self, path):
+    def __init__(self, path, change=lambda model: model):
         super().__init__()
-        self.language_model = model_of(path)
+        self.language_model = change(model_of(path))
         self.losses: list[float] = []
 
     def training_step(self, batch, _):
@@ -40,9 +40,9 @@ def start(tmp_path_factory):
     return start_model(tmp_path_factory.mktemp("start"))
 
 
-def fit(start, folder, callbacks, steps=8, **options):
+def fit(start, folder, callbacks, steps=8, change=lambda model: model, **options):
     lightning.seed_everything(0, verbose=False)
-    module = Module(start)
+    module = Module(start, change)
     rows = torch.tensor([row["input_ids"] for row in examples(tokenizer_of(start))])
     trainer = lightning.Trainer(
         max_steps=steps,
@@ -113,3 +113,32 @@ def test_a_training_that_fails_ends_a_run_that_was_made_as_failed(store, start, 
 def test_what_cannot_be_is_said(start):
     with pytest.raises(InputError, match="every is 0"):
         ModelMapLightningCallback(monitoring_texts(), tokenizer=tokenizer_of(start), every=0)
+
+
+def test_an_adapter_is_recorded_as_one(store, start, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    targets = ["v_proj", "down_proj"]
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules=targets, r=4, lora_alpha=64)
+    callback = ModelMapLightningCallback(
+        monitoring_texts(2), tokenizer=tokenizer_of(start), every=3, reference="base"
+    )
+    with mlflow.start_run() as active:
+        watched = fit(
+            start,
+            tmp_path,
+            [callback],
+            steps=3,
+            change=lambda model: get_peft_model(model, config),
+            enable_checkpointing=False,
+        )
+    run = mlflow.get_run(active.info.run_id)
+    assert run.data.tags["modelmap.adapter"] == "lora"
+    assert run.data.tags["modelmap.adapter_base"].startswith(f"{start}@sha256:")
+    far = mlflow.MlflowClient().get_metric_history(run.info.run_id, "modelmap/kl_reference")
+    assert far[0].value == pytest.approx(0, abs=1e-9)
+    assert far[-1].value > 1e-7
+    watched.language_model.save_pretrained(tmp_path / "last")
+    last = score(tmp_path / "last", monitoring_texts(2), progress=False).log_likelihoods
+    matrix, _ = read_matrix(select_runs(run_ids=[run.info.run_id]))
+    assert last == pytest.approx(matrix.values[-1], abs=1e-3)

@@ -322,3 +322,37 @@ def test_a_model_that_diverges_is_an_anomaly_and_no_point(store, start, texts, c
     assert [part.partition(":")[0] for part in said.split("; step ")] == ["step 1", "2"]
     assert [run.step for run in select_runs(run_ids=[active.info.run_id])] == [0, 3]
     assert sum("not finite" in record.message for record in caplog.records) == 1
+
+
+def test_an_adapter_is_recorded_as_one_and_its_checkpoints_score_the_same(
+    store, start, texts, tmp_path
+):
+    from peft import LoraConfig, get_peft_model
+
+    def adapted(model):
+        config = LoraConfig(
+            task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=4, lora_dropout=0.1
+        )
+        return get_peft_model(model, config)
+
+    plain = trainer(start, tmp_path / "plain", [], change=adapted, save_strategy="no")
+    plain.train()
+    callback = ModelMapCallback(texts, every=4, reference=str(start))
+    with mlflow.start_run(run_name="adapter") as active:
+        watched = trainer(start, tmp_path / "out", [callback], change=adapted)
+        watched.train()
+    assert losses(watched) == losses(plain)
+    run = mlflow.get_run(active.info.run_id)
+    assert run.data.tags["modelmap.adapter"] == "lora"
+    assert run.data.tags["modelmap.base_model"] == str(start)
+    assert run.data.tags["modelmap.base_model_relation"] == "adapter"
+    far = dict(history(active.info.run_id, "kl_reference"))
+    assert far[0] == pytest.approx(0, abs=1e-9)
+    assert 1e-6 < far[4] < far[12]
+    runs = select_runs(run_ids=[active.info.run_id])
+    matrix, _ = read_matrix(runs)
+    folder = tmp_path / "out" / "checkpoint-12"
+    assert not (folder / "model.safetensors").exists()
+    assert index_of(active.info.run_id)["model"].tolist()[-1] == str(folder)
+    again = score(folder, texts, progress=False)
+    assert again.log_likelihoods == pytest.approx(matrix.values[-1], abs=1e-3)

@@ -20,6 +20,7 @@ from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.numerics.exact.summary import ExactKL
+from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -120,9 +121,19 @@ class ExactComparisons:
         found = compare_live(self._states, model, self._tokens, self.settings)
         return summary_of(found, self.texts, self._chosen)
 
-    def compare_saved(self, folder: str) -> ExactKL:
-        """The same for a directory that ``save_pretrained`` wrote."""
-        with model_in_memory(folder, self.settings) as (model, _):
+    def keep_model(self, model: Any) -> None:
+        """Keep a model in memory as it is now, as the reference.
+
+        Raises
+        ------
+        InputError, ScoringError
+            As `scoring.exact.live.keep_live`.
+        """
+        self._states = self._first(model)
+
+    def compare_saved(self, saved: ModelFiles | str) -> ExactKL:
+        """The same for a directory that ``save_pretrained`` wrote, or an adapter on its base."""
+        with model_in_memory(saved, self.settings) as (model, _):
             return self.compare(model)
 
     def close(self) -> None:

@@ -13,10 +13,8 @@ from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.monitor.checkpoint_metrics import Recorded
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons, check_exact
 from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, log
+from mlflow_modelmap.drivers.monitor.watched import InMemory, Saved, reference_of
 from mlflow_modelmap.drivers.pair.comparison import check_same_parts
-from mlflow_modelmap.drivers.pair.reference_score import reference_score
-from mlflow_modelmap.drivers.score.request import Said
-from mlflow_modelmap.drivers.score.tags import score_tags
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.machine.signals import shielded
@@ -58,8 +56,8 @@ class Monitor:
         The model's own.
     reference
         What each checkpoint is also compared with: ``"first"`` (the first one recorded), a run id,
-        ``RUN_ID@STEP``, ``models:/name@champion`` or any other model, scored now if it is not yet;
-        None for nothing.
+        ``RUN_ID@STEP``, ``models:/name@champion`` or any other model, scored now if it is not yet.
+        ``"base"`` is an adapter's own base, as it lies in memory; None for nothing.
     exact, exact_texts
         Whether each checkpoint is also compared with the reference token by token (it must share
         the vocabulary), and over how many of the texts, evenly spread; by default all.
@@ -167,7 +165,8 @@ class Monitor:
         total_steps
             Length of the training, if known.
         """
-        self._guarded(lambda: self._started(model, tokenizer, total_steps))
+        watched = Saved(model) if isinstance(model, str) else InMemory(model)
+        self._guarded(lambda: self._started(watched, tokenizer, total_steps))
 
     def record(self, model: Any, step: int, *, saved: str | None = None) -> Recorded | None:
         """Score the model as it is now, and log it at this step.
@@ -175,8 +174,9 @@ class Monitor:
         Parameters
         ----------
         model
-            A causal language model of transformers, also wrapped by DistributedDataParallel or
-            `torch.compile`. One that is spread over processes has to be saved, see `record_saved`.
+            A causal language model of transformers, also wrapped by DistributedDataParallel,
+            `torch.compile` or PEFT. One that is spread over processes has to be saved, see
+            `record_saved`.
         step
             Training step.
         saved
@@ -188,36 +188,27 @@ class Monitor:
             None where nothing was recorded: the step is recorded already, the model gives no
             finite values, the monitor has stopped itself, or this is not the main process.
         """
-
-        def work() -> Recorded | None:
-            from mlflow_modelmap.scoring.engine.live import score_live
-
-            training = self._started(model)
-            score = lambda: score_live(model, training.tokens, self.settings)  # noqa: E731
-            folder = os.path.abspath(saved) if saved else None
-            return training.record(step, score, lambda exact: exact.compare(model), folder)
-
-        return self._guarded(work)
+        return self._recorded(InMemory(model), step, os.path.abspath(saved) if saved else None)
 
     def record_saved(self, folder: str | os.PathLike[str], step: int) -> Recorded | None:
         """Score a directory that ``save_pretrained`` wrote, and log it at this step.
 
-        For models that no process holds whole (FSDP, DeepSpeed's ZeRO-3).
+        For models that no process holds whole (FSDP, DeepSpeed's ZeRO-3). An adapter is scored on
+        the base that it names.
         """
         path = os.path.abspath(folder)
+        return self._recorded(Saved(path), step, path)
 
+    def _recorded(
+        self, watched: InMemory | Saved, step: int, folder: str | None
+    ) -> Recorded | None:
         def work() -> Recorded | None:
-            from mlflow_modelmap.scoring.engine.score_texts import score_texts
-            from mlflow_modelmap.scoring.model.folder import weights_in
-
-            training = self._started(path)
+            training = self._started(watched)
 
             def score() -> ScoreResult:
-                return score_texts(
-                    weights_in(path), self.texts, self.settings, tokens=training.tokens
-                )
+                return watched.score(self.texts, training.tokens, self.settings)
 
-            return training.record(step, score, lambda exact: exact.compare_saved(path), path)
+            return training.record(step, score, watched.compare, folder)
 
         return self._guarded(work)
 
@@ -285,27 +276,22 @@ class Monitor:
                 run.log(tags={schema.TAG_MONITOR_STOPPED: why})
 
     def _started(
-        self, model: Any, tokenizer: Any = None, total_steps: int | None = None
+        self,
+        watched: InMemory | Saved,
+        tokenizer: Any = None,
+        total_steps: int | None = None,
     ) -> MonitoredTraining:
         if self._training is not None:
             return self._training
-        from mlflow_modelmap.scoring.engine.live import described, tokens_for
-
-        tokens = tokens_for(model, tokenizer or self.tokenizer, self.texts, self.settings)
-        about = described(model)
-        said = Said(trajectory=self.trajectory, base_model=self.base_model or about["base_model"])
+        tokenizer = tokenizer or self.tokenizer
+        tokens = watched.tokens(tokenizer, self.texts, self.settings)
+        about = watched.about(self.settings)
         store = check_reachable()
         run = open_monitor_run(
             store,
             self._dataset,
             start_run=self.start_run,
-            tags=score_tags(
-                self.texts,
-                said,
-                model=None,
-                model_type=about["model_type"],
-                precision=about["precision"],
-            ),
+            tags=about.tags(self.texts, self.trajectory, self.base_model),
             **self._where,
         )
         try:
@@ -315,18 +301,17 @@ class Monitor:
             raise
         self._training = training  # from here on a failure is said on the run
         atexit.register(self._at_exit)
-        if self.reference not in (None, FIRST):
-            training.reference = reference_score(
-                str(self.reference), self.texts, settings=self.settings, store=store
+        if self.reference is not None and self.reference != FIRST:
+            found = reference_of(
+                str(self.reference), watched, about, tokens, self.texts, self.settings, store
             )
-            check_same_parts(training.reference, tokens.bytes, "the training")
-            run.run.log(tags={schema.TAG_REFERENCE_RUN: training.reference.run_id})
+            check_same_parts(found, tokens.bytes, "the training")
+            training.reference = found
+            run.run.log(tags={schema.TAG_REFERENCE_RUN: found.run_id or None})
         if self.exact:
-            from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
-
-            own = tokenizer or self.tokenizer or load_tokenizer(model)
             exact = ExactComparisons(self.texts, tokens, self.settings, self.exact_texts)
-            training.begin_exact(exact, own, store)
+            own = tokenizer or watched.tokenizer()
+            training.begin_exact(exact, own, store, watched.keep_base)
         training.warn(len(self.texts))
         return training
 

@@ -142,10 +142,21 @@ class MonitoredTraining:
                 FEW_TEXTS,
             )
 
-    def begin_exact(self, exact: ExactComparisons, tokenizer: Any, store: MlflowClient) -> None:
-        """Keep the reference's part; where that cannot be, say why once and go on without."""
+    def begin_exact(
+        self,
+        exact: ExactComparisons,
+        tokenizer: Any,
+        store: MlflowClient,
+        keep_base: Callable[[ExactComparisons], None],
+    ) -> None:
+        """Keep the reference's part; where that cannot be, say why once and go on without.
+
+        `keep_base` keeps an adapter's own base, which has no run.
+        """
         try:
-            if self.reference is not None:
+            if self.reference is not None and not self.reference.run_id:
+                keep_base(exact)
+            elif self.reference is not None:
                 exact.keep(self.reference, tokenizer, store)
             elif self.run.steps:
                 raise InputError(

@@ -17,10 +17,13 @@ def many_models() -> Iterator[None]:
         gc.unfreeze()
 
 
-def free_memory() -> None:
-    """Give a model's memory back before the next one is loaded."""
+def free_memory(kept: bool = False) -> None:
+    """Give a model's memory back before the next one is loaded.
+
+    `kept` says that some model stays, which has to be found again once it is let go.
+    """
     gc.collect()
-    if not gc.get_freeze_count():
+    if not kept and not gc.get_freeze_count():
         gc.freeze()  # all the libraries' objects need not be looked through after every model
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

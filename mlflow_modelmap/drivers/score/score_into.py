@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from mlflow_modelmap.tracking.runs.write_score import (
     mean_log_likelihood,
 )
 from mlflow_modelmap.words.reason import reason
+
+if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
 
 _CAN_CHANGE = (
     "What a server serves under one name can change, and this score was made before; "
@@ -66,9 +69,12 @@ class ScoredModel:
 
 
 def score_into(
-    run: OpenRun, ready: Ready, progress: Callable[[int, int], None] | None = None
+    run: OpenRun,
+    ready: Ready,
+    progress: Callable[[int, int], None] | None = None,
+    base: LoadedBase | None = None,
 ) -> ScoredModel:
-    """Score what is ready and log it into an open run.
+    """Score what is ready and log it into an open run; `base` as for `vector`.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def score_into(
     TrackingError
         If the score was made but could not be logged; it says where the vector waits.
     """
-    return log_vector(run, ready, vector(ready, progress))
+    return log_vector(run, ready, vector(ready, progress, base))
 
 
 def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:

@@ -19,9 +19,10 @@ from mlflow_modelmap.drivers.process.memory import free_memory, many_models
 from mlflow_modelmap.drivers.process.progress import look_up, progress_bar, say
 from mlflow_modelmap.drivers.score.claims import Held, claim, end, look, still_held, who
 from mlflow_modelmap.drivers.score.found import believed
+from mlflow_modelmap.drivers.score.next_base import next_base
 from mlflow_modelmap.drivers.score.plan_file import Plan, parse_plan, read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
-from mlflow_modelmap.drivers.score.prepare import prepare
+from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score_into import score_into
 from mlflow_modelmap.drivers.score.sweep_rows import (
@@ -36,6 +37,7 @@ from mlflow_modelmap.drivers.score.sweep_rows import (
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
+from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import scored
@@ -224,33 +226,43 @@ class _Work:
     progress: bool
     tell: Callable[[SweepRow], None]
     tokens: TokenCache = field(default_factory=TokenCache)
+    base: LoadedBase = field(default_factory=LoadedBase)
 
     def all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
         """What becomes of every model; those that others are scoring come last."""
+        try:
+            return self._all(asked)
+        finally:
+            self.base.let_go()
+
+    def _all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
         rows: dict[int, SweepRow] = {}
         todo: list[tuple[int, Held | None]] = [(number, None) for number in range(len(asked))]
         while todo:
             held_still: list[tuple[int, Held | None]] = []
-            for number, held in todo:
+            for place, (number, held) in enumerate(todo):
                 look_up()
                 if held is not None and still_held(held.run.info.run_id, self.store):
                     held_still.append((number, held))
                     continue
                 name = asked[number].point_name
+                after = [asked[later] for later, _ in todo[place + 1 :]]
                 try:
-                    rows[number] = self.row(asked[number], f"[{number + 1}/{len(asked)}] {name}")
+                    label = f"[{number + 1}/{len(asked)}] {name}"
+                    rows[number] = self.row(asked[number], label, after)
                     self.tell(rows[number])
                 except Held as by:
                     if held is None:
                         say(f"{who(by.run)} is scoring {name!r}; it comes last.", self.progress)
                     held_still.append((number, by))
+            self.base.let_go()
             if len(held_still) == len(todo):
                 time.sleep(_WAIT_SECONDS)
             todo = held_still
         return tuple(rows[number] for number in range(len(asked)))
 
-    def row(self, request: ScoreRequest, label: str) -> SweepRow:
-        """What becomes of one model; why, if it cannot be scored.
+    def row(self, request: ScoreRequest, label: str, after: Sequence[ScoreRequest]) -> SweepRow:
+        """What becomes of one model; why, if it cannot be scored. `after` are those after it.
 
         Raises
         ------
@@ -258,7 +270,7 @@ class _Work:
             If another process is scoring it.
         """
         try:
-            return self.one(request, label)
+            return self.one(request, label, after)
         except Held:
             raise
         except TrackingError as error:
@@ -269,18 +281,16 @@ class _Work:
         except Exception as error:
             return replace(planned(request), state=FAILED, error=reason_with_type(error))
         finally:
-            free_memory()
+            free_memory(kept=self.base.holds)
 
-    def one(self, request: ScoreRequest, label: str) -> SweepRow:
+    def one(self, request: ScoreRequest, label: str, after: Sequence[ScoreRequest]) -> SweepRow:
         """Score one model, or find that it is scored."""
         prepared = prepare(request, self.texts)
         row = planned(prepared.request)
         for key in prepared.identities:
             for left in self.left.pop(key, ()):
                 end(left, self.store)
-        there = believed(
-            prepared, (p for key in prepared.identities for p in self.done.get(key, ()))
-        )
+        there = self._done(prepared)
         if there is None and not self.again:  # another process may have scored it since
             there = look(prepared, self.experiment_id, self.store)
         if there is not None:
@@ -299,7 +309,9 @@ class _Work:
         ):
             if not self.again:
                 claim(prepared, run)
-            made = score_into(run, ready, bar)
+            if ready.kept is None:
+                self.base.expected = next_base(prepared, after, self._is_done)
+            made = score_into(run, ready, bar, self.base)
         return replace(
             row,
             state=SCORED,
@@ -308,3 +320,11 @@ class _Work:
             seconds=made.seconds,
             notices=made.notices,
         )
+
+    def _done(self, prepared: Prepared) -> Point | None:
+        """The score, if it was there when the sweep began."""
+        found = (p for key in prepared.identities for p in self.done.get(key, ()))
+        return believed(prepared, found)
+
+    def _is_done(self, prepared: Prepared) -> bool:
+        return self._done(prepared) is not None

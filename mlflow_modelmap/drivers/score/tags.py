@@ -74,10 +74,11 @@ def score_tags(
 
 
 def _of_adapter(adapter: AppliedAdapter, model: str | None, base_is_parent: bool) -> dict[str, Any]:
-    """Which adapter on which base, each with its commit."""
+    """Which adapter on which base, each with its commit; of one in training its kind."""
     base = adapter.base.name if adapter.base else None
+    known = adapter.base_commit
     return {
-        schema.TAG_ADAPTER: f"{model}@{adapter.commit}",
-        schema.TAG_ADAPTER_BASE: f"{base}@{adapter.base_commit}" if base else None,
+        schema.TAG_ADAPTER: f"{model}@{adapter.commit}" if model else adapter.kind,
+        schema.TAG_ADAPTER_BASE: f"{base}@{adapter.base_commit}" if base and known else base,
         schema.TAG_BASE_MODEL_RELATION: "adapter" if base_is_parent else None,
     }

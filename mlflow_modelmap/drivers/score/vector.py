@@ -12,6 +12,7 @@ from mlflow_modelmap.drivers.score.spool import values_path
 from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoreResult
 
 if TYPE_CHECKING:
+    from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 
@@ -39,7 +40,11 @@ class Ready:
     again: bool = False
 
 
-def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> ScoreResult:
+def vector(
+    ready: Ready,
+    progress: Callable[[int, int], None] | None = None,
+    base: LoadedBase | None = None,
+) -> ScoreResult:
     """The log-likelihood vector of what is ready, and how it came about.
 
     No store is asked and nothing is written but to the spool (values of another engine than
@@ -50,6 +55,8 @@ def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> 
     ----------
     progress
         Called with the tokens scored so far and those to score in all.
+    base
+        Where the base of an adapter waits for the next one; it changes no number.
 
     Raises
     ------
@@ -63,7 +70,8 @@ def vector(ready: Ready, progress: Callable[[int, int], None] | None = None) -> 
     if settings.engine == TRANSFORMERS:
         from mlflow_modelmap.scoring.engine.score_texts import score_texts
 
-        return with_noise(score_texts(*given, tokens=ready.tokens, progress=progress))
+        made = score_texts(*given, tokens=ready.tokens, progress=progress, base=base)
+        return with_noise(made)
     from mlflow_modelmap.scoring.engines.kept_values import KeptValues
     from mlflow_modelmap.scoring.engines.score_by_engine import score_by_engine
 

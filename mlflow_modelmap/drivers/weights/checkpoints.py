@@ -62,10 +62,10 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
     asked, members = [], []
     bare = quantised = unsaved = adapters = 0
     for run in runs:
-        if is_quantised(run.precision):
-            quantised += 1
-        elif run.tags.get(schema.TAG_ADAPTER):
+        if run.tags.get(schema.TAG_ADAPTER):
             adapters += 1
+        elif is_quantised(run.precision):
+            quantised += 1
         elif run.monitored and not os.path.isdir(run.model):
             unsaved += 1
         elif run.step is None or run.trajectory is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ import torch
 
 from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.engine.live_adapter import adapter_in, adapter_off, without_peft
 from mlflow_modelmap.scoring.engine.score_texts import score_model
+from mlflow_modelmap.scoring.load.precision import precision_in_memory
 from mlflow_modelmap.scoring.model.config import (
     model_type,
     position_limit,
@@ -37,8 +40,8 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
     Parameters
     ----------
     model
-        A causal language model of transformers, also inside DistributedDataParallel or
-        `torch.compile`.
+        A causal language model of transformers, also inside DistributedDataParallel,
+        `torch.compile` or a PeftModel, whose adapter belongs to it.
     tokens
         From `tokens_for`.
 
@@ -50,7 +53,24 @@ def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) ->
         If a text has no finite value; `ScoringError.not_finite` names it.
     """
     with left_alone(model) as bare:
-        return score_model(bare, tokens, settings, noise=settings.noise or 0)
+        made = score_model(bare, tokens, settings, noise=settings.noise or 0)
+    if adapter_in(model) is not None:
+        import peft
+
+        made.provenance.update(peft=peft.__version__, adapter_merged=False)
+    return made
+
+
+def score_base_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:
+    """Log-likelihoods under the base of an adapter in training, as it lies in memory.
+
+    Raises
+    ------
+    InputError, ScoringError
+        As `score_live`.
+    """
+    with left_alone(model) as bare, adapter_off(bare):
+        return score_model(bare, tokens, settings, noise=0)
 
 
 @contextmanager
@@ -68,7 +88,7 @@ def left_alone(model: Any) -> Iterator[Any]:
             f"The weights of this {type(bare).__name__} are spread over several processes, so that "
             "it cannot be scored as it is; save it whole, and record the saved directory."
         )
-    with _without_autocast(bare):
+    with _without_autocast(bare), _quantised_as_it_is(bare):
         try:
             yield bare
         finally:
@@ -109,7 +129,10 @@ def tokens_for(
 
 
 def described(model: Any) -> dict[str, str | None]:
-    """``model_type``, ``precision`` and ``base_model`` (what it was loaded from, if anything)."""
+    """``model_type``, ``precision`` and ``base_model`` (what it was loaded from, if anything).
+
+    Of an adapter they are its base's.
+    """
     config = _config(model)
     if isinstance(model, str):
         return {
@@ -120,7 +143,7 @@ def described(model: Any) -> dict[str, str | None]:
     bare = unwrapped(model)
     return {
         "model_type": model_type(config),
-        "precision": str(bare.dtype).removeprefix("torch."),
+        "precision": precision_in_memory(bare),
         "base_model": getattr(bare.config, "_name_or_path", None) or None,
     }
 
@@ -138,13 +161,21 @@ def _config(model: Any) -> dict[str, Any]:
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside DistributedDataParallel, DataParallel and `torch.compile`."""
+    """The model inside DistributedDataParallel, DataParallel, `torch.compile` and a PeftModel.
+
+    Raises
+    ------
+    InputError
+        If its adapter is none of its layers'.
+    """
     wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
     while True:
         if isinstance(model, wrappers):
             model = model.module
         elif hasattr(model, "_orig_mod"):
             model = model._orig_mod
+        elif (inside := without_peft(model)) is not model:
+            model = inside
         else:
             return model
 
@@ -194,3 +225,20 @@ def _without_autocast(model: Any) -> Iterator[None]:
     finally:
         if swapped:
             model.forward = casting
+
+
+@contextmanager
+def _quantised_as_it_is(model: Any) -> Iterator[None]:
+    """bitsandbytes packs 4-bit weights for inference on some CPUs, and no gradient passes those."""
+    kept = [
+        (parameter, parameter.data, copy.copy(parameter.quant_state))
+        for parameter in model.parameters()
+        if getattr(parameter, "quant_state", None) is not None
+    ]
+    try:
+        yield
+    finally:
+        for parameter, data, state in kept:
+            parameter.data = data
+            vars(parameter.quant_state).clear()
+            vars(parameter.quant_state).update(vars(state))

@@ -15,8 +15,9 @@ from mlflow_modelmap.scoring.engine.provenance import origin
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.engine.second_pass import second_pass
 from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
+from mlflow_modelmap.scoring.load.loaded_base import LoadedBase, base_key
 from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products
-from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, resolve
+from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, precision_in_memory, resolve
 from mlflow_modelmap.scoring.model.config import position_limit, read_config
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
@@ -31,6 +32,7 @@ def score_texts(
     *,
     progress: Progress | None = None,
     tokens: TokenizedTexts | None = None,
+    base: LoadedBase | None = None,
 ) -> ScoreResult:
     """Log-likelihoods of `texts` under the model in `files`.
 
@@ -44,6 +46,8 @@ def score_texts(
         Called with the tokens scored so far and those to score in all.
     tokens
         The texts as this tokenizer gives them (from `tokenize`), to save doing it again.
+    base
+        Where the base of an adapter waits for the next one; the numbers are the same without.
 
     Raises
     ------
@@ -66,19 +70,31 @@ def score_texts(
     tokens = tokens.fitted(position_limit(config), settings)
     started = time.perf_counter()
     adapter = files.adapter.path if files.adapter else None
-    model = load_model(files.model_path, precision, device, settings, adapter)
-    seconds = time.perf_counter() - started
-    result = score_model(
-        model,
-        tokens,
-        settings,
-        precision=precision,
-        progress=progress,
-        noise=settings.texts_scored_twice(precision),
-    )
+    held = None if base is None else (base, base_key(files, settings))
+    with _let_go_after_failure(base):
+        model = load_model(files.model_path, precision, device, settings, adapter, held=held)
+        seconds = time.perf_counter() - started
+        result = score_model(
+            model,
+            tokens,
+            settings,
+            precision=precision,
+            progress=progress,
+            noise=settings.texts_scored_twice(precision),
+        )
     result.provenance["load_seconds"] = round(seconds, 3)
     result.provenance.update(origin(files, precision))
     return result
+
+
+@contextmanager
+def _let_go_after_failure(base: LoadedBase | None) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if base is not None:
+            base.let_go()
+        raise
 
 
 def score_model(
@@ -100,7 +116,7 @@ def score_model(
     tokens
         From `tokenize` or `tokenize_with`, with this model's tokenizer.
     precision
-        What was loaded, as `precision.resolve` says; None for the dtype of the model at hand.
+        What was loaded, as `precision.resolve` says; None for what the model at hand is.
     noise
         How many texts go through the model a second time; `settings.noise` is not asked here.
 
@@ -113,7 +129,7 @@ def score_model(
         If a text has no finite value, or memory runs out on a single text.
     """
     own = precision is not None
-    precision = precision or str(model.dtype).removeprefix("torch.")
+    precision = precision or precision_in_memory(model)
     check_knows_tokens(model, tokens)
     with evaluating(model):
         scorer = Scorer(model, tokens, settings, precision, progress)

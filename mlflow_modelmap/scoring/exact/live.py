@@ -15,6 +15,7 @@ from mlflow_modelmap.scoring.engine.live import left_alone
 from mlflow_modelmap.scoring.exact.compare_with_states import compare_with_states
 from mlflow_modelmap.scoring.exact.head_states import HeadStates, keep_head_states
 from mlflow_modelmap.scoring.exact.token_divergences import TokenDivergences
+from mlflow_modelmap.scoring.load.precision import precision_in_memory
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
@@ -44,7 +45,9 @@ def compare_live(
         If a distribution is not finite, or memory runs out on a single text.
     """
     with left_alone(model) as bare:
-        return compare_with_states(states, bare, tokens, settings, precision=_precision(bare))
+        return compare_with_states(
+            states, bare, tokens, settings, precision=precision_in_memory(bare)
+        )
 
 
 def keep_live(
@@ -61,7 +64,7 @@ def keep_live(
         As `keep_head_states` and `compare_live`.
     """
     with left_alone(model) as bare:
-        kept = keep_head_states(bare, tokens, settings, folder, precision=_precision(bare))
+        kept = keep_head_states(bare, tokens, settings, folder, precision=precision_in_memory(bare))
     head = kept.head
     bias = None if head.bias is None else head.bias.clone()
     return replace(kept, head=TiledHead(head.weight.clone(), bias, head.scale, head.cap))
@@ -72,7 +75,3 @@ def no_autocast() -> Iterator[None]:
     """Whatever a training casts to, a model that is run in here is not cast."""
     with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield
-
-
-def _precision(model: Any) -> str:
-    return str(model.dtype).removeprefix("torch.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -28,7 +29,12 @@ _OF_ADAPTERS = ("lora_", "ia3_", ".modules_to_save.", "trainable_tokens_")
 _OTHER_SIZE = re.compile(r"size mismatch for (\S+):.*?Size\((\[[\d, ]*\]).*?Size\((\[[\d, ]*\])")
 
 
-def with_adapter(model: Any, path: str, dtype: torch.dtype | None) -> Any:
+def with_adapter(
+    model: Any,
+    path: str,
+    dtype: torch.dtype | None,
+    before_change: Callable[[Iterable[Any], Iterable[Any]], Any] | None = None,
+) -> Any:
     """A model with an adapter applied; the model that is given is changed.
 
     Parameters
@@ -64,7 +70,7 @@ def with_adapter(model: Any, path: str, dtype: torch.dtype | None) -> Any:
         except Exception as error:
             raise _does_not_fit(path, _told(error)) from error
         unknown = sorted(k for k in result.unexpected_keys if not _twice(k, tensors))
-        absent = sorted(k for k in result.missing_keys if any(of in k for of in _OF_ADAPTERS))
+        absent = _absent(wrapped, result.missing_keys)
         if unknown:
             raise _does_not_fit(
                 path, f"holds {listed(unknown, 1, quoted=False)}, which the model has no place for"
@@ -76,6 +82,8 @@ def with_adapter(model: Any, path: str, dtype: torch.dtype | None) -> Any:
                 "from random numbers",
             )
         _untie(wrapped.base_model.model)
+        if before_change is not None:
+            before_change(*_changed(wrapped, quantised=dtype is None))
         if dtype is None:
             return _merged_but_for_quantised(wrapped.base_model.model)
         try:
@@ -100,6 +108,17 @@ def _read(path: str) -> Tensors:
     if empty:
         raise empty_tensors(empty, what)
     return tensors
+
+
+def _absent(wrapped: Any, missing: Iterable[str]) -> list[str]:
+    """Parameters of an adapter that nothing was stored of, under no name that they have."""
+    every, lacking = dict(wrapped.named_parameters(remove_duplicate=False)), set(missing)
+    stored = {id(parameter) for name, parameter in every.items() if name not in lacking}
+    return sorted(
+        name
+        for name in lacking
+        if any(of in name for of in _OF_ADAPTERS) and id(every.get(name)) not in stored
+    )
 
 
 def _twice(key: str, tensors: Tensors) -> bool:
@@ -166,12 +185,34 @@ def _untie(model: Any) -> None:
         inner[1].weight = torch.nn.Parameter(weights[1].detach().clone(), requires_grad=False)
 
 
-def _merged_but_for_quantised(model: Any) -> Any:
-    """The model without PEFT's layers but for those over layers that bitsandbytes quantised."""
-    import bitsandbytes as bnb
+def _changed(wrapped: Any, quantised: bool) -> tuple[list[Any], list[Any]]:
+    """Parameters of a base that merging changes, and those that others stand for."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    kinds = (bnb.nn.Linear8bitLt, bnb.nn.Linear4bit)
+    kept = _quantised_kinds() if quantised else ()
+    changed: list[Any] = []
+    replaced: list[Any] = []
+    for module in wrapped.modules():
+        if isinstance(module, BaseTunerLayer):
+            base = module.get_base_layer()
+            changed += [] if isinstance(base, kept) else base.parameters()
+        elif hasattr(module, "original_module"):
+            replaced += module.original_module.parameters()
+    tuned = {id(parameter) for parameter in changed}
+    return changed, [parameter for parameter in replaced if id(parameter) not in tuned]
+
+
+def _quantised_kinds() -> tuple[type, ...]:
+    import bitsandbytes as bnb
+
+    return bnb.nn.Linear8bitLt, bnb.nn.Linear4bit
+
+
+def _merged_but_for_quantised(model: Any) -> Any:
+    """The model without PEFT's layers but for those over layers that bitsandbytes quantised."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    kinds = _quantised_kinds()
     replaced: tuple[str, ...] = ()
     for name, module in list(model.named_modules()):
         if name.startswith(replaced) and replaced:

@@ -14,6 +14,7 @@ import torch
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.load import quantization
 from mlflow_modelmap.scoring.load.adapter import with_adapter
+from mlflow_modelmap.scoring.load.loaded_base import BaseKey, LoadedBase, is_merged
 from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.load.unexpected import check_all_taken
 from mlflow_modelmap.scoring.load.unpickle import tensors_of
@@ -77,6 +78,8 @@ def load_model(
     device: str,
     settings: ScoringSettings,
     adapter_path: str | None = None,
+    *,
+    held: tuple[LoadedBase, BaseKey | None] | None = None,
 ) -> Any:
     """The model in evaluation mode on its device.
 
@@ -86,6 +89,8 @@ def load_model(
         Directory of an adapter that is applied to it: merged in float32, unless it is quantised.
     precision, device
         As `precision.resolve` gives them: never ``auto``.
+    held
+        Where a base waits for the next of its adapters, and what this model is on.
 
     Raises
     ------
@@ -95,6 +100,39 @@ def load_model(
         If the weights are missing, incomplete or too large.
     """
     path = os.fspath(model_path)
+    stored = stored_quantization(read_config(path))
+    merged = adapter_path is not None and is_merged(path, precision)
+    if adapter_path is not None and not merged and stored is not None:
+        quantization.check_takes_adapters(path, stored)
+
+    def read() -> Any:
+        return _read(path, precision, device, settings, merged)
+
+    model = read() if held is None else held[0].get(held[1], read)
+    if adapter_path is not None:
+        dtype = compute_dtype(precision, device) if merged else None
+        with quiet_transformers():
+            model = with_adapter(
+                model, adapter_path, dtype, None if held is None else held[0].before_change
+            )
+    if stored is not None:
+        quantization.check_stored(model, stored)
+    elif is_quantised(precision):
+        quantization.check_shapes(quantization.shapes_of(model), precision, device.split(":")[0])
+        quantization.quantised_layers(model)
+    elif settings.device_map is None:
+        try:
+            model = model.to(device)
+        except torch.OutOfMemoryError:
+            raise ScoringError(
+                f"The model in {path!r} does not fit into the memory of {device}; use "
+                "device_map=auto, a lower precision or another device."
+            ) from None
+    return model.eval()
+
+
+def _read(path: str, precision: str, device: str, settings: ScoringSettings, to_merge: bool) -> Any:
+    """A model as it lies in a directory; in float32 if an adapter is to be merged into it."""
     config = read_config(path)
     names = os.listdir(path)
     check_no_adapter(names, repr(path), path)
@@ -105,11 +143,7 @@ def load_model(
     if pickled:  # looked at before transformers reads them, by the same restricted unpickler
         tensors_of(path, weight_files(path, names, repr(path)), repr(path))
     dtype = compute_dtype(precision, device)
-    stored = stored_quantization(config)
-    merged = adapter_path is not None and (of_gguf or not is_quantised(precision))
-    if adapter_path is not None and not merged and stored is not None:
-        quantization.check_takes_adapters(path, stored)
-    if stored is None and is_quantised(precision):
+    if stored_quantization(config) is None and is_quantised(precision):
         with quiet_transformers():
             quantization.check_bitsandbytes()
         options["quantization_config"] = quantization.quantization_config(
@@ -128,7 +162,7 @@ def load_model(
                 weights_only=True,
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
-                **{_dtype_word(): torch.float32 if merged else dtype},
+                **{_dtype_word(): torch.float32 if to_merge else dtype},
                 **options,
             )
     except (InputError, ScoringError):
@@ -136,23 +170,7 @@ def load_model(
     except Exception as error:
         raise ScoringError(f"The model in {path!r} cannot be loaded: {_told(error)}") from error
     _check_complete(path, info)
-    if adapter_path is not None:
-        with quiet_transformers():
-            model = with_adapter(model, adapter_path, dtype if merged else None)
-    if stored is not None:
-        quantization.check_stored(model, stored)
-    elif is_quantised(precision):
-        quantization.check_shapes(quantization.shapes_of(model), precision, device.split(":")[0])
-        quantization.quantised_layers(model)
-    elif settings.device_map is None:
-        try:
-            model = model.to(device)
-        except torch.OutOfMemoryError:
-            raise ScoringError(
-                f"The model in {path!r} does not fit into the memory of {device}; use "
-                "device_map=auto, a lower precision or another device."
-            ) from None
-    return model.eval()
+    return model
 
 
 def _dtype_word() -> str:

@@ -23,6 +23,12 @@ def is_quantised(precision: str | None) -> bool:
     return precision is not None and precision not in _PLAIN
 
 
+def precision_in_memory(model: Any) -> str:
+    """What the weights of a model in memory are, as `resolve` says it of one on disk."""
+    stored = stored_quantization(model.config.to_dict())
+    return str(model.dtype).removeprefix("torch.") if stored is None else stored.precision
+
+
 def resolve(settings: ScoringSettings, config: Mapping[str, Any]) -> tuple[str, str]:
     """Precision and device as they will be used, for example ``("float32", "cpu")``.
 

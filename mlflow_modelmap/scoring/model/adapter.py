@@ -186,6 +186,18 @@ def read_adapter(
     )
 
 
+def kind_in(path: str) -> str:
+    """What the adapter in a directory is called: ``lora``, ``dora``, ``ia3``."""
+    config = read_json(os.path.join(path, ADAPTER))
+    return kind_called(str(config.get("peft_type")), bool(config.get("use_dora")))
+
+
+def kind_called(peft_type: str, use_dora: bool) -> str:
+    """An adapter's kind in small letters; a LoRA with `use_dora` is a ``dora``."""
+    kind = peft_type.lower()
+    return "dora" if kind == "lora" and use_dora else kind
+
+
 def check_adapter_names(names: Collection[str], what: str, refused: str | None = None) -> None:
     """Raise an InputError unless files of these names can make an adapter; see `read_adapter`."""
     weights = adapter_weights(names)

@@ -173,7 +173,9 @@ class AppliedAdapter:
     base_name
         What the base is called: the name of `base`, else what the artifact says.
     base_commit
-        As the commit of any model.
+        As the commit of any model; empty where it is not known.
+    kind
+        What PEFT calls it, of one that is being trained: it has no name and no commit yet.
     """
 
     path: str
@@ -181,6 +183,7 @@ class AppliedAdapter:
     base: ModelReference | None
     base_name: str | None
     base_commit: str
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

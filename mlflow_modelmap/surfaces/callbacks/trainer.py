@@ -65,9 +65,9 @@ class ModelMapCallback(TrainerCallback):
 
         Records the model that training starts (or goes on) from.
         """
-        from mlflow_modelmap.scoring.engine.live import is_sharded, unwrapped
+        from mlflow_modelmap.scoring.engine.live import is_sharded
 
-        self._sharded = is_sharded(unwrapped(model))
+        self._sharded = is_sharded(model)
         self.monitor.start(model, tokenizer=processing_class, total_steps=state.max_steps)
         if not self._sharded:
             self.monitor.record(model, state.global_step)

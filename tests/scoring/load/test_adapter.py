@@ -148,6 +148,14 @@ def test_one_end_of_tied_embeddings_changes_alone(targets, saved, tiny_models, t
     close(score(folder, texts), adapters.unmerged_in_float64(base, folder, texts))
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_some_rows_of_the_embeddings_that_a_tied_head_shares(tied, tiny_models, tmp_path, texts):
+    base = tiny_models("llama", tie_word_embeddings=tied)
+    config = adapters.lora("llama", trainable_token_indices=[3, 17, 256, 300])
+    folder = adapters.make_adapter(tmp_path / "adapter", base, config)
+    close(score(folder, texts), adapters.unmerged_in_float64(base, folder, texts))
+
+
 def test_new_tokens_without_rows_of_the_head_are_refused(tiny_models, tmp_path, texts):
     base = tiny_models("llama")
     config = adapters.lora("llama", modules_to_save=["embed_tokens"])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
+from pathlib import Path
+
 import pytest
+from safetensors.torch import load_file
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.folder import local_files
@@ -62,3 +67,43 @@ def test_files_that_transformers_would_load_instead_are_refused(tmp_path):
         (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match="holds a distributed checkpoint"):
         local_files(tmp_path)
+
+
+class _Touches:
+    """What a hostile pickle does when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:.*torch.distributed")
+def test_a_real_distributed_checkpoint_is_not_unpickled_and_its_remedy_works(tiny_model, tmp_path):
+    """Its `.metadata` is a pickle that torch's restricted unpickler does not take."""
+    import torch
+    from accelerate.utils import merge_fsdp_weights
+    from torch.distributed import checkpoint
+
+    folder = tmp_path / "checkpoint-5"
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    shards = folder / "pytorch_model_fsdp_0"
+    weights = load_file(tiny_model / "model.safetensors")
+    checkpoint.save({"model": weights}, checkpoint_id=shards, no_dist=True)
+    with pytest.raises(pickle.UnpicklingError, match="Unsupported operand"):
+        torch.load(shards / ".metadata", weights_only=True)
+    with pytest.raises(InputError, match="run `accelerate merge-weights pytorch_model_fsdp_0 OUT`"):
+        local_files(folder)
+    out = folder / "OUT"
+    merge_fsdp_weights(str(shards), str(out))
+    for path in folder.iterdir():
+        if path.is_file():
+            shutil.copy(path, out)
+    merged = load_file(local_files(out).model_path + "/model.safetensors")
+    assert merged.keys() == weights.keys()
+    assert all(torch.equal(merged[name], weights[name]) for name in weights)
+    (shards / ".metadata").write_bytes(pickle.dumps(_Touches(tmp_path / "run")))
+    with pytest.raises(InputError, match="shards of an FSDP training"):
+        local_files(folder)
+    assert not (tmp_path / "run").exists()
