@@ -53,6 +53,7 @@ class SettingsFields(Strict):
     tokens_from: Annotated[str, OneOf(("file", "class"))] = "file"
     tokenizer: Annotated[Text, AfterValidator(tag_name)] | None = None
     template: Text = "auto"
+    system_prompt: Text | None = None
     end_of_turn: bool = False
     unspelled: Annotated[float, Field(ge=0, le=1)] = 0.1
     overlong: Annotated[str, OneOf(("error", "truncate", "window"))] = "error"
@@ -113,6 +114,9 @@ class ScoringSettings(SettingsFields, Checked):
     template
         How prompts become text, where texts are responses: ``auto`` is the model's own chat
         template, or plain concatenation where it has none; ``none``; or a file with one.
+    system_prompt
+        What comes before every prompt as the system's message: the same prompts under another one
+        are another point of the same map.
     end_of_turn
         Whether the token that ends a response's turn is scored too.
     unspelled

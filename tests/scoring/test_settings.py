@@ -58,7 +58,7 @@ def test_another_precision_keeps_double_quantisation_only_with_four_bits():
         ({"device": 0}, "device is 0; it must be text"),
         ({"bos": None}, "Unknown bos None; choose one of auto, always, never"),
         ({"double_quantization": True}, "goes with precision nf4 or fp4, not 'auto'"),
-        ({"batch_token": 64}, "knows no 'batch_token'; it takes precision, device,"),
+        ({"batch_token": 64}, "knows no 'batch_token'; it takes engine, url,"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_in_one_sentence(wrong, said):

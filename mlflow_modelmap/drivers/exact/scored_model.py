@@ -26,7 +26,7 @@ from mlflow_modelmap.tracking.runs.text_sources import text_sources
 
 _KEPT = (
     *("bos", "eos", "overlong", "split_special_tokens", "matmul", "double_quantization"),
-    *("tokens_from", "tokenizer", "template", "end_of_turn"),
+    *("tokens_from", "tokenizer", "template", "system_prompt", "end_of_turn"),
 )
 _NUMBERS = {"int8_threshold": float, "unspelled": float, "window_tokens": int, "stride": int}
 

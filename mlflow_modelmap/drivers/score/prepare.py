@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,11 @@ from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.pickles import refuses_pickles
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
-from mlflow_modelmap.scoring.settings import ENDPOINT
-from mlflow_modelmap.scoring.tokenizer.templates import template_digest
+from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.templates import AUTO, template_digest
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.registry.versions import fixed_version
+from mlflow_modelmap.words.shortened import shortened
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model_type=model_type(config) if config else None,
         precision=precision,
         engine=settings.engine,
+        prompt=_prompt(settings),
         alias=written.name if written != request.reference else None,
         identity=own,
         weights_format=weights_format_of(files),
@@ -115,3 +118,12 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     )
     identities = (own,) if former is None else (own, former)
     return Prepared(request, texts, files, precision, own, identities, tags)
+
+
+def _prompt(settings: ScoringSettings) -> str | None:
+    """What the user puts prompts under, in a few words."""
+    parts = [
+        f"system: {shortened(settings.system_prompt)}" if settings.system_prompt else "",
+        f"template: {os.path.basename(settings.template)}" if settings.template != AUTO else "",
+    ]
+    return "; ".join(part for part in parts if part) or None

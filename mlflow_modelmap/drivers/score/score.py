@@ -49,6 +49,7 @@ def score(
     tokens_from: str = "file",
     tokenizer: str | os.PathLike[str] | None = None,
     template: str = "auto",
+    system_prompt: str | None = None,
     end_of_turn: bool = False,
     unspelled: float = 0.1,
     overlong: str = "error",
@@ -87,8 +88,8 @@ def score(
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     engine, url, served_model, concurrency, requests_per_minute, tensor_parallel, agreement, \
 precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, template, \
-end_of_turn, unspelled, overlong, window_tokens, stride, split_special_tokens, matmul, layers, \
-double_quantization, int8_threshold, trust_remote_code, safetensors_only, noise
+system_prompt, end_of_turn, unspelled, overlong, window_tokens, stride, split_special_tokens, matmul, \
+layers, double_quantization, int8_threshold, trust_remote_code, safetensors_only, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.

@@ -25,6 +25,7 @@ def score_tags(
     adapter: AppliedAdapter | None = None,
     engine: str | None = None,
     alias: str | None = None,
+    prompt: str | None = None,
 ) -> dict[str, Any]:
     """The ``modelmap.*`` tags of a model on a text set; None where there is nothing to say.
 
@@ -50,6 +51,8 @@ def score_tags(
         What computes.
     alias
         By which the model was asked for, where that stood for a version.
+    prompt
+        What prompts are under: a system's message, a template of the user's.
     """
     base = said.base_model or (adapter.base_name if adapter else None)
     return {
@@ -69,6 +72,7 @@ def score_tags(
         schema.TAG_WEIGHTS_FORMAT: weights_format,
         schema.TAG_ENGINE: engine,
         schema.TAG_ALIAS: alias,
+        schema.TAG_PROMPT: prompt,
         **(_of_adapter(adapter, model, not said.base_model) if adapter else {}),
     }
 

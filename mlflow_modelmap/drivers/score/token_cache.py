@@ -59,6 +59,7 @@ class TokenCache:
             settings.tokens_from,
             settings.unspelled,
             template_digest(settings.template),
+            settings.system_prompt,
             settings.end_of_turn,
             settings.split_special_tokens,
             settings.trust_remote_code,

@@ -19,6 +19,7 @@ from mlflow_modelmap.scoring.tokenizer.templates import (
     Template,
     left_out,
     template_of,
+    with_system,
 )
 from mlflow_modelmap.texts.text_set import TextSet
 
@@ -76,6 +77,7 @@ def tokenize_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) 
     covered = ByteEnds(tokenizer)
     for index, (prompt, response) in enumerate(zip(texts.prompts, texts.texts, strict=True)):
         where = f"text {index} of {texts.name!r}"
+        prompt = with_system(prompt, settings.system_prompt, where)
         made = template.render(tokenizer, prompt, response, where)
         counts.update(f"drops {role}" for role in set(left_out(prompt, made.head)))
         counts["altered"] += made.altered

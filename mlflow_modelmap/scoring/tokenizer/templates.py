@@ -91,6 +91,24 @@ class Template:
             ) from None
 
 
+def with_system(prompt: Prompt, system: str | None, where: str) -> Prompt:
+    """A prompt behind a system's message.
+
+    Raises
+    ------
+    InputError
+        If it has one already.
+    """
+    if system is None:
+        return prompt
+    messages: tuple[Message, ...] = (("user", prompt),) if isinstance(prompt, str) else prompt
+    if messages[0][0] == "system":
+        raise InputError(
+            f"The prompt of {where} has a system's message already; leave system_prompt out."
+        )
+    return (("system", system), *messages)
+
+
 def plain(prompt: Prompt) -> str:
     """A prompt for a model without a template: as it is, or its messages with lines between."""
     if isinstance(prompt, str):

@@ -24,6 +24,8 @@ from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
+OF_PROMPTS = ("template", "system_prompt", "end_of_turn")
+"""Settings that say something of responses to prompts only."""
 MOST = 8
 """Texts that an error names one by one."""
 
@@ -59,7 +61,7 @@ class TokenizedTexts:
     firsts
         Of responses to prompts, instead of `first`: the first scored token of each, int64, shape
         (N,); None for texts that stand for themselves.
-    template, end_of_turn
+    template, system_prompt, end_of_turn
         As `text_digest` and those beside it.
     """
 
@@ -80,6 +82,7 @@ class TokenizedTexts:
     stride: int | None = None
     firsts: np.ndarray | None = None
     template: str = "auto"
+    system_prompt: str | None = None
     end_of_turn: bool = False
 
     def __len__(self) -> int:
@@ -113,7 +116,7 @@ class TokenizedTexts:
     def made_from(self, texts: TextSet, settings: ScoringSettings) -> bool:
         """Whether these are the tokens of `texts` under the policies of `settings`."""
         own = (self.text_digest, self.bos, self.split_special_tokens, self.eos, self.tokens_from)
-        if (self.template, self.end_of_turn) != (settings.template, settings.end_of_turn):
+        if any(getattr(self, name) != getattr(settings, name) for name in OF_PROMPTS):
             return False
         return own == (
             texts.digest,
@@ -235,10 +238,11 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     """As `tokenize`, with a tokenizer that is loaded already; no text is too long here."""
     if texts.prompts is not None:
         return _of_prompts(tokenizer, texts, settings)
-    if settings.template != "auto" or settings.end_of_turn:
+    given = sorted(set(settings.model_dump(exclude_defaults=True)) & set(OF_PROMPTS))
+    if given:
         raise InputError(
-            f"The texts {texts.name!r} are no responses to prompts, so that template and "
-            "end_of_turn say nothing of them; leave these out."
+            f"The texts {texts.name!r} are no responses to prompts, so that {' and '.join(given)} "
+            f"{'say' if len(given) > 1 else 'says'} nothing of them; leave that out."
         )
     options = {
         "split_special_tokens": settings.split_special_tokens,
@@ -312,8 +316,7 @@ def _of_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> To
         facts=made.facts,
         notices=made.notices,
         firsts=made.firsts,
-        template=settings.template,
-        end_of_turn=settings.end_of_turn,
+        **{name: getattr(settings, name) for name in OF_PROMPTS},
     )
 
 

@@ -106,6 +106,22 @@ def test_a_chat_with_a_system_prompt(store, models, tmp_path):
     np.testing.assert_allclose(plain.log_likelihoods, expected, rtol=0, atol=1e-3)
 
 
+def test_a_system_prompt_makes_another_point_of_the_same_map(store, models):
+    folder = models("chatml")
+    plain = mm.score(folder, PAIRS, name="plain", progress=False)
+    brief = mm.score(folder, PAIRS, name="brief", system_prompt="Be brief.", progress=False)
+    _, head, _ = FAMILIES["chatml"]
+    heads = [f"<|im_start|>system\nBe brief.<|im_end|>\n{head(p)}" for p in PROMPTS]
+    expected = by_hand(folder, heads, RESPONSES)
+    np.testing.assert_allclose(brief.log_likelihoods, expected, rtol=0, atol=1e-3)
+    assert mlflow.get_run(brief.run_id).data.tags["modelmap.prompt"] == "system: Be brief."
+    assert "modelmap.prompt" not in mlflow.get_run(plain.run_id).data.tags
+    assert mm.compare(plain.run_id, brief.run_id).kl > 0
+    chat = TextSet("chat", RESPONSES[:1], prompts=((("system", "No."), ("user", "Go.")),))
+    with pytest.raises(InputError, match="has a system's message already"):
+        mm.score(folder, chat, system_prompt="Be brief.", progress=False)
+
+
 def test_a_template_of_a_file_is_part_of_the_identity(store, models, tmp_path):
     file = tmp_path / "template.jinja"
     file.write_text(CHATML)
@@ -206,7 +222,7 @@ def test_a_response_that_is_cut_counts_the_bytes_that_are_left(models):
 
 def test_settings_that_say_nothing_of_plain_texts(models):
     plain = TextSet("plain", RESPONSES)
-    for given in ({"template": "none"}, {"end_of_turn": True}):
+    for given in ({"template": "none"}, {"end_of_turn": True}, {"system_prompt": "a"}):
         with pytest.raises(InputError, match="no responses to prompts"):
             tokenize(models("chatml"), plain, ScoringSettings(**given))
     with pytest.raises(InputError, match="a response ends with its turn"):
