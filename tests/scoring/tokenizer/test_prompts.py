@@ -7,6 +7,7 @@ import unittest.mock
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -255,3 +256,48 @@ def test_every_template_here_is_one_of_the_families():
         getattr(chat_templates, name)
         for name in ("CHATML", "LLAMA_2", "LLAMA_3", "GEMMA", "MISTRAL", "PHI", "ZEPHYR")
     }
+
+
+def test_a_training_is_watched_on_prompts(store, models, tmp_path):
+    folder = models("chatml")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    before = mm.score(folder, PAIRS, name="before", progress=False)
+    pairs = write_texts(PAIRS, tmp_path / "pairs.jsonl")
+    with mm.Monitor(str(pairs), tokenizer=tokenizer, reference=before.run_id) as monitor:
+        first = monitor.record(model, 0)
+        with torch.no_grad():
+            model.lm_head.weight.mul_(0.5)
+        second = monitor.record(model, 10)
+    assert first["modelmap/kl_to_reference"] == pytest.approx(0, abs=1e-9)
+    assert second["modelmap/kl_to_reference"] > 1e-3
+    assert first["modelmap/bits_per_byte"] == pytest.approx(before.bits_per_byte, abs=1e-5)
+
+
+@pytest.mark.parametrize("column", ["modelmap_prompt", "asked"])
+def test_an_evaluation_takes_prompts(store, models, column):
+    folder = models("chatml")
+    expected = mm.score(folder, PAIRS, name="expected", progress=False)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    frame = pd.DataFrame({"text": RESPONSES, column: PROMPTS})
+    given = {"prompt_column": column} if column == "asked" else {}
+    found = mlflow.models.evaluate(
+        mm.evaluable(model, tokenizer),
+        frame,
+        model_type="causal-lm",
+        evaluators="modelmap",
+        evaluator_config=given or None,
+    )
+    run = mlflow.get_run(found.run_id)
+    assert run.data.tags["modelmap.text_set"] == PAIRS.digest
+    assert found.metrics["modelmap/bits_per_byte"] == pytest.approx(expected.bits_per_byte)
+    frame = pd.DataFrame({"text": RESPONSES})
+    with pytest.raises(Exception, match="no column 'nothing' with the prompts"):
+        mlflow.models.evaluate(
+            mm.evaluable(model, tokenizer),
+            frame,
+            model_type="causal-lm",
+            evaluators="modelmap",
+            evaluator_config={"prompt_column": "nothing"},
+        )
