@@ -48,7 +48,9 @@ def identity(
     tokenizer
         Digest of the tokenizer, where it is not the one beside the model.
     """
-    left_out = {"precision", "device", "tokenizer", *ROUNDING_ONLY}  # three count as resolved
+    # These count as resolved; address and name of a served model are its commit.
+    resolved = {"precision", "device", "tokenizer", "url", "served_model"}
+    left_out = {*resolved, *ROUNDING_ONLY}
     content: dict[str, object] = {
         "commit": commit,
         "device": device_type,

@@ -182,7 +182,9 @@ class _Pass:
         places = self.rows.pieces.of(np.sort(texts))[::-1]
         found = np.full(len(self.rows), np.nan)
         for place, values in self.reader.read([self.rows[int(place)] for place in places]):
-            found[places[place]] = self._sum(int(places[place]), values)
+            at = int(places[place])
+            self._check(at, values)
+            found[at] = self._sum(at, values)
         texts = np.sort(texts)
         return SecondPass(texts, self.rows.pieces.by_text(found)[texts])
 
@@ -194,13 +196,7 @@ class _Pass:
             some = [int(place) for place in todo[begin : begin + _ROWS_AT_ONCE]]
             for at, values in self.reader.read([self.rows[place] for place in some]):
                 place = some[at]
-                check_values(
-                    self.rows[place],
-                    values,
-                    int(self.firsts[place]),
-                    self.reader.what,
-                    self.tokens.bos_applied,
-                )
+                self._check(place, values)
                 self.values[place] = self._sum(place, values)
                 if self.kept is not None:
                     self.kept.add(place, float(self.values[place]))
@@ -209,6 +205,10 @@ class _Pass:
                     read = int(self.lengths[~np.isnan(self.values)].sum())
                     self.progress(read, total)
         self.seconds += time.perf_counter() - started
+
+    def _check(self, place: int, values: np.ndarray) -> None:
+        first, has_bos = int(self.firsts[place]), self.tokens.bos_applied
+        check_values(self.rows[place], values, first, self.reader.what, has_bos)
 
     def _sum(self, place: int, values: np.ndarray) -> float:
         length, first = int(self.lengths[place]), int(self.firsts[place])
