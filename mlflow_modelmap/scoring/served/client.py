@@ -145,8 +145,8 @@ class Client:
         except _AsksForTooLong as asks:
             raise ScoringError(
                 f"The server at {where!r} is busy and asks to be left alone for {asks.args[0]:.0f} "
-                "seconds; give the same command again then, with --requests-per-minute if it counts "
-                "questions."
+                "seconds; give the same command again then, with --requests-per-minute if it "
+                "counts questions."
             ) from None
         except requests.RequestException as error:
             raise ScoringError(
