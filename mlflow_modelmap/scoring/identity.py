@@ -51,8 +51,9 @@ def identity(
     template
         The chat template that is asked for; of a file its digest.
     """
-    left_out = {"precision", "device", "tokenizer", "template", *ROUNDING_ONLY}
-    # The first four count as resolved.
+    # These count as resolved; address and name of a served model are its commit.
+    resolved = {"precision", "device", "tokenizer", "template", "url", "served_model"}
+    left_out = {*resolved, *ROUNDING_ONLY}
     content: dict[str, object] = {
         "commit": commit,
         "device": device_type,

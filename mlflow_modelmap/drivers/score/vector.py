@@ -75,6 +75,6 @@ def vector(
     from mlflow_modelmap.scoring.engines.kept_values import KeptValues
     from mlflow_modelmap.scoring.engines.score_by_engine import score_by_engine
 
-    with KeptValues(values_path(prepared.identity)) as kept:
+    with KeptValues(values_path(prepared.identity), again=ready.again) as kept:
         made = score_by_engine(*given, tokens=ready.tokens, progress=progress, kept=kept)
     return with_noise(made)

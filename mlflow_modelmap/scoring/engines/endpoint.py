@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -167,15 +168,35 @@ class EndpointReader:
 
     def read(self, rows: Sequence[Row]) -> Iterator[tuple[int, np.ndarray]]:
         """See `Reader.read`: in the order in which the server answers."""
-        pool = ThreadPoolExecutor(max_workers=max(1, min(self.concurrency, len(rows))))
-        asked: dict[Future[np.ndarray], int] = {}
+        todo: SimpleQueue[int] = SimpleQueue()
+        done: SimpleQueue[tuple[int, np.ndarray | BaseException]] = SimpleQueue()
+        for place in range(len(rows)):
+            todo.put(place)
+        left = threading.Event()
+
+        def ask() -> None:
+            while not left.is_set():
+                try:
+                    place = todo.get_nowait()
+                except Empty:
+                    return
+                try:
+                    done.put((place, self._one(rows[place])))
+                except BaseException as error:
+                    done.put((place, error))
+
+        # Not of a pool: Python waits for a pool's threads when it ends, and these may be waiting
+        # for a server that does not answer.
+        for _ in range(min(self.concurrency, len(rows))):
+            threading.Thread(target=ask, name="modelmap-ask", daemon=True).start()
         try:
-            for place, row in enumerate(rows):
-                asked[pool.submit(self._one, row)] = place
-            for done in as_completed(asked):
-                yield asked[done], done.result()
+            for _ in rows:
+                place, found = done.get()
+                if isinstance(found, BaseException):
+                    raise found
+                yield place, found
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            left.set()
 
     def _one(self, row: Row) -> np.ndarray:
         try:
@@ -184,6 +205,12 @@ class EndpointReader:
             raise self._other_tokens(row, other) from None
         except NoLogLikelihoods as lacks:
             raise ScoringError(f"{self.what} does not score {row.name}: {lacks}.") from None
+        except Refused as refused:
+            said = str(refused).rpartition(" answers ")[2].rstrip(".")
+            raise ScoringError(
+                f"{self.what} does not score {row.name}: it answers {said}. What it answered so "
+                "far is kept: once it answers again, the same command goes on from there."
+            ) from None
 
     def _values(self, row: Row) -> np.ndarray:
         answer = self._ask(row)

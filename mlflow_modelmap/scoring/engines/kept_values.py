@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 import numpy as np
+
+_AGAIN = " again"
+_MOST = 1.0
+"""Nats: a logarithm of a probability, by what rounding leaves of it."""
 
 
 class KeptValues:
@@ -20,6 +25,8 @@ class KeptValues:
     ----------
     path
         A file of this score alone; its first line says of which rows.
+    again
+        Whether only values will do of an attempt that was itself made whatever there was.
 
     Attributes
     ----------
@@ -27,8 +34,8 @@ class KeptValues:
         Rows that an earlier attempt has read: their values in nats.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, again: bool = False) -> None:
+        self.path, self.again = path, again
         self.found: dict[int, float] = {}
         self._file: IO[str] | None = None
 
@@ -43,17 +50,17 @@ class KeptValues:
             digest.update(len(row).to_bytes(8, "big") + row.astype("<i8").tobytes())
         of = digest.hexdigest()
         with contextlib.suppress(OSError):
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            if lines and lines[0] == of:
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if lines and lines[0] in ({f"{of}{_AGAIN}"} if self.again else {of, f"{of}{_AGAIN}"}):
                 self.found = _values(lines[1:], len(ids))
-        self._begin(of)
+        self._begin(f"{of}{_AGAIN}" if self.again else of)
         return self
 
     def forget(self) -> None:
         """What was found is no longer true of the model: begin anew."""
         self.found = {}
         with contextlib.suppress(OSError):
-            of = self.path.read_text(encoding="utf-8").partition("\n")[0]
+            of = self.path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
             self._begin(of)
 
     def _begin(self, of: str) -> None:
@@ -93,8 +100,13 @@ def _values(lines: list[str], count: int) -> dict[int, float]:
     for line in lines:
         try:
             row, value = json.loads(line)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
-        if type(row) is int and 0 <= row < count and isinstance(value, float):
+        if (
+            type(row) is int
+            and 0 <= row < count
+            and isinstance(value, float)
+            and -math.inf < value <= _MOST
+        ):
             found[row] = value
     return found

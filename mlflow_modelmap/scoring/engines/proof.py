@@ -17,6 +17,8 @@ from mlflow_modelmap.scoring.engines.reader import Reader, Row, read_all
 TOLERANCE = 0.2
 """Nats a token (root mean square) that rounding explains, in half precision."""
 _CHANCE_ROWS = 10
+_STANDS_FOR_ZERO = -9999.0
+"""JSON has no minus infinity: vLLM and OpenAI write this."""
 _NEAR = 32
 """Tokens within which every model's next prediction depends on what came before."""
 
@@ -80,6 +82,18 @@ def check_values(row: Row, values: np.ndarray, first: int, what: str, has_bos: b
         raise ScoringError(
             f"{what} gives no finite log-likelihood for token {at} of {row.name} "
             f"({scored[at - first]})."
+        )
+    if scored.min() <= _STANDS_FOR_ZERO:
+        at = int(scored.argmin()) + first
+        raise ScoringError(
+            f"{what} gives {scored.min():.6g} for token {at} of {row.name}, as servers write the "
+            "logarithm of 0; it leaves tokens out of its distribution (top-k, top-p, a mask), or "
+            "its arithmetic overflows: serve the model without these, in bfloat16 or float32."
+        )
+    if len(scored) >= _NEAR and np.ptp(scored) == 0:
+        raise ScoringError(
+            f"{what} gives every token of {row.name} the same value, {scored[0]:.4g}; these are no "
+            "log-likelihoods of a model."
         )
     if scored.max() > 1e-3:
         raise ScoringError(

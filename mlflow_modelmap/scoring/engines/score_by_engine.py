@@ -14,7 +14,7 @@ from mlflow_modelmap.scoring.engine.second_pass import spread
 from mlflow_modelmap.scoring.engines.agreement import Expected, expected
 from mlflow_modelmap.scoring.engines.kept_values import KeptValues
 from mlflow_modelmap.scoring.engines.open_reader import open_reader
-from mlflow_modelmap.scoring.engines.proof import TOLERANCE, check_not_chance, check_values, prove
+from mlflow_modelmap.scoring.engines.proof import check_not_chance, check_values, prove
 from mlflow_modelmap.scoring.engines.reader import Facts, Reader, Rows, read_all
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import known_config, most_tokens
@@ -25,7 +25,8 @@ from mlflow_modelmap.texts.text_set import TextSet
 
 _ROWS_AT_ONCE = 64
 """Rows that an engine has at a time, so that progress shows and what is read is kept."""
-_KEPT_AGAIN = 2
+_KEPT_AGAIN, _KEPT_WITHIN = 8, 0.05
+"""Texts of an earlier attempt that are read again, and by how many nats a token they may differ."""
 
 Progress = Callable[[int, int], None]
 
@@ -136,12 +137,13 @@ class _Pass:
     def take_up(self, kept: KeptValues) -> None:
         """Go on where an earlier attempt stopped, if the model still says what it said then."""
         self.kept = kept.open([self.rows.pieces[place] for place in range(len(self.rows))])
-        some = sorted(kept.found, key=lambda place: self.lengths[place])[:_KEPT_AGAIN]
+        there = np.array(sorted(kept.found), dtype=np.int64)
+        some = [int(place) for place in spread(self.lengths, there, _KEPT_AGAIN)]
         for place, values in zip(
             some, read_all(self.reader, [self.rows[place] for place in some]), strict=True
         ):
             apart = abs(self._sum(place, values) - kept.found[place]) / self.lengths[place]
-            if not apart <= TOLERANCE:
+            if not apart <= _KEPT_WITHIN:
                 self.notices.append(
                     "What an earlier attempt had read was read again: the model says otherwise now."
                 )
@@ -182,7 +184,9 @@ class _Pass:
         places = self.rows.pieces.of(np.sort(texts))[::-1]
         found = np.full(len(self.rows), np.nan)
         for place, values in self.reader.read([self.rows[int(place)] for place in places]):
-            found[places[place]] = self._sum(int(places[place]), values)
+            at = int(places[place])
+            self._check(at, values)
+            found[at] = self._sum(at, values)
         texts = np.sort(texts)
         return SecondPass(texts, self.rows.pieces.by_text(found)[texts])
 
@@ -194,13 +198,7 @@ class _Pass:
             some = [int(place) for place in todo[begin : begin + _ROWS_AT_ONCE]]
             for at, values in self.reader.read([self.rows[place] for place in some]):
                 place = some[at]
-                check_values(
-                    self.rows[place],
-                    values,
-                    int(self.firsts[place]),
-                    self.reader.what,
-                    self.tokens.bos_applied,
-                )
+                self._check(place, values)
                 self.values[place] = self._sum(place, values)
                 if self.kept is not None:
                     self.kept.add(place, float(self.values[place]))
@@ -209,6 +207,10 @@ class _Pass:
                     read = int(self.lengths[~np.isnan(self.values)].sum())
                     self.progress(read, total)
         self.seconds += time.perf_counter() - started
+
+    def _check(self, place: int, values: np.ndarray) -> None:
+        first, has_bos = int(self.firsts[place]), self.tokens.bos_applied
+        check_values(self.rows[place], values, first, self.reader.what, has_bos)
 
     def _sum(self, place: int, values: np.ndarray) -> float:
         length, first = int(self.lengths[place]), int(self.firsts[place])

@@ -42,17 +42,11 @@ def checked_url(written: str) -> str:
 def base_and_route(url: str) -> tuple[str, str]:
     """What routes are put behind, and which one scores.
 
-    ``http://host:8000``, ``.../v1`` and ``.../v1/completions`` are one server; an address that ends
-    in ``/generate`` asks for SGLang's own route.
+    ``http://host:8000``, ``.../v1``, ``.../v1/completions`` and ``.../v1/chat/completions`` are one
+    server; an address that ends in ``/generate`` asks for SGLang's own route.
     """
     base = url.rstrip("/")
     if base.endswith("/generate"):
         return base.removesuffix("/generate"), GENERATE
-    base = base.removesuffix("/completions")
+    base = base.removesuffix("/completions").removesuffix("/chat")
     return (base if urlsplit(base).path.strip("/") else f"{base}/v1"), COMPLETIONS
-
-
-def is_loopback(url: str) -> bool:
-    """Whether what is sent there stays on this machine."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

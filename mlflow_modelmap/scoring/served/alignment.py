@@ -40,10 +40,22 @@ class Spelling:
             return entry.token_id != token_id
         if entry.token is None or entry.token.startswith("bytes:"):
             return False
-        said, own = (" ".join(_plain(text).split()) for text in (entry.token, self.of(token_id)))
-        if not said or not own or "\ufffd" in said + own:
+        own = self.of(token_id)
+        if not entry.token or "\ufffd" in entry.token + own:
             return False  # special, or a part of a character
-        return said != own
+        said = _plain(entry.token)
+        spaced = self._spaced(token_id)
+        if spaced is None:
+            return bool(own) and said != _plain(own)
+        return said.strip(" ") != spaced.strip(" ")
+
+    def _spaced(self, token_id: int) -> str | None:
+        """A token of SentencePiece, whose spaces at the edges are shown by some and not by others.
+
+        None of all other tokenizers, which show each token as it is.
+        """
+        raw = self._tokenizer.convert_ids_to_tokens(token_id)
+        return _plain(raw) if isinstance(raw, str) and "▁" in raw else None
 
 
 def _plain(text: str) -> str:
@@ -68,6 +80,8 @@ def aligned(
         If the entries are fewer, more, or of other tokens.
     """
     entries, count = answer.entries, len(ids)
+    if not takes_tokens and answer.given not in (None, count, count + 1, count - has_bos):
+        raise NotTheseTokens(f"it counts {answer.given} tokens in it where {count} were meant")
     fitting: list[tuple[np.ndarray, bool]] = []
     wrong: str | None = None
     # A BOS that is left out, and (of text) one that is put first.

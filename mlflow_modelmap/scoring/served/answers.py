@@ -6,12 +6,13 @@ answer them, and SGLang's own.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_TOKEN_ID = re.compile(r"token_id:(\d+)")
+_TOKEN_ID = re.compile(r"token_id:([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def completion_answer(said: Any) -> Answer:
     made, given = (_at(_at(said, "usage"), f"{of}_tokens") for of in ("completion", "prompt"))
     return Answer(
         tuple(_entry(value, name) for value, name in zip(values, names, strict=True)),
-        made if type(made) is int else None,
+        max(0, made) if type(made) is int else None,
         str(_at(choice, "text") or ""),
         given if type(given) is int else None,
     )
@@ -136,15 +137,19 @@ def _entry(value: Any, name: Any) -> Entry:
 
 
 def _triple(one: Any) -> Entry:
-    if not _is_list(one) or len(one) < 2 or type(one[1]) is not int:
+    if not _is_list(one) or len(one) < 2 or type(one[1]) is not int or abs(one[1]) >= 10**18:
         raise NoLogLikelihoods("its input_token_logprobs are no pairs of a value and a token")
     text = one[2] if len(one) > 2 and isinstance(one[2], str) else None
     return Entry(_number(one[0]), text, one[1])
 
 
 def _number(value: Any) -> float | None:
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if plain else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.nan
 
 
 def _at(said: Any, name: str) -> Any:

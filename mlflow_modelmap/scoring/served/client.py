@@ -18,9 +18,15 @@ from mlflow_modelmap.words.shortened import shortened
 RETRIES = 6
 """How often a question is asked again where a server is busy, or does not answer."""
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 600
+LONGEST_WAIT = 600
+"""Seconds that a server may ask to be left alone without the score ending."""
 LARGEST_ANSWER = 256 * 1024**2
 _BUSY = (408, 425, 429, 502, 503, 504)
 """Answers after which it is asked again; 500 is a question that it cannot take."""
+
+
+class _AsksForTooLong(Exception):
+    """A server that is busy for longer than anybody waits; its argument is the seconds it says."""
 
 
 class Refused(ScoringError):
@@ -62,7 +68,20 @@ class Client:
         self._pause = 60 / requests_per_minute if requests_per_minute else 0.0
         self._next = 0.0
         self._turn = threading.Lock()
-        retry = Retry(
+
+        class Patient(Retry):
+            """Does not sleep for a day, and takes no notice of a Retry-After that is none."""
+
+            def get_retry_after(self, response: Any) -> float | None:
+                try:
+                    seconds = super().get_retry_after(response)
+                except Exception:
+                    return None
+                if seconds is not None and seconds > LONGEST_WAIT:
+                    raise _AsksForTooLong(seconds)
+                return seconds
+
+        retry = Patient(
             total=RETRIES,
             connect=min(2, RETRIES),
             redirect=0,
@@ -77,8 +96,14 @@ class Client:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=concurrency))
         key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise InputError(
+                f"The key in the environment variable {KEY_VARIABLE} holds a line break or another "
+                "character that no key has; set it anew."
+            )
         if key:
             remember(key)
+        self._key = key
         self._session.auth = _Key(key)
 
     def close(self) -> None:
@@ -117,20 +142,31 @@ class Client:
             ) as answer:
                 body = _read(answer, where)
                 status = answer.status_code
+        except _AsksForTooLong as asks:
+            raise ScoringError(
+                f"The server at {where!r} is busy and asks to be left alone for {asks.args[0]:.0f} "
+                "seconds; give the same command again then, with --requests-per-minute if it "
+                "counts questions."
+            ) from None
         except requests.RequestException as error:
             raise ScoringError(
                 f"The server at {where!r} does not answer ({_cause(error)}); look whether it runs "
                 "there, and give its address with --url."
             ) from None
         if status != 200:
-            raise _refusal(where, status, body)
+            raise _refusal(where, status, self._without_key(body), has_key=bool(self._key))
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
+            shown = _shown(self._without_key(body))
             raise ScoringError(
-                f"The server at {where!r} answers no JSON ({_shown(body)}); it is no "
+                f"The server at {where!r} answers no JSON ({shown}); it is no "
                 "OpenAI-compatible server, or the address is another one's."
             ) from None
+
+    def _without_key(self, body: bytes) -> bytes:
+        """What a server says, if it says the key too: also one that could be a plain word."""
+        return body.replace(self._key.encode(), b"***") if self._key else body
 
     def _wait(self) -> None:
         """Until it is this question's turn."""
@@ -168,8 +204,13 @@ def _read(answer: Any, where: str) -> bytes:
     return bytes(found)
 
 
-def _refusal(where: str, status: int, body: bytes) -> Exception:
+def _refusal(where: str, status: int, body: bytes, *, has_key: bool) -> Exception:
     said = f"The server at {where!r} answers {status}"
+    if status in (401, 403) and has_key:
+        return InputError(
+            f"{said}: it does not take the key in the environment variable {KEY_VARIABLE} "
+            f"({_shown(body)}); put a valid one there."
+        )
     if status in (401, 403):
         return InputError(
             f"{said}: it wants a key; put it into the environment variable {KEY_VARIABLE}."

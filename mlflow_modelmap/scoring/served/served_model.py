@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.reference import Served
-from mlflow_modelmap.scoring.served.address import base_and_route
+from mlflow_modelmap.scoring.served.address import GENERATE, base_and_route
 from mlflow_modelmap.scoring.served.client import Client, Refused
 from mlflow_modelmap.words.listed import listed
 
@@ -40,9 +40,11 @@ def find_served(url: str, written: str, said: str | None) -> Served:
         If it does not answer.
     """
     base, route = base_and_route(url)
+    own_route = route == GENERATE and not base.endswith("/v1")
+    route_of_models = "v1/models" if own_route else "models"
     client = Client(base)
     try:
-        models = _listed(client.get("models" if base.endswith("/v1") else "v1/models"))
+        models = _listed(client.get(route_of_models))
     except Refused as refused:
         if refused.status not in (404, 405, 501):
             raise

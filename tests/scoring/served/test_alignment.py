@@ -20,6 +20,9 @@ class Tokenizer:
     def decode(self, ids, **_):
         return WORDS[ids[0]].replace("▁", " ")
 
+    def convert_ids_to_tokens(self, token_id):
+        return WORDS[token_id]
+
     def encode(self, text, add_special_tokens):
         assert not add_special_tokens
         return [WORDS.index(text)] if text in WORDS else [1, 2]

@@ -269,9 +269,9 @@ def test_a_training_is_watched_on_prompts(store, models, tmp_path):
         with torch.no_grad():
             model.lm_head.weight.mul_(0.5)
         second = monitor.record(model, 10)
-    assert first["modelmap/kl_to_reference"] == pytest.approx(0, abs=1e-9)
-    assert second["modelmap/kl_to_reference"] > 1e-3
-    assert first["modelmap/bits_per_byte"] == pytest.approx(before.bits_per_byte, abs=1e-5)
+    assert first.kl_reference == pytest.approx(0, abs=1e-9)
+    assert second.kl_reference > 1e-3
+    assert first.bits_per_byte == pytest.approx(before.bits_per_byte, abs=1e-5)
 
 
 @pytest.mark.parametrize("column", ["modelmap_prompt", "asked"])
