@@ -236,3 +236,10 @@ def test_a_refusal_in_the_middle_names_the_text(store, model, monkeypatch):
         pytest.raises(ScoringError, match=r"score text \d+: it answers 400 \(too long\)"),
     ):
         asked(server, model, many)
+
+
+def test_one_value_for_every_token_is_none():
+    row = Row(np.arange(40), None, "text 3")
+    with pytest.raises(ScoringError, match=r"every token of text 3 the same value, -2\.5"):
+        check_values(row, np.full(39, -2.5), 1, "The server", False)
+    check_values(row, np.linspace(-3, -2, 39), 1, "The server", False)
