@@ -23,8 +23,8 @@ modelmap() {
 
 modelmap sweep "$here/plan.yaml"
 modelmap map
-modelmap quantization --exact
-modelmap compare float32 bfloat16 --exact
-modelmap compare float32 "LoRA on Python code" --exact
-modelmap layers --exact --exact-texts 8
+modelmap quantization --exact --exact-texts 16
+modelmap compare float32 bfloat16 --exact --exact-texts 16
+modelmap compare float32 "LoRA on Python code" --exact --exact-texts 16
+modelmap layers
 "$python" "$here/report.py" .
