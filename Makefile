@@ -42,7 +42,7 @@ quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" MLFLOW_TRACKING_URI="$(STORE)" MLFLOW_LOGGING_LEVEL=WARNING \
 		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
 
-real-model: venv ## the map of one real model (LLAMA_QUANTIZE=PATH of llama.cpp's program; half an hour)
+real-model: venv ## the map of one real model (LLAMA_QUANTIZE=PATH of llama.cpp's program; an hour or more)
 	@PYTHON="$(CURDIR)/$(PY)" LLAMA_QUANTIZE="$(LLAMA_QUANTIZE)" sh examples/real_model/run.sh
 
 test: venv ## every test, the slow ones too

@@ -1,6 +1,6 @@
 """Make the pictures that the README and the docs show, from the quickstart's runs.
 
-That of the real model is taken from where `make real-model` puts it, if it was run.
+Those of the real model are taken from where `make real-model` puts them, if it was run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PICTURES = {
     "trajectory": {"kl_previous.png": "kl_previous.png"},
     "scale": {"scale.png": "scale.png"},
 }
-REAL_MODEL = Path(__file__).parent.parent / ".cache" / "real_model" / "real_model.png"
+REAL_MODEL = Path(__file__).parent.parent / ".cache" / "real_model"
 PAIR = {"a": "tiny-128-seed1 step 512", "b": "tiny-64-seed1 step 1024"}
 WIDTH, HEIGHT = 1280, 870
 
@@ -51,8 +51,8 @@ def main() -> None:
             path = client.download_artifacts(latest[kind], f"modelmap/{name}")
             shutil.copy(path, IMAGES / picture)
     take_page(latest["map"])
-    if REAL_MODEL.exists():
-        shutil.copy(REAL_MODEL, IMAGES)
+    for picture in sorted(REAL_MODEL.glob("real_model*.png")):
+        shutil.copy(picture, IMAGES)
 
 
 def take_page(run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Write what run.sh measured as a table (table.md) and a picture (real_model.png).
+"""Write what run.sh measured: table.md, real_model.png (KL) and real_model_map.png (the map).
 
     python examples/real_model/report.py FOLDER
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,10 @@ def markdown(table: pd.DataFrame) -> str:
     """The table as the README shows it."""
     heads = (
         "point",
-        "bits per byte",
+        "bits/byte",
         "KL, estimate",
         "KL, exact",
-        "nats a token",
+        "exact, nats a token",
         "same top token",
     )
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
@@ -98,7 +99,7 @@ def picture(table: pd.DataFrame, layers: pd.DataFrame) -> Any:
     left, right = figure.add_gridspec(1, 2, width_ratios=(1.75, 1))
     rows = table.dropna(subset="forward")
     _copies(style.panel(figure, left, title="KL to float32, as measured two ways"), rows)
-    _layers(style.panel(figure, right, title="Each layer and the one before"), layers)
+    _layers(style.panel(figure, right, title="Each layer to the one before"), layers)
     return figure
 
 
@@ -157,23 +158,16 @@ def _layers(axes: Any, layers: pd.DataFrame) -> None:
         color=style.PALETTE[2],
     )
     axes.set_yscale("log")
-    axes.axhline(LAYER, color=style.OTHERS, lw=0.9, ls=(0, (3, 3)), zorder=1)
-    axes.annotate(
-        "the paper's median",
-        (1.0, LAYER),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7.5,
-        color=style.QUIET_INK,
+    axes.axhline(
+        LAYER, color=style.OTHERS, lw=0.9, ls=(0, (3, 3)), zorder=1, label="the paper's median"
     )
-    axes.set_xlabel("layer, by the logit lens (0 is the embeddings)")
+    axes.legend(loc="upper right", frameon=False, fontsize=8)
+    axes.set_xlabel("layer (0: the embeddings)")
     axes.set_ylabel(style.KL_LABEL)
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all three files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder.resolve()
@@ -181,8 +175,11 @@ def main() -> None:
     table, layers = measured(), load_layers(latest("layers")[0]).profiles
     (folder / "table.md").write_text(markdown(table), encoding="utf-8")
     picture(table, layers).savefig(folder / "real_model.png", dpi=110)
+    (run_id,) = latest("map")
+    found = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="modelmap/map_pca.png")
+    shutil.copy(found, folder / "real_model_map.png")
     print(markdown(table))
-    print(f"The table is in {folder / 'table.md'}, the picture in {folder / 'real_model.png'}")
+    print(f"The table is in {folder / 'table.md'}, the pictures beside it.")
 
 
 if __name__ == "__main__":
