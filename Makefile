@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test test-quick test-heavy coverage lint format docs ui bench clean
+.PHONY: help venv quickstart real-model test test-quick test-heavy coverage lint format docs ui bench clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -42,6 +42,9 @@ quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" MLFLOW_TRACKING_URI="$(STORE)" MLFLOW_LOGGING_LEVEL=WARNING \
 		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
 
+real-model: venv ## the map of one real model (LLAMA_QUANTIZE=PATH of llama.cpp's program; an hour or more)
+	@PYTHON="$(CURDIR)/$(PY)" LLAMA_QUANTIZE="$(LLAMA_QUANTIZE)" sh examples/real_model/run.sh
+
 test: venv ## every test, the slow ones too
 	$(PYTEST) -m 'not heavy'
 
@@ -77,6 +80,6 @@ bench: venv ## the measurements that the docs quote
 coverage: venv ## how often every interval covers the truth (an hour or more; REDUCED=1: minutes)
 	$(PY) benchmarks/coverage.py $(if $(REDUCED),--reduced)
 
-clean: ## remove .venv, the quickstart's models and every cache; runs (mlflow.db, mlruns) stay
+clean: ## remove .venv, made models, the real model's store and every cache; runs (mlflow.db, mlruns) stay
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

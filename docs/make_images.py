@@ -1,4 +1,7 @@
-"""Make the pictures that the README and the docs show, from the quickstart's runs."""
+"""Make the pictures that the README and the docs show, from the quickstart's runs.
+
+Those of the real model are taken from where `make real-model` puts them, if it was run.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ PICTURES = {
     "trajectory": {"kl_previous.png": "kl_previous.png"},
     "scale": {"scale.png": "scale.png"},
 }
+REAL_MODEL = Path(__file__).parent.parent / ".cache" / "real_model"
 PAIR = {"a": "tiny-128-seed1 step 512", "b": "tiny-64-seed1 step 1024"}
 WIDTH, HEIGHT = 1280, 870
 
@@ -47,6 +51,8 @@ def main() -> None:
             path = client.download_artifacts(latest[kind], f"modelmap/{name}")
             shutil.copy(path, IMAGES / picture)
     take_page(latest["map"])
+    for picture in sorted(REAL_MODEL.glob("real_model*.png")):
+        shutil.copy(picture, IMAGES)
 
 
 def take_page(run_id: str) -> None:

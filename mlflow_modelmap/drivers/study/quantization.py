@@ -20,7 +20,7 @@ from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.directions import alignment
 from mlflow_modelmap.numerics.points.embedding import tsne
-from mlflow_modelmap.numerics.scale.pair_groups import FOUR_BIT, INT8, pair_groups
+from mlflow_modelmap.numerics.scale.pair_groups import quantised_copies
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
@@ -80,7 +80,8 @@ def study_quantization(
     Parameters
     ----------
     experiments, filter, run_ids
-        Which score runs, as for a map. A copy is a run of the same model and revision.
+        Which score runs, as for a map. A copy is a run of the same model and revision, or of a
+        file stored quantised (GGUF, GPTQ, ...) that names that model as its base.
     perplexity
         Of the t-SNE.
     trials
@@ -105,15 +106,14 @@ def study_quantization(
     notices = selected.notices
     matrix, points = selected.matrix()
     table = points_table(points, adapter_base=adapter_bases(points))
-    found = pair_groups(table)
-    rows = [found[group] for group in (INT8, FOUR_BIT) if group in found]
-    if not rows:
+    rows = quantised_copies(table)
+    if not len(rows):
         raise InputError(
             f"None of the {len(selected.runs)} selected runs is a quantised copy of another"
             f"{selected.why()}; score the same model in float32, bfloat16 or float16 and in int8, "
-            "nf4 or fp4."
+            "nf4 or fp4, or its GGUF copies with --base-model (base_model=) naming it."
         )
-    original, copy = np.concatenate(rows).T
+    original, copy = rows.T
     used = np.unique(np.concatenate([original, copy]))
     q = coordinates(matrix.keep_points(used))
     original, copy = np.searchsorted(used, original), np.searchsorted(used, copy)

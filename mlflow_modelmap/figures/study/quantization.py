@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.words.natural_order import natural
 
 _PRECISION_MARKERS = {"int8": "s", "nf4": "^", "fp4": "v"}
 _WITH_THRESHOLD = "D"
 """Of int8 copies whose outliers were kept apart (``int8 threshold 6``)."""
+_STORED_MARKERS = ("P", "X", "<", ">", "h", "p", "*")
+"""Of what was stored quantised (``Q4_K_M``, ``gptq-int4``), in order of the names."""
+_PLAIN = ("", "float16", "bfloat16", "float32", "float64")
 
 _EXACT = "exact KL(original || copy), over all tokens"
 _EXACT_MARK = {"facecolor": "white", "edgecolor": style.INK, "linewidths": 1.0, "zorder": 5}
@@ -39,8 +45,9 @@ def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataF
     for original, copy in zip(pairs["original"], pairs["copy"], strict=True):
         line = np.stack([where[original], where[copy]])
         axes.plot(*line.T, color=style.colour_of(kind[original], colours), lw=1.0, alpha=0.7)
+    marks = _markers(points["precision"])
     for precision, rows in points.groupby(points["precision"].fillna("")):
-        marker = _marker(str(precision))
+        marker = marks.get(str(precision), "o")
         index = rows.index.to_numpy()
         axes.scatter(
             *coordinates[index].T,
@@ -54,30 +61,31 @@ def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataF
     axes.set_xlabel("t-SNE 1")
     axes.set_ylabel("t-SNE 2")
     style.legend(axes, colours, title="model type")
-    present = _copies_in(points["precision"])
     handles = [Line2D([], [], marker="o", linestyle="", color=style.OTHERS, label="original")]
     handles += [
-        Line2D([], [], marker=_marker(p), linestyle="", color=style.OTHERS, label=p)
-        for p in present
+        Line2D([], [], marker=mark, linestyle="", color=style.OTHERS, label=style.plain(p, 24))
+        for p, mark in marks.items()
     ]
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=8
+        handles=handles,
+        loc="outside upper left",
+        ncols=min(len(handles), 8),
+        frameon=False,
+        fontsize=8,
     )
     return figure
 
 
-def _marker(precision: str) -> str:
-    """A disc where it is no quantised copy."""
-    if precision in _PRECISION_MARKERS:
-        return _PRECISION_MARKERS[precision]
-    return _WITH_THRESHOLD if precision.split(" ")[0] in _PRECISION_MARKERS else "o"
-
-
-def _copies_in(precisions: pd.Series) -> list[str]:
-    """The precisions of quantised copies, in the order in which they are drawn."""
+def _markers(precisions: pd.Series) -> dict[str, str]:
+    """A marker for each precision of quantised copies, in the order in which they are drawn."""
+    copies = {str(p) for p in precisions.dropna()} - {*_PLAIN}
     order = list(_PRECISION_MARKERS)
-    found = {str(p) for p in precisions.dropna() if _marker(str(p)) != "o"}
-    return sorted(found, key=lambda p: (order.index(p.split(" ")[0]), p))
+    made = [p for p in copies if p.split(" ")[0] in order]
+    made.sort(key=lambda p: (order.index(p.split(" ")[0]), p))
+    stored = sorted(copies - {*made}, key=natural)
+    return {p: _PRECISION_MARKERS.get(p, _WITH_THRESHOLD) for p in made} | dict(
+        zip(stored, cycle(_STORED_MARKERS), strict=False)
+    )
 
 
 def quantisation_bars(pairs: pd.DataFrame) -> Figure:
@@ -89,7 +97,7 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
         Columns ``model``, ``precision``, ``kl``, ``se``.
     """
     models = list(dict.fromkeys(pairs["model"]))
-    precisions = _copies_in(pairs["precision"])
+    precisions = list(_markers(pairs["precision"]))
     figure = style.figure(7.6, max(2.2, 0.9 + (0.18 * len(precisions) + 0.12) * len(models)))
     axes = style.panel(figure)
     thickness = 0.8 / max(len(precisions), 1)

@@ -40,6 +40,7 @@ COLUMNS = (
 )
 
 _FULL_PRECISION = ("float32", "bfloat16", "float16")
+_MADE_WHILE_LOADING = ("int8", "nf4", "fp4")
 _SEED = re.compile(r"[-_ .]?seed[-_ .]?\d+", re.IGNORECASE)
 _PART_OF_TRAINING = 50 / 143  # the paper's first and last 50k of 143k steps
 
@@ -121,6 +122,40 @@ def pair_groups(
         for name, pairs in found.items()
         if len(pairs)
     }
+
+
+def quantised_copies(points: pd.DataFrame) -> np.ndarray:
+    """Every quantised copy with its original.
+
+    Parameters
+    ----------
+    points
+        As for `pair_groups`.
+
+    Returns
+    -------
+    ndarray of int, shape (n, 2)
+        Row numbers of original and copy. The original is the first row in full precision of the
+        same model and revision; of a file that is stored quantised (``Q4_K_M``, ``gptq-int4``) and
+        has no such row, that of the model that it names as its base.
+    """
+    table = points.reset_index(drop=True).reindex(columns=[*COLUMNS])
+    table = table.astype(object).where(table.notna(), None)
+    whole = table[[layer is None for layer in table["layer"]]]
+    plain = (*_FULL_PRECISION, "float64", None)
+    kinds = [kind for kind in whole["precision"].unique() if kind not in plain]
+    pairs = _quantised(whole, kinds)
+    paired = {copy for _, copy in pairs}
+    parents = _by_name(_in_full_precision(table))
+    pairs += [
+        (parents[str(row["base_model"])], index)
+        for index, row in _rows(whole[whole["precision"].isin(kinds)])
+        if index not in paired
+        and row["precision"] not in _MADE_WHILE_LOADING  # of a fine-tune, say, not of its base
+        and row["adapter_base"] is None
+        and str(row["base_model"]) in parents
+    ]
+    return np.array(sorted(set(pairs)), dtype=np.int64).reshape(-1, 2)
 
 
 def _in_full_precision(table: pd.DataFrame) -> pd.DataFrame:
@@ -230,11 +265,7 @@ def _last_steps(table: pd.DataFrame) -> pd.DataFrame:
 
 def _fine_tunes(full: pd.DataFrame, plain: pd.DataFrame, tuned: pd.DataFrame) -> Pairs:
     """A model and the model it says it comes from, by name (with `@revision` where given)."""
-    parents: dict[str, int] = {}
-    for index, row in _rows(pd.concat([plain, full])):
-        if row["revision"]:
-            parents.setdefault(f"{row['model']}@{row['revision']}", index)
-        parents.setdefault(str(row["model"]), index)
+    parents = _by_name(pd.concat([plain, full]))
     return [
         (parents[str(row["base_model"])], index)
         for index, row in _rows(tuned)
@@ -242,6 +273,16 @@ def _fine_tunes(full: pd.DataFrame, plain: pd.DataFrame, tuned: pd.DataFrame) ->
         and str(row["base_model"]) in parents
         and parents[str(row["base_model"])] != index
     ]
+
+
+def _by_name(table: pd.DataFrame) -> dict[str, int]:
+    """The first row of each model, by its name and by `name@revision`."""
+    named: dict[str, int] = {}
+    for index, row in _rows(table):
+        if row["revision"]:
+            named.setdefault(f"{row['model']}@{row['revision']}", index)
+        named.setdefault(str(row["model"]), index)
+    return named
 
 
 def _layers(table: pd.DataFrame) -> Pairs:

@@ -37,7 +37,8 @@ from mlflow_modelmap.surfaces.cli.options import (
 def quantization(output: Output, **values: Any) -> None:
     """Compare models with their quantised copies: how far they moved, and whether the same way.
 
-    Score each model in full precision and in int8, nf4 or fp4 first.
+    Score each model in full precision and in int8, nf4 or fp4 first, or its GGUF and other copies
+    with --base-model naming it.
     """
     from mlflow_modelmap.drivers.study.quantization import study_quantization
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlflow_modelmap.drivers.study.quantization import load_quantization, study_quantization
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.study.quantization import quantisation_bars, quantised_map
 from tests.drivers.study.known import N, expected_kl
 
 
@@ -49,3 +51,35 @@ def test_int8_with_outliers_is_apart_from_int8_without(write_run, tag, label):
     write_run("outliers", copy, model="a", precision="int8", int8_threshold=tag)
     pairs = study_quantization(["test"]).pairs.set_index("copy")["precision"]
     assert pairs.to_dict() == {"plain": "int8", "outliers": label}
+
+
+@pytest.mark.drawn
+def test_gguf_copies_are_copies_of_the_model_that_they_name(write_run):
+    generator = np.random.default_rng(0)
+    own = -50 + generator.normal(size=N)
+    write_run("original", own, model="org/a", precision="float32")
+    copies = {}
+    for size, kind in enumerate(["Q8_0", "Q4_K_M", "Q2_K", "nf4"], start=1):
+        copies[kind] = own + size * generator.normal(size=N)
+        name = "org/a" if kind == "nf4" else f"a-{kind}.gguf"
+        write_run(kind, copies[kind], model=name, precision=kind, base_model="org/a")
+    pairs = study_quantization(["test"]).pairs.set_index("precision")
+    assert sorted(pairs.index) == ["Q2_K", "Q4_K_M", "Q8_0", "nf4"]
+    for kind, row in pairs.iterrows():
+        assert (row["original"], row["copy"]) == ("original", kind)
+        assert row["kl"] == pytest.approx(expected_kl(own, copies[kind]))
+
+
+def test_every_precision_of_copies_has_a_bar_and_a_mark_of_its_own():
+    precisions = ["int8", "int8 threshold 6", "nf4", "Q8_0", "Q4_K_M", "gptq-int4"]
+    pairs = pd.DataFrame({"model": "a", "precision": precisions, "kl": 0.1, "se": 0.01})
+    pairs["original"], pairs["copy"] = "a", precisions
+    bars = quantisation_bars(pairs)
+    labels = [text.get_text() for text in bars.axes[0].get_legend().get_texts()]
+    assert sorted(labels) == sorted(precisions)
+    assert len(bars.axes[0].patches) == len(precisions)
+    points = pd.DataFrame({"point": ["a", *precisions], "precision": ["float32", *precisions]})
+    drawn = quantised_map(points.assign(model_type="t"), np.zeros((7, 2)), pairs)
+    (legend,) = drawn.legends
+    marks = [handle.get_marker() for handle in legend.legend_handles]
+    assert len(set(marks)) == len(marks) == 7

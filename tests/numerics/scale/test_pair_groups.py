@@ -86,6 +86,35 @@ def test_a_copy_of_an_adapter_has_its_base():
     assert g.pair_groups(points)[g.FOUR_BIT].tolist() == [[0, 1]]
 
 
+def test_a_file_stored_quantised_is_a_copy_of_the_base_that_it_names():
+    points = table(
+        ("org/a", None, None, "t", "nf4"),
+        ("org/a", None, None, "t", "float32"),
+        ("org/a", None, None, "t", "bfloat16"),
+        ("a-Q4_K_M.gguf", None, None, "t", "Q4_K_M"),  # of org/a, as it says
+        ("a-gptq", None, None, "t", "gptq-int4"),  # of org/a@main
+        ("b-Q8_0.gguf", None, None, "t", "Q8_0"),  # of what was not scored
+        ("c-Q8_0.gguf", None, None, "t", "Q8_0"),  # says nothing
+        ("org/tuned", None, None, "t", "int8"),  # made while loading: of org/tuned
+        ("lora", None, None, "t", "Q2_K"),  # an adapter on a GGUF file of org/a
+    ).assign(
+        revision=[None, "main", "main", *[None] * 6],
+        base_model=[None, None, None, "org/a", "org/a@main", "org/b", None, "org/a", "org/a"],
+        adapter_base=[*[None] * 8, "a-Q2_K.gguf@1"],
+    )
+    assert g.quantised_copies(points).tolist() == [[1, 3], [1, 4]]
+    points["revision"] = None
+    points.loc[4, "base_model"] = None
+    assert g.quantised_copies(points).tolist() == [[1, 0], [1, 3]]
+    assert g.FINE_TUNE not in g.pair_groups(points)
+    assert g.pair_groups(points)[g.FOUR_BIT].tolist() == [[1, 0]]
+
+
+def test_without_a_copy_there_are_no_pairs_of_copies():
+    points = table(("org/a", None, None, "t", "float64"), ("org/a", None, None, "t", "float32"))
+    assert g.quantised_copies(points).shape == (0, 2)
+
+
 def test_a_fine_tune_meets_the_model_it_names():
     points = table(
         ("org/base", None, None, "t", "float32"), ("org/child", None, None, "t", "float32")
