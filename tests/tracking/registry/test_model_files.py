@@ -36,8 +36,9 @@ def test_every_reference_leads_to_the_same_scores(registered, tiny_model, texts)
         done = score(reference, texts, progress=False)
         assert np.array_equal(done.log_likelihoods, expected), reference
         tags = client.get_run(done.run_id).data.tags
-        assert tags["modelmap.model"] == reference
-        assert tags.get("modelmap.revision") == ("1" if reference.startswith("models") else None)
+        version = reference.startswith("models")
+        assert tags["modelmap.model"] == ("models:/tiny/1" if version else reference)
+        assert tags.get("modelmap.revision") == ("1" if version else None)
         assert score(reference, texts, progress=False).skipped
 
 
