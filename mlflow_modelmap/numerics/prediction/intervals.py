@@ -35,4 +35,3 @@ def cv_plus(
         -np.quantile(-low, share, axis=0, method="higher"),
         np.quantile(high, share, axis=0, method="higher"),
     )
-

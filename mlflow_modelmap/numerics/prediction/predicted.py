@@ -169,7 +169,7 @@ def in_words(skill: pd.DataFrame) -> str:
 
 def _than(row: pd.Series) -> str:
     ratio, low, high = row["ratio"], row["ratio_low"], row["ratio_high"]
-    shown = f"(RMSE {ratio:.2f} of theirs, 95 % interval {low:.2f} to {high:.2f}) than"
+    shown = f"(RMSE {ratio:.2f} times as large, 95 % interval {low:.2f} to {high:.2f}) than"
     if not np.isfinite([ratio, low, high]).all():
         return "no more that could be measured than"
     if high < 1.0:

@@ -1,8 +1,8 @@
 """Numerics: ridge regression on coordinates, written in the K x K products of the points.
 
-There are far more texts than models, so that everything is done with Q Q^T: the weights of the texts
-are Q^T times one number a model. The intercept is not penalised; so it does not matter that columns
-of Q are centred over points that are in no training part, and predictions move with the scores.
+There are far more texts than models, so that everything is done with Q Q^T: the weights of the
+texts are Q^T times one number a model. The intercept is not penalised, so that it does not
+matter that columns of Q are centred over points that are in no training part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Numerics: how good predictions are - r, RMSE, one against another - with intervals over groups."""
+"""Numerics: how good predictions are - r, RMSE, and one against another - over groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-
 
 WIDER = 1.4
 """How much longer than the jackknife's an interval is: errors of fits that share most of their
