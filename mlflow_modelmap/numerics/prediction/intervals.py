@@ -26,12 +26,9 @@ def cv_plus(
     level
         Of the intervals.
     """
-    n = len(scores)
     error = np.abs(predicted - scores)[..., None]
-    share = min(1.0, level * (1.0 + 1.0 / n))
-    low = (new - error).reshape(-1, new.shape[-1])
-    high = (new + error).reshape(-1, new.shape[-1])
-    return (
-        -np.quantile(-low, share, axis=0, method="higher"),
-        np.quantile(high, share, axis=0, method="higher"),
-    )
+    low = np.sort((new - error).reshape(-1, new.shape[-1]), axis=0)
+    high = np.sort((new + error).reshape(-1, new.shape[-1]), axis=0)
+    share = level * (1.0 + 1.0 / len(scores))
+    rank = min(len(high), int(np.ceil(share * len(high) - 1e-9)))
+    return low[-rank], high[rank - 1]
