@@ -92,7 +92,7 @@ def scores_in_table(
         )
     if unknown:
         notices.append(
-            f"{len(unknown)} rows of the scores are of no selected point and were left out: "
+            "Rows of the scores that name no selected point were left out: "
             f"{listed([shortened(one, 60) for one in unknown])} (the nearest name there is "
             f"{alike(unknown[0], list(points))[0]!r}); correct the name, or score that model."
         )

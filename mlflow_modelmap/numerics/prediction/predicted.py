@@ -128,8 +128,9 @@ def _checked(name: str, scores: np.ndarray, codes: np.ndarray) -> str | None:
     n, groups = len(scores), len(np.unique(codes))
     if n < FEWEST_POINTS:
         raise InputError(
-            f"Only {n} points have a score of {name!r}, and nothing is learnt from fewer than "
-            f"{FEWEST_POINTS}; add scores, or score more of the models that have one."
+            f"Only {n} point{'s have' if n != 1 else ' has'} a score of {name!r}, and nothing is "
+            f"learnt from fewer than {FEWEST_POINTS}; add scores, or score more of the models that "
+            "have one."
         )
     if np.ptp(scores) <= 1e-12 * np.abs(scores).max():
         raise InputError(
