@@ -257,4 +257,5 @@ def load_prediction(run_id: str) -> Prediction:
         If one of its artifacts is missing or damaged.
     """
     read = load_study(run_id, schema.KIND_PREDICT, tables=_TABLES)
-    return Prediction(run_id, *(read.tables[name] for name in _TABLES), read.notices)
+    predictions, skill, texts = (read.tables[name] for name in _TABLES)
+    return Prediction(run_id, predictions, skill, texts, read.notices)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from mlflow_modelmap.words.shortened import shortened
 NAME = "point"
 _IDS_A_SEARCH = 100
 
-Scores = str | os.PathLike[str] | pd.DataFrame | Mapping[str, float]
+Scores: TypeAlias = str | os.PathLike[str] | pd.DataFrame | Mapping[str, float]
 
 
 def scores_in_table(

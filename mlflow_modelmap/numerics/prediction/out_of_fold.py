@@ -69,20 +69,21 @@ def out_of_fold(
     """
     n, m = len(scores), 0 if new is None else len(new)
     codes = np.unique(groups, return_inverse=True)[1]
-    rounds = 1 if codes.max() < folds else repeats
+    rounds = 1 if codes.max() < max(folds, 3) else repeats
     shape = (rounds, n)
-    found = OutOfFold(*(np.empty(shape) for _ in range(3)), np.empty((*shape, m)), np.empty(0))
+    predicted, mean, by_bits = np.empty(shape), np.empty(shape), np.empty(shape)
+    for_new = np.empty((*shape, m))
     penalties = []
     for repeat, test in divisions(codes, folds, rounds, seed):
         train = np.setdiff1d(np.arange(n), test)
         fit = fit_ridge(products[np.ix_(train, train)], scores[train], codes[train])
-        found.predicted[repeat, test] = fit.predict(products[np.ix_(test, train)])
-        found.mean[repeat, test] = fit.mean
-        found.by_bits[repeat, test] = straight_line(bits[train], scores[train], bits[test])
+        predicted[repeat, test] = fit.predict(products[np.ix_(test, train)])
+        mean[repeat, test] = fit.mean
+        by_bits[repeat, test] = straight_line(bits[train], scores[train], bits[test])
         if new is not None:
-            found.new[repeat, test] = fit.predict(new[:, train])
+            for_new[repeat, test] = fit.predict(new[:, train])
         penalties.append(fit.penalty)
-    return OutOfFold(found.predicted, found.mean, found.by_bits, found.new, np.array(penalties))
+    return OutOfFold(predicted, mean, by_bits, for_new, np.array(penalties))
 
 
 def divisions(
@@ -90,6 +91,7 @@ def divisions(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The number of the repeat and the points of each part, group by group."""
     count = int(codes.max()) + 1
+    folds = max(folds, 3) if count <= 3 else folds  # two groups are left to choose a penalty by
     random = np.random.RandomState(seed)
     for repeat in range(repeats):
         parts = KFold(min(folds, count), shuffle=True, random_state=random)

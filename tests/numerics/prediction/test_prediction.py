@@ -98,6 +98,13 @@ def test_no_group_is_in_training_and_test_at_once(count, rounds):
         assert not np.allclose(one[:, group != 1], two[:, group != 1])
 
 
+def test_three_groups_are_left_out_one_by_one_even_in_two_folds():
+    q, group, y = families(3, 4)
+    found = out_of_fold(q @ q.T, y, group, q[:, 0], folds=2, repeats=4)
+    means = [y[group != g].mean() for g in range(3)]
+    np.testing.assert_allclose(found.mean, np.array(means)[group][None])
+
+
 def test_a_planted_score_is_found_and_bits_per_byte_do_not_find_it():
     q, group, y = families()
     bits = np.random.default_rng(3).normal(size=y.size)
