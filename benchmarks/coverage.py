@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from coverage_table import table
 
-PARTS = ("kl", "exact", "documents", "gate", "exponents", "anomalies", "lineage")
+PARTS = ("kl", "exact", "documents", "gate", "exponents", "anomalies", "lineage", "predict")
 
 
 def joint() -> None:

@@ -33,10 +33,12 @@ _PUBLIC = {
     "load_layers": "mlflow_modelmap.drivers.study.layers",
     "load_lineage": "mlflow_modelmap.drivers.lineage.study",
     "load_map": "mlflow_modelmap.drivers.map.model_map",
+    "load_prediction": "mlflow_modelmap.drivers.study.prediction",
     "load_quantization": "mlflow_modelmap.drivers.study.quantization",
     "load_scale": "mlflow_modelmap.drivers.study.scale",
     "load_trajectory": "mlflow_modelmap.drivers.trajectory.study",
     "load_weight_distances": "mlflow_modelmap.drivers.weights.distances",
+    "predict": "mlflow_modelmap.drivers.study.prediction",
     "read_texts": "mlflow_modelmap.texts.read",
     "resample_texts": "mlflow_modelmap.drivers.map.resample",
     "score": "mlflow_modelmap.drivers.score.score",
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.score.sweep import sweep as sweep
     from mlflow_modelmap.drivers.study.layers import load_layers as load_layers
     from mlflow_modelmap.drivers.study.layers import study_layers as study_layers
+    from mlflow_modelmap.drivers.study.prediction import load_prediction as load_prediction
+    from mlflow_modelmap.drivers.study.prediction import predict as predict
     from mlflow_modelmap.drivers.study.quantization import load_quantization as load_quantization
     from mlflow_modelmap.drivers.study.quantization import study_quantization as study_quantization
     from mlflow_modelmap.drivers.study.scale import build_scale as build_scale

@@ -29,6 +29,7 @@ _COMMANDS = {
     "layers": "KL between adjacent layers, by the logit lens.",
     "clean": "End the runs that killed work left over, and remove its files.",
     "scale": "KL divergence by setting, beside the paper's scale.",
+    "predict": "Benchmark scores predicted from the map.",
 }
 
 
