@@ -160,8 +160,8 @@ def _of_chat(chat: Any, where: str, turns: str) -> Iterator[tuple[Prompt, str]]:
     if turns == LAST:
         if own[-1] != len(messages) - 1:
             raise InputError(
-                f"{where} end with a turn of the {shortened(messages[-1][0], 40)}, not of the assistant, so that "
-                "there is no response to it; drop that turn, or take every turn (--turns every)."
+                f"{where} end with a turn of the {shortened(messages[-1][0], 40)}, not of the "
+                "assistant, so that there is no response to it; drop that turn, or take every turn (--turns every)."
             )
         own = own[-1:]
     for at in own:

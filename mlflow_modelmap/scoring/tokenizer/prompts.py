@@ -199,7 +199,10 @@ def _response_tokens(
         for before in _BEFORE:
             start = _encoded(tokenizer, before)
             behind = _encoded(tokenizer, before + body, **special)
-            if behind[: len(start)] == start and covered.of_part(body, behind[len(start) :]) is not None:
+            if (
+                behind[: len(start)] == start
+                and covered.of_part(body, behind[len(start) :]) is not None
+            ):
                 return behind[len(start) :], merged
     return alone, merged
 

@@ -191,7 +191,7 @@ def _csv(path: Path, column: str, domain_column: str | None, turns: str) -> Iter
 
 
 def _unfolded(name: str, cell: Any, column: str) -> Any:
-    """A cell of a CSV file; of messages written as JSON, which is how it can hold them, the list."""
+    """A cell of a CSV file, which can hold messages as JSON only: then their list."""
     holds = name in ("prompt", *CHATS) or (name == column and column != "text")
     if not holds or not isinstance(cell, str) or not cell.lstrip().startswith("["):
         return cell

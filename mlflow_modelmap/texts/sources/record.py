@@ -179,8 +179,8 @@ def check_not_empty(record: Record) -> None:
     if not record.text.strip():
         kind = "text" if record.prompt is None else "response"
         raise InputError(
-            f"{record.where}: the {kind} is empty or only white space; leave it out (`modelmap texts "
-            "build --drop-empty`)."
+            f"{record.where}: the {kind} is empty or only white space; leave it out "
+            "(`modelmap texts build --drop-empty`)."
         )
 
 
