@@ -85,9 +85,9 @@ def responses_of(
         sees to that.
     """
     system = row.get("system")
-    name = next((n for n in (column, *CHATS) if row.get(n) is not None), None)
-    if name is not None:
-        for prompt, response in _of_chat(row[name], f"{where}: {name!r}", turns):
+    chat = next((n for n in (column, *CHATS) if row.get(n) is not None), None)
+    if chat is not None:
+        for prompt, response in _of_chat(row[chat], f"{where}: {chat!r}", turns):
             yield _behind(system, prompt, where), response
         return
     response = next((row[n] for n in _RESPONSES if row.get(n) is not None), None)
@@ -161,7 +161,8 @@ def _of_chat(chat: Any, where: str, turns: str) -> Iterator[tuple[Prompt, str]]:
         if own[-1] != len(messages) - 1:
             raise InputError(
                 f"{where} end with a turn of the {shortened(messages[-1][0], 40)}, not of the "
-                "assistant, so that there is no response to it; drop that turn, or take every turn (--turns every)."
+                "assistant, so that there is no response to it; drop that turn, or take every "
+                "turn (--turns every)."
             )
         own = own[-1:]
     for at in own:
