@@ -22,9 +22,10 @@ TURNS = (LAST, EVERY)
 _ASSISTANT = "assistant"
 _ROLES = {"human": "user", "gpt": _ASSISTANT, "chatgpt": _ASSISTANT, "bing": _ASSISTANT}
 """Roles as some sets call them."""
-_CHATS = ("messages", "conversations")
+CHATS = ("messages", "conversations")
+"""The columns with chats."""
 _RESPONSES = ("response", "completion")
-COLUMNS = (*_CHATS, "prompt", "system", *_RESPONSES)
+COLUMNS = (*CHATS, "prompt", "system", *_RESPONSES)
 """The columns of prompt-response sets."""
 
 
@@ -59,7 +60,7 @@ def is_prompt_row(row: Mapping[str, Any], column: str) -> bool:
         return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
     if column in row:
         return False
-    return any(name in row for name in _CHATS) or (
+    return any(name in row for name in CHATS) or (
         "prompt" in row and any(name in row for name in _RESPONSES)
     )
 
@@ -80,17 +81,42 @@ def responses_of(
     Raises
     ------
     InputError
-        If a part is missing, empty or no text.
+        If a part is missing or no text, or a prompt is empty. A response may be: `check_not_empty`
+        sees to that.
     """
-    name = column if column in row else next((n for n in _CHATS if n in row), None)
-    if name is not None and row[name] is not None:
-        yield from _of_chat(row[name], f"{where}: {name!r}", turns)
+    system = row.get("system")
+    chat = next((n for n in (column, *CHATS) if row.get(n) is not None), None)
+    if chat is not None:
+        for prompt, response in _of_chat(row[chat], f"{where}: {chat!r}", turns):
+            yield _behind(system, prompt, where), response
         return
-    response = next((row[n] for n in _RESPONSES if n in row), None)
-    made, system = prompt_of(row.get("prompt"), f"{where}: 'prompt'"), row.get("system")
-    if isinstance(made, str) and system is not None and system != "":
-        made = (("system", _text(system, f"{where}: 'system'")), ("user", made))
-    yield made, _text(response, f"{where}: 'response'")
+    response = next((row[n] for n in _RESPONSES if row.get(n) is not None), None)
+    made = _behind(system, prompt_of(row.get("prompt"), f"{where}: 'prompt'"), where)
+    yield made, _text(response, f"{where}: 'response'", blank=True)
+
+
+def opening_of(prompt: Prompt) -> Prompt:
+    """A prompt up to the assistant's first turn: what all responses of a chat have before them."""
+    if isinstance(prompt, str):
+        return prompt
+    own = [at for at, (role, _) in enumerate(prompt) if role == _ASSISTANT]
+    return prompt[: own[0]] if own else prompt
+
+
+def _behind(system: Any, prompt: Prompt, where: str) -> Prompt:
+    """A prompt behind what stands in a row's ``system``."""
+    if system is None or system == "":
+        return prompt
+    first = ("system", _text(system, f"{where}: 'system'"))
+    messages = (("user", prompt),) if isinstance(prompt, str) else prompt
+    if messages[0] == first:
+        return messages
+    if messages[0][0] == "system":
+        raise InputError(
+            f"{where}: 'system' says another thing than the system's message of the chat; leave "
+            "one of them out."
+        )
+    return (first, *messages)
 
 
 def prompt_of(value: Any, where: str) -> Prompt:
@@ -106,6 +132,26 @@ def prompt_of(value: Any, where: str) -> Prompt:
     return _text(value, where)
 
 
+def in_memory(value: Any, where: str) -> Prompt:
+    """A prompt as a program gives it: as `prompt_of` takes it, or pairs of role and content.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        value = [
+            {"role": one[0], "content": one[1]}
+            if isinstance(one, (tuple, list)) and len(one) == 2
+            else one
+            for one in value
+        ]
+    return prompt_of(value, where)
+
+
 def _of_chat(chat: Any, where: str, turns: str) -> Iterator[tuple[Prompt, str]]:
     messages = list(_messages(chat, where))
     own = [at for at, (role, _) in enumerate(messages) if role == _ASSISTANT]
@@ -114,8 +160,9 @@ def _of_chat(chat: Any, where: str, turns: str) -> Iterator[tuple[Prompt, str]]:
     if turns == LAST:
         if own[-1] != len(messages) - 1:
             raise InputError(
-                f"{where} end with a turn of the {messages[-1][0]}, not of the assistant, so that "
-                "there is no response to it; drop that turn, or take every turn (--turns every)."
+                f"{where} end with a turn of the {shortened(messages[-1][0], 40)}, not of the "
+                "assistant, so that there is no response to it; drop that turn, or take every "
+                "turn (--turns every)."
             )
         own = own[-1:]
     for at in own:
@@ -135,16 +182,23 @@ def _messages(chat: Any, where: str) -> Iterator[Message]:
             raise InputError(f"{place} is {_kind(message)}, not an object with role and content.")
         if message.get("tool_calls") or message.get("function_call"):
             raise InputError(f"{place} calls a tool, which has no text; leave such chats out.")
-        role = message.get("role", message.get("from"))
+        role = _given(message, "role", "from")
         if not isinstance(role, str) or not role:
             raise InputError(f"{place} has the role {shown(role)}; it must be text.")
         if role in ("tool", "function", "observation"):
             raise InputError(f"{place} is of a tool; leave such chats out.")
-        content = message.get("content", message.get("value"))
-        yield _ROLES.get(role, role), _content(content, place)
+        content = _given(message, "content", "value")
+        last = number == len(chat) - 1 and _ROLES.get(role, role) == _ASSISTANT
+        yield _ROLES.get(role, role), _content(content, place, blank=last)
 
 
-def _content(content: Any, place: str) -> str:
+def _given(message: Mapping[str, Any], name: str, other: str) -> Any:
+    """A field under either name: a table's rows have both, and null where one is not there."""
+    value = message.get(name)
+    return message.get(other) if value is None else value
+
+
+def _content(content: Any, place: str, blank: bool) -> str:
     """A message's text; parts of a list are put together if all of them are text."""
     if isinstance(content, Sequence) and not isinstance(content, (str, bytes)):
         parts = []
@@ -157,13 +211,13 @@ def _content(content: Any, place: str) -> str:
                 )
             parts.append(part["text"])
         content = "".join(parts)
-    return _text(content, place)
+    return _text(content, place, blank)
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Any, where: str, blank: bool = False) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where} is {_kind(value)}, not a text.")
-    if not value.strip():
+    if not value.strip() and not blank:
         raise InputError(f"{where} is empty or only white space; leave that row out.")
     return value
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.prompt import Prompt, canonical
+from mlflow_modelmap.texts.prompt import Prompt, canonical, document_of, in_memory
 
 
 def digest_of(texts: Sequence[str]) -> str:
@@ -66,8 +66,10 @@ class TextSet:
         itself; None where that is not known of any. Texts of one document are not independent, so
         every error over texts is taken over documents. The digest does not feel them.
     prompts
-        What each text is the response to, or None where texts stand for themselves. Then only the
-        responses are scored, behind their prompts; `bytes` are theirs.
+        What each text is the response to, or None where texts stand for themselves: text, or
+        messages as pairs of role and content or as objects with them. Then only the responses are
+        scored, behind their prompts; `bytes` are theirs. Responses to one prompt are of one
+        document where no documents are given.
 
     Raises
     ------
@@ -103,6 +105,12 @@ class TextSet:
                 f"The text set {self.name!r} has a weight that is not a positive finite number; "
                 "every weight must be one."
             )
+        if self.prompts is not None:
+            where = f"The text set {self.name!r}, prompt"
+            made = tuple(in_memory(p, f"{where} {n}") for n, p in enumerate(self.prompts))
+            object.__setattr__(self, "prompts", made)
+            if self.documents is None:
+                object.__setattr__(self, "documents", tuple(map(document_of, made)))
         self._check_texts()
 
     def _check_texts(self) -> None:

@@ -147,7 +147,7 @@ def test_the_same_response_to_two_prompts_is_no_duplicate(tmp_path):
         ({"messages": "hi"}, "is of type str, not a list of messages"),
         ({"messages": [REPLY]}, "begin with the assistant"),
         ({"messages": [USER, REPLY, USER]}, "end with a turn of the user"),
-        ({"messages": [USER, {**REPLY, "content": ""}]}, "message 1 is empty"),
+        ({"messages": [USER, {**REPLY, "content": ""}]}, "the response is empty"),
         ({"messages": [USER, {**REPLY, "content": None}]}, "message 1 is missing, not a text"),
         ({"messages": [USER, {**REPLY, "tool_calls": [{}]}]}, "calls a tool"),
         ({"messages": [USER, {"role": "tool", "content": "3"}, REPLY]}, "is of a tool"),
@@ -158,7 +158,7 @@ def test_the_same_response_to_two_prompts_is_no_duplicate(tmp_path):
         ({"messages": [{"content": "x"}, REPLY]}, "has the role None; it must be text"),
         ({"messages": ["x", REPLY]}, "message 0 is of type str, not an object"),
         ({"prompt": "", "response": "x"}, "'prompt' is empty"),
-        ({"prompt": "x", "response": " "}, "'response' is empty"),
+        ({"prompt": "x", "response": " "}, "the response is empty"),
         ({"prompt": 3, "response": "x"}, "'prompt' is of type int, not a text"),
         ({"prompt": "x", "response": None}, "'response' is missing"),
         ({"prompt": "x\ud800", "response": "y"}, "lone surrogate"),
@@ -191,3 +191,88 @@ def test_the_pairs_that_need_no_download():
     assert set(few.keys) <= set(found.keys)
     with pytest.raises(InputError, match="names no number of pairs"):
         read_texts("python-qa:many")
+
+
+def test_what_a_table_has_no_value_for(tmp_path):
+    """A table gives every row all fields of all, null where a row has none."""
+    chat = [
+        {"from": "human", "value": "Why?", "role": None, "content": None},
+        {"from": None, "value": None, "role": "assistant", "content": "Because."},
+    ]
+    rows = [
+        {"conversations": chat, "prompt": None, "response": None, "completion": None},
+        {"conversations": None, "prompt": "Who?", "response": None, "completion": "Me."},
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    for file in (tmp_path / "t.parquet", lines(tmp_path / "t.jsonl", *rows)):
+        found = read_texts(file)
+        assert found.prompts == ((("user", "Why?"),), "Who?")
+        assert found.texts == ("Because.", "Me.")
+
+
+@pytest.mark.parametrize("column", ["text", "conversations"])
+def test_a_system_message_beside_a_chat(tmp_path, column):
+    row = {"system": "Be brief.", "conversations": [USER, REPLY]}
+    expected = ((("system", "Be brief."), ("user", "Why?")),)
+    pd.DataFrame([row]).to_parquet(tmp_path / "t.parquet")
+    for file in (tmp_path / "t.parquet", lines(tmp_path / "t.jsonl", row)):
+        assert read_texts(file, column=column).prompts == expected
+    pair = {"system": "Be brief.", "prompt": [USER], "response": "Because."}
+    assert read_texts(lines(tmp_path / "t.jsonl", pair)).prompts == expected
+    twice = {**row, "conversations": [SYSTEM, USER, REPLY]}
+    assert read_texts(lines(tmp_path / "t.jsonl", twice)).prompts == expected
+    other = {**twice, "system": "Be long."}
+    with pytest.raises(InputError, match="says another thing than the system's message"):
+        read_texts(lines(tmp_path / "t.jsonl", other))
+
+
+def test_turns_of_one_chat_are_of_one_document(tmp_path):
+    chats = [
+        [USER, REPLY, {"role": "user", "content": more}, {"role": "assistant", "content": "No."}]
+        for more in ("More.", "Again.")
+    ]
+    chats[1] = [SYSTEM, *chats[1]]
+    file = lines(tmp_path / "t.jsonl", *({"messages": chat} for chat in chats))
+    a, b, c, d = read_texts(file, turns="every").documents
+    assert a == b != c == d
+    assert read_texts(file).independent == 2
+
+
+def test_messages_in_a_csv_file_are_json(tmp_path):
+    chat, prompt = json.dumps([USER, REPLY]), json.dumps([USER])
+    pd.DataFrame({"messages": [chat]}).to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"prompt": [prompt], "response": ["Because."]}).to_csv(tmp_path / "b.csv")
+    pd.DataFrame({"chat": [chat]}).to_csv(tmp_path / "c.csv", index=False)
+    for name, column in (("a", "text"), ("b", "text"), ("c", "chat")):
+        found = read_texts(tmp_path / f"{name}.csv", column=column)
+        assert (found.prompts, found.texts) == (((("user", "Why?"),),), ("Because.",))
+    pd.DataFrame({"body": ['[{"a": 1}]']}).to_csv(tmp_path / "d.csv", index=False)
+    assert read_texts(tmp_path / "d.csv", column="body").texts == ('[{"a": 1}]',)
+
+
+def test_empty_responses_are_dropped_where_that_is_asked_for(tmp_path):
+    rows = [
+        {"prompt": "a", "response": " "},
+        {"prompt": "b", "response": "1"},
+        {"messages": [USER, {**REPLY, "content": ""}]},
+    ]
+    built = build_texts([lines(tmp_path / "t.jsonl", *rows)], drop_empty=True)
+    assert (built.text_set.texts, built.left_out) == (("1",), 2)
+
+
+def test_prompts_of_a_program():
+    """Messages as objects are what they say, and responses to one prompt are one document."""
+    made = TextSet("t", ("1", "2", "3"), prompts=([SYSTEM, USER], (("human", "Why?"),), "Why?"))
+    assert made.prompts[0] == (("system", "Be brief."), ("user", "Why?"))
+    assert made.prompts[1] == (("user", "Why?"),)
+    assert TextSet("t", ("1", "2"), prompts=("a", "a")).independent == 1
+    for wrong in (3, None, ("user", "Why?")):
+        with pytest.raises(InputError, match="The text set 't', prompt 0"):
+            TextSet("t", ("1",), prompts=(wrong,))
+
+
+def test_a_long_role_is_cut_in_an_error(tmp_path):
+    file = lines(tmp_path / "t.jsonl", {"messages": [USER, REPLY, {**USER, "role": "x" * 9999}]})
+    with pytest.raises(InputError, match="end with a turn of the xxx") as error:
+        read_texts(file)
+    assert len(str(error.value)) < 500

@@ -96,7 +96,8 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     )
     beside = settings.tokenizer is None and files.served is None
     of_tokenizer = None if beside else tokenizer_digest(files.tokenizer_path)
-    template = template_digest(settings.template)
+    folder = None if texts.prompts is None else files.tokenizer_path
+    template = template_digest(settings.template, folder)
     own, former = identity(*made_from, of_tokenizer, template), identity_of_0_1_0(*made_from)
     stored = stored_quantization(config)
     threshold = request.settings.int8_threshold if stored is None else stored.int8_threshold

@@ -58,7 +58,7 @@ class TokenCache:
             settings.eos,
             settings.tokens_from,
             settings.unspelled,
-            template_digest(settings.template),
+            template_digest(settings.template, None if texts.prompts is None else folder),
             settings.system_prompt,
             settings.end_of_turn,
             settings.split_special_tokens,

@@ -188,6 +188,13 @@ def check_same_tokens(first: TokenizedTexts, second: TokenizedTexts) -> None:
     InputError
         It names the first text that is read differently.
     """
+    own = (first.template, first.system_prompt), (second.template, second.system_prompt)
+    if first.firsts is not None and own[0] != own[1]:
+        raise InputError(
+            "The two models read the responses behind other prompts (another template or system "
+            "prompt), so that there is no exact KL divergence between the two; the second-order "
+            "estimate is what there is."
+        )
     if len(first) != len(second) or not np.array_equal(first.starts, second.starts):
         raise InputError(
             "The two models do not read the texts alike (one puts a BOS first, or they are "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,21 +58,36 @@ class ByteEnds:
         size = len(text.encode("utf-8"))
         return np.linspace(0, size, len(ids) + 1)[1:].astype(np.int64)
 
+    def of_part(self, text: str, ids: Sequence[int]) -> np.ndarray | None:
+        """As `of`, of tokens that stood behind others; None where they do not spell the text."""
+        return self._counted(text, ids, [False] * len(ids))
+
+    def adds_space(self, text: str, ids: Sequence[int]) -> bool:
+        """Whether the tokens spell the text with a space before it that is not there."""
+        own = b" " + text.encode("utf-8")
+        return any(b"".join(parts) == own for parts in self._readings(ids, [False] * len(ids)))
+
     def _spelled(self, text: str, ids: Sequence[int], encoding: Any) -> np.ndarray | None:
-        own = text.encode("utf-8")
         outside = self._outside(ids) if encoding is None else encoding.special_tokens_mask
+        return self._counted(text, ids, outside)
+
+    def _counted(self, text: str, ids: Sequence[int], outside: Sequence[int]) -> np.ndarray | None:
+        own = text.encode("utf-8")
+        for parts in self._readings(ids, outside):
+            whole = b"".join(parts)
+            if whole in (own, b" " + own):
+                sizes = [len(part) for part in parts]
+                return np.maximum(np.cumsum(sizes, dtype=np.int64) - (len(whole) - len(own)), 0)
+        return None
+
+    def _readings(self, ids: Sequence[int], outside: Sequence[int]) -> Iterator[list[bytes]]:
         read = [self._bytes_of(int(token)) for token in ids]
         for reading in (0, 1):
             parts = [
                 b"" if out else token[reading] for out, token in zip(outside, read, strict=True)
             ]
-            if None in parts:
-                continue
-            whole = b"".join(part for part in parts if part is not None)
-            if whole in (own, b" " + own):
-                sizes = [len(part) for part in parts if part is not None]
-                return np.maximum(np.cumsum(sizes, dtype=np.int64) - (len(whole) - len(own)), 0)
-        return None
+            if None not in parts:
+                yield [part for part in parts if part is not None]
 
     def _outside(self, ids: Sequence[int]) -> list[bool]:
         """Which special tokens stand before or after a text."""

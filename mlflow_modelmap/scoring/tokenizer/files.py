@@ -85,15 +85,20 @@ def tokenizer_files_in(folder: str, config: Mapping[str, Any] | None = None) -> 
             os.path.join(folder, name), CONFIGURATION_BYTES if configuration else _MOST_BYTES
         )
     # Templates make no token of a text, but transformers reads them whole.
-    templates = os.path.join(folder, _TEMPLATES)
-    beside = os.listdir(templates) if os.path.isdir(templates) else ()
-    for path in (
-        os.path.join(folder, "chat_template.jinja"),
-        *(os.path.join(templates, name) for name in beside if name.endswith(".jinja")),
-    ):
-        if os.path.lexists(path):
-            check_plain(path, CONFIGURATION_BYTES)
+    for path in template_files_in(folder):
+        check_plain(path, CONFIGURATION_BYTES)
     return kept
+
+
+def template_files_in(folder: str) -> list[str]:
+    """The chat templates that lie in a directory as files of their own, sorted by path."""
+    templates = os.path.join(folder, _TEMPLATES)
+    beside = sorted(os.listdir(templates)) if os.path.isdir(templates) else []
+    paths = (
+        *(os.path.join(templates, name) for name in beside if name.endswith(".jinja")),
+        os.path.join(folder, "chat_template.jinja"),
+    )
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def _check_versions(files: Any, path: str) -> None:

@@ -58,3 +58,23 @@ def loaded(
 def has_own_code(tokenizer: Any) -> bool:
     """Whether a tokenizer's class came with it."""
     return not type(tokenizer).__module__.startswith("transformers.")
+
+
+def encoded_by(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
+    """What a tokenizer makes of texts.
+
+    Raises
+    ------
+    ScoringError
+        If it fails, or its library panics.
+    """
+    try:
+        return tokenizer(texts, **options)
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
+        raise ScoringError(
+            f"The tokenizer {tokenizer.name_or_path!r} ({type(tokenizer).__name__}) cannot read "
+            f"these texts ({reason(error)}); name another with --tokenizer, or take its file's "
+            "tokens (tokens_from=file)."
+        ) from error

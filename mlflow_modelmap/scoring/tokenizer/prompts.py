@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.around import around_of, prefix_of
 from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
+from mlflow_modelmap.scoring.tokenizer.load import encoded_by
 from mlflow_modelmap.scoring.tokenizer.loss import loss
 from mlflow_modelmap.scoring.tokenizer.templates import (
     Rendered,
@@ -30,6 +32,8 @@ _WHOLE = {
     "verbose": False,
 }
 _PLAIN = {**_WHOLE, "add_special_tokens": False}
+_BEFORE = ("\n", ".", "a")
+"""What a response is put behind where its prompt would change its tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ def tokenize_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) 
     """
     assert texts.prompts is not None
     template = template_of(tokenizer, settings.template)
-    around = around_of(tokenizer, tokenizer, {**_WHOLE})
+    around = around_of(tokenizer, partial(encoded_by, tokenizer), {**_WHOLE})
     own_prefix = prefix_of(tokenizer, settings.bos, around.before)
     ids, ends, firsts = [], [], []
     bodies = []
@@ -81,9 +85,9 @@ def tokenize_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) 
         made = template.render(tokenizer, prompt, response, where)
         counts.update(f"drops {role}" for role in set(left_out(prompt, made.head)))
         counts["altered"] += made.altered
-        head = _encoded(tokenizer, made.head, settings)
+        head = _encoded(tokenizer, made.head)
         head = _with_bos(tokenizer, head, own_prefix, template, settings.bos)
-        own, merged = _response_tokens(tokenizer, made, response, settings)
+        own, merged = _response_tokens(tokenizer, made, response, settings, covered)
         counts["merged"] += merged
         end = _end_of_turn(tokenizer, made, settings)
         counts["ended"] += bool(end)
@@ -95,7 +99,7 @@ def tokenize_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) 
         if not own:
             raise InputError(f"The response of {where} gives no token to score; leave it out.")
         body = np.array([*own, *end], dtype=np.int64)
-        reached = _reached(covered, tokenizer, response, own)
+        reached = _reached(covered, tokenizer, made.between, response, own)
         size = len(response.encode("utf-8"))
         ids.append(np.concatenate([np.array(head, dtype=np.int64), body]))
         ends.append(
@@ -152,11 +156,11 @@ def _notices(counts: Counter[str], texts: int, dated: bool) -> list[str]:
     return said
 
 
-def _encoded(tokenizer: Any, text: str, settings: ScoringSettings) -> list[int]:
-    """Tokens of a rendered prompt: what the template wrote as special tokens is special."""
+def _encoded(tokenizer: Any, text: str, **options: Any) -> list[int]:
+    """Tokens of a text: what a template wrote as special tokens is special."""
     if not text:
         return []
-    return list(tokenizer(text, **_PLAIN)["input_ids"])
+    return list(encoded_by(tokenizer, text, **_PLAIN, **options)["input_ids"])
 
 
 def _with_bos(
@@ -166,47 +170,71 @@ def _with_bos(
     bos = tokenizer.bos_token_id
     has = bool(head) and head[0] == bos
     if policy == "never":
-        return head[1:] if has else head
+        while head and head[0] == bos:  # a template may put more than one
+            head = head[1:]
+        return head
     if has or (template.source is not None and policy != "always"):
         return head
     return [*prefix, *head]
 
 
 def _response_tokens(
-    tokenizer: Any, made: Rendered, response: str, settings: ScoringSettings
+    tokenizer: Any,
+    made: Rendered,
+    response: str,
+    settings: ScoringSettings,
+    covered: ByteEnds,
 ) -> tuple[list[int], bool]:
     """The response's tokens, and whether its first character would merge with the prompt."""
     body = made.between + response
     special = {"split_special_tokens": settings.split_special_tokens}
-    alone = list(tokenizer(body, **_PLAIN, **special)["input_ids"])
-    head = list(tokenizer(made.head, **_PLAIN)["input_ids"]) if made.head else []
-    joint = list(tokenizer(made.head + body, **_PLAIN)["input_ids"])
-    if joint[: len(head)] != head or settings.split_special_tokens:
-        return alone, joint[: len(head)] != head
-    return joint[len(head) :], False
+    alone = _encoded(tokenizer, body, **special)
+    head = _encoded(tokenizer, made.head)
+    joint = _encoded(tokenizer, made.head + body)
+    merged = joint[: len(head)] != head
+    splits = settings.split_special_tokens and alone != _encoded(tokenizer, body)
+    if not merged and not splits:
+        return joint[len(head) :], False
+    if covered.adds_space(body, alone):  # SentencePiece, at the beginning of a text
+        for before in _BEFORE:
+            start = _encoded(tokenizer, before)
+            behind = _encoded(tokenizer, before + body, **special)
+            if (
+                behind[: len(start)] == start
+                and covered.of_part(body, behind[len(start) :]) is not None
+            ):
+                return behind[len(start) :], merged
+    return alone, merged
 
 
 def _end_of_turn(tokenizer: Any, made: Rendered, settings: ScoringSettings) -> list[int]:
     """The token that ends the response's turn, where it is to be scored."""
     if not settings.end_of_turn:
         return []
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    found = tokenizer(made.after, **_PLAIN)["input_ids"] if made.after else []
+    # Some tokenizers have runs of white space among the tokens that were added.
+    added = {token for token, of in tokenizer.added_tokens_decoder.items() if str(of).strip()}
+    special = set(tokenizer.all_special_ids) | added
+    found = _encoded(tokenizer, made.after)
     ends = [int(token) for token in found if token in special][:1]
     if not ends and tokenizer.eos_token_id is not None:
         ends = [int(tokenizer.eos_token_id)]
     return ends
 
 
-def _reached(covered: ByteEnds, tokenizer: Any, response: str, own: list[int]) -> np.ndarray:
+def _reached(
+    covered: ByteEnds, tokenizer: Any, between: str, response: str, own: list[int]
+) -> np.ndarray:
     """Bytes of the response that its first tokens cover, of the length of `own`."""
-    encoded = tokenizer(response, **_PLAIN)
+    encoded = encoded_by(tokenizer, response, **_PLAIN)
     reached = covered.of(
         response, encoded["input_ids"], encoded.encodings[0] if tokenizer.is_fast else None
     )
     if list(encoded["input_ids"]) == own:
         return np.asarray(reached, dtype=np.int64)
-    size = len(response.encode("utf-8"))  # white space before it, or another beginning
+    behind = covered.of_part(between + response, own)
+    if behind is not None:  # white space before it, or another beginning
+        return np.maximum(behind - len(between.encode("utf-8")), 0)
+    size = len(response.encode("utf-8"))
     shares = np.arange(1, len(own) + 1) * size // len(own)
     tail = min(len(reached), len(own))
     if list(encoded["input_ids"])[-tail + 1 :] == own[-tail + 1 :] and tail > 1:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.tokenizer.files import template_files_in
 from mlflow_modelmap.texts.prompt import Message, Prompt, messages_of
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
 AUTO, NONE = "auto", "none"
@@ -72,7 +74,7 @@ class Template:
             between, found, after = rest.partition(written)
             if found and not between.strip():
                 return Rendered(head, between, after.lstrip(" "), altered=written != response)
-        return Rendered(head, "", "", altered=True)
+        return Rendered(head, "", whole.rpartition(response.strip())[2].lstrip(" "), altered=True)
 
     def _applied(
         self, tokenizer: Any, messages: Sequence[dict[str, str]], where: str, **options: Any
@@ -128,13 +130,20 @@ def template_of(tokenizer: Any, asked: str) -> Template:
     Raises
     ------
     InputError
-        If it names a file that is not there, or is too large.
+        If it names a file that is not there, or is too large, or the model has several and none
+        is the default.
     """
     if asked == NONE:
         return Template(None, NONE)
     if asked == AUTO:
         own = getattr(tokenizer, "chat_template", None)
         if isinstance(own, dict):
+            if own and "default" not in own:
+                raise InputError(
+                    f"The tokenizer has several chat templates ({listed(own, 8)}) and none is the "
+                    "default; give one of them as a file (--template FILE), or take none "
+                    "(--template none)."
+                )
             own = own.get("default")
         return Template(own, "tokenizer") if own else Template(None, NONE)
     source = read_template(asked)
@@ -163,8 +172,22 @@ def read_template(path: str) -> str:
         raise InputError(f"The template {path!r} cannot be read ({reason(error)}).") from None
 
 
-def template_digest(asked: str) -> str:
-    """What stands for a template in a score's identity: its word, or the digest of its file."""
+def template_digest(asked: str, folder: str | None = None) -> str:
+    """What stands for a template in a score's identity: its word, or the digest of its file.
+
+    Parameters
+    ----------
+    folder
+        Of the tokenizer, where its own templates count: such as lie there as files, which are no
+        part of the tokenizer's digest, as they make no token of a text.
+    """
+    if asked == AUTO and folder is not None and (files := template_files_in(folder)):
+        sha = hashlib.sha256()
+        for path in files:
+            with open(path, "rb") as file:
+                content = hashlib.sha256(file.read()).hexdigest()
+            sha.update(f"{os.path.relpath(path, folder)}\0{content}\n".encode())
+        return f"{AUTO}:sha256:{sha.hexdigest()}"
     if asked in (AUTO, NONE):
         return asked
     return f"sha256:{hashlib.sha256(read_template(asked).encode()).hexdigest()}"

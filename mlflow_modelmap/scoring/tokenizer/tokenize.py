@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer import windows
 from mlflow_modelmap.scoring.tokenizer.against_sentencepiece import check_as_sentencepiece
 from mlflow_modelmap.scoring.tokenizer.around import around_of, prefix_of, suffix_of
 from mlflow_modelmap.scoring.tokenizer.as_in_file import differing
 from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
-from mlflow_modelmap.scoring.tokenizer.load import PANIC, has_own_code, loaded
+from mlflow_modelmap.scoring.tokenizer.load import encoded_by, has_own_code, loaded
 from mlflow_modelmap.scoring.tokenizer.loss import loss
 from mlflow_modelmap.scoring.tokenizer.prompts import tokenize_prompts
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
-from mlflow_modelmap.words.reason import reason
 
 OF_PROMPTS = ("template", "system_prompt", "end_of_turn")
 """Settings that say something of responses to prompts only."""
@@ -251,7 +250,7 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         "return_attention_mask": False,
         "verbose": False,
     }
-    encode = partial(_encode, tokenizer)
+    encode = partial(encoded_by, tokenizer)
     around = around_of(tokenizer, encode, options)
     prefix = prefix_of(tokenizer, settings.bos, around.before)
     suffix = suffix_of(tokenizer, settings.eos, around.after)
@@ -318,19 +317,6 @@ def _of_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> To
         firsts=made.firsts,
         **{name: getattr(settings, name) for name in OF_PROMPTS},
     )
-
-
-def _encode(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
-    try:
-        return tokenizer(texts, **options)
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
-            raise
-        raise ScoringError(
-            f"The tokenizer {tokenizer.name_or_path!r} ({type(tokenizer).__name__}) cannot read "
-            f"these texts ({reason(error)}); name another with --tokenizer, or take its file's "
-            "tokens (tokens_from=file)."
-        ) from error
 
 
 def _numbered(indices: Collection[int]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.prompt import COLUMNS, LAST, is_prompt_row
+from mlflow_modelmap.texts.prompt import CHATS, COLUMNS, LAST, is_prompt_row
 from mlflow_modelmap.texts.sources.record import Record, record_of, records_of
 from mlflow_modelmap.texts.sources.source import Source
 from mlflow_modelmap.words.reason import reason
@@ -142,7 +142,7 @@ def _parquet(path: Path, column: str, domain_column: str | None, turns: str) -> 
         raise InputError(f"{str(path)!r} is no readable Parquet file ({reason(error)}).") from None
     with file:
         names = file.schema_arrow.names
-        wanted = {column, domain_column or "domain", "weight", "document"}
+        wanted = {column, domain_column or "domain", "weight", "document", "system"}
         if column not in names:
             wanted |= set(COLUMNS)
         wanted |= {name.partition(".")[0] for name in wanted} | ({"meta"} - {domain_column})
@@ -176,6 +176,7 @@ def _csv(path: Path, column: str, domain_column: str | None, turns: str) -> Iter
                         f"{where}: more fields than the {len(rows.fieldnames or ())} columns; "
                         "quote texts that hold the separator."
                     )
+                row = {name: _unfolded(name, row[name], column) for name in row}
                 yield from records_of(row, where, column, domain_column, turns)
     except UnicodeDecodeError as error:
         raise InputError(
@@ -187,6 +188,21 @@ def _csv(path: Path, column: str, domain_column: str | None, turns: str) -> Iter
         ) from None
     finally:
         csv.field_size_limit(limit)
+
+
+def _unfolded(name: str, cell: Any, column: str) -> Any:
+    """A cell of a CSV file, which can hold messages as JSON only: then their list."""
+    holds = name in ("prompt", *CHATS) or (name == column and column != "text")
+    if not holds or not isinstance(cell, str) or not cell.lstrip().startswith("["):
+        return cell
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+    chat = isinstance(value, list) and all(
+        isinstance(one, dict) and ("role" in one or "from" in one) for one in value
+    )
+    return value if chat and value else cell
 
 
 def _folder(root: Path) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from mlflow_modelmap.texts.prompt import (
     canonical,
     document_of,
     is_prompt_row,
+    opening_of,
     responses_of,
 )
 from mlflow_modelmap.texts.text_set import TextSet
@@ -64,7 +65,8 @@ def records_of(
 ) -> Iterator[Record]:
     """The records of a row: its text, or the responses in it, each with its prompt.
 
-    Responses are of the row's document, else of one that all responses to the prompt are of.
+    Responses are of the row's document, else of one that all responses to the prompt are of; with
+    every turn, of one that all turns behind the same opening are of.
 
     Parameters
     ----------
@@ -83,7 +85,9 @@ def records_of(
         return
     for prompt, response in responses_of(row, where, column, turns):
         about = record_of({**row, _RESPONSE: response}, where, _RESPONSE, domain_column)
-        yield replace(about, prompt=prompt, document=about.document or document_of(prompt))
+        # The turns of a chat are no more independent than responses to one prompt.
+        of = opening_of(prompt) if turns != LAST else prompt
+        yield replace(about, prompt=prompt, document=about.document or document_of(of))
 
 
 def record_of(
@@ -173,9 +177,10 @@ def check_encodable(record: Record) -> None:
 def check_not_empty(record: Record) -> None:
     """Raise an InputError that names where an empty text stood."""
     if not record.text.strip():
+        kind = "text" if record.prompt is None else "response"
         raise InputError(
-            f"{record.where}: the text is empty or only white space; leave it out (`modelmap texts "
-            "build --drop-empty`)."
+            f"{record.where}: the {kind} is empty or only white space; leave it out "
+            "(`modelmap texts build --drop-empty`)."
         )
 
 
