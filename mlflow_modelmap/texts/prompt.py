@@ -90,9 +90,9 @@ def responses_of(
         for prompt, response in _of_chat(row[chat], f"{where}: {chat!r}", turns):
             yield _behind(system, prompt, where), response
         return
-    response = next((row[n] for n in _RESPONSES if row.get(n) is not None), None)
+    answer = next((row[n] for n in _RESPONSES if row.get(n) is not None), None)
     made = _behind(system, prompt_of(row.get("prompt"), f"{where}: 'prompt'"), where)
-    yield made, _text(response, f"{where}: 'response'", blank=True)
+    yield made, _text(answer, f"{where}: 'response'", blank=True)
 
 
 def opening_of(prompt: Prompt) -> Prompt:
