@@ -64,6 +64,7 @@ def test_a_run_holds_what_the_contract_says(store, tiny_model, text_file, texts)
         "modelmap.model_type": "gpt_neox",
         "modelmap.base_model": "org/parent",
         "modelmap.precision": "float32",
+        "modelmap.engine": "transformers",
         "modelmap.weights_format": "safetensors",
         "modelmap.text_set": texts.digest,
         "modelmap.text_set_name": "short texts",
