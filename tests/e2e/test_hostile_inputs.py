@@ -321,6 +321,26 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     (("scale", "--most-random", "-1"), "-1"),
     (("scale", "--most-random", "x"), "x"),
     (("scale", "--seed", "-1"), "-1"),
+    # predict
+    (("predict",), "--scores"),
+    (("predict", "--scores", "none.csv"), "none.csv"),
+    (("predict", "--scores", "bad.csv"), "bad.csv"),
+    (("predict", "--scores", "a\0b"), "a"),
+    (("predict", "--scores", LONG), "nnn"),
+    (("predict", "--scores", "no_entry"), "no_entry"),
+    (("predict", "--metric", "no/such"), "no/such"),
+    (("predict", "--metric", "no/such", "--experiment", "unknown"), "unknown"),
+    (("predict", "--metric", "no/such", "--folds", "1"), "1"),
+    (("predict", "--metric", "no/such", "--repeats", "x"), "x"),
+    # prompts and engines
+    ((*SCORE, "--engine", "tgi"), "tgi"),
+    ((*SCORE, "--engine", "endpoint"), "--url"),
+    ((*SCORE, "--engine", "endpoint", "--url", "host:80"), "host:80"),
+    ((*SCORE, "--engine", "endpoint", "--url", "http://h/v1?key=x"), "holds more"),
+    ((*SCORE, "--concurrency", "2"), "concurrency"),
+    ((*SCORE, "--agreement", "-1"), "-1"),
+    (("score", "model", "--texts", "python-qa:x"), "python-qa:x"),
+    (("texts", "build", "texts.json", "-o", "out.jsonl", "--turns", "first"), "first"),
 ]  # fmt: skip
 
 

@@ -114,7 +114,10 @@ def predict(
         If scores cannot be read or matched, or none has enough points and groups.
     """
     if scores is None and not metrics:
-        raise InputError("There are no scores; give a CSV file, or the name of a metric of runs.")
+        raise InputError(
+            "There are no scores; give a CSV file (--scores), or the name of a metric of the runs "
+            "(--metric)."
+        )
     if scores is None and columns:
         raise InputError(f"The column {columns[0]!r} is of no file; give the file of scores too.")
     if folds < 2 or repeats < 1:

@@ -26,6 +26,10 @@ _IDS_A_SEARCH = 100
 Scores: TypeAlias = str | os.PathLike[str] | pd.DataFrame | Mapping[str, float]
 
 
+def _of_file(given: Scores) -> str:
+    return f" in {os.fspath(given)!r}" if isinstance(given, (str, os.PathLike)) else ""
+
+
 def scores_in_table(
     given: Scores, points: Sequence[Point], columns: Sequence[str], notices: list[str]
 ) -> dict[str, np.ndarray]:
@@ -50,8 +54,8 @@ def scores_in_table(
     header, rows = _cells(given)
     if not header or (header[0] != NAME and NAME not in header):
         raise InputError(
-            f"The scores have the columns {listed(header)} and none called {NAME!r}; name the "
-            "column that holds names of runs or models, or run ids, so."
+            f"The scores{_of_file(given)} have the columns {listed(header)} and none called "
+            f"{NAME!r}; name the column that holds names of runs or models, or run ids, so."
         )
     twice = next((one for one in header if header.count(one) > 1), None)
     if twice is not None:
