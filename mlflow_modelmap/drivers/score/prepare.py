@@ -18,12 +18,11 @@ from mlflow_modelmap.scoring.model.adapter import weights_format_of
 from mlflow_modelmap.scoring.model.config import known_config, model_type
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.pickles import refuses_pickles
-from mlflow_modelmap.scoring.model.reference import ModelFiles
+from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.templates import AUTO, template_digest
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking.registry.versions import fixed_version
 from mlflow_modelmap.words.shortened import shortened
 
 
@@ -71,7 +70,10 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         If the Hub or the MLflow store cannot give it.
     """
     written, settings = request.reference, request.settings
-    request = request.model_copy(update={"reference": fixed_version(written)})
+    if written.kind == REGISTRY:
+        from mlflow_modelmap.tracking.registry.versions import fixed_version
+
+        request = request.model_copy(update={"reference": fixed_version(written)})
     if settings.engine == ENDPOINT:
         files = resolve_served(request.reference, settings, base=request.base)
     else:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import Prepared
-from mlflow_modelmap.drivers.score.spool import values_path
 from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoreResult
 
 if TYPE_CHECKING:
@@ -72,6 +71,7 @@ def vector(
 
         made = score_texts(*given, tokens=ready.tokens, progress=progress, base=base)
         return with_noise(made)
+    from mlflow_modelmap.drivers.score.spool import values_path
     from mlflow_modelmap.scoring.engines.kept_values import KeptValues
     from mlflow_modelmap.scoring.engines.score_by_engine import score_by_engine
 
