@@ -60,14 +60,7 @@ def score_texts(
     """
     config = read_config(files.model_path)
     precision, device = resolve(settings, config)
-    if tokens is None:
-        tokens = tokenize(files.tokenizer_path, texts, settings)
-    elif not tokens.made_from(texts, settings):
-        raise InputError(
-            "The tokens were made from other texts, or under another BOS policy, than those to be "
-            "scored; tokenise these texts with these settings."
-        )
-    tokens = tokens.fitted(position_limit(config), settings)
+    tokens = tokens_of(files, texts, settings, tokens).fitted(position_limit(config), settings)
     started = time.perf_counter()
     adapter = files.adapter.path if files.adapter else None
     held = None if base is None else (base, base_key(files, settings))
@@ -95,6 +88,26 @@ def _let_go_after_failure(base: LoadedBase | None) -> Iterator[None]:
         if base is not None:
             base.let_go()
         raise
+
+
+def tokens_of(
+    files: ModelFiles, texts: TextSet, settings: ScoringSettings, given: TokenizedTexts | None
+) -> TokenizedTexts:
+    """The texts as the model's tokenizer gives them; `given` if they were made before.
+
+    Raises
+    ------
+    InputError
+        If those given were made from something else, or a text cannot be scored.
+    """
+    if given is None:
+        return tokenize(files.tokenizer_path, texts, settings)
+    if not given.made_from(texts, settings):
+        raise InputError(
+            "The tokens were made from other texts, or under another BOS policy, than those to be "
+            "scored; tokenise these texts with these settings."
+        )
+    return given
 
 
 def score_model(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.engines.reader import Facts, Row
@@ -55,7 +56,7 @@ class LlamaCppReader:
             ) from None
         self._library: Any = llama_cpp
         self.what = f"llama.cpp with {str(files.reference)!r}"
-        self._threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or len(_own_cores())
+        self._threads = torch.get_num_threads()
         options: dict[str, Any] = {
             "n_ctx": longest + 1,
             "n_gpu_layers": 0 if device == "cpu" else -1,
@@ -133,9 +134,3 @@ def _log_likelihoods(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     sums = np.exp(logits - largest).sum(axis=1, dtype=np.float64)
     own = logits[np.arange(len(targets)), targets].astype(np.float64)
     return own - largest[:, 0].astype(np.float64) - np.log(sums)
-
-
-def _own_cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))

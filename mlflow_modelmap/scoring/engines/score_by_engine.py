@@ -8,8 +8,9 @@ from contextlib import closing
 
 import numpy as np
 
-from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.errors import ScoringError
 from mlflow_modelmap.scoring.engine.provenance import NOTICES, of_tokens, origin, said_notices
+from mlflow_modelmap.scoring.engine.score_texts import tokens_of
 from mlflow_modelmap.scoring.engine.second_pass import spread
 from mlflow_modelmap.scoring.engines.agreement import Expected, expected
 from mlflow_modelmap.scoring.engines.kept_values import KeptValues
@@ -20,7 +21,7 @@ from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.config import known_config, most_tokens
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ENDPOINT, ScoreResult, ScoringSettings, SecondPass
-from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 from mlflow_modelmap.texts.text_set import TextSet
 
 _ROWS_AT_ONCE = 64
@@ -56,14 +57,8 @@ def score_by_engine(
     """
     config = known_config(files)
     precision, device = resolve(settings, config)
-    if tokens is None:
-        tokens = tokenize(files.tokenizer_path, texts, settings)
-    elif not tokens.made_from(texts, settings):
-        raise InputError(
-            "The tokens were made from other texts, or under another BOS policy, than those to be "
-            "scored; tokenise these texts with these settings."
-        )
-    tokens = tokens.fitted(most_tokens(files, config, settings.engine), settings)
+    limit = most_tokens(files, config, settings.engine)
+    tokens = tokens_of(files, texts, settings, tokens).fitted(limit, settings)
     by_transformers, why_not = expected(files, tokens, settings)
     started = time.perf_counter()
     with closing(open_reader(files, tokens, texts, settings, precision, device)) as reader:

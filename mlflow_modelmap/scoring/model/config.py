@@ -9,6 +9,7 @@ from typing import Any
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.plain_file import read_json
 from mlflow_modelmap.scoring.model.reference import ModelFiles
+from mlflow_modelmap.scoring.settings import ENDPOINT, VLLM
 from mlflow_modelmap.words.shortened import shortened
 
 POSITION_NAMES = (
@@ -80,7 +81,7 @@ def most_tokens(files: ModelFiles, config: Mapping[str, Any], engine: str) -> in
     known = [limit for limit in limits if limit is not None]
     if not known:
         return None
-    return min(known) - (1 if engine in ("vllm", "endpoint") else 0)
+    return min(known) - (1 if engine in (VLLM, ENDPOINT) else 0)
 
 
 def brings_own_code(folder: str | os.PathLike[str]) -> bool:

@@ -85,9 +85,9 @@ def tokenize_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) 
         made = template.render(tokenizer, prompt, response, where)
         counts.update(f"drops {role}" for role in set(left_out(prompt, made.head)))
         counts["altered"] += made.altered
-        head = _encoded(tokenizer, made.head)
-        head = _with_bos(tokenizer, head, own_prefix, template, settings.bos)
-        own, merged = _response_tokens(tokenizer, made, response, settings, covered)
+        written = _encoded(tokenizer, made.head)
+        head = _with_bos(tokenizer, written, own_prefix, template, settings.bos)
+        own, merged = _response_tokens(tokenizer, made, written, response, settings, covered)
         counts["merged"] += merged
         end = _end_of_turn(tokenizer, made, settings)
         counts["ended"] += bool(end)
@@ -181,15 +181,15 @@ def _with_bos(
 def _response_tokens(
     tokenizer: Any,
     made: Rendered,
+    head: list[int],
     response: str,
     settings: ScoringSettings,
     covered: ByteEnds,
 ) -> tuple[list[int], bool]:
-    """The response's tokens, and whether its first character would merge with the prompt."""
+    """The response's tokens behind those of its prompt's text, and whether they would merge."""
     body = made.between + response
     special = {"split_special_tokens": settings.split_special_tokens}
     alone = _encoded(tokenizer, body, **special)
-    head = _encoded(tokenizer, made.head)
     joint = _encoded(tokenizer, made.head + body)
     merged = joint[: len(head)] != head
     splits = settings.split_special_tokens and alone != _encoded(tokenizer, body)
@@ -234,9 +234,6 @@ def _reached(
     behind = covered.of_part(between + response, own)
     if behind is not None:  # white space before it, or another beginning
         return np.maximum(behind - len(between.encode("utf-8")), 0)
+    # Its tokens do not spell it (a tokenizer that rewrites text): in equal shares.
     size = len(response.encode("utf-8"))
-    shares = np.arange(1, len(own) + 1) * size // len(own)
-    tail = min(len(reached), len(own))
-    if list(encoded["input_ids"])[-tail + 1 :] == own[-tail + 1 :] and tail > 1:
-        shares[-tail + 1 :] = np.asarray(reached)[-tail + 1 :]
-    return np.maximum.accumulate(shares.astype(np.int64))
+    return np.arange(1, len(own) + 1, dtype=np.int64) * size // len(own)
