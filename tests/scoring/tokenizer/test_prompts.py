@@ -185,6 +185,16 @@ def test_layers_quantisation_and_exact_take_them_too(store, models, tmp_path):
     assert 0 < found.exact.forward < 1
 
 
+def test_exact_says_that_prompts_differ(store, models, tmp_path):
+    pairs = write_texts(PAIRS, tmp_path / "pairs.jsonl")
+    folder = models("chatml")
+    own = mm.score(folder, pairs, name="own", progress=False)
+    brief = mm.score(folder, pairs, name="brief", system_prompt="Be brief.", progress=False)
+    with pytest.raises(InputError, match=r"prompt|template") as error:
+        mm.compare(own.run_id, brief.run_id, exact=True)
+    assert "BOS" not in str(error.value)
+
+
 def test_a_server_gets_the_prompt_as_tokens(store, models):
     folder = models("llama-3")
     here = mm.score(folder, PAIRS, progress=False)
