@@ -34,6 +34,7 @@ _PUBLIC = {
     "load_lineage": "mlflow_modelmap.drivers.lineage.study",
     "load_map": "mlflow_modelmap.drivers.map.model_map",
     "load_prediction": "mlflow_modelmap.drivers.study.prediction",
+    "load_prompts": "mlflow_modelmap.drivers.study.prompts",
     "load_quantization": "mlflow_modelmap.drivers.study.quantization",
     "load_scale": "mlflow_modelmap.drivers.study.scale",
     "load_trajectory": "mlflow_modelmap.drivers.trajectory.study",
@@ -43,6 +44,7 @@ _PUBLIC = {
     "resample_texts": "mlflow_modelmap.drivers.map.resample",
     "score": "mlflow_modelmap.drivers.score.score",
     "study_layers": "mlflow_modelmap.drivers.study.layers",
+    "study_prompts": "mlflow_modelmap.drivers.study.prompts",
     "study_quantization": "mlflow_modelmap.drivers.study.quantization",
     "sweep": "mlflow_modelmap.drivers.score.sweep",
     "trajectory": "mlflow_modelmap.drivers.trajectory.trajectory",
@@ -83,6 +85,8 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.study.layers import study_layers as study_layers
     from mlflow_modelmap.drivers.study.prediction import load_prediction as load_prediction
     from mlflow_modelmap.drivers.study.prediction import predict as predict
+    from mlflow_modelmap.drivers.study.prompts import load_prompts as load_prompts
+    from mlflow_modelmap.drivers.study.prompts import study_prompts as study_prompts
     from mlflow_modelmap.drivers.study.quantization import load_quantization as load_quantization
     from mlflow_modelmap.drivers.study.quantization import study_quantization as study_quantization
     from mlflow_modelmap.drivers.study.scale import build_scale as build_scale

@@ -90,6 +90,14 @@ READ_AS = {
 }
 """Params of a score that say how its texts were read, and what it means if one is not there."""
 
+PROMPTED = {
+    "modelmap.system_prompt": "",
+    "modelmap.template": "auto",
+    "modelmap.end_of_turn": "false",
+}
+"""Params of a score that say what its prompts were under and what of the turn was scored, and what
+it means if one is not there."""
+
 TAG_PARENT = "modelmap.parent"
 TAG_KL_TO_PARENT = "modelmap.kl_to_parent"
 TAG_KL_TO_PARENT_SE = "modelmap.kl_to_parent_se"
@@ -106,6 +114,8 @@ KIND_WEIGHTS = "weights"
 KIND_SCALE = "scale"
 KIND_QUANTIZATION = "quantization"
 KIND_LAYERS = "layers"
+KIND_PROMPTS = "prompts"
+"""The same models under several prompts."""
 KIND_PREDICT = "predict"
 """Benchmark scores predicted from the map."""
 KIND_EXACT = "exact"

@@ -1,4 +1,4 @@
-"""`modelmap scale`, `modelmap layers` and `modelmap quantization` from the command line."""
+"""`modelmap scale`, `layers`, `quantization` and `prompts` from the command line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def scored(write_run):  # noqa: F811
     own, copy, before = (-50 + 5 * generator.normal(size=40) for _ in range(3))
     write_run("own", own, layers={0: before, 1: own}, model="org/m", precision="float32")
     write_run("copy", copy, model="org/m", precision="int8")
+    write_run("prompted", before, model="org/m", precision="float32", prompt="Rhyme.")
     write_run("half done", own, status="RUNNING")
 
 
 @pytest.mark.parametrize(
-    ("command", "key"), [("scale", "scale"), ("layers", "layers"), ("quantization", "pairs")]
+    ("command", "key"),
+    [("scale", "scale"), ("layers", "layers"), ("quantization", "pairs"), ("prompts", "shifts")],
 )
 def test_notices_go_to_people_and_to_programs(scored, command, key, capsys):
     with pytest.raises(SystemExit) as done:

@@ -321,6 +321,11 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     (("scale", "--most-random", "-1"), "-1"),
     (("scale", "--most-random", "x"), "x"),
     (("scale", "--seed", "-1"), "-1"),
+    # prompts
+    (("prompts",), "score"),
+    (("prompts", "--reference", "nobody"), "score"),
+    (("prompts", "--experiment", "unknown"), "unknown"),
+    (("prompts", "--run-id", "x" * 32), "x"),
     # predict
     (("predict",), "--scores"),
     (("predict", "--scores", "none.csv"), "none.csv"),

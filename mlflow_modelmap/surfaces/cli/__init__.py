@@ -26,6 +26,7 @@ _COMMANDS = {
     "trajectory": "KL, diffusion and anomalies along training.",
     "lineage": "What each model did to its parent, and whether that is its parent.",
     "quantization": "What quantisation did to each model.",
+    "prompts": "What prompts do to each model.",
     "layers": "KL between adjacent layers, by the logit lens.",
     "clean": "End the runs that killed work left over, and remove its files.",
     "scale": "KL divergence by setting, beside the paper's scale.",

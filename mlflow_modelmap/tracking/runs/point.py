@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mlflow.entities import Run
@@ -45,6 +45,8 @@ class Point:
         the run does not say.
     read_as
         What else the run says of how the texts were read, as logged: EOS, windows, whose tokens.
+    prompted
+        What the run says of what prompts were under (`schema.PROMPTED`), as logged.
     layer
         Which layer of the model (0 the embeddings), or None for the model itself.
     identity
@@ -81,6 +83,7 @@ class Point:
     noise_kl: float | None = None
     bos_applied: bool | None = None
     read_as: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prompted: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def monitored(self) -> bool:
@@ -138,10 +141,16 @@ def point_of(run: Run) -> Point:
         bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
         noise_kl=finite(run.data.metrics.get(schema.METRIC_NOISE_KL)),
         bos_applied=_YES_OR_NO.get(run.data.params.get(schema.PARAM_BOS_APPLIED, "")),
-        read_as={name: run.data.params[name] for name in schema.READ_AS if name in run.data.params},
+        read_as=_params(run, schema.READ_AS),
+        prompted=_params(run, schema.PROMPTED),
         identity=tag(schema.TAG_IDENTITY),
         tags=dict(tags),
     )
+
+
+def _params(run: Run, names: Iterable[str]) -> dict[str, str]:
+    """Those of a run's params that are there."""
+    return {name: run.data.params[name] for name in names if name in run.data.params}
 
 
 def _whole(step: str) -> int | None:
