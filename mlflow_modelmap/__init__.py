@@ -37,8 +37,10 @@ _PUBLIC = {
     "load_prompts": "mlflow_modelmap.drivers.study.prompts",
     "load_quantization": "mlflow_modelmap.drivers.study.quantization",
     "load_scale": "mlflow_modelmap.drivers.study.scale",
+    "load_texts": "mlflow_modelmap.drivers.score.texts",
     "load_trajectory": "mlflow_modelmap.drivers.trajectory.study",
     "load_weight_distances": "mlflow_modelmap.drivers.weights.distances",
+    "log_texts": "mlflow_modelmap.drivers.score.texts",
     "predict": "mlflow_modelmap.drivers.study.prediction",
     "read_texts": "mlflow_modelmap.texts.read",
     "resample_texts": "mlflow_modelmap.drivers.map.resample",
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.pair.compare import compare as compare
     from mlflow_modelmap.drivers.score.score import score as score
     from mlflow_modelmap.drivers.score.sweep import sweep as sweep
+    from mlflow_modelmap.drivers.score.texts import load_texts as load_texts
+    from mlflow_modelmap.drivers.score.texts import log_texts as log_texts
     from mlflow_modelmap.drivers.study.layers import load_layers as load_layers
     from mlflow_modelmap.drivers.study.layers import study_layers as study_layers
     from mlflow_modelmap.drivers.study.prediction import load_prediction as load_prediction

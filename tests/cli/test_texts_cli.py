@@ -93,3 +93,16 @@ def test_a_duplicate_is_named_with_its_remedy(modelmap, tmp_path):
     code, out, _ = modelmap("texts", "describe", "t.json", "--allow-duplicates")
     assert code == 0
     assert "duplicates  1" in out
+
+
+def test_log_then_list_then_describe_by_name(modelmap, store):
+    code, out, _ = modelmap("texts", "log", "python-docs:30", "--name", "docs 30")
+    assert code == 0
+    uri = out.split("--texts ")[1].split(",")[0]
+    assert f"In the store: --texts {uri}, or --texts 'docs 30'" in out
+    _, out, _ = modelmap("texts", "list")
+    row = [one.strip() for one in out.splitlines()[1].split("  ") if one.strip()]
+    assert (row[0], row[1], row[-1]) == ("docs 30", "30", uri)
+    _, out, _ = modelmap("texts", "describe", "docs 30", "--json")
+    assert json.loads(out)["digest"] == python_docs(30).digest
+    assert json.loads(modelmap("texts", "list", "--json")[1])["text_sets"][0]["texts_uri"] == uri

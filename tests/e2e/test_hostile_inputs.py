@@ -141,6 +141,12 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     (("texts", "describe", "python-docs:x"), "python-docs:x"),
     (("texts", "describe", "no_entry"), "no_entry"),
     (("texts", "describe", "/dev/zero"), "/dev/zero"),
+    (("texts", "describe", "texts:/nobody's"), "nobody's"),
+    (("texts", "describe", f"runs:/{'0' * 32}"), "000"),
+    (("texts", "describe", "0123456789abcdef"), "0123456789ab"),
+    (("texts", "log"), "SOURCE"),
+    (("texts", "log", "none.json"), "none.json"),
+    (("texts", "log", "python-docs:2", "--name", "a", "--experiment", "a\0b"), "a"),
     # texts resample
     ((*RESAMPLE, "5"), "nope"),
     ((*RESAMPLE, "-5"), "-5"),

@@ -10,13 +10,13 @@ from mlflow import MlflowClient
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.drivers.score.texts import load_texts
+from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.scoring.load.precision import BITSANDBYTES, is_quantised, resolve_device
 from mlflow_modelmap.scoring.model.config import brings_own_code
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoringSettings
-from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
@@ -146,7 +146,7 @@ def texts_behind(
         If they are others, or not there.
     """
     if given is not None:
-        texts = given if isinstance(given, TextSet) else read_texts(given, allow_duplicates=True)
+        texts = load_texts(given, allow_duplicates=True)
         if texts.digest == point.text_set:
             return texts
         raise InputError(
@@ -156,8 +156,8 @@ def texts_behind(
         )
     for source in text_sources((point.run_id,), point.text_set, store):
         try:
-            texts = read_texts(source, allow_duplicates=True)
-        except InputError:
+            texts = load_texts(source, allow_duplicates=True)
+        except (InputError, TrackingError):
             continue
         if texts.digest == point.text_set:
             return texts

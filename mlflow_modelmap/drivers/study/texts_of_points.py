@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
+from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
 
 
@@ -25,7 +25,7 @@ def read_texts_of(given: str | os.PathLike[str] | TextSet, point: OnTexts) -> Te
     Parameters
     ----------
     given
-        The texts, or where `read_texts` finds them.
+        The texts, or where `load_texts` finds them.
     point
         Whatever knows the digest of its texts.
 
@@ -34,7 +34,7 @@ def read_texts_of(given: str | os.PathLike[str] | TextSet, point: OnTexts) -> Te
     InputError
         If they cannot be read or are others; both digests are named.
     """
-    text_set = given if isinstance(given, TextSet) else read_texts(given, allow_duplicates=True)
+    text_set = load_texts(given, allow_duplicates=True)
     if text_set.digest != point.text_set:
         raise InputError(
             f"The texts {text_set.name!r} (digest {text_set.digest[:12]}) are not those that were "

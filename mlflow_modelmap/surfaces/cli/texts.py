@@ -1,4 +1,4 @@
-"""Surface: `modelmap texts build`, `modelmap texts describe` and `modelmap texts resample`."""
+"""Surface: `modelmap texts build`, `describe`, `log`, `list` and `resample`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.surfaces.cli.options import SEED, Command, Output, option, output_options
+from mlflow_modelmap.surfaces.cli.options import (
+    SEED,
+    Command,
+    Output,
+    option,
+    output_options,
+    table,
+)
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.map.resample import Resampled
@@ -21,9 +28,9 @@ DATASET = "A Hugging Face dataset (needs mlflow-modelmap[datasets])"
 CHOICE = "Which texts are chosen"
 
 
-@click.group(short_help="Build, describe and shorten text sets.")
+@click.group(short_help="Build, describe, share and shorten text sets.")
 def texts() -> None:
-    """Build, describe and shorten text sets: the texts on which models are compared."""
+    """Build, describe, share and shorten text sets: the texts on which models are compared."""
 
 
 def _reading_options(function: Any) -> Any:
@@ -134,11 +141,55 @@ def describe(source: str, output: Output, **values: Any) -> None:
 
     SOURCE is what `modelmap score --texts` takes.
     """
+    from mlflow_modelmap.drivers.score.texts import load_texts
     from mlflow_modelmap.texts.describe import describe as described
-    from mlflow_modelmap.texts.read import read_texts
 
-    description = described(read_texts(source, **values))
+    description = described(load_texts(source, **values))
     output.tell(asdict(description), _lines(description), ids=[description.digest])
+
+
+@texts.command(cls=Command, short_help="Put a text set into the MLflow store.")
+@click.argument("source")
+@_reading_options
+@option("--allow-duplicates", is_flag=True, group=READ, help="A text may occur twice.")
+@option("--name", help="What to call it; by default the file's name without its ending.")
+@option("--experiment", help="Where its run goes; by default the current one.")
+@output_options
+def log(source: str, output: Output, **values: Any) -> None:
+    """Put a text set into the MLflow store, where everybody who has the store can name it.
+
+    SOURCE is what `modelmap score --texts` takes. From then on --texts takes runs:/ID, the set's
+    name or its digest, wherever texts are named; what is read is held against the digest.
+    """
+    from mlflow_modelmap.drivers.score.texts import load_texts, log_texts
+    from mlflow_modelmap.texts.describe import describe as described
+
+    uri = log_texts(source, **values)
+    description = described(load_texts(uri))
+    output.tell(
+        {"texts": uri, **asdict(description)},
+        [*_lines(description), f"In the store: --texts {uri}, or --texts {description.name!r}"],
+        ids=[uri],
+    )
+
+
+@texts.command("list", cls=Command, short_help="The text sets in the MLflow store.")
+@output_options
+def list_texts(output: Output) -> None:
+    """List the text sets that were put into the MLflow store, the latest first."""
+    from mlflow_modelmap.tracking.runs.stored_texts import stored_texts
+    from mlflow_modelmap.tracking.store.client import check_reachable
+
+    found = stored_texts(check_reachable())
+    rows = [(one.name, one.texts, one.size, one.digest[:12], one.uri) for one in found]
+    lines = [*table(rows, ("name", "texts", "bytes", "digest", "--texts"))]
+    if not found:
+        lines = ["There are none; `modelmap texts log FILE` puts one there."]
+    output.tell(
+        {"text_sets": [{"texts_uri": one.uri, **asdict(one)} for one in found]},
+        lines,
+        ids=[one.uri for one in found],
+    )
 
 
 @texts.command(cls=Command, short_help="Choose few texts that tell models apart, with weights.")

@@ -42,6 +42,8 @@ PAGE = Limit(128 * MEBIBYTE, 100_000, "the page")
 """A table whose rows a browser draws or lists; a server has many readers and one memory."""
 PAGE_PAIRS = Limit(256 * MEBIBYTE, 10_000_000, "the page")
 """A table of pairs, of which the page tells a few; as much as its cache holds."""
+TEXTS = Limit(1024 * MEBIBYTE, 12_000_000, "mlflow-modelmap")
+"""A text set as JSONL."""
 TEXT = Limit(16 * MEBIBYTE, 1_000_000, "mlflow-modelmap")
 """JSON, CSV and plain text, which take twenty times as much once they are read: the index of
 50,000 checkpoints, a decision, notices."""

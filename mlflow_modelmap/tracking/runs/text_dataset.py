@@ -40,12 +40,16 @@ class TextSetSource(DatasetSource):
         """Read the texts again."""
         from mlflow_modelmap.errors import InputError
         from mlflow_modelmap.texts.read import read_texts
+        from mlflow_modelmap.tracking.runs.stored_texts import names_stored, read_stored_texts
+        from mlflow_modelmap.tracking.store.client import client
 
         if self.uri is None:
             raise InputError(
                 "These texts were made in memory and not read from a file; write them with "
                 "`write_texts` to keep them."
             )
+        if names_stored(self.uri):
+            return read_stored_texts(self.uri, client())
         return read_texts(self.uri)
 
     @staticmethod

@@ -57,6 +57,16 @@ def ready(address: str) -> None:
     _seen.add(key)
 
 
+def is_there(address: str) -> bool:
+    """Whether something can be in a store: False for a sqlite file that nobody made yet."""
+    try:
+        url = make_url(address)
+    except Exception:
+        return True
+    in_memory = not url.database or url.database.startswith((":memory:", "file:"))
+    return url.get_backend_name() != "sqlite" or in_memory or Path(url.database or "").is_file()
+
+
 def _sqlite_ready(address: str, path: Path) -> None:
     if path.is_file() and path.stat().st_size and _complete(address):
         return
