@@ -19,6 +19,7 @@ from mlflow_modelmap.figures.exact import by_domain_figure, token_kl_figure
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.destination import check_destination
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 
@@ -117,6 +118,7 @@ def exact_between(
     texts = texts_behind(pairs[0][0], store, options.texts)
     notices: list[str] = []
     left_out = None if strict else notices
+    check_destination([point for pair in pairs for point in pair], store, experiment, None)
     made: list[tuple[Point, Point, ExactComparison]] = []
     for (first, model_a), others in _prepared(pairs, texts, store, options, left_out):
         with (

@@ -82,6 +82,7 @@ def build_map(
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
         raise InputError(

@@ -22,6 +22,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.left_out import DamagedRun
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
+from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 
@@ -181,6 +182,7 @@ def score_prepared(
             there = _found_or_waited_for(prepared, where, store, progress, damaged)
         if there is not None:
             return there
+        check_artifacts_writable(store, experiment)
         ready = TokenCache().ready(prepared, again=again)
         try:
             with (
@@ -217,6 +219,7 @@ def _found_or_waited_for(
 
 def _score_joined(run: OpenRun, prepared: Prepared, again: bool, progress: bool) -> ScoredModel:
     """Score into a run that was there before: whatever goes wrong, it has to say so."""
+    check_artifacts_writable(run.store, run_id=run.run_id)
     damaged: set[str] = set()
     while not again:
         there = _found_or_waited_for(prepared, run.experiment_id, run.store, progress, damaged)

@@ -45,6 +45,7 @@ from mlflow_modelmap.tracking.runs.left_overs import left_overs
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.reason import reason, reason_with_type
@@ -112,6 +113,7 @@ def sweep(
         given = joins(store)
         if not given:
             experiment = experiment or parsed.experiment
+            check_artifacts_writable(store, experiment)
         where = target_experiment(store, experiment)
         name = parsed.name or default_name
         left = _left_of(name, text_set, where, store)

@@ -87,6 +87,7 @@ def study_layers(
         If no selected run holds layers, or none of the models can be run again for `exact`.
     """
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     runs, notices = selected.runs, selected.notices
     matrix, points = selected.matrix(layers=True)
     inner = np.array([i for i, point in enumerate(points) if point.layer is not None], dtype=int)

@@ -125,6 +125,7 @@ def predict(
             f"{folds} folds in {repeats} repeats measure nothing; give 2 and 1 or more."
         )
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     matrix, points = selected.matrix()
     notices = selected.notices
     given = {} if scores is None else scores_in_table(scores, points, columns, notices)

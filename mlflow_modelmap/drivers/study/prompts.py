@@ -108,6 +108,7 @@ def study_prompts(
         If no model was scored under the reference and another prompt.
     """
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points = selected.matrix()
     if all(prompt_of(point) == prompt_of(points[0]) for point in points):

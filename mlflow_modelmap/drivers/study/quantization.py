@@ -103,6 +103,7 @@ def study_quantization(
         If no model was scored both in full precision and quantised.
     """
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points = selected.matrix()
     table = points_table(points, adapter_base=adapter_bases(points))

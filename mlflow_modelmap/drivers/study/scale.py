@@ -98,6 +98,7 @@ def build_scale(
         If no setting has a pair, a tag is on no run, or a share is not between 0 and 1.
     """
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     matrix, points = _with_layers(selected)
     table = points_table(points, adapter_base=adapter_bases(points))
     for tag in groups:

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.destination import check_destination
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -62,6 +63,16 @@ class SelectedRuns:
         candidates = [one for run in self.runs for one in (run, *run.earlier)]
         self.runs[:] = [run for run in candidates if (run.run_id, run.vectors) in read]
         return matrix, points
+
+    def check_destination(self, experiment: str | None, run_id: str | None) -> None:
+        """Whether the study's run will be able to hold artifacts, before anything is computed.
+
+        Raises
+        ------
+        TrackingError
+            If they cannot be written there.
+        """
+        check_destination(self.runs, self.store, experiment, run_id)
 
     def why(self) -> str:
         """What was left out, in brackets, for the end of an error that says too little is left."""

@@ -115,6 +115,7 @@ def trajectory(
         if not 1 <= value < np.inf:
             raise InputError(f"A perplexity of {value} is not possible; give 1 or more.")
     selected = select(experiments, filter, run_ids)
+    selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points, given = select_checkpoints(*selected.matrix(), notices)
     text_set = read_texts_of(texts, points[0]) if texts is not None else None

@@ -33,6 +33,7 @@ from mlflow_modelmap.scoring.weights.squared_distances import (
     squared_distances,
 )
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.destination import check_destination
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
@@ -168,6 +169,7 @@ def weight_distances(
         selected = select(selection.experiments, selection.filter, selection.run_ids, store=store)
         notices = selected.notices
         asked, members = from_runs(selected.runs, notices)
+    check_destination(members, store, output_experiment, run_id)
     kept: list[Path] = []
     parts, facts = _measure_all(by_trajectory(asked), window, full, progress, notices, kept)
     table = pd.concat(parts, ignore_index=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
@@ -19,14 +17,15 @@ from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, local_path, read_artifact
+from mlflow_modelmap.tracking.runs.destination import shared_experiment
 from mlflow_modelmap.tracking.runs.largest_sizes import PROGRAM, Limit
 from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point, finite
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_readable, find_run, kind_of
 from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
+from mlflow_modelmap.tracking.runs.writable import artifacts_not_written
 from mlflow_modelmap.tracking.store.client import check_reachable, client
-from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet
 
 CSV_CELLS = 20_000
@@ -166,13 +165,17 @@ def write_study(
     if weights is not None:
         arrays = {**(arrays or {}), schema.STUDY_WEIGHTS: weights}
     if not experiment and not run_id:
-        experiment = _shared_experiment(members, store)
+        experiment = shared_experiment(members, store)
     with open_run(
         kind, store=store, name=name, experiment=experiment, run_id=run_id, tags=own_tags
     ) as run:
         with temporary_folder() as folder:
             _write_files(Path(folder), tables or {}, arrays or {}, figures or {}, texts or {})
-            run.log_folder(folder)
+            try:
+                run.log_folder(folder)
+            except Exception as error:  # of whatever holds the artifacts: a disk, S3, a server, ...
+                root = store.get_run(run.run_id).info.artifact_uri
+                raise artifacts_not_written(root, error) from error
         run.log(params=params, metrics={_prefixed(k): v for k, v in (metrics or {}).items()})
         run.log_series((_prefixed(k), step, value) for k, step, value in series)
         said = [*notices, *(then(run.run_id) if then else ())]
@@ -194,19 +197,6 @@ def _member_tags(members: Sequence[Point], weights: np.ndarray | None) -> dict[s
             None if weights is None else of_texts or digest_of_weights(weights)
         ),
     }
-
-
-def _shared_experiment(members: Sequence[Point], store: MlflowClient) -> str | None:
-    """The name of the members' one experiment, unless this process has a run or experiment."""
-    from mlflow.tracking import fluent
-
-    elsewhere = mlflow.active_run() or fluent._active_experiment_id
-    if elsewhere or any(
-        os.environ.get(f"MLFLOW_{what}") for what in ("RUN_ID", "EXPERIMENT_ID", "EXPERIMENT_NAME")
-    ):
-        return None
-    ids = {member.experiment_id for member in members if member.experiment_id}
-    return experiment_name(ids.pop(), store) if len(ids) == 1 else None
 
 
 def _prefixed(name: str) -> str:
