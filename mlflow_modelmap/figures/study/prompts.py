@@ -12,7 +12,7 @@ from mlflow_modelmap.figures import style
 
 _Z = 1.96
 _MOST_ROWS = 60
-_LONGEST = 40
+_LONGEST = 36
 
 
 def shifts_figure(shifts: pd.DataFrame) -> Figure:
@@ -149,7 +149,7 @@ def cosines_figure(shifts: pd.DataFrame, cosines: pd.DataFrame) -> Figure:
         for r in shifts.head(shown).itertuples()
     ]
     side = max(3.2, 1.0 + 0.34 * shown)
-    figure = style.figure(side + 3.2, side + 0.4)
+    figure = style.figure(side + 4.4, side + 0.4)
     axes = style.panel(figure)
     axes.grid(False)
     image = axes.imshow(square, cmap="RdBu_r", vmin=-1, vmax=1)
