@@ -7,6 +7,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.score.on_texts import names_its_texts
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code
@@ -145,7 +146,7 @@ def texts_behind(
     InputError
         If they are others, or not there.
     """
-    if given is not None:
+    if given is not None and not names_its_texts(given, point):
         texts = load_texts(given, allow_duplicates=True)
         if texts.digest == point.text_set:
             return texts
@@ -154,7 +155,8 @@ def texts_behind(
             f"{point.name!r} was scored on ({point.text_set_name or 'unnamed'}, digest "
             f"{point.text_set[:12]}); give those."
         )
-    for source in text_sources((point.run_id,), point.text_set, store):
+    named = () if given is None else (os.fspath(given),)  # type: ignore[arg-type]
+    for source in (*named, *text_sources((point.run_id,), point.text_set, store)):
         try:
             texts = load_texts(source, allow_duplicates=True)
         except (InputError, TrackingError):

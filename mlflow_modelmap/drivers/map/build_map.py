@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 from mlflow_modelmap.numerics.points.neighbours import nearest
 from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
@@ -36,6 +38,7 @@ def build_map(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    texts: TextSet | str | os.PathLike[str] | None = None,
     layers: bool = False,
     clip: float | None = None,
     per_byte: bool = False,
@@ -53,6 +56,8 @@ def build_map(
     experiments, filter, run_ids
         Which score runs: experiments by name, an MLflow filter string, single runs. With none of
         them, the current experiment.
+    texts
+        Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
     layers
         Whether runs with layers give one point a layer.
     clip
@@ -81,7 +86,7 @@ def build_map(
     """
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:

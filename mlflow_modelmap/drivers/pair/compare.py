@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,11 +13,13 @@ from mlflow_modelmap.drivers.exact.exact import ExactOptions, ExactStudy, exact_
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id, one_named, runs_to_name
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
+from mlflow_modelmap.drivers.score.on_texts import on_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.registry.versions import fixed_version
 from mlflow_modelmap.tracking.runs.point import Point
@@ -97,6 +100,7 @@ def compare(
     b: str,
     *,
     experiments: Iterable[str] = (),
+    texts: TextSet | str | os.PathLike[str] | None = None,
     per_byte: bool = False,
     exact: bool = False,
     options: ExactOptions | None = None,
@@ -115,6 +119,9 @@ def compare(
     experiments
         Where names are looked up; by default the current experiment, and if that holds none of
         them, all.
+    texts
+        The text set on which both were scored, where there are several: its name, digest or file;
+        see `on_texts`.
     per_byte
         Whether the KL leaves out differences in proportion to the texts' bytes, for texts of
         unequal length; see `LogLikelihoodMatrix.per_byte`.
@@ -142,7 +149,7 @@ def compare(
         If a model cannot be run.
     """
     store = check_reachable()
-    first, second = _find((a, b), tuple(experiments), store)
+    first, second = _find((a, b), tuple(experiments), texts, store)
     if (first.run_id, first.vectors) == (second.run_id, second.vectors):
         raise InputError(
             f"{a!r} and {b!r} are the same run, {first.run_id} ({first.name!r}); name two "
@@ -206,11 +213,16 @@ def _compared(point: Point) -> Compared:
 
 
 def _find(
-    references: tuple[str, str], experiments: tuple[str, ...], store: MlflowClient
+    references: tuple[str, str],
+    experiments: tuple[str, ...],
+    texts: TextSet | str | os.PathLike[str] | None,
+    store: MlflowClient,
 ) -> tuple[Point, Point]:
     references = _of_now(references[0]), _of_now(references[1])
     names = [reference for reference in references if not is_run_id(reference)]
     runs = runs_to_name(names, experiments, store) if names else []
+    if texts is not None and runs:
+        runs = on_texts(texts, runs)
     first, second = (
         by_run_id(reference, store)
         if is_run_id(reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import LAYER, pair_groups
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 
@@ -55,6 +57,7 @@ def study_layers(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    texts: TextSet | str | os.PathLike[str] | None = None,
     perplexity: float = 30.0,
     seed: int = 0,
     exact: bool = False,
@@ -70,6 +73,8 @@ def study_layers(
     ----------
     experiments, filter, run_ids
         Which score runs, as for a map; those without layers are left out and counted.
+    texts
+        Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
     perplexity, seed
         Of the t-SNE.
     exact, options
@@ -86,7 +91,7 @@ def study_layers(
     InputError
         If no selected run holds layers, or none of the models can be run again for `exact`.
     """
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     runs, notices = selected.runs, selected.notices
     matrix, points = selected.matrix(layers=True)

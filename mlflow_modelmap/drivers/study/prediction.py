@@ -16,7 +16,7 @@ from mlflow_modelmap.drivers.study.scores_of_points import (
     scores_on_runs,
 )
 from mlflow_modelmap.drivers.study.selection import select
-from mlflow_modelmap.drivers.study.texts_of_points import read_texts_of
+from mlflow_modelmap.drivers.study.texts_of_points import texts_if_at_hand
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.prediction import prediction_figure
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
@@ -124,7 +124,7 @@ def predict(
         raise InputError(
             f"{folds} folds in {repeats} repeats measure nothing; give 2 and 1 or more."
         )
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     matrix, points = selected.matrix()
     notices = selected.notices
@@ -133,7 +133,7 @@ def predict(
     both = next((one for one in on_runs if one in given), None)
     if both is not None:
         raise InputError(f"{both!r} is a column and a metric; rename the column.")
-    text_set = None if texts is None else read_texts_of(texts, points[0])
+    text_set = None if texts is None else texts_if_at_hand(texts, points[0], notices)
     group = families(points, groups)
     if groups == "none":
         notices.append(LEAK)

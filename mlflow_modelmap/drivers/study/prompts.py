@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import Sampling
 from mlflow_modelmap.numerics.points.composites import composites
 from mlflow_modelmap.numerics.points.shifts import cosine_with_error, unexplained
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
@@ -81,6 +83,7 @@ def study_prompts(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    texts: TextSet | str | os.PathLike[str] | None = None,
     reference: str | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
@@ -96,6 +99,8 @@ def study_prompts(
     experiments, filter, run_ids
         Which score runs, as for a map: of models that were scored with several system prompts or
         templates (``system_prompt=``, ``template=``).
+    texts
+        Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
     reference
         The prompt that shifts are from: a system's message, or a name in ``shifts``; by default
         what models make of the prompts by themselves.
@@ -107,7 +112,7 @@ def study_prompts(
     InputError
         If no model was scored under the reference and another prompt.
     """
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points = selected.matrix()

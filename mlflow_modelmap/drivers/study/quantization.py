@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.points.directions import alignment
 from mlflow_modelmap.numerics.points.embedding import tsne
 from mlflow_modelmap.numerics.scale.pair_groups import quantised_copies
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
@@ -65,6 +67,7 @@ def study_quantization(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    texts: TextSet | str | os.PathLike[str] | None = None,
     perplexity: float = 30.0,
     trials: int = 100,
     seed: int = 0,
@@ -82,6 +85,8 @@ def study_quantization(
     experiments, filter, run_ids
         Which score runs, as for a map. A copy is a run of the same model and revision, or of a
         file stored quantised (GGUF, GPTQ, ...) that names that model as its base.
+    texts
+        Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
     perplexity
         Of the t-SNE.
     trials
@@ -102,7 +107,7 @@ def study_quantization(
     InputError
         If no model was scored both in full precision and quantised.
     """
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points = selected.matrix()

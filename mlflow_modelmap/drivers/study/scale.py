@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from mlflow_modelmap.numerics.scale.pair_groups import (
 )
 from mlflow_modelmap.numerics.trajectory.spacing import default_warm_up
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
@@ -60,6 +62,7 @@ def build_scale(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    texts: TextSet | str | os.PathLike[str] | None = None,
     groups: Sequence[str] = (),
     most_random: int = 2_000,
     seed: int = 0,
@@ -76,6 +79,8 @@ def build_scale(
     ----------
     experiments, filter, run_ids
         Which score runs, as for a map.
+    texts
+        Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
     groups
         Tags of the runs; the pairs of runs that share a value of one make a group of its name.
     most_random
@@ -97,7 +102,7 @@ def build_scale(
     InputError
         If no setting has a pair, a tag is on no run, or a share is not between 0 and 1.
     """
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     matrix, points = _with_layers(selected)
     table = points_table(points, adapter_base=adapter_bases(points))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlflow import MlflowClient
 
+from mlflow_modelmap.drivers.score.on_texts import on_texts
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
+from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.destination import check_destination
 from mlflow_modelmap.tracking.runs.point import Point
@@ -85,6 +88,7 @@ def select(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    texts: TextSet | str | os.PathLike[str] | None = None,
     otherwise: str | None = None,
     store: MlflowClient | None = None,
 ) -> SelectedRuns:
@@ -94,6 +98,8 @@ def select(
     ----------
     experiments, filter, run_ids
         Experiments by name, an MLflow filter string, single runs.
+    texts
+        Of these only the runs on one text set; see `on_texts`.
     otherwise
         The experiment that is taken where none of them is given; by default the current one.
     store
@@ -118,4 +124,7 @@ def select(
         notices=notices,
         store=store,
     )
+    if texts is not None:
+        runs = on_texts(texts, runs)
+        selection = replace(selection, texts=runs[0].text_set)
     return SelectedRuns(selection, runs, store, notices)

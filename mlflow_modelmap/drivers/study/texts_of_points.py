@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
+from mlflow_modelmap.drivers.score.on_texts import names_its_texts
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.words.shortened import shortened
 
 
 class OnTexts(Protocol):
@@ -17,6 +20,30 @@ class OnTexts(Protocol):
     def text_set(self) -> str: ...
     @property
     def text_set_name(self) -> str | None: ...
+
+
+def texts_if_at_hand(
+    given: str | os.PathLike[str] | TextSet, point: Point, notices: list[str]
+) -> TextSet | None:
+    """As `read_texts_of`; None, and a notice, where runs were only chosen by a name or digest.
+
+    Parameters
+    ----------
+    given, point
+        As there.
+    notices
+        Is told that the texts are not at hand.
+    """
+    try:
+        return read_texts_of(given, point)
+    except InputError:
+        if not names_its_texts(given, point):
+            raise
+        notices.append(
+            f"The texts {shortened(given)!r} chose the runs and are not at hand to be read; give "
+            "their file, or put them into the store with `modelmap texts log`."
+        )
+        return None
 
 
 def read_texts_of(given: str | os.PathLike[str] | TextSet, point: OnTexts) -> TextSet:

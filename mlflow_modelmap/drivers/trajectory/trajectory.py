@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mlflow_modelmap.drivers.study.selection import select
-from mlflow_modelmap.drivers.study.texts_of_points import read_texts_of
+from mlflow_modelmap.drivers.study.texts_of_points import texts_if_at_hand
 from mlflow_modelmap.drivers.trajectory.anomalies import (
     find_anomalies,
     flagged_runs,
@@ -114,11 +114,11 @@ def trajectory(
     for value in (perplexity, *perplexities):
         if not 1 <= value < np.inf:
             raise InputError(f"A perplexity of {value} is not possible; give 1 or more.")
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, texts=texts)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points, given = select_checkpoints(*selected.matrix(), notices)
-    text_set = read_texts_of(texts, points[0]) if texts is not None else None
+    text_set = None if texts is None else texts_if_at_hand(texts, points[0], notices)
     distances = load_weight_distances(weights_run).table if weights_run else None
     in_weights = weight_tables(distances, given, notices)
     warm = choose_warm_up(given, warm_up)

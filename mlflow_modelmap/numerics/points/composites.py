@@ -64,7 +64,7 @@ def composites(
         From a prompt to its parts: a template with a message is the template alone and the message
         alone; a message is the messages (under the same template) that it consists of.
     """
-    found = {}
+    found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
     there = set(prompts)
     for system, template in dict.fromkeys(prompts):
         apart = ((system, ""), ("", template))

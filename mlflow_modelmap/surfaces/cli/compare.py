@@ -12,6 +12,13 @@ from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output
 from mlflow_modelmap.words.interval import interval_words
 from mlflow_modelmap.words.value_and_error import with_error
 
+FAR_ABOVE = 2.0
+FAR = (
+    "At this size it is a distance between the models, not what coding text of one with the other "
+    "would cost."
+)
+"""A KL far above the bits per byte of any text is not a number of bits that anybody would pay."""
+
 
 @click.command(cls=Command, short_help="KL divergence between two scored models, in words.")
 @click.argument("a")
@@ -48,13 +55,15 @@ def compare(
     from mlflow_modelmap.drivers.pair.compare import compare as measure
     from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
 
+    options = options_of(values)
     found = measure(
         a,
         b,
         experiments=experiment,
+        texts=values.pop("texts"),
         per_byte=per_byte,
         exact=exact,
-        options=options_of(values),
+        options=options,
         progress=output.progress,
     )
     width = max(len(found.a.name), len(found.b.name))
@@ -65,6 +74,7 @@ def compare(
         f"{interval_words(found.low, found.high)}",
         f"That is {found.words}.",
         f"It is {found.sharpness}.",
+        *([FAR] if found.kl > FAR_ABOVE else []),
         *([noise_sentence(found.noise_floor)] if found.within_noise else []),
         "",
         *(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_modelmap.surfaces.cli.options import Function, comma_separated, option
+from mlflow_modelmap.surfaces.cli.options import Function, comma_separated, option, texts_option
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.exact.exact import ExactOptions
@@ -23,11 +23,7 @@ def exact_options(function: Function) -> Function:
                 help="Run the models again, and compare their next-token distributions token by "
                 "token; they must share a vocabulary.",
             ),
-            option(
-                "--texts",
-                group=EXACT,
-                help="Where the texts that were scored are; by default where the runs read them.",
-            ),
+            texts_option,
             option(
                 "--exact-texts",
                 type=int,
@@ -66,7 +62,7 @@ def options_of(values: dict[str, Any]) -> ExactOptions:
     from mlflow_modelmap.drivers.exact.exact import ExactOptions
 
     return ExactOptions(
-        texts=values.pop("texts"),
+        texts=values["texts"],
         count=values.pop("exact_texts"),
         device=values.pop("device"),
         device_map=values.pop("device_map"),

@@ -16,6 +16,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     selection_options,
     table,
+    texts_option,
     where_options,
 )
 
@@ -27,6 +28,7 @@ MAP = "The map"
 
 @click.command(cls=Command, short_help="Gather scored runs into a model map.")
 @selection_options
+@texts_option
 @option("--layers", is_flag=True, group=SELECTION, help="One point for every layer scored.")
 @option(
     "--clip",

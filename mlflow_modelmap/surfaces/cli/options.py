@@ -109,6 +109,16 @@ SELECTION = "Which runs"
 DESTINATION = "Where it is logged"
 
 
+def texts_option(function: Function) -> Function:
+    """``--texts`` of a command that reads scores: of which text set."""
+    return option(
+        "--texts",
+        group=SELECTION,
+        metavar="NAME|DIGEST|FILE",
+        help="Only runs on this text set, where there are several; where its texts are read.",
+    )(function)
+
+
 def selection_options(function: Function) -> Function:
     """``--experiment``, ``--filter`` and ``--run-id``: values ``experiments``, ``filter`` and
     ``run_ids``."""

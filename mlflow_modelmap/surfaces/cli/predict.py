@@ -54,7 +54,10 @@ _SCORES = "Scores"
     metavar="TAG|none",
     help="What is never in training and test at once: runs that share this tag.",
 )
-@option("--texts", help="The text set, to read the texts that carry the prediction.")
+@option(
+    "--texts",
+    help="Only runs on this text set; those texts that carry the prediction are read.",
+)
 @option(
     "--folds", type=click.IntRange(min=2), default=10, show_default=True, help="Parts of groups."
 )

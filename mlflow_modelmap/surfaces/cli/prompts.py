@@ -14,6 +14,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     selection_options,
     table,
+    texts_option,
     where_options,
 )
 from mlflow_modelmap.words.shortened import shortened
@@ -23,6 +24,7 @@ _SHOWN = 40
 
 @click.command(cls=Command, short_help="What prompts do to each model.")
 @selection_options
+@texts_option
 @option(
     "--reference",
     metavar="PROMPT",

@@ -33,7 +33,11 @@ PICTURES = "Pictures and checks"
 @click.command(cls=Command, short_help="KL, diffusion and anomalies along training.")
 @selection_options
 @option("--weights-run", group=BESIDE, help="Run of `modelmap weights` over the same trajectories.")
-@option("--texts", group=BESIDE, help="The text set, to read the worst texts and for domains.")
+@option(
+    "--texts",
+    group=BESIDE,
+    help="Only runs on this text set; for domains and the worst texts.",
+)
 @option(
     "--other-filter",
     group=BESIDE,

@@ -43,12 +43,12 @@ def log_texts(
         If the store cannot take it.
     """
     there = texts_named(texts.name, store)
-    for run in there:
+    for held in there:
         if (
-            run.data.tags.get(schema.TAG_TEXT_SET) == texts.digest
-            and run.data.tags.get(schema.TAG_TEXT_WEIGHTS) == texts.weights_digest
+            held.data.tags.get(schema.TAG_TEXT_SET) == texts.digest
+            and held.data.tags.get(schema.TAG_TEXT_WEIGHTS) == texts.weights_digest
         ):
-            return stored_in(run), True
+            return stored_in(held), True
     if there:
         other = stored_in(there[0])
         raise InputError(

@@ -158,8 +158,8 @@ def check_text_sets(runs: Sequence[Point]) -> None:
         most = counts.most_common(1)[0][0]
         raise InputError(
             f"These runs were scored on different text sets, {listed(groups, quoted=False)}; only "
-            "vectors on the same texts can be compared, so choose one, for example with the filter "
-            f"\"tags.{schema.TAG_TEXT_SET} = '{shortened(most)}'\"."
+            "vectors on the same texts can be compared, so choose one by its name or "
+            f"digest (--texts {shortened(names[most] or most[:12], 60)!r}, or texts=)."
         )
 
 

@@ -21,11 +21,14 @@ class Selection:
         MLflow filter string, or None.
     run_ids
         Runs named one by one.
+    texts
+        Digest of the text set that was chosen, or None.
     """
 
     experiments: tuple[str, ...] = ()
     filter: str | None = None
     run_ids: tuple[str, ...] = ()
+    texts: str | None = None
 
     @classmethod
     def of(
@@ -47,6 +50,7 @@ class Selection:
             schema.PARAM_EXPERIMENTS: list(self.experiments),
             schema.PARAM_FILTER: self.filter or "",
             schema.PARAM_RUN_IDS: list(self.run_ids),
+            **({} if self.texts is None else {schema.PARAM_TEXTS: self.texts}),
         }
 
 
@@ -56,7 +60,9 @@ def selection_in(params: Mapping[str, str]) -> Selection | None:
     experiments, filter, run_ids = map(params.get, names)
     if experiments is None and filter is None and run_ids is None:
         return None
-    return Selection(list_in(experiments), filter or None, list_in(run_ids))
+    return Selection(
+        list_in(experiments), filter or None, list_in(run_ids), params.get(schema.PARAM_TEXTS)
+    )
 
 
 def list_in(param: str | None) -> tuple[str, ...]:

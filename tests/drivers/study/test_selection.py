@@ -20,6 +20,8 @@ from mlflow_modelmap.drivers.trajectory.study import load_trajectory
 from mlflow_modelmap.drivers.trajectory.trajectory import trajectory
 from mlflow_modelmap.drivers.weights.distances import load_weight_distances, weight_distances
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.texts.write import write_texts
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from tests.tracking.conftest import vector_frame
@@ -33,6 +35,32 @@ STUDIES = {
     "weights": (weight_distances, load_weight_distances, {"progress": False}),
     "lineage": (lineage, load_lineage, {"score": False, "hub": False}),
 }
+
+
+def test_one_of_several_text_sets_is_chosen_by_name_digest_or_itself(write_run, tmp_path):
+    mine = TextSet("mine", ("a", "bb", "ccc"))
+    for name, digest, called in (
+        ("a", mine.digest, "mine"),
+        ("b", mine.digest, "mine"),
+        ("c", "c" * 64, "theirs"),
+        ("d", "d" * 64, "theirs"),
+    ):
+        write_run(name, digest=digest, text_set_name=called)
+    file = write_texts(mine, tmp_path / "mine.jsonl")
+    for texts in ("mine", mine.digest, mine.digest[:12], mine, file, str(file)):
+        found = select(["test"], texts=texts)
+        assert [run.name for run in found.runs] == ["a", "b"]
+        assert found.selection.texts == mine.digest
+    assert [run.name for run in select(["test"], texts="d" * 12).runs] == ["d"]
+    for texts, told in (
+        ("theirs", "Several text sets are called 'theirs'; choose one by its digest, of 'cccccccc"),
+        ("nobody's", "No selected run was scored on texts called .*, but on mine \\(.*theirs"),
+        (TextSet("new", ("x",)), "'new' .* are not those that were scored \\(mine"),
+    ):
+        with pytest.raises(InputError, match=told):
+            select(["test"], texts=texts)
+    with pytest.raises(InputError, match=r"choose one by its name or digest \(--texts 'mine'"):
+        select(["test"]).matrix()
 
 
 @pytest.fixture

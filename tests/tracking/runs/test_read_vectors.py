@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError
+from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -66,8 +67,8 @@ def test_the_remedy_for_different_text_sets_works(write_run):
     write_run("c", digest="b" * 64)
     with pytest.raises(InputError) as caught:
         read_matrix(select_runs(["test"]))
-    remedy = str(caught.value).split('"')[1]
-    assert len(read_matrix(select_runs(["test"], remedy))[1]) == 2
+    remedy = str(caught.value).split("--texts '")[1].split("'")[0]
+    assert len(select(["test"], texts=remedy).matrix()[1]) == 2
 
 
 def damage(name, value):
