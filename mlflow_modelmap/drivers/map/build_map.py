@@ -29,6 +29,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
 from mlflow_modelmap.words.shortened import shortened
+from mlflow_modelmap.words.vectors import CONDITIONAL, of_vectors
 
 
 def build_map(
@@ -36,6 +37,7 @@ def build_map(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    vector: str = CONDITIONAL,
     layers: bool = False,
     clip: float | None = None,
     per_byte: bool = False,
@@ -53,6 +55,8 @@ def build_map(
     experiments, filter, run_ids
         Which score runs: experiments by name, an MLflow filter string, single runs. With none of
         them, the current experiment.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     layers
         Whether runs with layers give one point a layer.
     clip
@@ -81,7 +85,7 @@ def build_map(
     """
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, vector=vector)
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
         raise InputError(
@@ -92,7 +96,7 @@ def build_map(
         matrix = replace(matrix, per_byte=True)
         told = uneven_lengths(matrix.length_variation)
         selected.notices[:] = [notice for notice in selected.notices if notice != told]
-    made = _compute(matrix, members, clip, perplexity, seed, selected.notices)
+    made = _compute(matrix, members, vector, clip, perplexity, seed, selected.notices)
     return _log(
         made,
         selected,
@@ -115,6 +119,7 @@ def build_map(
 def _compute(
     matrix: LogLikelihoodMatrix,
     members: Sequence[Point],
+    vector: str,
     clip: float | None,
     perplexity: float,
     seed: int,
@@ -166,6 +171,7 @@ def _compute(
         notices=tuple(notices),
         weights=matrix.weights,
         documents=matrix.units,
+        vector=vector,
     )
 
 
@@ -226,6 +232,7 @@ def _log(
 def _note(made: ModelMap) -> str:
     """What the UI shows as the run's description."""
     return (
-        f"Model map of {len(made.points):,} points on {made.texts:,} texts. The map to explore is "
+        f"Model map{of_vectors(made.vector)} of {len(made.points):,} points on {made.texts:,} "
+        "texts. The map to explore is "
         "the artifact `modelmap/map.html`; `mlflow_modelmap.load_map` gives everything back."
     )

@@ -24,6 +24,7 @@ from mlflow_modelmap.numerics.scale.pair_groups import quantised_copies
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 _TABLES = ("quantization", "cosines", "alignment")
 
@@ -65,6 +66,7 @@ def study_quantization(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    vector: str = CONDITIONAL,
     perplexity: float = 30.0,
     trials: int = 100,
     seed: int = 0,
@@ -82,6 +84,8 @@ def study_quantization(
     experiments, filter, run_ids
         Which score runs, as for a map. A copy is a run of the same model and revision, or of a
         file stored quantised (GGUF, GPTQ, ...) that names that model as its base.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     perplexity
         Of the t-SNE.
     trials
@@ -102,7 +106,7 @@ def study_quantization(
     InputError
         If no model was scored both in full precision and quantised.
     """
-    selected = select(experiments, filter, run_ids)
+    selected = select(experiments, filter, run_ids, vector=vector)
     notices = selected.notices
     matrix, points = selected.matrix()
     table = points_table(points, adapter_base=adapter_bases(points))

@@ -17,12 +17,14 @@ from mlflow_modelmap.surfaces.cli.options import (
     preprocessing_options,
     selection_options,
     table,
+    vector_option,
     where_options,
 )
 
 
 @click.command(cls=Command, short_help="KL divergence by setting, beside the paper's scale.")
 @selection_options
+@vector_option
 @option(
     "--group",
     "groups",

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,22 @@ class Selection:
         MLflow filter string, or None.
     run_ids
         Runs named one by one.
+    vector
+        Which of their vectors: see `words.vectors.VECTORS`.
+
+    Raises
+    ------
+    InputError
+        If there is no such vector.
     """
 
     experiments: tuple[str, ...] = ()
     filter: str | None = None
     run_ids: tuple[str, ...] = ()
+    vector: str = CONDITIONAL
+
+    def __post_init__(self) -> None:
+        check_vector(self.vector)
 
     @classmethod
     def of(
@@ -33,9 +46,10 @@ class Selection:
         experiments: Iterable[str] = (),
         filter: str | None = None,
         run_ids: Iterable[str] = (),
+        vector: str = CONDITIONAL,
     ) -> Selection:
         """From whatever a user gave, generators too, which can be gone through only once."""
-        return cls(tuple(experiments), filter or None, tuple(run_ids))
+        return cls(tuple(experiments), filter or None, tuple(run_ids), vector)
 
     def __bool__(self) -> bool:
         """Whether anything was asked for."""
@@ -47,7 +61,31 @@ class Selection:
             schema.PARAM_EXPERIMENTS: list(self.experiments),
             schema.PARAM_FILTER: self.filter or "",
             schema.PARAM_RUN_IDS: list(self.run_ids),
+            **vector_param(self.vector),
         }
+
+
+def check_vector(vector: str) -> None:
+    """Refuse a vector that there is not.
+
+    Raises
+    ------
+    InputError
+        It lists those that there are.
+    """
+    if vector not in VECTORS:
+        raise InputError(f"The vector {vector!r} is unknown; choose one of {', '.join(VECTORS)}.")
+
+
+def vector_param(vector: str) -> dict[str, str]:
+    """Which vectors a study is of, as a param; the conditional ones leave no trace."""
+    return {} if vector == CONDITIONAL else {schema.PARAM_VECTOR_KIND: vector}
+
+
+def vector_in(params: Mapping[str, str]) -> str:
+    """Which vectors the params of a study say it is of."""
+    said = params.get(schema.PARAM_VECTOR_KIND, CONDITIONAL)
+    return said if said in VECTORS else CONDITIONAL
 
 
 def selection_in(params: Mapping[str, str]) -> Selection | None:
@@ -56,7 +94,7 @@ def selection_in(params: Mapping[str, str]) -> Selection | None:
     experiments, filter, run_ids = map(params.get, names)
     if experiments is None and filter is None and run_ids is None:
         return None
-    return Selection(list_in(experiments), filter or None, list_in(run_ids))
+    return Selection(list_in(experiments), filter or None, list_in(run_ids), vector_in(params))
 
 
 def list_in(param: str | None) -> tuple[str, ...]:
