@@ -163,13 +163,13 @@ def write_study(
         If the store cannot take it.
     """
     store = store or check_reachable()
-    kind = vector or (CONDITIONAL if selection is None else selection.vector)
-    below = in_figures(kind)
+    vector = vector or (CONDITIONAL if selection is None else selection.vector)
+    below = in_figures(vector)
     for figure in (figures or {}).values() if below else ():
         figure.text(0.995, 0.004, below, ha="right", va="bottom", fontsize="xx-small")
     params = {
         **(params or {}),
-        **(selection.as_params() if selection is not None else vector_param(kind)),
+        **(selection.as_params() if selection is not None else vector_param(vector)),
     }
     own_tags = {**_member_tags(members, weights), **(tags or {})}
     if weights is not None:
