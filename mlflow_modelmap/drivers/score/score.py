@@ -89,8 +89,9 @@ def score(
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     engine, url, served_model, concurrency, requests_per_minute, tensor_parallel, agreement, \
 precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, template, \
-system_prompt, end_of_turn, unconditional, unspelled, overlong, window_tokens, stride, split_special_tokens, \
-matmul, layers, double_quantization, int8_threshold, trust_remote_code, safetensors_only, noise
+system_prompt, end_of_turn, unconditional, unspelled, overlong, window_tokens, stride, \
+split_special_tokens, matmul, layers, double_quantization, int8_threshold, trust_remote_code, \
+safetensors_only, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.
