@@ -17,9 +17,7 @@ def of_vectors(kind: str) -> str:
 
 def in_figures(kind: str) -> str:
     """What stands below every figure of a study of other vectors."""
-    if kind == PMI:
-        return "PMI vectors: log p(response | prompt) - log p(response)"
-    return "Vectors without prompts: log p(response)" if kind == UNCONDITIONAL else ""
+    return _BRIEFLY.get(kind, "")
 
 
 def explained(kind: str) -> str | None:

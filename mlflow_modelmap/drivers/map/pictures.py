@@ -45,7 +45,10 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
             kl=kl,
         ),
         "kl_heatmap": heatmap_figure(
-            kl, points["point"].tolist(), title=f"KL divergence{kind}: {of}{name}", **grouping
+            kl,
+            points["point"].tolist(),
+            title=f"KL divergence{kind}: {of}{name if not kind else ''}",
+            **grouping,
         ),
         "bits_per_byte": bars_figure(
             points["point"].tolist(),
