@@ -125,7 +125,9 @@ def read_matrix(
         first.bytes,
         first.weights,
         documents_of(found, telling),
-        likelihoods=np.stack([of.own for _, of in found]) if vector == PMI else None,
+        likelihoods=np.stack([chosen_vector(of, CONDITIONAL) for _, of in found])
+        if vector == PMI
+        else None,
     )
     bits = bits_per_byte(matrix)
     return matrix, [
