@@ -32,9 +32,13 @@ def write_score(
     digest: str = DIGEST,
     status: str = "FINISHED",
     weights: np.ndarray | None = None,
+    alone: np.ndarray | None = None,
     **tags: Any,
 ) -> str:
-    """One score run; keyword arguments become ``modelmap.`` tags. Its run id comes back."""
+    """One score run; keyword arguments become ``modelmap.`` tags. Its run id comes back.
+
+    `alone` are its log-likelihoods of responses without their prompts.
+    """
     client = mlflow.MlflowClient(store)
     found = client.get_experiment_by_name(experiment)
     where = found.experiment_id if found else client.create_experiment(experiment)
@@ -58,6 +62,8 @@ def write_score(
     )
     if weights is not None:
         frame["weight"] = weights
+    if alone is not None:
+        frame["unconditional_log_likelihood"] = alone
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log_likelihoods.parquet"
         frame.to_parquet(path)

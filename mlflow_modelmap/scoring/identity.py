@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from mlflow_modelmap.scoring.settings import ScoringSettings
 
 ROUNDING_ONLY = (
-    *("device_map", "batch_tokens", "noise", "safetensors_only"),
+    *("device_map", "batch_tokens", "noise", "safetensors_only", "unconditional"),
     *("concurrency", "requests_per_minute", "tensor_parallel", "agreement"),
 )
 """Settings that change a number by no more than rounding, or not at all."""

@@ -55,6 +55,7 @@ class SettingsFields(Strict):
     template: Text = "auto"
     system_prompt: Text | None = None
     end_of_turn: bool = False
+    unconditional: bool = False
     unspelled: Annotated[float, Field(ge=0, le=1)] = 0.1
     overlong: Annotated[str, OneOf(("error", "truncate", "window"))] = "error"
     window_tokens: Annotated[Whole, Field(ge=2)] | None = None
@@ -119,6 +120,9 @@ class ScoringSettings(SettingsFields, Checked):
         are another point of the same map.
     end_of_turn
         Whether the token that ends a response's turn is scored too.
+    unconditional
+        Whether each response is scored without its prompt too, as a text of its own, for vectors
+        log p(y) and PMI: log p(y|x) - log p(y).
     unspelled
         Share of the texts that the tokenizer may write otherwise (unknown tokens, lower case)
         before that is an error.
@@ -268,6 +272,9 @@ class ScoreResult:
         Flat facts fit for run params: resolved precision, device, versions, seconds, ...
     second
         What a second pass over some of the texts gave; None without one.
+    unconditional
+        Log-likelihoods of responses without their prompts, nats, float64, shape (N,); None where
+        that was not asked for.
     """
 
     log_likelihoods: np.ndarray
@@ -276,3 +283,4 @@ class ScoreResult:
     layer_log_likelihoods: np.ndarray | None = None
     provenance: dict[str, str | int | float | bool] = field(default_factory=dict)
     second: SecondPass | None = None
+    unconditional: np.ndarray | None = None

@@ -351,6 +351,11 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     ((*SCORE, "--concurrency", "2"), "concurrency"),
     ((*SCORE, "--agreement", "-1"), "-1"),
     (("score", "model", "--texts", "python-qa:x"), "python-qa:x"),
+    (("map", "--vector", "pmy"), "pmy"),
+    (("map", "--vector", "pmi"), "pmi"),
+    (("map", "--vector", "pmi", "--layers"), "pmi"),
+    (("compare", "tiny seed 0 step 0", "tiny seed 0 step 1", "--vector", "pmi"), "--uncond"),
+    (("compare", "a", "b", "--vector", LONG), "nnn"),
     (("texts", "build", "texts.json", "-o", "out.jsonl", "--turns", "first"), "first"),
 ]  # fmt: skip
 

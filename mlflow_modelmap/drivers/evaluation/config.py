@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from mlflow_modelmap.drivers.pair.other_vectors import settings_for
 from mlflow_modelmap.drivers.score.request import PointFields
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import (
@@ -15,7 +16,8 @@ from mlflow_modelmap.scoring.settings import (
     ScoringSettings,
     SettingsFields,
 )
-from mlflow_modelmap.scoring.strict import UNKNOWN, Text, value_sentence, worst
+from mlflow_modelmap.scoring.strict import UNKNOWN, OneOf, Text, value_sentence, worst
+from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 
 class EvaluationConfig(SettingsFields, PointFields):
@@ -38,6 +40,9 @@ class EvaluationConfig(SettingsFields, PointFields):
         What the run calls the texts; by default the dataset's name.
     allow_duplicates
         Whether the same text may occur twice.
+    vector
+        Which vectors the KL to the reference is of: ``conditional``, ``unconditional`` or ``pmi``;
+        for the last two responses are scored without their prompts too.
     trajectory, step, model_type, base_model
         What the run says of the model, as for `score`.
     progress
@@ -51,6 +56,7 @@ class EvaluationConfig(SettingsFields, PointFields):
     prompt_column: Text | None = None
     text_set_name: Text | None = None
     allow_duplicates: bool = False
+    vector: Annotated[str, OneOf(VECTORS)] = CONDITIONAL
     progress: bool = False
 
     @classmethod
@@ -88,4 +94,5 @@ class EvaluationConfig(SettingsFields, PointFields):
     @property
     def settings(self) -> ScoringSettings:
         """How the model is scored."""
-        return ScoringSettings(**{n: getattr(self, n) for n in ScoringSettings.model_fields})
+        given = ScoringSettings(**{n: getattr(self, n) for n in ScoringSettings.model_fields})
+        return settings_for(given, self.vector)

@@ -36,14 +36,17 @@ from mlflow_modelmap.scoring.model.reference import ModelReference, tag_name
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.chosen_vector import chosen_vector
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import open_run
+from mlflow_modelmap.tracking.runs.selection import vector_param
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
-from mlflow_modelmap.tracking.runs.vector_table import vector_table
+from mlflow_modelmap.tracking.runs.vector_table import vector_table, vectors_of
 from mlflow_modelmap.tracking.runs.write_score import log_score
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.json_values import finite
+from mlflow_modelmap.words.vectors import CONDITIONAL, PMI
 
 COMPARISON = "modelmap/comparison.json"
 METRIC_SE = f"{schema.METRIC_BITS_PER_BYTE}_se"
@@ -102,6 +105,7 @@ def evaluate(model: Any, dataset: Any, run_id: str, written: Mapping[str, Any]) 
                 config.reference,
                 texts,
                 settings=settings_beside(config.settings, config.reference_precision),
+                vector=config.vector,
                 trusted=config.trust_experiments,
                 store=store,
                 progress=config.progress,
@@ -233,12 +237,18 @@ def _compared(
     """How far the model is from the reference, as plain values."""
     name = str(tags[schema.TAG_MODEL])
     noise = result.provenance.get(schema.NOISE_KL)
+    values, likelihoods = result.log_likelihoods, None
+    if reference.vector != CONDITIONAL:
+        values = chosen_vector(vectors_of(result), reference.vector)
+    if reference.vector == PMI:
+        likelihoods = result.log_likelihoods
     found = compare_with_reference(
         reference,
-        result.log_likelihoods,
+        values,
         result.bytes,
         name=name,
-        noise_kl=None if noise is None else float(noise),
+        noise_kl=None if noise is None or reference.vector != CONDITIONAL else float(noise),
+        likelihoods=likelihoods,
         own=own,
     )
     return {
@@ -246,6 +256,7 @@ def _compared(
         "reference": reference.name,
         "reference_run_id": reference.run_id,
         "reference_model": reference.model,
+        **({} if reference.vector == CONDITIONAL else {"vector": reference.vector}),
         **found.logged(),
         "texts": len(texts),
         "text_set": texts.digest,
@@ -261,10 +272,11 @@ def _log_comparison(run: OpenRun, compared: Mapping[str, Any]) -> dict[str, floa
         path.write_text(written, encoding="utf-8")
         run.log_folder(folder)
     run.log(
+        params=vector_param(compared.get("vector", CONDITIONAL)),
         tags={
             schema.TAG_REFERENCE_RUN: compared["reference_run_id"],
             schema.TAG_KL_IN_WORDS: compared["words"],
-        }
+        },
     )
     return {
         f"{schema.ARTIFACT_FOLDER}/{key}": float(compared[key])

@@ -17,6 +17,7 @@ from mlflow_modelmap.drivers.gate.record import as_json as as_json
 from mlflow_modelmap.drivers.pair.comparison import Comparison, compare_with_reference
 from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant
 from mlflow_modelmap.drivers.pair.named_score import by_run_id
+from mlflow_modelmap.drivers.pair.other_vectors import settings_for
 from mlflow_modelmap.drivers.pair.reference_score import (
     NAMED,
     ReferenceScore,
@@ -49,6 +50,7 @@ from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.redact import redact
 from mlflow_modelmap.words.value_and_error import with_error
+from mlflow_modelmap.words.vectors import CONDITIONAL, explained, of_vectors
 
 
 def gate(
@@ -63,6 +65,7 @@ def gate(
     exact_texts: int | None = None,
     confidence: float = 0.95,
     settings: ScoringSettings | None = None,
+    vector: str = CONDITIONAL,
     reference_precision: str | None = None,
     trusted: Sequence[str] = (),
     again: bool = False,
@@ -97,6 +100,9 @@ def gate(
         Of the intervals that decide.
     settings
         How models are scored.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``; for the last two
+        responses are scored without their prompts too.
     reference_precision
         That of the reference; by default the candidate's, or ``auto`` where that is quantised.
     trusted
@@ -137,7 +143,7 @@ def gate(
             else target_experiment(store, experiment)
         )
         believed = Trusted.of(where, _names(trusted), store)
-        asked = settings or ScoringSettings()
+        asked = settings_for(settings or ScoringSettings(), vector, text_set)
         both = [
             meant(
                 written,
@@ -155,7 +161,15 @@ def gate(
         ]
         version = _version(both[0]) if tag_version else None
         first, second = (
-            score_of(one, text_set, trusted=believed, again=again, store=store, progress=progress)
+            score_of(
+                one,
+                text_set,
+                vector=vector,
+                trusted=believed,
+                again=again,
+                store=store,
+                progress=progress,
+            )
             for one in both
         )
         measured = compare_with_reference(
@@ -164,6 +178,7 @@ def gate(
             first.bytes,
             name=first.name,
             noise_kl=first.noise_kl,
+            likelihoods=first.likelihoods,
             own=scale_at_hand(text_set.digest, text_set.weights_digest, believed.ids, store),
             level=confidence,
         )
@@ -242,12 +257,13 @@ def _facts(
             measured.bits_per_byte_difference_low,
             measured.bits_per_byte_difference_high,
         )
-    notices = (*filter(None, (weak, hidden, uneven, noise)), *taken)
+    about = explained(measured.vector)
+    notices = (*filter(None, (weak, hidden, uneven, noise, about)), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
-        f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence "
-        f"{with_error(measured.kl, measured.se)} bits/byte, which is {measured.words}; it is "
-        f"{measured.sharpness}.",
+        f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence"
+        f"{of_vectors(measured.vector)} {with_error(measured.kl, measured.se)} bits/byte, which is "
+        f"{measured.words}; it is {measured.sharpness}.",
         f"Bits per byte: {with_error(measured.bits_per_byte, measured.bits_per_byte_se)} against "
         f"{with_error(measured.other_bits_per_byte, measured.other_bits_per_byte_se)}, a "
         f"difference of "
@@ -269,6 +285,7 @@ def _facts(
         "text_set_name": texts.name,
         "paragraph": " ".join(sentences),
         "notices": notices,
+        **({} if measured.vector == CONDITIONAL else {"vector": measured.vector}),
     }
 
 

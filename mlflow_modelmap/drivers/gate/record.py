@@ -15,6 +15,7 @@ from mlflow_modelmap.numerics.gate.verdict import FAIL, PASS, UNDECIDED, LimitDe
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import write_study
 from mlflow_modelmap.words.json_values import finite
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 2}
 DECISION = "decision.json"
@@ -93,6 +94,8 @@ class GateDecision:
         Number, digest and name of the texts.
     paragraph
         All of it in one readable paragraph.
+    vector
+        Which of the models' vectors the KL is of.
     notices
         What limits how far the decision can be trusted, a sentence each.
     """
@@ -118,6 +121,7 @@ class GateDecision:
     half_in: int | None = None
     sharpness: str = ""
     exact: dict[str, Any] | None = None
+    vector: str = CONDITIONAL
 
     @property
     def exit_code(self) -> int:
@@ -128,7 +132,10 @@ class GateDecision:
 def as_json(facts: GateDecision | dict[str, Any]) -> dict[str, Any]:
     """A decision as plain values, for ``decision.json`` and ``--json``."""
     if isinstance(facts, GateDecision):
-        return {**asdict(facts), "exit_code": facts.exit_code}
+        values = {**asdict(facts), "exit_code": facts.exit_code}
+        if facts.vector == CONDITIONAL:
+            del values["vector"]
+        return values
     return {
         **facts,
         "candidate": asdict(facts["candidate"]),
@@ -172,6 +179,7 @@ def log_decision(
         },
         texts={DECISION: json.dumps(finite(as_json(facts)), indent=2, ensure_ascii=False)},
         metrics=metrics,
+        vector=facts.get("vector"),
         params={
             "candidate": candidate.name,
             "reference": reference.name,

@@ -29,6 +29,7 @@ from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
 def lineage(
@@ -36,6 +37,7 @@ def lineage(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    vector: str = CONDITIONAL,
     registered_models: str | None = None,
     texts: TextSet | str | os.PathLike[str] | None = None,
     score: bool = True,
@@ -61,6 +63,9 @@ def lineage(
     experiments, filter, run_ids
         Score runs that take part, as for a map. With none of them and no registered models, those
         of the current experiment.
+    vector
+        Which vectors of the models: ``conditional``, ``unconditional`` or ``pmi``; for the last two
+        models that are scored now are scored without prompts too, and no version is tagged.
     registered_models
         MLflow filter of registered models, such as ``name LIKE 'team-%'``; all their versions
         take part.
@@ -91,7 +96,7 @@ def lineage(
         If there is nothing to compare, no text set to score on, or a filter is malformed. Whatever
         concerns one model is a notice, and the others go on.
     """
-    asked = Selection.of(experiments, filter, run_ids)
+    asked = Selection.of(experiments, filter, run_ids, vector)
     store = check_reachable()
     notices: list[str] = []
     versions = registered_versions(registered_models, store, notices) if registered_models else []
@@ -102,6 +107,7 @@ def lineage(
         from mlflow_modelmap.drivers.score.texts import load_texts
 
         text_set = load_texts(texts)
+    how = {**(settings or {}), **({} if vector == CONDITIONAL else {"unconditional": True})}
     runs, selection = _runs(asked, where, bool(versions), notices, store)
     if text_set is not None:
         runs = _on_texts(runs, text_set, notices)
@@ -109,11 +115,11 @@ def lineage(
     claim_parents(family, list(family.members), hub, store, notices)
     added = add_parents(family, notices)
     claim_parents(family, added, hub, store, notices)
-    complete(family, score, text_set, where, settings or {}, progress, notices, store)
+    complete(family, score, text_set, where, how, progress, notices, store)
     graph = order(family.members, family.claims())
     _report_graph(graph, family, notices)
     tagged = {n: m.version for n, m in family.members.items() if m.version is not None}
-    measured = measure(family, graph, notices, asked.run_ids)
+    measured = measure(family, graph, notices, asked.run_ids, vector)
     exact_run = None
     if exact:
         table, exact_run = with_exact_edges(
@@ -130,7 +136,7 @@ def lineage(
     return log_lineage(
         measured,
         graph,
-        tagged if write_tags else {},
+        tagged if write_tags and vector == CONDITIONAL else {},
         selection=selection,
         notices=notices,
         params={
@@ -156,7 +162,12 @@ def _runs(
     """
     try:
         selected = select(
-            asked.experiments, asked.filter, asked.run_ids, otherwise=where, store=store
+            asked.experiments,
+            asked.filter,
+            asked.run_ids,
+            vector=asked.vector,
+            otherwise=where,
+            store=store,
         )
     except InputError as error:
         if not registry:

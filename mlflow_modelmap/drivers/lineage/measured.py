@@ -32,6 +32,7 @@ from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.sampling import Sampling, single_codes, units_of
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,11 @@ class Measured:
 
 
 def measure(
-    family: Family, graph: Lineage, notices: list[str], named: Collection[str] = ()
+    family: Family,
+    graph: Lineage,
+    notices: list[str],
+    named: Collection[str] = (),
+    vector: str = CONDITIONAL,
 ) -> Measured:
     """Compare all members that have a score.
 
@@ -79,6 +84,8 @@ def measure(
         Why others have none; receives a sentence for each whose score cannot be read.
     named
         Ids of runs that are not left out for that.
+    vector
+        Which vectors of the models.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def measure(
             f"{len(runs)} of {len(family.members)} models could be measured; a lineage needs "
             f"two ({' '.join(notices)})."
         )
-    matrix, points = read_matrix(list(runs.values()), notices=notices, named=named)
+    matrix, points = read_matrix(list(runs.values()), notices=notices, named=named, vector=vector)
     read = {(point.run_id, point.vectors) for point in points}
     # A score may have been read from an earlier run of the same.
     names = [

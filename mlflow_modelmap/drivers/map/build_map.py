@@ -31,6 +31,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
 from mlflow_modelmap.words.shortened import shortened
+from mlflow_modelmap.words.vectors import CONDITIONAL, of_vectors
 
 
 def build_map(
@@ -39,6 +40,7 @@ def build_map(
     run_ids: Iterable[str] = (),
     *,
     texts: TextSet | str | os.PathLike[str] | None = None,
+    vector: str = CONDITIONAL,
     layers: bool = False,
     clip: float | None = None,
     per_byte: bool = False,
@@ -58,6 +60,8 @@ def build_map(
         them, the current experiment.
     texts
         Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     layers
         Whether runs with layers give one point a layer.
     clip
@@ -86,7 +90,7 @@ def build_map(
     """
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
-    selected = select(experiments, filter, run_ids, texts=texts)
+    selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
@@ -98,7 +102,7 @@ def build_map(
         matrix = replace(matrix, per_byte=True)
         told = uneven_lengths(matrix.length_variation)
         selected.notices[:] = [notice for notice in selected.notices if notice != told]
-    made = _compute(matrix, members, clip, perplexity, seed, selected.notices)
+    made = _compute(matrix, members, vector, clip, perplexity, seed, selected.notices)
     return _log(
         made,
         selected,
@@ -121,6 +125,7 @@ def build_map(
 def _compute(
     matrix: LogLikelihoodMatrix,
     members: Sequence[Point],
+    vector: str,
     clip: float | None,
     perplexity: float,
     seed: int,
@@ -172,6 +177,7 @@ def _compute(
         notices=tuple(notices),
         weights=matrix.weights,
         documents=matrix.units,
+        vector=vector,
     )
 
 
@@ -232,6 +238,7 @@ def _log(
 def _note(made: ModelMap) -> str:
     """What the UI shows as the run's description."""
     return (
-        f"Model map of {len(made.points):,} points on {made.texts:,} texts. The map to explore is "
+        f"Model map{of_vectors(made.vector)} of {len(made.points):,} points on {made.texts:,} "
+        "texts. The map to explore is "
         "the artifact `modelmap/map.html`; `mlflow_modelmap.load_map` gives everything back."
     )

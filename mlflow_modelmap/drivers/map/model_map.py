@@ -13,8 +13,10 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.carried import difference_error, effective_texts
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.selection import vector_in
 from mlflow_modelmap.tracking.runs.study_run import load_study, square_of
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 NEAREST = 3
 
@@ -60,6 +62,8 @@ class ModelMap:
         of an earlier version.
     notices
         What was left out or done otherwise than asked, a sentence each.
+    vector
+        Which vectors of the runs it is of: ``conditional``, ``unconditional`` or ``pmi``.
     """
 
     run_id: str
@@ -80,6 +84,7 @@ class ModelMap:
     notices: tuple[str, ...] = ()
     weights: np.ndarray | None = None
     documents: int | None = None
+    vector: str = CONDITIONAL
 
     def between(self, a: str, b: str) -> Divergence:
         """KL divergence between two points, by name, with its standard error."""
@@ -117,6 +122,9 @@ class ModelMap:
         one, other = bits[i], bits[j]
         worth = effective_texts(self.weights, self.texts)
         worth = min(worth, self.documents or worth)
+        errors = difference_error(kl, self.mean_bytes, worth)
+        if self.vector != CONDITIONAL:  # the KL of other vectors says nothing of that error
+            errors = np.full(len(kl), np.nan)
         return pd.DataFrame(
             {
                 "point": names[i],
@@ -128,7 +136,7 @@ class ModelMap:
                 "bits_per_byte": one,
                 "other_bits_per_byte": other,
                 "bits_per_byte_difference": one - other,
-                "bits_per_byte_difference_se": difference_error(kl, self.mean_bytes, worth),
+                "bits_per_byte_difference_se": errors,
             }
         )
 
@@ -180,4 +188,5 @@ def load_map(run_id: str) -> ModelMap:
         notices=read.notices,
         weights=read.arrays.get(schema.STUDY_WEIGHTS),
         documents=None if documents is None else int(documents),
+        vector=vector_in(read.params),
     )

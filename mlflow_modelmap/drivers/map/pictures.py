@@ -18,6 +18,7 @@ from mlflow_modelmap.figures.map.map import (
     shades,
 )
 from mlflow_modelmap.numerics.divergence.carried import effective_texts
+from mlflow_modelmap.words.vectors import of_vectors
 
 
 def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Figure], str]:
@@ -32,18 +33,22 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
         "groups_title": WORDS[column] if column else None,
     }
     of = f"{len(points):,} points, {made.texts:,} texts"
+    kind = of_vectors(made.vector)
     name = f" ({_short(made.text_set_name)})" if made.text_set_name else ""
     figures = {
         "map_pca": map_figure(
             points,
             "pca",
             colour_by=colour_by,
-            title=f"Model map, PCA: {of}{name}",
+            title=f"Model map{kind}, PCA: {of}{name}",
             explained=made.explained,
             kl=kl,
         ),
         "kl_heatmap": heatmap_figure(
-            kl, points["point"].tolist(), title=f"KL divergence: {of}{name}", **grouping
+            kl,
+            points["point"].tolist(),
+            title=f"KL divergence{kind}: {of}{name if not kind else ''}",
+            **grouping,
         ),
         "bits_per_byte": bars_figure(
             points["point"].tolist(),
@@ -61,12 +66,12 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
     if made.perplexity is not None:
         subtitle += f" · t-SNE with perplexity {made.perplexity:.3g}"
         figures["map_tsne"] = map_figure(
-            points, "tsne", colour_by=colour_by, title=f"Model map, t-SNE: {of}{name}", kl=kl
+            points, "tsne", colour_by=colour_by, title=f"Model map{kind}, t-SNE: {of}{name}", kl=kl
         )
     page = interactive_map(
         points,
         made.nearest,
-        title=f"Model map of {len(points):,} points",
+        title=f"Model map{kind} of {len(points):,} points",
         subtitle=subtitle,
         explained=made.explained,
         colour_by=colour_by,

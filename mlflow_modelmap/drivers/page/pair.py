@@ -29,8 +29,10 @@ from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.largest_sizes import PAGE
 from mlflow_modelmap.tracking.runs.point import finite
+from mlflow_modelmap.tracking.runs.selection import vector_in
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
+from mlflow_modelmap.words.vectors import CONDITIONAL, of_vectors
 
 _SHOWN = ("kl", "se", "low", "high", "words", "half_in", "sharpness")
 _OF_THE_TEXTS = ("texts", "mean_bytes")
@@ -91,6 +93,7 @@ def pair_payload(
     # Maps of earlier versions know no documents.
     units = finite(run.data.metrics.get("modelmap/documents")) or texts
     worth = min(worth, units) if worth and units else worth
+    vector = vector_in(run.data.params)
     floor = pair_floor(*(drawn["noise_kl"][row] for row in (a, b)))
     compared = Comparison.of_kl(
         kl,
@@ -99,14 +102,16 @@ def pair_payload(
         half_in=half,
         noise_floor=floor,
         own=_own_scale(store, run, cache),
+        vector=vector,
     )
     bits = [drawn["bits_per_byte"][row] for row in (a, b)]
     difference = None if None in bits else bits[0] - bits[1]
     error = None
-    if difference is not None and worth and mean_bytes:
+    if difference is not None and worth and mean_bytes and vector == CONDITIONAL:
         error = float(difference_error(kl, mean_bytes, worth))
     return {
         **{name: plain(getattr(compared, name)) for name in _SHOWN},
+        "vectors": of_vectors(vector),
         "noise": noise_sentence(floor) if compared.within_noise else None,
         "exact": exact_payload(store, run, (drawn["run_id"][a], drawn["run_id"][b]), cache),
         "bits_per_byte_difference": difference,

@@ -24,8 +24,10 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.registry.versions import fixed_version
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.selection import check_vector
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def as_json(found: ScoresCompared) -> dict[str, Any]:
         exact = {"exact": {**found.exact.as_json(), "run_id": found.exact_study.run_id}}
     return {
         **values,
+        **({} if found.vector == CONDITIONAL else {"vector": found.vector}),
         **{name: noise[name] for name in ("noise_floor", "within_noise")},
         **exact,
     }
@@ -101,6 +104,7 @@ def compare(
     *,
     experiments: Iterable[str] = (),
     texts: TextSet | str | os.PathLike[str] | None = None,
+    vector: str = CONDITIONAL,
     per_byte: bool = False,
     exact: bool = False,
     options: ExactOptions | None = None,
@@ -122,6 +126,9 @@ def compare(
     texts
         The text set on which both were scored, where there are several: its name, digest or file;
         see `on_texts`.
+    vector
+        Which vectors of the two: ``conditional``, ``unconditional`` or ``pmi``, see
+        `drivers.study.selection.select`.
     per_byte
         Whether the KL leaves out differences in proportion to the texts' bytes, for texts of
         unequal length; see `LogLikelihoodMatrix.per_byte`.
@@ -148,6 +155,7 @@ def compare(
     ScoringError
         If a model cannot be run.
     """
+    check_vector(vector)
     store = check_reachable()
     first, second = _find((a, b), tuple(experiments), texts, store)
     if (first.run_id, first.vectors) == (second.run_id, second.vectors):
@@ -156,7 +164,7 @@ def compare(
             "different ones."
         )
     notices: list[str] = []
-    matrix, points = read_matrix(unique_names([first, second]), said=notices)
+    matrix, points = read_matrix(unique_names([first, second]), said=notices, vector=vector)
     measured = Comparison.of_vectors(
         matrix.values[0],
         matrix.values[1],
@@ -164,7 +172,9 @@ def compare(
         matrix.weights,
         matrix.documents,
         per_byte=per_byte,
-        noise_floor=pair_floor(first.noise_kl, second.noise_kl),
+        noise_floor=pair_floor(points[0].noise_kl, points[1].noise_kl),
+        vector=vector,
+        likelihoods=matrix.likelihoods,
         own=scale_at_hand(
             first.text_set,
             first.tags.get(schema.TAG_TEXT_WEIGHTS),

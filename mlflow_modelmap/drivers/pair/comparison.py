@@ -28,6 +28,7 @@ from mlflow_modelmap.numerics.matrix.sampling import length_variation, units_of
 from mlflow_modelmap.numerics.scale.how_sharp import how_sharp
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
+from mlflow_modelmap.words.vectors import CONDITIONAL, NO_SCALE, PMI
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
@@ -71,6 +72,9 @@ class Comparison:
         How sharply the size of the KL is known, and how few texts carry it.
     effective_texts, skewness
         What the interval of the difference is made of; see `numerics.divergence.carried`.
+    vector
+        Which vectors of the two the KL is of: ``conditional``, ``unconditional`` or ``pmi``; of
+        ``pmi`` it is no KL between them, and has no scale (docs/prompts.md).
     """
 
     kl: float
@@ -94,6 +98,7 @@ class Comparison:
     sharpness: str = ""
     effective_texts: float = NAN
     skewness: float = 0.0
+    vector: str = CONDITIONAL
 
     @property
     def within_noise(self) -> bool:
@@ -110,6 +115,7 @@ class Comparison:
         own: Sequence[OwnGroup] = (),
         texts: int | None = None,
         half_in: int | None = None,
+        vector: str = CONDITIONAL,
         **bits: Any,
     ) -> Comparison:
         """What a KL divergence that is measured already says.
@@ -127,6 +133,8 @@ class Comparison:
             there is neither a standard error nor an interval. None where that is unknown.
         half_in
             How many of them make up half of it.
+        vector
+            Which vectors it is of.
         **bits
             The further fields, where they are known.
 
@@ -143,8 +151,9 @@ class Comparison:
             se,
             float(low),
             float(high),
-            in_words(kl, None if math.isnan(se) else se, own),
+            NO_SCALE if vector == PMI else in_words(kl, None if math.isnan(se) else se, own),
             half_in=half_in,
+            vector=vector,
             sharpness=how_sharp(kl, se, level, texts=texts, half_in=half_in),
             **bits,
         )
@@ -162,6 +171,8 @@ class Comparison:
         level: float = 0.95,
         noise_floor: float = NAN,
         own: Sequence[OwnGroup] = (),
+        vector: str = CONDITIONAL,
+        likelihoods: np.ndarray | None = None,
     ) -> Comparison:
         """Compare two log-likelihood vectors of the same parts of the same texts.
 
@@ -183,6 +194,11 @@ class Comparison:
             Of the pair, from `numerics.divergence.noise_floor.pair_floor`.
         own
             As for `of_kl`.
+        vector
+            Which vectors they are.
+        likelihoods
+            The log-likelihoods of both that bits per byte are of, nats, shape (2, N), where the
+            vectors are PMI.
 
         Raises
         ------
@@ -200,6 +216,9 @@ class Comparison:
             per_byte=per_byte,
         )
         how = size, weights, documents
+        half = half_in(first, second, weights)
+        if likelihoods is not None:
+            first, second = likelihoods
         bits, bits_se = bits_and_error(first, *how)
         other, other_se = bits_and_error(second, *how)
         difference, difference_se = bits_per_byte_difference(first, second, *how)
@@ -212,7 +231,8 @@ class Comparison:
             se,
             level=level,
             texts=len(size),
-            half_in=half_in(first, second, weights),
+            half_in=half,
+            vector=vector,
             bits_per_byte=bits,
             bits_per_byte_se=bits_se,
             other_bits_per_byte=other,
@@ -265,13 +285,15 @@ def compare_with_reference(
     level: float = 0.95,
     noise_kl: float | None = None,
     own: Sequence[OwnGroup] = (),
+    likelihoods: np.ndarray | None = None,
 ) -> Comparison:
     """How far a model with these log-likelihoods is from a reference, which comes second.
 
     Parameters
     ----------
     log_likelihoods, size
-        Nats, and UTF-8 bytes scored of each text, shape (N,): of the reference's texts.
+        Nats, and UTF-8 bytes scored of each text, shape (N,): of the reference's texts, and the
+        same vector of the model as the reference's.
     name
         What the model is called in an error.
     level
@@ -280,6 +302,8 @@ def compare_with_reference(
         Of the model's score, where it was measured.
     own
         As for `Comparison.of_kl`.
+    likelihoods
+        Of the model, what its bits per byte are of, where the vectors are PMI.
 
     Raises
     ------
@@ -287,6 +311,9 @@ def compare_with_reference(
         If not the same parts of the same texts were scored.
     """
     check_same_parts(reference, size, name)
+    both = None
+    if likelihoods is not None and reference.likelihoods is not None:
+        both = np.stack([likelihoods, reference.likelihoods])
     return Comparison.of_vectors(
         log_likelihoods,
         reference.log_likelihoods,
@@ -294,6 +321,8 @@ def compare_with_reference(
         reference.weights,
         reference.documents,
         level=level,
+        vector=reference.vector,
+        likelihoods=both,
         noise_floor=pair_floor(noise_kl, reference.noise_kl),
         own=own,
     )

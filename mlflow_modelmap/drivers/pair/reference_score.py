@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant, other_texts
 from mlflow_modelmap.drivers.pair.named_score import by_run_id
+from mlflow_modelmap.drivers.pair.other_vectors import settings_for
 from mlflow_modelmap.drivers.score.found import says_the_same
 from mlflow_modelmap.drivers.score.score import score_prepared
 from mlflow_modelmap.errors import InputError
@@ -26,6 +27,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 MADE, FOUND, NAMED = "made", "found", "named"
 """Where a score comes from: scored for this question; found by what was asked for, in a trusted
@@ -63,6 +65,10 @@ class ReferenceScore:
         `MADE`, `FOUND` or `NAMED`.
     noise_kl
         Between two scores of it that differ by arithmetic only, bits/byte, or None.
+    vector
+        Which of its vectors `log_likelihoods` are.
+    likelihoods
+        Where they are PMI: the log-likelihoods that bits per byte are of, shape (N,); else None.
     """
 
     name: str
@@ -83,6 +89,8 @@ class ReferenceScore:
     resolved: str = ""
     origin: str = NAMED
     noise_kl: float | None = None
+    vector: str = CONDITIONAL
+    likelihoods: np.ndarray | None = None
 
 
 def reference_score(
@@ -90,6 +98,7 @@ def reference_score(
     texts: TextSet,
     *,
     settings: ScoringSettings | None = None,
+    vector: str = CONDITIONAL,
     experiment: str | None = None,
     trusted: Sequence[str] = (),
     again: bool = False,
@@ -111,6 +120,8 @@ def reference_score(
         The texts on which something is to be compared with it.
     settings
         How a model is scored that is not scored yet.
+    vector
+        Which of its vectors: ``conditional``, ``unconditional`` or ``pmi``.
     experiment
         Where names are looked up first, where a score of the model under the same settings is
         believed, and where a score goes that is made now; by default the experiment of the active
@@ -148,19 +159,28 @@ def reference_score(
         found = meant(
             reference,
             texts,
-            settings=settings or ScoringSettings(),
+            settings=settings_for(settings or ScoringSettings(), vector, texts),
             trusted=how,
             again=again,
             store=store,
             role=role,
         )
-        return score_of(found, texts, trusted=how, again=again, store=store, progress=progress)
+        return score_of(
+            found,
+            texts,
+            vector=vector,
+            trusted=how,
+            again=again,
+            store=store,
+            progress=progress,
+        )
 
 
 def score_of(
     asked: Meant,
     texts: TextSet,
     *,
+    vector: str = CONDITIONAL,
     trusted: Trusted,
     again: bool,
     store: MlflowClient,
@@ -174,7 +194,7 @@ def score_of(
         As `reference_score`.
     """
     if asked.named is not None:
-        return _read(asked, asked.named, texts, NAMED)
+        return _read(asked, asked.named, texts, NAMED, vector)
     prepared = asked.prepared
     assert prepared is not None
     if not again:
@@ -184,7 +204,7 @@ def score_of(
             if says_the_same(run, prepared):
                 # A vector that cannot be read is no score.
                 with contextlib.suppress(DamagedRun):
-                    return _read(asked, run, texts, FOUND)
+                    return _read(asked, run, texts, FOUND, vector)
     made = score_prepared(
         prepared,
         store=store,
@@ -193,7 +213,7 @@ def score_of(
         again=again,
         progress=progress,
     )
-    return _read(asked, by_run_id(made.run_id, store), texts, MADE)
+    return _read(asked, by_run_id(made.run_id, store), texts, MADE, vector)
 
 
 def settings_beside(settings: ScoringSettings, precision: str | None = None) -> ScoringSettings:
@@ -207,17 +227,18 @@ def settings_beside(settings: ScoringSettings, precision: str | None = None) -> 
     return settings.with_precision(precision)
 
 
-def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceScore:
+def _read(asked: Meant, run: Point, texts: TextSet, origin: str, vector: str) -> ReferenceScore:
     """A score that is there, checked against the texts."""
     if run.text_set != texts.digest:
         raise other_texts(asked.requested, run, texts, asked.role)
-    matrix, _ = read_matrix([run])
+    matrix, points = read_matrix([run], vector=vector)
     values, size = matrix.values[0], np.asarray(matrix.text_bytes)
     if len(values) != len(texts):
         raise InputError(
             f"Run {run.run_id} ({run.name!r}) holds {len(values)} texts but {texts.name} has "
             f"{len(texts)}; it is damaged, so score that model again."
         )
+    likelihoods = None if matrix.likelihoods is None else matrix.likelihoods[0]
     weights, documents = texts.weight_array, texts.document_codes
     documents = matrix.documents if documents is None else documents
     return ReferenceScore(
@@ -226,7 +247,9 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceSco
         experiment_id=run.experiment_id,
         log_likelihoods=values,
         bytes=size,
-        bits_per_byte=bits_and_error(values, size, weights)[0],
+        bits_per_byte=bits_and_error(values if likelihoods is None else likelihoods, size, weights)[
+            0
+        ],
         step=run.step,
         scored_now=origin == MADE,
         model=run.model,
@@ -238,5 +261,7 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str) -> ReferenceSco
         requested=asked.requested,
         resolved=asked.resolved,
         origin=origin,
-        noise_kl=run.noise_kl,
+        noise_kl=points[0].noise_kl,
+        vector=vector,
+        likelihoods=likelihoods,
     )

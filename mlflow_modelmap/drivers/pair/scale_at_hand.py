@@ -52,8 +52,13 @@ def scales_on(text_set: str) -> str | None:
 def newest_scale(
     runs: Iterable[Run], weights: str | None, read: Callable[[Run], pd.DataFrame]
 ) -> tuple[OwnGroup, ...]:
-    """The groups of the first readable of these runs, latest first, under the same weights."""
+    """The groups of the first readable of these runs, latest first, under the same weights.
+
+    Those of other vectors than log-likelihoods say nothing of KL divergences.
+    """
     for run in runs:
+        if schema.PARAM_VECTOR_KIND in run.data.params:
+            continue
         if is_readable(run) and run.data.tags.get(schema.TAG_TEXT_WEIGHTS) == weights:
             with contextlib.suppress(TrackingError, InputError):
                 return own_groups(read(run))

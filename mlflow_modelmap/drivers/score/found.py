@@ -25,8 +25,11 @@ def believed(prepared: Prepared, candidates: Iterable[Point]) -> Point | None:
 def says_the_same(point: Point, prepared: Prepared) -> bool:
     """Whether a run's own tags name the model, commit, precision, engine and texts asked for.
 
-    Anyone can write a run, with any identity.
+    Anyone can write a run, with any identity. One whose responses were scored without their prompts
+    too serves whoever does not ask for that, and not the other way round.
     """
+    if prepared.request.settings.unconditional and schema.TAG_UNCONDITIONAL not in point.tags:
+        return False
     if point.tags.get(schema.TAG_ENGINE, TRANSFORMERS) != prepared.tags[schema.TAG_ENGINE]:
         return False
     return all(point.tags.get(tag) == _written(prepared.tags[tag]) for tag in _SAYS)

@@ -52,6 +52,7 @@ def score(
     template: str = "auto",
     system_prompt: str | None = None,
     end_of_turn: bool = False,
+    unconditional: bool = False,
     unspelled: float = 0.1,
     overlong: str = "error",
     window_tokens: int | None = None,
@@ -89,8 +90,9 @@ def score(
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     engine, url, served_model, concurrency, requests_per_minute, tensor_parallel, agreement, \
 precision, device, device_map, batch_tokens, bos, eos, tokens_from, tokenizer, template, \
-system_prompt, end_of_turn, unspelled, overlong, window_tokens, stride, split_special_tokens, \
-matmul, layers, double_quantization, int8_threshold, trust_remote_code, safetensors_only, noise
+system_prompt, end_of_turn, unconditional, unspelled, overlong, window_tokens, stride, \
+split_special_tokens, matmul, layers, double_quantization, int8_threshold, trust_remote_code, \
+safetensors_only, noise
         See `ScoringSettings`.
     trajectory, step
         Where along which training the model stands.

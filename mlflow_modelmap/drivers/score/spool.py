@@ -65,13 +65,17 @@ def keep(identity: str, result: ScoreResult, *, again: bool = False) -> Path:
     return path
 
 
-def waiting(identities: Iterable[str], texts: int, *, again: bool = False) -> ScoreResult | None:
+def waiting(
+    identities: Iterable[str], texts: int, *, again: bool = False, both: bool = False
+) -> ScoreResult | None:
     """The vector of one of these identities that waits here undamaged and covers all N texts.
 
     Parameters
     ----------
     again
         Whether only one will do that was itself scored again, and is not logged yet.
+    both
+        Whether only one will do whose responses were scored without their prompts too.
     """
     paths = [
         path
@@ -79,7 +83,8 @@ def waiting(identities: Iterable[str], texts: int, *, again: bool = False) -> Sc
         for path in ((path_of(identity),) if again else (path_of(identity), _logged(identity)))
     ]
     found = (_read(path, again) for path in paths)
-    return next((r for r in found if r is not None and len(r.log_likelihoods) == texts), None)
+    whole = (r for r in found if r is not None and len(r.log_likelihoods) == texts)
+    return next((r for r in whole if r.unconditional is not None or not both), None)
 
 
 def _read(path: Path, again: bool) -> ScoreResult | None:

@@ -36,7 +36,8 @@ class TokenCache:
         InputError
             If a text is too long for the model, or gives nothing to score.
         """
-        kept = spool.waiting(prepared.identities, len(prepared.texts), again=again)
+        both = prepared.request.settings.unconditional
+        kept = spool.waiting(prepared.identities, len(prepared.texts), again=again, both=both)
         return Ready(prepared, None if kept else self.tokens_for(prepared), kept, again)
 
     def tokens_for(self, prepared: Prepared) -> TokenizedTexts:
@@ -61,6 +62,7 @@ class TokenCache:
             template_digest(settings.template, None if texts.prompts is None else folder),
             settings.system_prompt,
             settings.end_of_turn,
+            settings.unconditional,
             settings.split_special_tokens,
             settings.trust_remote_code,
         )

@@ -29,6 +29,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 LISTED = 100
 EXCERPT = 160
@@ -75,6 +76,7 @@ def predict(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    vector: str = CONDITIONAL,
     columns: Sequence[str] = (),
     metrics: Sequence[str] = (),
     groups: str = "model_type",
@@ -95,6 +97,8 @@ def predict(
         columns of numbers, or a mapping of names to numbers. Points without one are predicted.
     experiments, filter, run_ids
         Which score runs, as for a map.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     columns
         Of `scores`; all by default.
     metrics
@@ -124,7 +128,7 @@ def predict(
         raise InputError(
             f"{folds} folds in {repeats} repeats measure nothing; give 2 and 1 or more."
         )
-    selected = select(experiments, filter, run_ids, texts=texts)
+    selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     matrix, points = selected.matrix()
     notices = selected.notices

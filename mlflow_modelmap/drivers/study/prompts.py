@@ -27,7 +27,11 @@ from mlflow_modelmap.figures.study.prompts import (
     shifts_figure,
 )
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
-from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte, bits_per_byte_difference
+from mlflow_modelmap.numerics.matrix.bits_per_byte import (
+    bits_per_byte,
+    bits_per_byte_difference,
+    likelihoods_of,
+)
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import Sampling
@@ -38,6 +42,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 SAME_PROMPT = "same prompt"
 SAME_MODEL = "same model"
@@ -84,6 +89,7 @@ def study_prompts(
     run_ids: Iterable[str] = (),
     *,
     texts: TextSet | str | os.PathLike[str] | None = None,
+    vector: str = CONDITIONAL,
     reference: str | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
@@ -101,6 +107,8 @@ def study_prompts(
         templates (``system_prompt=``, ``template=``).
     texts
         Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     reference
         The prompt that shifts are from: a system's message, or a name in ``shifts``; by default
         what models make of the prompts by themselves.
@@ -112,7 +120,7 @@ def study_prompts(
     InputError
         If no model was scored under the reference and another prompt.
     """
-    selected = select(experiments, filter, run_ids, texts=texts)
+    selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points = selected.matrix()
@@ -215,11 +223,11 @@ def _shifts(
     rows = np.array([model.points[prompt] for model, prompt in ordered])
     from_rows = np.array([model.points[base] for model, _ in ordered])
     kl, se = kl_pairs(q, rows, from_rows, matrix.sampling)
-    bits = bits_per_byte(matrix)
+    bits, likelihoods = bits_per_byte(matrix), likelihoods_of(matrix)
     changes = [
         bits_per_byte_difference(
-            matrix.values[row],
-            matrix.values[start],
+            likelihoods[row],
+            likelihoods[start],
             matrix.text_bytes,
             matrix.weights,
             matrix.documents,

@@ -26,6 +26,7 @@ from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 _TABLES = ("quantization", "cosines", "alignment")
 
@@ -68,6 +69,7 @@ def study_quantization(
     run_ids: Iterable[str] = (),
     *,
     texts: TextSet | str | os.PathLike[str] | None = None,
+    vector: str = CONDITIONAL,
     perplexity: float = 30.0,
     trials: int = 100,
     seed: int = 0,
@@ -87,6 +89,8 @@ def study_quantization(
         file stored quantised (GGUF, GPTQ, ...) that names that model as its base.
     texts
         Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     perplexity
         Of the t-SNE.
     trials
@@ -107,7 +111,7 @@ def study_quantization(
     InputError
         If no model was scored both in full precision and quantised.
     """
-    selected = select(experiments, filter, run_ids, texts=texts)
+    selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points = selected.matrix()

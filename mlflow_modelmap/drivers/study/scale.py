@@ -31,6 +31,7 @@ from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,7 @@ def build_scale(
     run_ids: Iterable[str] = (),
     *,
     texts: TextSet | str | os.PathLike[str] | None = None,
+    vector: str = CONDITIONAL,
     groups: Sequence[str] = (),
     most_random: int = 2_000,
     seed: int = 0,
@@ -81,6 +83,9 @@ def build_scale(
         Which score runs, as for a map.
     texts
         Of these only the runs on one text set: its name, digest or file; see `selection.on_texts`.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`; layers
+        have the first only.
     groups
         Tags of the runs; the pairs of runs that share a value of one make a group of its name.
     most_random
@@ -102,7 +107,7 @@ def build_scale(
     InputError
         If no setting has a pair, a tag is on no run, or a share is not between 0 and 1.
     """
-    selected = select(experiments, filter, run_ids, texts=texts)
+    selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     matrix, points = _with_layers(selected)
     table = points_table(points, adapter_base=adapter_bases(points))
@@ -222,6 +227,8 @@ def _along_training(
 def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The models themselves, then every layer of those that were scored with the lens."""
     models, points = selected.matrix()
+    if selected.selection.vector != CONDITIONAL:
+        return models, points
     lens, lens_points = selected.matrix(layers=True)
     inner = [index for index, point in enumerate(lens_points) if point.layer is not None]
     layers = lens.keep_points(np.array(inner, dtype=np.intp))

@@ -20,6 +20,7 @@ from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_id, experiment_name
+from mlflow_modelmap.words.vectors import CONDITIONAL, explained
 
 
 def adapter_bases(points: Sequence[Point]) -> list[str | None]:
@@ -56,7 +57,11 @@ class SelectedRuns:
         by its id.
         """
         matrix, points = read_matrix(
-            self.runs, layers=layers, notices=self.notices, named=self.selection.run_ids
+            self.runs,
+            layers=layers,
+            notices=self.notices,
+            named=self.selection.run_ids,
+            vector=self.selection.vector,
         )
         told = uneven_lengths(matrix.length_variation)
         if told is not None and told not in self.notices:
@@ -79,7 +84,8 @@ class SelectedRuns:
 
     def why(self) -> str:
         """What was left out, in brackets, for the end of an error that says too little is left."""
-        left_out = [notice for notice in self.notices if notice != self.lengths]
+        about_all = (self.lengths, explained(self.selection.vector))
+        left_out = [notice for notice in self.notices if notice not in about_all]
         return f" ({' '.join(left_out)})" if left_out else ""
 
 
@@ -89,6 +95,7 @@ def select(
     run_ids: Iterable[str] = (),
     *,
     texts: TextSet | str | os.PathLike[str] | None = None,
+    vector: str = CONDITIONAL,
     otherwise: str | None = None,
     store: MlflowClient | None = None,
 ) -> SelectedRuns:
@@ -100,6 +107,9 @@ def select(
         Experiments by name, an MLflow filter string, single runs.
     texts
         Of these only the runs on one text set; see `on_texts`.
+    vector
+        Which of their vectors: ``conditional``, log p(response | prompt), ``unconditional``,
+        log p(response), or ``pmi``, the first less the second.
     otherwise
         The experiment that is taken where none of them is given; by default the current one.
     store
@@ -108,14 +118,15 @@ def select(
     Raises
     ------
     InputError
-        If nothing is found, or an experiment, a run or the filter is not right.
+        If nothing is found, or an experiment, a run, the filter or the vector is not right.
     TrackingError
         If the store does not answer.
     """
     store = store or check_reachable()
-    selection = Selection.of(experiments, filter, run_ids)
+    selection = Selection.of(experiments, filter, run_ids, vector)
     if not selection:
-        selection = Selection((experiment_name(experiment_id(otherwise, store), store),))
+        here = experiment_name(experiment_id(otherwise, store), store)
+        selection = replace(selection, experiments=(here,))
     notices: list[str] = []
     runs = select_runs(
         selection.experiments,

@@ -33,6 +33,7 @@ from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 EXCERPT = 160
 LISTED = 100
@@ -241,11 +242,12 @@ def with_other_texts(
     experiments: Iterable[str],
     other_filter: str | None,
     notices: list[str],
+    vector: str = CONDITIONAL,
 ) -> TrajectoryStudy:
     """With the correlation to the same checkpoints on another text set, if a filter finds them."""
     if not other_filter:
         return study
-    other = select(experiments, other_filter)
+    other = select(experiments, other_filter, vector=vector)
     read = other.matrix()
     notices += other.notices
     value, both = text_set_correlation(done, points, *read)

@@ -35,6 +35,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.preprocessing.irregular_texts import consecutive
 from mlflow_modelmap.numerics.preprocessing.preprocess import preprocess
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
 def trajectory(
@@ -42,6 +43,7 @@ def trajectory(
     filter: str | None = None,
     run_ids: Iterable[str] = (),
     *,
+    vector: str = CONDITIONAL,
     weights_run: str | None = None,
     texts: str | os.PathLike[str] | TextSet | None = None,
     other_filter: str | None = None,
@@ -69,6 +71,8 @@ def trajectory(
     experiments, filter, run_ids
         Which score runs, as for a map; with none of them, the current experiment. They say their
         trajectory and step.
+    vector
+        Which of their vectors: ``conditional``, ``unconditional`` or ``pmi``, see `select`.
     weights_run
         Run of `weight_distances` over the same trajectories, for the exponents of the weights.
     texts
@@ -114,7 +118,7 @@ def trajectory(
     for value in (perplexity, *perplexities):
         if not 1 <= value < np.inf:
             raise InputError(f"A perplexity of {value} is not possible; give 1 or more.")
-    selected = select(experiments, filter, run_ids, texts=texts)
+    selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
     matrix, points, given = select_checkpoints(*selected.matrix(), notices)
@@ -142,7 +146,7 @@ def trajectory(
         tables={**study.tables, **of_texts},
     )
     study = with_other_texts(
-        study, done, kept, selected.selection.experiments, other_filter, notices
+        study, done, kept, selected.selection.experiments, other_filter, notices, vector
     )
     drawn = (
         pictures(

@@ -87,7 +87,7 @@ def bits_per_byte_difference(
 
 def bits_per_byte(matrix: LogLikelihoodMatrix) -> np.ndarray:
     """-mean(l) / (B ln 2) of each point, shape (K,): how well it predicts the text set."""
-    return ratios(matrix.values, matrix.text_bytes * -np.log(2.0), _shares(matrix))
+    return ratios(likelihoods_of(matrix), matrix.text_bytes * -np.log(2.0), _shares(matrix))
 
 
 def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
@@ -96,13 +96,18 @@ def bits_per_byte_standard_error(matrix: LogLikelihoodMatrix) -> np.ndarray:
     It is that of `bits_and_error`.
     """
     below, w = matrix.text_bytes * -np.log(2.0), _shares(matrix)
-    found = ratios(matrix.values, below, w)
-    return np.abs(ratio_errors(matrix.values, below, w, found, matrix.documents))
+    values = likelihoods_of(matrix)
+    found = ratios(values, below, w)
+    return np.abs(ratio_errors(values, below, w, found, matrix.documents))
 
 
 def entropy_bound(matrix: LogLikelihoodMatrix) -> float:
     """Upper bound on the text set's entropy in bits/byte: the best point's (Appendix C)."""
     return float(bits_per_byte(matrix).min())
+
+
+def likelihoods_of(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    return matrix.values if matrix.likelihoods is None else matrix.likelihoods
 
 
 def _shares(matrix: LogLikelihoodMatrix) -> np.ndarray:

@@ -38,6 +38,9 @@ class LogLikelihoodMatrix:
         Whether coordinates leave out what is in proportion to a text's bytes: l_s - r b_s takes
         the place of l_s less its mean, with r = sum(l) / sum(b). For texts of unequal length, on
         which two models of different quality differ the more the longer a text is.
+    likelihoods
+        Where `values` are no log-likelihoods but differences of such (PMI): those that bits per
+        byte are of, nats, shape (K, N). None: `values` are.
 
     Raises
     ------
@@ -51,12 +54,18 @@ class LogLikelihoodMatrix:
     weights: np.ndarray | None = None
     documents: np.ndarray | None = None
     per_byte: bool = False
+    likelihoods: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape != (len(self.points), len(self.text_bytes)):
             raise InputError(
                 f"A log-likelihood matrix of shape {self.values.shape} does not fit "
                 f"{len(self.points)} points and {len(self.text_bytes)} texts."
+            )
+        if self.likelihoods is not None and self.likelihoods.shape != self.values.shape:
+            raise InputError(
+                f"Log-likelihoods of shape {self.likelihoods.shape} do not fit values of shape "
+                f"{self.values.shape}; give one for each."
             )
         if len(set(self.points)) != len(self.points):
             twice = next(p for p in self.points if self.points.count(p) > 1)
@@ -102,9 +111,11 @@ class LogLikelihoodMatrix:
     def keep_texts(self, keep: np.ndarray) -> LogLikelihoodMatrix:
         """Keep the texts selected by a mask or index array; B follows from what is kept."""
         weights = None if self.weights is None else self.weights[keep]
+        likelihoods = None if self.likelihoods is None else self.likelihoods[:, keep]
         return replace(
             self,
             values=self.values[:, keep],
+            likelihoods=likelihoods,
             text_bytes=self.text_bytes[keep],
             weights=weights,
             documents=None if self.documents is None else self.documents[keep],
@@ -113,7 +124,12 @@ class LogLikelihoodMatrix:
     def keep_points(self, keep: np.ndarray) -> LogLikelihoodMatrix:
         """Keep the points selected by a mask or index array."""
         index = np.arange(len(self.points))[keep]
-        return replace(self, values=self.values[index], points=tuple(self.points[i] for i in index))
+        return replace(
+            self,
+            values=self.values[index],
+            points=tuple(self.points[i] for i in index),
+            likelihoods=None if self.likelihoods is None else self.likelihoods[index],
+        )
 
 
 def sampling_of(

@@ -143,19 +143,52 @@ def score_model(
     """
     own = precision is not None
     precision = precision or precision_in_memory(model)
+    alone = tokens.without_prompts
     check_knows_tokens(model, tokens)
     with evaluating(model):
-        scorer = Scorer(model, tokens, settings, precision, progress)
-        with matmul_precision(settings.matmul, scorer.tail.device.type):
-            scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
-            scorer.score(range(len(tokens)))
-            second = second_pass(scorer, noise) if noise else None
-            retried = scorer.non_finite()
-            if retried:
-                if not own or precision not in HALF_PRECISIONS:
-                    raise scorer.failed(retried, f"in {precision}")
-                scorer.retry_in_float32(retried)
-    return replace(scorer.result(len(retried)), second=second)
+        if alone is None:
+            scorers = [Scorer(model, tokens, settings, precision, progress)]
+        else:  # a pass of its own, so that the first gives what it gives without
+            check_knows_tokens(model, alone)
+            first = int(tokens.lengths.sum())
+            both = first + int(alone.lengths.sum())
+            tell = _part(progress, 0, both), _part(progress, first, both)
+            scorers = [
+                Scorer(model, tokens, settings, precision, tell[0]),
+                Scorer(model, alone, replace(settings, layers=False), precision, tell[1]),
+            ]
+        with matmul_precision(settings.matmul, scorers[0].tail.device.type):
+            for scorer in scorers:
+                scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
+                scorer.score(range(len(tokens)))
+            second = second_pass(scorers[0], noise) if noise else None
+            retried = [scorer.non_finite() for scorer in scorers]
+            for scorer, texts in zip(scorers, retried, strict=True):
+                if texts and (not own or precision not in HALF_PRECISIONS):
+                    raise scorer.failed(texts, f"in {precision}")
+                if texts:
+                    scorer.retry_in_float32(texts)
+    made = replace(scorers[0].result(len(retried[0])), second=second)
+    return made if alone is None else _with_unconditional(made, scorers, len(retried[1]))
+
+
+def _part(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """What is called with the progress of one of two passes, told as that of both."""
+    return None if progress is None else lambda done, _: progress(before + done, total)
+
+
+def _with_unconditional(made: ScoreResult, scorers: list[Scorer], retried: int) -> ScoreResult:
+    """The score with what the responses' pass without prompts gave; its times are of both."""
+    alone = scorers[1].result(retried)
+    seconds, done = (sum(getattr(one, name) for one in scorers) for name in ("seconds", "done"))
+    facts = {
+        "unconditional_tokens": int(alone.scored_tokens.sum()),
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(done / max(seconds, 1e-9), 1),
+    }
+    return replace(
+        made, unconditional=alone.log_likelihoods, provenance={**made.provenance, **facts}
+    )
 
 
 def check_knows_tokens(model: Any, tokens: TokenizedTexts) -> None:

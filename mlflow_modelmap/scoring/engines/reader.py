@@ -71,7 +71,10 @@ class Reader(Protocol):
 
 
 class Rows(Sequence[Row]):
-    """The rows that tokenised texts stand for: the texts, those that are too long in windows."""
+    """The rows that tokenised texts stand for: the texts, those that are too long in windows.
+
+    Behind the N texts they may be there again without their prompts, as `with_both` puts them.
+    """
 
     def __init__(self, tokens: TokenizedTexts, texts: TextSet) -> None:
         self.pieces = tokens.pieces
@@ -85,6 +88,9 @@ class Rows(Sequence[Row]):
 
     def __getitem__(self, place: int) -> Row:  # type: ignore[override]
         index = int(self.pieces.texts[place])
+        count = len(self._texts)
+        if index >= count:
+            return Row(self.pieces[place], None, f"text {index - count} without its prompt")
         text = None if self._part[index] else self._texts[index]
         return Row(self.pieces[place], text, f"text {index}")
 

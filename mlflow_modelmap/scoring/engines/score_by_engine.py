@@ -22,6 +22,7 @@ from mlflow_modelmap.scoring.model.config import known_config, most_tokens
 from mlflow_modelmap.scoring.model.reference import ModelFiles
 from mlflow_modelmap.scoring.settings import ENDPOINT, ScoreResult, ScoringSettings, SecondPass
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+from mlflow_modelmap.scoring.tokenizer.without_prompts import with_both
 from mlflow_modelmap.texts.text_set import TextSet
 
 _ROWS_AT_ONCE = 64
@@ -58,7 +59,8 @@ def score_by_engine(
     config = known_config(files)
     precision, device = resolve(settings, config)
     limit = most_tokens(files, config, settings.engine)
-    tokens = tokens_of(files, texts, settings, tokens).fitted(limit, settings)
+    own = tokens_of(files, texts, settings, tokens).fitted(limit, settings)
+    tokens = with_both(own)
     by_transformers, why_not = expected(files, tokens, settings)
     started = time.perf_counter()
     with closing(open_reader(files, tokens, texts, settings, precision, device)) as reader:
@@ -73,7 +75,7 @@ def score_by_engine(
         elif settings.engine == ENDPOINT:
             read.check_chance(config.get("vocab_size"))
         read.all()
-        second = read.again(settings.texts_scored_twice(precision))
+        second = read.again(settings.texts_scored_twice(precision), len(own))
         facts |= reader.facts()
     notices = list(tokens.notices)
     if reader.prefixed:
@@ -81,26 +83,29 @@ def score_by_engine(
     if why_not is not None:
         notices.append(f"{reader.what} was not held against transformers: {why_not}.")
     notices += read.notices
+    values, alone = tokens.pieces.by_text(read.values), own.without_prompts
     return ScoreResult(
-        log_likelihoods=tokens.pieces.by_text(read.values),
-        scored_tokens=tokens.scored,
-        bytes=tokens.bytes,
+        log_likelihoods=values[: len(own)],
+        scored_tokens=own.scored,
+        bytes=own.bytes,
         provenance={
             "engine": settings.engine,
             "precision": precision,
             "device": device,
-            **of_tokens(tokens, settings),
+            **of_tokens(own, settings),
+            **({} if alone is None else {"unconditional_tokens": int(alone.scored.sum())}),
             **({"model_type": str(config["model_type"])} if "model_type" in config else {}),
             **origin(files, precision),
             **facts,
             **({NOTICES: said_notices(notices)} if notices else {}),
-            "windowed": tokens.pieces.windowed,
+            "windowed": own.pieces.windowed,
             "resumed": read.resumed,
             "load_seconds": round(loaded, 3),
             "seconds": round(read.seconds, 3),
             "tokens_per_second": round(read.done / max(read.seconds, 1e-9), 1),
         },
         second=second,
+        unconditional=None if alone is None else values[len(own) :],
     )
 
 
@@ -171,9 +176,9 @@ class _Pass:
         """Read every row that is not read yet."""
         self._read(np.arange(len(self.rows)))
 
-    def again(self, wanted: int) -> SecondPass | None:
-        """Read some texts once more, in another order and company."""
-        texts = spread(self.tokens.lengths, np.arange(len(self.tokens)), wanted)
+    def again(self, wanted: int, among: int) -> SecondPass | None:
+        """Read some of the first texts once more, in another order and company."""
+        texts = spread(self.tokens.lengths, np.arange(among), wanted)
         if len(texts) < 2 or not self.reader.rereads:
             return None
         places = self.rows.pieces.of(np.sort(texts))[::-1]

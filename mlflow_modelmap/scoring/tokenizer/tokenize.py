@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,13 +20,12 @@ from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
 from mlflow_modelmap.scoring.tokenizer.load import encoded_by, has_own_code, loaded
 from mlflow_modelmap.scoring.tokenizer.loss import loss
 from mlflow_modelmap.scoring.tokenizer.prompts import tokenize_prompts
+from mlflow_modelmap.scoring.tokenizer.without_prompts import cut_alike, responses_alone
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 
 OF_PROMPTS = ("template", "system_prompt", "end_of_turn")
 """Settings that say something of responses to prompts only."""
-MOST = 8
-"""Texts that an error names one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +61,8 @@ class TokenizedTexts:
         (N,); None for texts that stand for themselves.
     template, system_prompt, end_of_turn
         As `text_digest` and those beside it.
+    without_prompts
+        The tokens of the responses without their prompts, if these are scored too.
     """
 
     ids: tuple[np.ndarray, ...]
@@ -83,6 +84,7 @@ class TokenizedTexts:
     template: str = "auto"
     system_prompt: str | None = None
     end_of_turn: bool = False
+    without_prompts: TokenizedTexts | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -117,6 +119,8 @@ class TokenizedTexts:
         own = (self.text_digest, self.bos, self.split_special_tokens, self.eos, self.tokens_from)
         if any(getattr(self, name) != getattr(settings, name) for name in OF_PROMPTS):
             return False
+        if (self.without_prompts is not None) != settings.unconditional:
+            return False
         return own == (
             texts.digest,
             settings.bos,
@@ -135,11 +139,15 @@ class TokenizedTexts:
             bytes=self.bytes[texts],
             truncated=tuple(place for place, i in enumerate(texts) if int(i) in cut),
             firsts=None if self.firsts is None else self.firsts[texts],
+            without_prompts=self.without_prompts and self.without_prompts.only(texts),
         )
 
     def fitted(self, limit: int | None, settings: ScoringSettings) -> TokenizedTexts:
-        """As `within`, with what the settings say."""
-        return self.within(limit, settings.overlong, settings.window_tokens, settings.stride)
+        """As `within`, with what the settings say; responses without prompts are cut alike."""
+        made = self.within(limit, settings.overlong, settings.window_tokens, settings.stride)
+        if made.without_prompts is None:
+            return made
+        return replace(made, without_prompts=cut_alike(made.without_prompts, made, limit))
 
     def within(
         self,
@@ -171,9 +179,9 @@ class TokenizedTexts:
             return self
         if overlong != "truncate":
             raise InputError(
-                f"{_too_long(long, self.lengths)} more than the {limit} tokens that the model "
-                "takes; shorten or leave out those texts, cut them with overlong=truncate, or "
-                "score them in windows with overlong=window."
+                f"{windows.too_long(long, self.lengths)} more than the {limit} tokens that the "
+                "model takes; shorten or leave out those texts, cut them with overlong=truncate, "
+                "or score them in windows with overlong=window."
             )
         if limit <= self.starts[long].max():
             nothing = long[self.starts[long] >= limit]
@@ -237,12 +245,23 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     """As `tokenize`, with a tokenizer that is loaded already; no text is too long here."""
     if texts.prompts is not None:
         return _of_prompts(tokenizer, texts, settings)
-    given = sorted(set(settings.model_dump(exclude_defaults=True)) & set(OF_PROMPTS))
+    given = set(settings.model_dump(exclude_defaults=True)) & {*OF_PROMPTS, "unconditional"}
     if given:
         raise InputError(
-            f"The texts {texts.name!r} are no responses to prompts, so that {' and '.join(given)} "
+            f"The texts {texts.name!r} are no responses to prompts, so that "
+            f"{' and '.join(sorted(given))} "
             f"{'say' if len(given) > 1 else 'says'} nothing of them; leave that out."
         )
+    return _of_texts(tokenizer, texts, settings)
+
+
+def _of_texts(
+    tokenizer: Any,
+    texts: TextSet,
+    settings: ScoringSettings,
+    start: Callable[[], int] | None = None,
+) -> TokenizedTexts:
+    """The tokens of texts that stand for themselves; `start` comes first where no BOS does."""
     options = {
         "split_special_tokens": settings.split_special_tokens,
         "padding": False,
@@ -253,6 +272,8 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
     encode = partial(encoded_by, tokenizer)
     around = around_of(tokenizer, encode, options)
     prefix = prefix_of(tokenizer, settings.bos, around.before)
+    if start is not None and not prefix:
+        prefix = [start()]
     suffix = suffix_of(tokenizer, settings.eos, around.after)
     encoded = encode(list(texts.texts), **options)
     ids, ends, covered = [], [], ByteEnds(tokenizer)
@@ -300,6 +321,9 @@ def _of_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> To
             "end_of_turn to score what ends it."
         )
     made = tokenize_prompts(tokenizer, texts, settings)
+    alone = None
+    if settings.unconditional:
+        alone = responses_alone(_of_texts, tokenizer, texts, settings, made.ids)
     return TokenizedTexts(
         ids=made.ids,
         ends=made.ends,
@@ -312,20 +336,13 @@ def _of_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> To
         split_special_tokens=settings.split_special_tokens,
         eos=settings.eos,
         tokens_from=settings.tokens_from,
-        facts=made.facts,
+        facts={**made.facts, **({} if alone is None else alone.facts)},
         notices=made.notices,
         firsts=made.firsts,
+        without_prompts=alone,
         **{name: getattr(settings, name) for name in OF_PROMPTS},
     )
 
 
 def _numbered(indices: Collection[int]) -> str:
-    return f"text{'s' if len(indices) > 1 else ''} {listed(indices, MOST, quoted=False)}"
-
-
-def _too_long(indices: np.ndarray, lengths: np.ndarray) -> str:
-    shown = [f"{int(index)} ({int(lengths[index])} tokens)" for index in indices]
-    several = len(shown) > 1
-    return f"Text{'s' if several else ''} {listed(shown, MOST, quoted=False)} " + (
-        "have" if several else "has"
-    )
+    return f"text{'s' if len(indices) > 1 else ''} {listed(indices, windows.MOST, quoted=False)}"

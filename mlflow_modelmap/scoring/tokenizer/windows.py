@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.words.listed import listed
 
 WINDOW = "window"
 """The value of `overlong` that asks for windows."""
+MOST = 8
+"""Texts that an error names one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,4 +159,13 @@ def cut(
         starts=np.where(later, prefix + number * stride, 0),
         stops=np.minimum(window + number * stride, lengths[texts]),
         firsts=np.where(later, window - stride, first),
+    )
+
+
+def too_long(indices: np.ndarray, lengths: np.ndarray) -> str:
+    """The beginning of a sentence that names texts that are too long, with their tokens."""
+    shown = [f"{int(index)} ({int(lengths[index])} tokens)" for index in indices]
+    several = len(shown) > 1
+    return f"Text{'s' if several else ''} {listed(shown, MOST, quoted=False)} " + (
+        "have" if several else "has"
     )

@@ -8,9 +8,16 @@ import click
 
 from mlflow_modelmap.surfaces.cli.exact_lines import told_in_lines
 from mlflow_modelmap.surfaces.cli.exact_options import exact_options, options_of
-from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    option,
+    output_options,
+    vector_option,
+)
 from mlflow_modelmap.words.interval import interval_words
 from mlflow_modelmap.words.value_and_error import with_error
+from mlflow_modelmap.words.vectors import of_vectors
 
 FAR_ABOVE = 2.0
 FAR = (
@@ -28,6 +35,7 @@ FAR = (
     multiple=True,
     help="Where to look names up; by default the current experiment, then all. May be given again.",
 )
+@vector_option
 @option(
     "--per-byte",
     is_flag=True,
@@ -41,6 +49,7 @@ def compare(
     experiment: tuple[str, ...],
     output: Output,
     *,
+    vector: str,
     per_byte: bool,
     exact: bool,
     **values: Any,
@@ -61,6 +70,7 @@ def compare(
         b,
         experiments=experiment,
         texts=values.pop("texts"),
+        vector=vector,
         per_byte=per_byte,
         exact=exact,
         options=options,
@@ -70,7 +80,7 @@ def compare(
     name = f" ({found.text_set_name})" if found.text_set_name else ""
     of = f" of {found.documents:,} documents" if found.documents != found.texts else ""
     lines = [
-        f"KL divergence {with_error(found.kl, found.se)} bits/byte, "
+        f"KL divergence{of_vectors(vector)} {with_error(found.kl, found.se)} bits/byte, "
         f"{interval_words(found.low, found.high)}",
         f"That is {found.words}.",
         f"It is {found.sharpness}.",

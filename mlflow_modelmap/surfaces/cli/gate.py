@@ -18,6 +18,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     settings_of,
     settings_options,
+    vector_option,
 )
 
 LIMITS = "Limits"
@@ -106,6 +107,7 @@ class DecidingCommand(Command):
     group=LIMITS,
     help="Of the intervals that decide.",
 )
+@vector_option
 @functools.partial(settings_options, without=("layers", "safetensors_only"))
 @option(
     "--reference-precision",
@@ -152,7 +154,7 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
 
     own = (
         *("max_kl", "max_bits_per_byte_increase", "max_exact_kl", "exact", "exact_texts"),
-        *("confidence", "reference_precision", "name"),
+        *("confidence", "reference_precision", "name", "vector"),
     )
     decision = decide(
         candidate,

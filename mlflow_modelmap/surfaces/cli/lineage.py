@@ -18,6 +18,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     settings_of,
     settings_options,
     table,
+    vector_option,
     where_options,
 )
 from mlflow_modelmap.words.value_and_error import with_error
@@ -36,6 +37,7 @@ DOES = "What is done"
     help="Such as \"name LIKE 'team-%'\"; all versions take part.",
 )
 @selection_options
+@vector_option
 @option("--texts", group=DOES, help="Text set on which models without a score are scored.")
 @option("--no-score", is_flag=True, group=DOES, help="Only name the models without a score.")
 @option("--no-hub", is_flag=True, group=DOES, help="Do not ask the Hub for parents.")

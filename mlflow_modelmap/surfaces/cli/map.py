@@ -17,6 +17,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     selection_options,
     table,
     texts_option,
+    vector_option,
     where_options,
 )
 
@@ -29,6 +30,7 @@ MAP = "The map"
 @click.command(cls=Command, short_help="Gather scored runs into a model map.")
 @selection_options
 @texts_option
+@vector_option
 @option("--layers", is_flag=True, group=SELECTION, help="One point for every layer scored.")
 @option(
     "--clip",
@@ -87,6 +89,7 @@ def _result(made: ModelMap) -> dict[str, Any]:
 def _lines(made: ModelMap) -> list[str]:
     from mlflow_modelmap.tracking.store.client import tracking_uri
     from mlflow_modelmap.words.value_and_error import with_error
+    from mlflow_modelmap.words.vectors import of_vectors
 
     name = f" ({made.text_set_name})" if made.text_set_name else ""
     best = made.points.loc[made.points["bits_per_byte"].idxmin(), "point"]
@@ -113,7 +116,8 @@ def _lines(made: ModelMap) -> list[str]:
             "Artifacts, modelmap/map.html"
         )
     return [
-        f"Model map of {len(made.points):,} points on {made.texts:,} texts{name}",
+        f"Model map{of_vectors(made.vector)} of {len(made.points):,} points on {made.texts:,} "
+        f"texts{name}",
         f"The texts' entropy is at most {made.entropy_bound:.4f} bits/byte, by {best}",
         "",
         *table(

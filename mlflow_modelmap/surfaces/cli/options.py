@@ -16,6 +16,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.strict import OneOf
 from mlflow_modelmap.words.json_values import finite
+from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUTPUT = "Output"
@@ -144,6 +145,19 @@ def selection_options(function: Function) -> Function:
         help="Experiment whose score runs are taken; without any choice, the current one. "
         "Repeatable, or separated by commas.",
     )(found)
+
+
+def vector_option(function: Function) -> Function:
+    """``--vector``: which vectors of the runs a command is of."""
+    return option(
+        "--vector",
+        default=CONDITIONAL,
+        metavar="|".join(VECTORS),
+        show_default=True,
+        group=SELECTION,
+        help="Of responses to prompts: log p(y|x), log p(y), or the first less the second; the "
+        "last two of scores made with --unconditional.",
+    )(function)
 
 
 def where_options(function: Function) -> Function:

@@ -16,6 +16,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     selection_options,
     table,
+    vector_option,
     where_options,
 )
 
@@ -47,6 +48,7 @@ _SCORES = "Scores"
     help="Metric on the score runs that is a score. Repeatable, or separated by commas.",
 )
 @selection_options
+@vector_option
 @option(
     "--groups",
     default="model_type",

@@ -15,6 +15,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     selection_options,
     table,
     texts_option,
+    vector_option,
     where_options,
 )
 from mlflow_modelmap.words.shortened import shortened
@@ -25,6 +26,7 @@ _SHOWN = 40
 @click.command(cls=Command, short_help="What prompts do to each model.")
 @selection_options
 @texts_option
+@vector_option
 @option(
     "--reference",
     metavar="PROMPT",

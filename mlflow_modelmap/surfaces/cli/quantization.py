@@ -16,12 +16,14 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     selection_options,
     table,
+    vector_option,
     where_options,
 )
 
 
 @click.command(cls=Command, short_help="What quantisation did to each model.")
 @selection_options
+@vector_option
 @option("--perplexity", type=float, default=30.0, show_default=True, help="Of the t-SNE.")
 @option(
     "--trials",

@@ -18,6 +18,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     selection_options,
     table,
     texts_option,
+    vector_option,
     where_options,
 )
 
@@ -25,6 +26,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 @click.command(cls=Command, short_help="KL divergence by setting, beside the paper's scale.")
 @selection_options
 @texts_option
+@vector_option
 @option(
     "--group",
     "groups",

@@ -18,6 +18,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     preprocessing_options,
     selection_options,
     table,
+    vector_option,
     where_options,
 )
 
@@ -32,6 +33,7 @@ PICTURES = "Pictures and checks"
 
 @click.command(cls=Command, short_help="KL, diffusion and anomalies along training.")
 @selection_options
+@vector_option
 @option("--weights-run", group=BESIDE, help="Run of `modelmap weights` over the same trajectories.")
 @option(
     "--texts",

@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.looks_whole import looks_whole
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.read_vectors import looks_whole
 from mlflow_modelmap.tracking.runs.search import of_kind, points_in, search_runs, search_scores
 
 

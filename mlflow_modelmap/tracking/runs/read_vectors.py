@@ -10,14 +10,19 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix, shares_of
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_file, bytes_of, local_path
+from mlflow_modelmap.tracking.runs.chosen_vector import (
+    REMEDY,
+    NotAlone,
+    check_layers,
+    chosen_vector,
+    none_alone,
+)
 from mlflow_modelmap.tracking.runs.documents import documents_of
 from mlflow_modelmap.tracking.runs.largest_sizes import VECTORS, NotRead
 from mlflow_modelmap.tracking.runs.left_out import LeftOut
@@ -31,6 +36,7 @@ from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
+from mlflow_modelmap.words.vectors import CONDITIONAL, PMI, explained
 
 
 def read_matrix(
@@ -40,6 +46,7 @@ def read_matrix(
     notices: list[str] | None = None,
     named: Collection[str] = (),
     said: list[str] | None = None,
+    vector: str = CONDITIONAL,
 ) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The log-likelihood matrix of these runs, and a point for each of its rows.
 
@@ -57,6 +64,9 @@ def read_matrix(
         Ids of runs that are refused all the same, because somebody named them.
     said
         Receives what is to be told of the texts; by default `notices` does.
+    vector
+        ``conditional``, ``unconditional`` or ``pmi``; bits per byte are those of the conditional
+        ones where it is ``pmi``.
 
     Returns
     -------
@@ -67,20 +77,23 @@ def read_matrix(
     ------
     InputError
         If there are no runs, or their text sets (or the texts' weights, or the parts of them that
-        were scored) differ.
+        were scored) differ, or none of them has such vectors.
     TrackingError
         If an artifact is missing, damaged or too large and its run may not be left out; it names
         the run. Or if none is left.
     """
     if not runs:
         raise InputError("No runs were given; a map needs at least two.")
+    check_layers(layers, vector)
     left = LeftOut(notices, named)
     runs = _with_text_sets(runs, left)
     check_text_sets(runs)
-    found = _read_all(runs, layers, left)
+    found = _read_all(runs, layers, left, vector)
     if notices is not None:
         found = _of_the_same_texts(found, left)
     left.tell()
+    if not found and vector != CONDITIONAL:
+        raise none_alone(len(runs), vector)
     if not found:
         raise TrackingError(
             f"None of the {len(runs)} runs can be read ({' '.join(notices or ())}); score the "
@@ -96,13 +109,15 @@ def read_matrix(
                     replace(run, layer=layer, name=f"{run.name} layer {layer}", noise_kl=None)
                 )
         else:
-            assert read.own is not None
-            rows.append(read.own)
-            points.append(run)
+            rows.append(chosen_vector(read, vector))
+            points.append(run if vector == CONDITIONAL else replace(run, noise_kl=None))
     _check_same_parts(found)
     _check_same_weights(found)
     telling = notices if said is None else said
     tell_of_unlike_reading(points, telling)
+    about = explained(vector)
+    if telling is not None and about is not None and about not in telling:
+        telling.append(about)
     first = found[0][1]
     matrix = LogLikelihoodMatrix(
         np.stack(rows),
@@ -110,6 +125,9 @@ def read_matrix(
         first.bytes,
         first.weights,
         documents_of(found, telling),
+        likelihoods=np.stack([chosen_vector(of, CONDITIONAL) for _, of in found])
+        if vector == PMI
+        else None,
     )
     bits = bits_per_byte(matrix)
     return matrix, [
@@ -245,69 +263,54 @@ def _shares(vectors: Vectors, texts: int) -> np.ndarray:
     return np.full(texts, 1.0 / texts) if shares is None else shares
 
 
-def looks_whole(run: Point, texts: int | None = None) -> bool:
-    """Whether the vector of a run is there, as far as can be told without reading it.
-
-    Of a file on this machine the footer is read, which is its last part, and its rows are counted;
-    what a store holds elsewhere is judged when it is read.
-
-    Parameters
-    ----------
-    texts
-        How many there must be, if that is known.
-    """
-    root = local_path(run.artifact_uri)
-    if root is None:
-        return True
-    try:
-        held = pq.read_metadata(root / run.vectors)
-    except (OSError, ValueError, pa.ArrowException):
-        return False
-    there = {held.schema.column(number).name for number in range(held.num_columns)}
-    whole = held.num_rows > 0 and (texts is None or held.num_rows % texts == 0)
-    return whole and there.issuperset(schema.LOG_LIKELIHOOD_COLUMNS)
-
-
-def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[Point, Vectors]]:
+def _read_all(
+    runs: Sequence[Point], layers: bool, left: LeftOut, vector: str
+) -> list[tuple[Point, Vectors]]:
     """The runs that can be read, each with its vectors."""
     # In place, threads would make it slower.
     if all(local_path(run.artifact_uri) is not None for run in runs):
-        read = [_read(run, "", layers) for run in runs]
+        read = [_read(run, "", layers, vector) for run in runs]
     else:
         address = mlflow.get_tracking_uri()
         with quiet(), ThreadPoolExecutor(HTTP_THREADS) as pool:
-            read = list(pool.map(lambda run: _read(run, address, layers), runs))
+            read = list(pool.map(lambda run: _read(run, address, layers, vector), runs))
     found: list[tuple[Point, Vectors]] = []
     for run, vectors in zip(runs, read, strict=True):
         earlier = iter(run.earlier)
         one: Point | None = run
         while one is not None and isinstance(vectors, NotRead):
-            why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
-            left.out(one.run_id, one.name, why, remedy, made_again(one))
+            if isinstance(vectors, NotAlone):
+                left.out(one.run_id, one.name, str(vectors), REMEDY)
+            else:
+                why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
+                left.out(one.run_id, one.name, why, remedy, made_again(one))
             one = next(earlier, None)
             if one is not None:
-                vectors = _read(one, mlflow.get_tracking_uri(), layers)
+                vectors = _read(one, mlflow.get_tracking_uri(), layers, vector)
         if one is not None and not isinstance(vectors, NotRead):
             found.append((replace(one, name=run.name), vectors))
     return found
 
 
-def _read(run: Point, address: str, layers: bool) -> Vectors | NotRead:
+def _read(run: Point, address: str, layers: bool, vector: str) -> Vectors | NotRead:
     """What a run holds, or why it cannot be read."""
     try:
         with artifact_file(run.run_id, run.artifact_uri, run.vectors, address) as path:
             read = _read_file(run, path)
+        if read.own is None and not (layers and read.layers):
+            raise NotRead("it holds layers only, and no row of the model itself")
+        if read.own is not None:
+            chosen_vector(read, vector)
     except FileNotFoundError as error:
         return NotRead(f"its artifact {run.vectors} {error}")
     except NotRead as error:
         return error
-    if read.own is None and not (layers and read.layers):
-        return NotRead("it holds layers only, and no row of the model itself")
     return read
 
 
 def _read_file(run: Point, path: Path) -> Vectors:
-    wanted = (*schema.LOG_LIKELIHOOD_COLUMNS, schema.WEIGHT_COLUMN, schema.DOCUMENT_COLUMN)
+    more = (schema.WEIGHT_COLUMN, schema.DOCUMENT_COLUMN, schema.UNCONDITIONAL_COLUMN)
+    wanted = (*schema.LOG_LIKELIHOOD_COLUMNS, *more)
     try:
         table = read_parquet(bytes_of(path, VECTORS), VECTORS, wanted)
     except NotRead as error:

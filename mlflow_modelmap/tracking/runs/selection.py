@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,23 @@ class Selection:
         Runs named one by one.
     texts
         Digest of the text set that was chosen, or None.
+    vector
+        Which of their vectors: see `words.vectors.VECTORS`.
+
+    Raises
+    ------
+    InputError
+        If there is no such vector.
     """
 
     experiments: tuple[str, ...] = ()
     filter: str | None = None
     run_ids: tuple[str, ...] = ()
     texts: str | None = None
+    vector: str = CONDITIONAL
+
+    def __post_init__(self) -> None:
+        check_vector(self.vector)
 
     @classmethod
     def of(
@@ -36,9 +49,10 @@ class Selection:
         experiments: Iterable[str] = (),
         filter: str | None = None,
         run_ids: Iterable[str] = (),
+        vector: str = CONDITIONAL,
     ) -> Selection:
         """From whatever a user gave, generators too, which can be gone through only once."""
-        return cls(tuple(experiments), filter or None, tuple(run_ids))
+        return cls(tuple(experiments), filter or None, tuple(run_ids), vector=vector)
 
     def __bool__(self) -> bool:
         """Whether anything was asked for."""
@@ -51,7 +65,31 @@ class Selection:
             schema.PARAM_FILTER: self.filter or "",
             schema.PARAM_RUN_IDS: list(self.run_ids),
             **({} if self.texts is None else {schema.PARAM_TEXTS: self.texts}),
+            **vector_param(self.vector),
         }
+
+
+def check_vector(vector: str) -> None:
+    """Refuse a vector that there is not.
+
+    Raises
+    ------
+    InputError
+        It lists those that there are.
+    """
+    if vector not in VECTORS:
+        raise InputError(f"The vector {vector!r} is unknown; choose one of {', '.join(VECTORS)}.")
+
+
+def vector_param(vector: str) -> dict[str, str]:
+    """Which vectors a study is of, as a param; the conditional ones leave no trace."""
+    return {} if vector == CONDITIONAL else {schema.PARAM_VECTOR_KIND: vector}
+
+
+def vector_in(params: Mapping[str, str]) -> str:
+    """Which vectors the params of a study say it is of."""
+    said = params.get(schema.PARAM_VECTOR_KIND, CONDITIONAL)
+    return said if said in VECTORS else CONDITIONAL
 
 
 def selection_in(params: Mapping[str, str]) -> Selection | None:
@@ -61,7 +99,11 @@ def selection_in(params: Mapping[str, str]) -> Selection | None:
     if experiments is None and filter is None and run_ids is None:
         return None
     return Selection(
-        list_in(experiments), filter or None, list_in(run_ids), params.get(schema.PARAM_TEXTS)
+        list_in(experiments),
+        filter or None,
+        list_in(run_ids),
+        params.get(schema.PARAM_TEXTS),
+        vector_in(params),
     )
 
 

@@ -23,10 +23,11 @@ from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point, finite
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_readable, find_run, kind_of
-from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in
+from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in, vector_param
 from mlflow_modelmap.tracking.runs.writable import artifacts_not_written
 from mlflow_modelmap.tracking.store.client import check_reachable, client
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.vectors import CONDITIONAL, in_figures
 
 CSV_CELLS = 20_000
 """Tables up to this many cells also go out as CSV, which the UI shows."""
@@ -111,6 +112,7 @@ def write_study(
     members: Sequence[Point] = (),
     weights: np.ndarray | None = None,
     selection: Selection | None = None,
+    vector: str | None = None,
     notices: Sequence[str] = (),
     then: Callable[[str], Iterable[str]] | None = None,
     name: str | None = None,
@@ -142,6 +144,9 @@ def write_study(
         Of the texts that were used, if they have any: logged as ``weights.npy``.
     selection
         Which runs it was asked for; recorded as params.
+    vector
+        Which of their vectors it is of, where no selection says so; recorded, and written below
+        every figure, if they are not the conditional ones.
     notices
         What its user is told, a sentence each; recorded as a param.
     then
@@ -157,9 +162,13 @@ def write_study(
         If the store cannot take it.
     """
     store = store or check_reachable()
+    vector = vector or (CONDITIONAL if selection is None else selection.vector)
+    below = in_figures(vector)
+    for figure in (figures or {}).values() if below else ():
+        figure.text(0.995, 0.004, below, ha="right", va="bottom", fontsize="xx-small")
     params = {
         **(params or {}),
-        **(selection.as_params() if selection is not None else {}),
+        **(selection.as_params() if selection is not None else vector_param(vector)),
     }
     own_tags = {**_member_tags(members, weights), **(tags or {})}
     if weights is not None:

@@ -32,7 +32,8 @@ class Vectors:
     """What one artifact holds: the model's own vector, and one a layer where there are any.
 
     `weights` are those of the texts, shape (N,), or None where they count alike; `documents` the
-    numbers of their documents, int64, shape (N,), -1 for none, or None where none is known.
+    numbers of their documents, int64, shape (N,), -1 for none, or None where none is known;
+    `unconditional` the model's values of responses without their prompts, or None.
     """
 
     own: np.ndarray | None
@@ -41,6 +42,7 @@ class Vectors:
     bytes: np.ndarray
     weights: np.ndarray | None = None
     documents: np.ndarray | None = None
+    unconditional: np.ndarray | None = None
 
 
 def vector_table(
@@ -48,11 +50,12 @@ def vector_table(
     metadata: Mapping[str, str] | None = None,
     weights: np.ndarray | None = None,
     documents: np.ndarray | None = None,
+    prompts: bool = False,
 ) -> pa.Table:
     """The artifact's rows: one a text, layer null; with the lens one more a text and layer.
 
     `weights` are those of the text set, shape (N,), if it has any, and `documents` its documents by
-    number, -1 for none.
+    number, -1 for none; `prompts` whether its texts are responses.
     """
     layers = result.layer_log_likelihoods
     count = len(result.log_likelihoods)
@@ -72,6 +75,11 @@ def vector_table(
     if documents is not None:
         codes = np.tile(documents.astype(np.int64, copy=False), rows)
         columns[schema.DOCUMENT_COLUMN] = pa.array(codes, mask=codes < 0, type=pa.int64())
+    if prompts or result.unconditional is not None:
+        alone = np.full(count * rows, np.nan)
+        if result.unconditional is not None:
+            alone[:count] = result.unconditional
+        columns[schema.UNCONDITIONAL_COLUMN] = pa.array(alone, mask=np.isnan(alone))
     table = pa.table(columns)
     return table.replace_schema_metadata(dict(metadata)) if metadata else table
 
@@ -82,13 +90,14 @@ def write_vectors(
     metadata: Mapping[str, str] | None = None,
     weights: np.ndarray | None = None,
     documents: np.ndarray | None = None,
+    prompts: bool = False,
 ) -> None:
     """Write the artifact; the file appears whole or not at all."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(
-            vector_table(result, metadata, weights, documents),
+            vector_table(result, metadata, weights, documents, prompts),
             partial,
             compression="zstd",
             # All log-likelihoods differ: a dictionary of them is larger than they are.
@@ -106,7 +115,8 @@ def vectors_digest(vectors: Vectors) -> str:
     and the number of texts as little-endian int64, then its columns in the order of the texts:
     ``log_likelihood`` (float64), ``scored_tokens`` and ``bytes`` (int64), ``weight`` (float64)
     where texts have any, and ``document`` (int64, -1 for none) where any is known, all
-    little-endian. So texts 0 to N - 1 stand in it by their places.
+    little-endian; at the end ``unconditional_log_likelihood`` (float64) where it is known. So texts
+    0 to N - 1 stand in it by their places.
     """
     sha = hashlib.sha256()
     own = {} if vectors.own is None else {-1: vectors.own}
@@ -119,6 +129,8 @@ def vectors_digest(vectors: Vectors) -> str:
             sha.update(np.ascontiguousarray(vectors.weights, dtype="<f8").tobytes())
         if vectors.documents is not None:
             sha.update(np.ascontiguousarray(vectors.documents, dtype="<i8").tobytes())
+    if vectors.unconditional is not None:
+        sha.update(np.ascontiguousarray(vectors.unconditional, dtype="<f8").tobytes())
     return sha.hexdigest()
 
 
@@ -136,6 +148,7 @@ def vectors_of(
         bytes=result.bytes,
         weights=weights,
         documents=documents,
+        unconditional=result.unconditional,
     )
 
 
@@ -150,13 +163,15 @@ def result_of(vectors: Vectors, provenance: Mapping[str, Any]) -> ScoreResult | 
         bytes=vectors.bytes,
         layer_log_likelihoods=np.stack(layers) if layers else None,
         provenance=dict(provenance),
+        unconditional=vectors.unconditional,
     )
 
 
 def read_table(table: pa.Table) -> Vectors:
     """The vectors in a table of the columns of `schema.LOG_LIKELIHOOD_COLUMNS`.
 
-    Columns `schema.WEIGHT_COLUMN` and `schema.DOCUMENT_COLUMN` may be there too.
+    Columns `schema.WEIGHT_COLUMN`, `schema.DOCUMENT_COLUMN` and `schema.UNCONDITIONAL_COLUMN` may
+    be there too.
 
     Raises
     ------
@@ -201,6 +216,7 @@ def read_table(table: pa.Table) -> Vectors:
     document = _documents(table)
     groups = _by_layer(table)
     vectors: dict[int | None, np.ndarray] = {}
+    alone, of_models = _unconditional(table, tokens), None
     common: tuple[np.ndarray, ...] | None = None
     for key, rows in groups:
         order, of = text[rows], "" if key is None else f" of layer {key}"
@@ -211,6 +227,8 @@ def read_table(table: pa.Table) -> Vectors:
         else:
             rank = slice(None)  # type: ignore[assignment]
         vectors[key] = values[rows][rank]
+        if key is None and alone is not None:
+            of_models = alone[rows][rank]
         part = tuple(c[rows][rank] for c in (tokens, size, weight, document))
         if common is None:
             common = part
@@ -230,7 +248,32 @@ def read_table(table: pa.Table) -> Vectors:
         common[1],
         common[2] if weighted else None,
         common[3] if (common[3] >= 0).any() else None,
+        _whole(of_models),
     )
+
+
+def _unconditional(table: pa.Table, tokens: np.ndarray) -> np.ndarray | None:
+    """Of each row, NaN where it is null; None where nobody asked for it."""
+    name = schema.UNCONDITIONAL_COLUMN
+    if name not in table.column_names or table[name].null_count == table.num_rows:
+        return None
+    given = _numbers(table, name)
+    known = np.asarray(table[name].is_valid())
+    possible = (np.abs(given) <= LARGEST_LOG_LIKELIHOOD) & (given <= _ROUNDING * (2 + tokens))
+    wrong = known & ~possible
+    if wrong.any():
+        raise ValueError(f"its column {name} holds {given[int(np.argmax(wrong))]:g}")
+    return given
+
+
+def _whole(alone: np.ndarray | None) -> np.ndarray | None:
+    """The model's own values without prompts: of all texts, or of none."""
+    if alone is None or np.isnan(alone).all():
+        return None
+    missing = np.flatnonzero(np.isnan(alone))
+    if len(missing):
+        raise ValueError(f"its column {schema.UNCONDITIONAL_COLUMN} lacks text {missing[0]}")
+    return alone
 
 
 def _documents(table: pa.Table) -> np.ndarray:

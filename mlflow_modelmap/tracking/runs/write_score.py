@@ -58,11 +58,13 @@ def log_score(
     step
         Training step, at which the metrics are logged, so that the UI can draw them against it.
     """
-    weights, documents = dataset.text_set.weight_array, dataset.text_set.document_codes
+    texts = dataset.text_set
+    weights, documents = texts.weight_array, texts.document_codes
     run.log_texts(dataset)
     with temporary_folder() as folder:
         path = Path(folder) / Path(schema.LOG_LIKELIHOODS).name
-        write_vectors(result, path, weights=weights, documents=documents)
+        prompts = texts.prompts is not None
+        write_vectors(result, path, weights=weights, documents=documents, prompts=prompts)
         run.log_folder(folder)
     facts = {**settings, **result.provenance}
     params = {k: v for k, v in facts.items() if k not in _MEASURED and v not in (None, "")}
@@ -84,6 +86,10 @@ def log_score(
             "numpy": np.__version__,
         },
         metrics=metrics,
-        tags={**tags, schema.TAG_VECTOR: vectors_digest(vectors_of(result, weights, documents))},
+        tags={
+            **tags,
+            schema.TAG_VECTOR: vectors_digest(vectors_of(result, weights, documents)),
+            schema.TAG_UNCONDITIONAL: None if result.unconditional is None else "true",
+        },
         step=step or 0,
     )

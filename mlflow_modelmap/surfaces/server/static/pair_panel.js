@@ -52,10 +52,10 @@ export function pairPanel({run, data, onChange}) {
     }
   }
 
-  function told({kl, se, low, high, words, noise, sharpness, bits_per_byte_difference: difference, bits_per_byte_difference_se: error, exact}) {
+  function told({kl, se, low, high, words, vectors, noise, sharpness, bits_per_byte_difference: difference, bits_per_byte_difference_se: error, exact}) {
     const interval = low === null && high === null ? "no interval from so few texts" : `95 % interval ${range(low, high)}`;
     return [
-      el("p", {class: "kl"}, `KL = ${ValueAndError.withError(kl, se)}`),
+      el("p", {class: "kl"}, `KL${vectors} = ${ValueAndError.withError(kl, se)}`),
       el("p", {}, `bits per byte, ± standard error; ${interval}`),
       el("p", {class: "words"}, `That is ${words}.`),
       noise ? el("p", {id: "noise"}, noise) : "",
