@@ -235,14 +235,9 @@ def tokenize(
 
 def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
     """As `tokenize`, with a tokenizer that is loaded already; no text is too long here."""
+    check_of_prompts(texts, settings)
     if texts.prompts is not None:
         return _of_prompts(tokenizer, texts, settings)
-    given = sorted(set(settings.model_dump(exclude_defaults=True)) & set(OF_PROMPTS))
-    if given:
-        raise InputError(
-            f"The texts {texts.name!r} are no responses to prompts, so that {' and '.join(given)} "
-            f"{'say' if len(given) > 1 else 'says'} nothing of them; leave that out."
-        )
     options = {
         "split_special_tokens": settings.split_special_tokens,
         "padding": False,
@@ -291,6 +286,22 @@ def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> 
         facts={"eos_applied": bool(suffix), **lost.facts()},
         notices=lost.notices(),
     )
+
+
+def check_of_prompts(texts: TextSet, settings: ScoringSettings) -> None:
+    """Refuse settings that say something of prompts where there are none.
+
+    Raises
+    ------
+    InputError
+        If one is given with texts that stand for themselves.
+    """
+    given = sorted(set(settings.model_dump(exclude_defaults=True)) & set(OF_PROMPTS))
+    if given and texts.prompts is None:
+        raise InputError(
+            f"The texts {texts.name!r} are no responses to prompts, so that {' and '.join(given)} "
+            f"{'say' if len(given) > 1 else 'says'} nothing of them; leave that out."
+        )
 
 
 def _of_prompts(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
