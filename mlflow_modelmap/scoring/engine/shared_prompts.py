@@ -87,23 +87,19 @@ class SharedPrompts:
             yield [int(place) for place in order[start : start + count]]
             start += count
 
-    def samples(self, pieces: Pieces) -> list[Batch]:
-        """Two small batches to prove the way on: behind one prompt, and behind two of them."""
-        lengths = self.lengths
-        members = [np.flatnonzero(self.of == place) for place in range(len(lengths))]
-        ends = [
-            rows[[np.argmax(pieces.lengths[rows]), np.argmin(pieces.lengths[rows])]]
-            for rows in members
-        ]
-        long, short = int(np.argmax(lengths)), int(np.argmin(lengths))
-        first = np.unique(ends[long]) if len(set(ends[long])) > 1 else members[long][:2]
-        alone = _batch(pieces, first, self.beginnings[long][None], np.zeros(len(first), np.int64))
-        if long == short:
-            return [alone]
-        width = int(lengths[short])
-        prompts = np.stack([self.beginnings[place][:width] for place in (long, short)])
-        mixed = np.array([ends[long][0], ends[short][1]])
-        return [alone, _batch(pieces, mixed, prompts, np.arange(2))]
+    def sample(self, pieces: Pieces) -> Batch:
+        """A small batch to prove the way on: two responses, behind the two longest beginnings."""
+        order = np.argsort(-self.lengths, kind="stable")[:2]
+        rows = [np.flatnonzero(self.of == place) for place in order]
+        long = rows[0][np.argsort(-pieces.lengths[rows[0]], kind="stable")]
+        if len(order) == 1:
+            return _batch(
+                pieces, long[[0, -1]], self.beginnings[order[0]][None], np.zeros(2, np.int64)
+            )
+        short = rows[1][np.argmin(pieces.lengths[rows[1]])]
+        width = len(self.beginnings[order[1]])
+        prompts = np.stack([self.beginnings[place][:width] for place in order])
+        return _batch(pieces, np.array([long[0], short]), prompts, np.arange(2))
 
 
 def _batch(pieces: Pieces, which: np.ndarray, prompts: np.ndarray, behind: np.ndarray) -> Batch:
@@ -123,7 +119,9 @@ def shared_prompts(pieces: Pieces) -> SharedPrompts | None:
     best = max(_equal(heads), _common(heads), key=lambda shared: shared.saved)
     if best.saved == 0:
         return None
-    proof = sum(2 * int(pieces.lengths[batch.pieces].sum()) for batch in best.samples(pieces))
+    sample = best.sample(pieces)
+    assert sample.prompts is not None
+    proof = int(pieces.lengths[sample.pieces].sum()) + sample.prompts.size + sample.ids.size
     return best if best.saved - proof >= PAYS * pieces.lengths.sum() else None
 
 
@@ -138,17 +136,15 @@ def agree(shared: SharedPrompts, pieces: Pieces, read: Read, exact: bool) -> boo
         Whether the model computes in float32 or better; else as much is allowed as the company of
         a batch makes of rounding.
     """
-    for batch in shared.samples(pieces):
-        whole = read(make_batch(pieces, batch.pieces, pieces.firsts))
-        limit = EXACT
-        if not exact:
-            alone = read(make_batch(pieces, batch.pieces[:1], pieces.firsts))
-            rounding = float(np.sqrt(np.mean((alone[0] - whole[0]) ** 2)))
-            limit = float(np.clip(np.nan_to_num(ROUNDINGS * rounding), LEAST_ROUNDED, ROUNDED))
-        pairs = zip(whole, read(batch), strict=True)
-        if any(differ(left, right, limit) for left, right in pairs):
-            return False
-    return True
+    batch = shared.sample(pieces)
+    whole = read(make_batch(pieces, batch.pieces, pieces.firsts))
+    limit = EXACT
+    if not exact:
+        alone = read(make_batch(pieces, batch.pieces[:1], pieces.firsts))
+        rounding = float(np.sqrt(np.mean((alone[0] - whole[0]) ** 2)))
+        limit = float(np.clip(np.nan_to_num(ROUNDINGS * rounding), LEAST_ROUNDED, ROUNDED))
+    pairs = zip(whole, read(batch), strict=True)
+    return not any(differ(left, right, limit) for left, right in pairs)
 
 
 def _equal(heads: Sequence[np.ndarray]) -> SharedPrompts:

@@ -87,7 +87,7 @@ class Tail:
         return self._call(ids).logits
 
     def fill(self, ids: torch.Tensor, cache: Any) -> None:
-        """Let a cache of transformers take in tokens (B, T); the head is not run if there is one."""
+        """Let a cache of transformers take in tokens (B, T), without the head if there is one."""
         if self.head is None:
             self._call(ids, cache)
             return

@@ -9,17 +9,30 @@ from transformers import AutoModelForCausalLM
 
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.scoring.engine import shared_prompts as engine
-from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.score_texts import score_model
+from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.shared_prompts import shared_prompts
 from mlflow_modelmap.scoring.engine.tail import Tail
+from mlflow_modelmap.scoring.exact.compare_with_states import compare_with_states
+from mlflow_modelmap.scoring.exact.head_states import keep_head_states
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests import tiny
 from tests.scoring.architectures import ARCHITECTURES
 
 SETTINGS = ScoringSettings(device="cpu", batch_tokens=300)
-WORDS = "quick fox 京都 over the lazy dog; print(add) naïve probability".split()
+WORDS = [
+    "quick",
+    "fox",
+    "京都",
+    "over",
+    "the",
+    "lazy",
+    "dog;",
+    "print(add)",
+    "naïve",
+    "probability",
+]
 NOT_SO = "with each response: no cache of the model gives the same values"
 SLIDING = {
     "mistral": {"sliding_window": 8, "layer_types": ["sliding_attention"] * 2},
@@ -86,9 +99,7 @@ def test_values_are_those_of_whole_rows_wherever_positions_come_from(name, token
     model = random_model(name, **SLIDING.get(name, {}))
     made = score_model(model, tokens, SETTINGS)
     assert made.provenance["prompts_read"].startswith("once: ")
-    np.testing.assert_allclose(
-        made.log_likelihoods, whole_rows(model, tokens), atol=1e-4, rtol=0
-    )
+    np.testing.assert_allclose(made.log_likelihoods, whole_rows(model, tokens), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["mamba", "rwkv"])
@@ -127,6 +138,21 @@ def test_layers_too(llama, tokens):
     np.testing.assert_allclose(made.layer_log_likelihoods, whole.values, atol=1e-4, rtol=0)
 
 
+def test_exact_comparisons_read_them_once_too(llama, tokens, tmp_path, monkeypatch):
+    other = random_model("llama", rope_parameters={"rope_type": "default", "rope_theta": 100.0})
+    found = []
+    for number, pays in enumerate((engine.PAYS, np.inf)):
+        monkeypatch.setattr(engine, "PAYS", pays)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        states = keep_head_states(llama, tokens, SETTINGS, folder, precision="float32")
+        found.append(compare_with_states(states, other, tokens, SETTINGS, precision="float32"))
+    once, whole = found
+    assert whole.forward.max() > 0.1
+    for name in ("forward", "reverse", "first", "second"):
+        np.testing.assert_allclose(getattr(once, name), getattr(whole, name), atol=1e-4, rtol=0)
+
+
 def test_half_precision_stays_within_its_own_rounding(tokens):
     model = random_model("llama").to(torch.bfloat16)
     made = score_model(model, tokens, SETTINGS)
@@ -140,16 +166,14 @@ def test_half_precision_stays_within_its_own_rounding(tokens):
 
 
 def test_what_all_prompts_begin_with_is_read_once(llama, folder):
-    texts = prompt_set(prompts=40, responses=1, before="quick fox over the lazy dog; " * 8)
+    texts = prompt_set(prompts=40, responses=1, before="quick fox over the lazy dog; " * 14)
     tokens = tokenize(folder, texts, SETTINGS)
     made = score_model(llama, tokens, SETTINGS)
     common = 0
     while len({int(row[common]) for row in tokens.ids}) == 1:
         common += 1
     assert made.provenance["prompts_read"] == f"once: {39 * common} tokens saved"
-    np.testing.assert_allclose(
-        made.log_likelihoods, whole_rows(llama, tokens), atol=1e-4, rtol=0
-    )
+    np.testing.assert_allclose(made.log_likelihoods, whole_rows(llama, tokens), atol=1e-4, rtol=0)
 
 
 def test_a_cache_that_gives_other_values_is_found_and_not_used(tokens, monkeypatch):
@@ -165,9 +189,7 @@ def test_a_cache_that_gives_other_values_is_found_and_not_used(tokens, monkeypat
     monkeypatch.setattr(model.model, "forward", forward)
     made = score_model(model, tokens, SETTINGS)
     assert made.provenance["prompts_read"] == NOT_SO
-    np.testing.assert_allclose(
-        made.log_likelihoods, whole_rows(model, tokens), atol=1e-4, rtol=0
-    )
+    np.testing.assert_allclose(made.log_likelihoods, whole_rows(model, tokens), atol=1e-4, rtol=0)
 
 
 def test_memory_that_runs_out_behind_a_prompt_ends_in_whole_rows(llama, tokens, monkeypatch):
@@ -185,9 +207,7 @@ def test_memory_that_runs_out_behind_a_prompt_ends_in_whole_rows(llama, tokens, 
         scorer.score(range(len(tokens)))
     assert (1, True) in tried
     assert scorer.prompts == "with each response: memory ran out"
-    np.testing.assert_allclose(
-        scorer.values[-1], whole_rows(llama, tokens), atol=1e-4, rtol=0
-    )
+    np.testing.assert_allclose(scorer.values[-1], whole_rows(llama, tokens), atol=1e-4, rtol=0)
 
 
 def test_little_to_save_is_left_alone(folder, llama):
