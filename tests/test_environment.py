@@ -53,7 +53,12 @@ def conda_pins() -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_name_a_version_of_everything_within_the_ranges_of_setup_cfg(python):
     pinned = constraints(python)
-    wanted = setup_requirements("test", "lint", "quantization", "lightning", "auth")
+    asked = setup_requirements("test", "lint", "quantization", "lightning", "auth")
+    wanted = {
+        name: requirement
+        for name, requirement in asked.items()
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": python})
+    }
     assert set(wanted) <= set(pinned)
     for name, requirement in wanted.items():
         assert requirement.specifier.contains(pinned[name]), f"{requirement} and {pinned[name]}"

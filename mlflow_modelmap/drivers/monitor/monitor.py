@@ -21,6 +21,7 @@ from mlflow_modelmap.machine.signals import shielded
 from mlflow_modelmap.numerics.trajectory.running import WINDOW, RunningTrajectory
 from mlflow_modelmap.numerics.trajectory.spacing import warm_up_of
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.prompts import OF_PROMPTS, check_of_prompts
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.end_run import verdict_of
@@ -77,8 +78,9 @@ class Monitor:
     raise_errors
         Whether a failure of the monitor stops the training. By default it is logged once as a
         warning, and the monitor stops itself.
-    batch_tokens, bos, overlong, window_tokens, stride, split_special_tokens
-        See `ScoringSettings`.
+    batch_tokens, bos, template, system_prompt, end_of_turn, overlong, window_tokens, stride, \
+split_special_tokens
+        See `ScoringSettings`; ``template`` and the two behind it go with responses to prompts.
 
     Raises
     ------
@@ -110,6 +112,9 @@ class Monitor:
         raise_errors: bool = False,
         batch_tokens: int = 2048,
         bos: str = "auto",
+        template: str = "auto",
+        system_prompt: str | None = None,
+        end_of_turn: bool = False,
         overlong: str = "error",
         window_tokens: int | None = None,
         stride: int | None = None,
@@ -131,11 +136,15 @@ class Monitor:
         self.settings = ScoringSettings(
             batch_tokens=batch_tokens,
             bos=bos,
+            template=template,
+            system_prompt=system_prompt,
+            end_of_turn=end_of_turn,
             overlong=overlong,
             window_tokens=window_tokens,
             stride=stride,
             split_special_tokens=split_special_tokens,
         )
+        check_of_prompts(self.texts, self.settings)
         self.stopped: str | None = None
         self._where: dict[str, Any] = {"run_id": run_id, "name": name, "experiment": experiment}
         self._dataset = TextSetDataset(self.texts)
@@ -291,7 +300,7 @@ class Monitor:
             store,
             self._dataset,
             start_run=self.start_run,
-            tags=about.tags(self.texts, self.trajectory, self.base_model),
+            tags=about.tags(self.texts, self.trajectory, self.base_model, self.settings),
             **self._where,
         )
         try:
@@ -319,7 +328,8 @@ class Monitor:
         self, run: MonitorRun, tokens: TokenizedTexts, total_steps: int | None
     ) -> MonitoredTraining:
         """The training with what its run holds already."""
-        asked = {name: getattr(self.settings, name) for name in _SETTINGS}
+        named = _SETTINGS if self.texts.prompts is None else (*_SETTINGS, *OF_PROMPTS)
+        asked = {name: getattr(self.settings, name) for name in named}
         run.log_settings(asked, {"texts": len(self.texts), "mlflow_modelmap": __version__})
         warm_up = warm_up_of(total_steps or 0) if self.warm_up is None else self.warm_up
         trajectory = RunningTrajectory(

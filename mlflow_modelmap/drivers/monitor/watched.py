@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore, reference_score
+from mlflow_modelmap.drivers.score.prepare import prompt_in_words
 from mlflow_modelmap.drivers.score.request import Said
 from mlflow_modelmap.drivers.score.resolve import resolve_model, whole_model
 from mlflow_modelmap.drivers.score.tags import score_tags
@@ -60,7 +61,11 @@ class About:
     adapter: AppliedAdapter | None = None
 
     def tags(
-        self, texts: TextSet, trajectory: str | None, base_model: str | None
+        self,
+        texts: TextSet,
+        trajectory: str | None,
+        base_model: str | None,
+        settings: ScoringSettings,
     ) -> dict[str, Any]:
         """The tags of the run; `base_model` is what the user says that it started from."""
         found = None if self.adapter is not None else self.base_model
@@ -70,6 +75,7 @@ class About:
             model=None,
             model_type=self.model_type,
             precision=self.precision,
+            prompt=prompt_in_words(settings),
             adapter=self.adapter,
         )
 

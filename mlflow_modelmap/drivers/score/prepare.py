@@ -112,7 +112,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
         model_type=model_type(config) if config else None,
         precision=precision,
         engine=settings.engine,
-        prompt=_prompt(settings),
+        prompt=prompt_in_words(settings),
         alias=written.name if written != request.reference else None,
         identity=own,
         weights_format=weights_format_of(files),
@@ -123,7 +123,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
     return Prepared(request, texts, files, precision, own, identities, tags)
 
 
-def _prompt(settings: ScoringSettings) -> str | None:
+def prompt_in_words(settings: ScoringSettings) -> str | None:
     """What the user puts prompts under, in a few words."""
     parts = [
         f"system: {shortened(settings.system_prompt)}" if settings.system_prompt else "",

@@ -27,6 +27,11 @@ class Batch:
         Those next tokens, int64, shape (R,).
     owners
         Which of `pieces` (0 to B - 1) each scored token belongs to, int64, shape (R,).
+    prompts
+        Tokens of G beginnings that are read once, int64, shape (G, P); `ids` is then what follows
+        them. None where `ids` are whole pieces.
+    behind
+        Which of these each row follows, int64, shape (B,).
     """
 
     pieces: np.ndarray
@@ -34,6 +39,8 @@ class Batch:
     rows: np.ndarray
     targets: np.ndarray
     owners: np.ndarray
+    prompts: np.ndarray | None = None
+    behind: np.ndarray | None = None
 
 
 def plan(

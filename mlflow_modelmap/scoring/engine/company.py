@@ -150,7 +150,7 @@ def _holds(
             continue
         together = read(mates)
         for place in sorted({0, 1, len(mates) - 1}):
-            if _differ(together[place], read(mates[[place]])[0], tolerance):
+            if differ(together[place], read(mates[[place]])[0], tolerance):
                 return False
     return True
 
@@ -168,7 +168,8 @@ def _mates(lengths: np.ndarray, group: np.ndarray, budget: int) -> np.ndarray:
     return np.array([longest[0], shortest, *longest[1:]], dtype=np.int64)
 
 
-def _differ(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+def differ(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+    """Whether values differ by more than `tolerance` (root mean square) where both are finite."""
     finite = np.isfinite(left) & np.isfinite(right)
     if not finite.any():
         return False  # what overflows is dealt with where it is scored

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,17 +11,21 @@ import torch
 
 from mlflow_modelmap.errors import ScoringError
 from mlflow_modelmap.scoring.engine.batches import Batch, make_batch
-from mlflow_modelmap.scoring.engine.company import ALONE, EXACT, ROUNDED, by_positions, proved
+from mlflow_modelmap.scoring.engine.company import ALONE, ANY, EXACT, ROUNDED, by_positions, proved
 from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
 from mlflow_modelmap.scoring.engine.lens import check_lens, read_out
+from mlflow_modelmap.scoring.engine.prompt_cache import behind, read_prompts
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
 from mlflow_modelmap.scoring.engine.provenance import Provenance, provenance
+from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 from mlflow_modelmap.words.listed import listed
 
+WITH_EACH = "with each response"
+"""How prompts are read, unless once for several responses."""
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -34,6 +38,8 @@ class Scorer:
         The P texts and windows of texts that go through the model.
     company
         Which of them may share a batch.
+    shared
+        What several of them begin with, where it is read once.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Scorer:
         settings: ScoringSettings,
         precision: str,
         progress: Progress | None,
+        share: bool = True,
     ) -> None:
         self.model, self.tokens, self.settings = model, tokens, settings
         self.pieces = tokens.pieces
@@ -59,6 +66,11 @@ class Scorer:
         self.rounded = False
         self.company, self._remembers = by_positions(model.config)
         self._prove_company()
+        self._read_once: tuple[np.ndarray, Any] | None = None
+        self.shared: SharedPrompts | None = None
+        self.prompts = WITH_EACH
+        if share:
+            self._prove_prompts()
 
     @property
     def values(self) -> np.ndarray:
@@ -84,10 +96,7 @@ class Scorer:
             return
 
         def read(which: np.ndarray) -> list[np.ndarray]:
-            batch = make_batch(self.pieces, which, self.pieces.firsts)
-            self._forget()
-            found = self._per_token(batch).cpu().numpy()
-            return [found[batch.owners == place] for place in range(len(which))]
+            return self._read(make_batch(self.pieces, which, self.pieces.firsts))
 
         tolerance = EXACT if self.precision in ("float32", "float64") else ROUNDED
         budget = 1 if self.path.kind == WHOLE else self.budget
@@ -102,6 +111,34 @@ class Scorer:
                     raise
                 budget //= 2
 
+    def _prove_prompts(self) -> None:
+        """Find whether prompts that responses share can be read once, on a few of them."""
+        if self.tokens.firsts is None or self.company != ANY or self.path.kind == WHOLE:
+            return
+        found = shared_prompts(self.pieces)
+        if found is None:
+            return
+        exact = self.precision in ("float32", "float64")
+        try:
+            agrees = agree(found, self.pieces, self._read, exact)
+        except Exception as error:
+            if out_of_memory(error):
+                self.prompts = f"{WITH_EACH}: memory ran out"
+                return
+            agrees = False  # no cache, or one of another kind
+        finally:
+            self._read_once = None
+        if agrees:
+            self.shared, self.prompts = found, f"once: {found.saved} tokens saved"
+        else:
+            self.prompts = f"{WITH_EACH}: no cache of the model gives the same values"
+
+    def _read(self, batch: Batch) -> list[np.ndarray]:
+        """Log-likelihoods of the tokens of each piece of a batch."""
+        self._forget()
+        found = self._per_token(batch).cpu().numpy()
+        return [found[batch.owners == place] for place in range(len(batch.pieces))]
+
     def _forget(self) -> None:
         """Let a short text take back what dynamic rotary embeddings keep of a long one."""
         if self._remembers:
@@ -113,9 +150,8 @@ class Scorer:
         started = time.perf_counter()
         while left:
             scored: set[int] = set()
-            budget = 1 if self.path.kind == WHOLE else self.budget
-            for pieces in self.company.plan(self._lengths, left, budget):
-                batch = make_batch(self.pieces, pieces, self.pieces.firsts)
+            for batch in self._batches(left):
+                pieces = batch.pieces
                 try:
                     self._of_pieces[:, pieces] = self.run(batch)
                 except (MemoryError, RuntimeError) as error:
@@ -128,7 +164,18 @@ class Scorer:
                 if self.progress is not None:
                     self.progress(min(self.done, self.total), self.total)
             left = [i for i in left if i not in scored]
+        self._read_once = None
         self.seconds += time.perf_counter() - started
+
+    def _batches(self, left: list[int]) -> Iterator[Batch]:
+        """Batches of some pieces, those behind a prompt of several first."""
+        budget = 1 if self.path.kind == WHOLE else self.budget
+        if self.shared is not None:
+            apart = [i for i in left if self.shared.of[i] >= 0]
+            yield from self.shared.batches(self.pieces, apart, budget)
+            left = [i for i in left if self.shared.of[i] < 0]
+        for pieces in self.company.plan(self._lengths, left, budget):
+            yield make_batch(self.pieces, pieces, self.pieces.firsts)
 
     def run(self, batch: Batch) -> np.ndarray:
         """`of_batch`, whatever went through the model before."""
@@ -139,7 +186,7 @@ class Scorer:
         """Log-likelihoods of a batch's pieces, float64, shape (layers + 1 or 1, B)."""
         if self.settings.layers:
             ids, rows, targets = self._on_device(batch)
-            states = self.tail.layer_outputs(ids, rows)
+            states = self.tail.layer_outputs(ids, rows, cache=self.cache_of(batch))
             per_token = []
             while states:
                 per_token.append(read_out(self.tail, self.path, states.pop(0), targets))
@@ -154,11 +201,21 @@ class Scorer:
         parts = (batch.ids, batch.rows, batch.targets)
         return tuple(torch.from_numpy(part).to(self.tail.device) for part in parts)
 
+    def cache_of(self, batch: Batch) -> Any:
+        """What the model keeps of the prompts that a batch stands behind; None for whole rows."""
+        if batch.prompts is None or batch.behind is None:
+            return None
+        if self._read_once is None or self._read_once[0] is not batch.prompts:
+            self._read_once = None
+            prompts = torch.from_numpy(batch.prompts).to(self.tail.device)
+            self._read_once = (batch.prompts, read_prompts(self.tail, prompts))
+        return behind(self._read_once[1], torch.from_numpy(batch.behind))
+
     def _per_token(self, batch: Batch) -> torch.Tensor:
         """Log-likelihoods of a batch's scored tokens, float64, shape (R,)."""
         ids, rows, targets = self._on_device(batch)
         if self.path.kind == TILED and self.path.tiled is not None:
-            hidden = self.tail.head_input(ids)
+            hidden = self.tail.head_input(ids, self.cache_of(batch))
             kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
             del hidden
             return self.path.tiled.log_likelihoods(kept, targets)
@@ -166,18 +223,22 @@ class Scorer:
             logits = self.tail.forward(ids)
             flat = logits.reshape(-1, logits.shape[-1])[rows.to(logits.device)]
             return softmax_log_likelihoods(flat, targets)
-        state = self.tail.layer_outputs(ids, rows, last_only=True)[0]
+        state = self.tail.layer_outputs(ids, rows, last_only=True, cache=self.cache_of(batch))[0]
         return read_out(self.tail, self.path, state, targets)
 
     def _shrink(self, batch: Batch) -> None:
         """Halve the budget after running out of memory; a single text cannot be halved."""
-        if len(batch.pieces) == 1:
+        if len(batch.pieces) == 1 and batch.prompts is not None:
+            self.shared, self.prompts = None, f"{WITH_EACH}: memory ran out"
+        elif len(batch.pieces) == 1:
             text = int(self.pieces.texts[batch.pieces[0]])
             raise ScoringError(
                 f"Memory ran out on text {text} alone ({batch.ids.shape[1]} "
                 "tokens); use a lower precision, device_map=auto or a machine with more memory."
             )
-        self.budget = max(1, batch.ids.size // 2)
+        self._read_once = None
+        kept = 0 if batch.prompts is None else batch.prompts.size
+        self.budget = max(1, (batch.ids.size + kept) // 2)
         self.shrunk += 1
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -226,6 +287,7 @@ class Scorer:
             "dtype": self.dtype,
             "matmul_rounded": self.rounded,
             "batch_policy": str(self.company),
+            **({} if self.tokens.firsts is None else {"prompts_read": self.prompts}),
             "windowed": self.pieces.windowed,
             "batch_shrunk": self.shrunk,
             "retried": retried,

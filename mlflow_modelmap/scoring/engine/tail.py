@@ -86,14 +86,25 @@ class Tail:
         """The model's own logits, shape (B, T, V)."""
         return self._call(ids).logits
 
-    def head_input(self, ids: torch.Tensor) -> torch.Tensor:
-        """What goes into the head, shape (B, T, H); the head itself is not run."""
+    def fill(self, ids: torch.Tensor, cache: Any) -> None:
+        """Let a cache of transformers take in tokens (B, T), without the head if there is one."""
+        if self.head is None:
+            self._call(ids, cache)
+            return
+        with self._stopped_at_head():
+            self._call(ids, cache)
+
+    def head_input(self, ids: torch.Tensor, cache: Any = None) -> torch.Tensor:
+        """What goes into the head, shape (B, T, H); the head itself is not run.
+
+        With a cache of transformers the tokens follow those in it.
+        """
         with self._stopped_at_head() as got:
-            self._call(ids)
+            self._call(ids, cache)
         return got[0]
 
     def layer_outputs(
-        self, ids: torch.Tensor, rows: torch.Tensor, last_only: bool = False
+        self, ids: torch.Tensor, rows: torch.Tensor, last_only: bool = False, cache: Any = None
     ) -> list[torch.Tensor]:
         """Raw outputs at flat positions `rows`: the first layer's input, then each layer's output.
 
@@ -121,7 +132,7 @@ class Tail:
             hooks = [layers[0].register_forward_pre_hook(first, with_kwargs=True)]
             hooks += [layer.register_forward_hook(after) for layer in layers]
         try:
-            self._call(ids)
+            self._call(ids, cache)
         except _Reached:
             pass
         finally:
@@ -159,8 +170,10 @@ class Tail:
             return torch.device(embeddings._hf_hook.execution_device)
         return embeddings.weight.device
 
-    def _call(self, ids: torch.Tensor) -> Any:
-        return self.model(input_ids=ids, use_cache=False, return_dict=True)
+    def _call(self, ids: torch.Tensor, cache: Any = None) -> Any:
+        if cache is None:
+            return self.model(input_ids=ids, use_cache=False, return_dict=True)
+        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, return_dict=True)
 
     def _layers(self) -> tuple[nn.Module, str, nn.ModuleList]:
         if self._place is None:

@@ -93,7 +93,7 @@ class _Compare(Scorer):
 
     def of_batch(self, batch: Batch) -> np.ndarray:
         ids = torch.from_numpy(batch.ids).to(self.tail.device)
-        hidden = self.tail.head_input(ids)
+        hidden = self.tail.head_input(ids, self.cache_of(batch))
         rows = torch.from_numpy(batch.rows).to(hidden.device)
         kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows)
         where = rows_of(batch, self._starts)

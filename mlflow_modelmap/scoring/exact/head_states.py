@@ -97,7 +97,7 @@ class _Keep(Scorer):
 
     def of_batch(self, batch: Batch) -> np.ndarray:
         ids = torch.from_numpy(batch.ids).to(self.tail.device)
-        hidden = self.tail.head_input(ids)
+        hidden = self.tail.head_input(ids, self.cache_of(batch))
         rows = torch.from_numpy(batch.rows).to(hidden.device)
         kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows)
         if not len(self._kept):

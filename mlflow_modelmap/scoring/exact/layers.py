@@ -61,7 +61,7 @@ class _Layers(Scorer):
         ids = torch.from_numpy(batch.ids).to(self.tail.device)
         rows = torch.from_numpy(batch.rows).to(self.tail.device)
         targets = torch.from_numpy(batch.targets).to(self._head.weight.device)
-        *layers, last = self.tail.layer_outputs(ids, rows)
+        *layers, last = self.tail.layer_outputs(ids, rows, cache=self.cache_of(batch))
         sums = np.zeros((len(_QUANTITIES), len(layers), len(batch.pieces)))
         block = min(REPLAY_ROWS, rows_at_once(len(self._head.weight), self._head.on_cpu))
         for start in range(0, len(targets), block):

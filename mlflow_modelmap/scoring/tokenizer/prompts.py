@@ -35,6 +35,25 @@ _PLAIN = {**_WHOLE, "add_special_tokens": False}
 _BEFORE = ("\n", ".", "a")
 """What a response is put behind where its prompt would change its tokens."""
 
+OF_PROMPTS = ("template", "system_prompt", "end_of_turn")
+"""Settings that say something of responses to prompts only."""
+
+
+def check_of_prompts(texts: TextSet, settings: ScoringSettings) -> None:
+    """Refuse settings that say something of prompts where there are none.
+
+    Raises
+    ------
+    InputError
+        If one is given with texts that stand for themselves.
+    """
+    given = sorted(set(settings.model_dump(exclude_defaults=True)) & {*OF_PROMPTS, "unconditional"})
+    if given and texts.prompts is None:
+        raise InputError(
+            f"The texts {texts.name!r} are no responses to prompts, so that {' and '.join(given)} "
+            f"{'say' if len(given) > 1 else 'says'} nothing of them; leave that out."
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class PromptTokens:

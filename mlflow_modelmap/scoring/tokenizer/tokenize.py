@@ -19,13 +19,14 @@ from mlflow_modelmap.scoring.tokenizer.as_in_file import differing
 from mlflow_modelmap.scoring.tokenizer.byte_ends import ByteEnds
 from mlflow_modelmap.scoring.tokenizer.load import encoded_by, has_own_code, loaded
 from mlflow_modelmap.scoring.tokenizer.loss import loss
-from mlflow_modelmap.scoring.tokenizer.prompts import tokenize_prompts
+from mlflow_modelmap.scoring.tokenizer.prompts import (
+    OF_PROMPTS,
+    check_of_prompts,
+    tokenize_prompts,
+)
 from mlflow_modelmap.scoring.tokenizer.without_prompts import cut_alike, responses_alone
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
-
-OF_PROMPTS = ("template", "system_prompt", "end_of_turn")
-"""Settings that say something of responses to prompts only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,15 +244,9 @@ def tokenize(
 
 def tokenize_with(tokenizer: Any, texts: TextSet, settings: ScoringSettings) -> TokenizedTexts:
     """As `tokenize`, with a tokenizer that is loaded already; no text is too long here."""
+    check_of_prompts(texts, settings)
     if texts.prompts is not None:
         return _of_prompts(tokenizer, texts, settings)
-    given = set(settings.model_dump(exclude_defaults=True)) & {*OF_PROMPTS, "unconditional"}
-    if given:
-        raise InputError(
-            f"The texts {texts.name!r} are no responses to prompts, so that "
-            f"{' and '.join(sorted(given))} "
-            f"{'say' if len(given) > 1 else 'says'} nothing of them; leave that out."
-        )
     return _of_texts(tokenizer, texts, settings)
 
 

@@ -112,11 +112,11 @@ def test_memory_running_out_makes_batches_smaller(tiny_model, texts, monkeypatch
     own = Tail.head_input
     asked = []
 
-    def short_of_memory(self, ids):
+    def short_of_memory(self, ids, cache=None):
         asked.append(ids.numel())
         if ids.numel() > 60:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 12 bytes")
-        return own(self, ids)
+        return own(self, ids, cache)
 
     base = score(tiny_model, texts).log_likelihoods
     monkeypatch.setattr(Tail, "head_input", short_of_memory)
@@ -129,10 +129,10 @@ def test_memory_running_out_makes_batches_smaller(tiny_model, texts, monkeypatch
 def test_a_text_that_does_not_fit_alone_is_named(tiny_model, texts, monkeypatch):
     own = Tail.head_input
 
-    def short_of_memory(self, ids):
+    def short_of_memory(self, ids, cache=None):
         if ids.shape[1] > 12:  # What a head is proved on is not longer.
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return own(self, ids)
+        return own(self, ids, cache)
 
     monkeypatch.setattr(Tail, "head_input", short_of_memory)
     with pytest.raises(ScoringError, match=r"Memory ran out on text \d+ alone"):
@@ -140,7 +140,7 @@ def test_a_text_that_does_not_fit_alone_is_named(tiny_model, texts, monkeypatch)
 
 
 def test_another_error_is_not_taken_for_memory(tiny_model, texts, monkeypatch):
-    def broken(self, ids):
+    def broken(self, ids, cache=None):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(Tail, "head_input", broken)

@@ -170,9 +170,9 @@ def test_a_document_of_many_tokens_never_makes_a_large_batch(tiny_models, monkey
     document = TextSet("book", ("京都 and a fox. " * 14_500, "short one"))
     own, shapes = Tail.head_input, []
 
-    def watched(self, ids):
+    def watched(self, ids, cache=None):
         shapes.append(tuple(ids.shape))
-        return own(self, ids)
+        return own(self, ids, cache)
 
     monkeypatch.setattr(Tail, "head_input", watched)
     result = score(path, document, overlong="window", stride=LIMIT - 1, batch_tokens=4096)
@@ -187,10 +187,10 @@ def test_memory_that_runs_out_names_the_text_and_not_its_window(tiny_models, tex
     some = TextSet("some", ("a fox", "word " * 100))
     own = Tail.head_input
 
-    def short_of_memory(self, ids):
+    def short_of_memory(self, ids, cache=None):
         if ids.shape[1] > 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return own(self, ids)
+        return own(self, ids, cache)
 
     monkeypatch.setattr(Tail, "head_input", short_of_memory)
     with pytest.raises(ScoringError, match="Memory ran out on text 1 alone"):
