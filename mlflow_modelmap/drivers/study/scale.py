@@ -215,6 +215,8 @@ def _along_training(
 
 def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The models themselves, then every layer of those that were scored with the lens."""
+    if all(run.layer is not None for run in selected.runs):
+        return selected.matrix(layers=True)
     models, points = selected.matrix()
     lens, lens_points = selected.matrix(layers=True)
     inner = [index for index, point in enumerate(lens_points) if point.layer is not None]

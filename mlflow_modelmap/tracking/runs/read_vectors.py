@@ -27,6 +27,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import HTTP_THREADS
 from mlflow_modelmap.tracking.runs.reading import tell_of_unlike_reading
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
+from mlflow_modelmap.tracking.runs.vectors_run import read_many
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
@@ -270,20 +271,27 @@ def looks_whole(run: Point, texts: int | None = None) -> bool:
 
 def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[Point, Vectors]]:
     """The runs that can be read, each with its vectors."""
+    alone = [run for run in runs if not run.imported]
     # In place, threads would make it slower.
-    if all(local_path(run.artifact_uri) is not None for run in runs):
-        read = [_read(run, "", layers) for run in runs]
+    if all(local_path(run.artifact_uri) is not None for run in alone):
+        one_by_one = [_read(run, "", layers) for run in alone]
     else:
         address = mlflow.get_tracking_uri()
         with quiet(), ThreadPoolExecutor(HTTP_THREADS) as pool:
-            read = list(pool.map(lambda run: _read(run, address, layers), runs))
+            one_by_one = list(pool.map(lambda run: _read(run, address, layers), alone))
+    rest, of_many = iter(one_by_one), iter(read_many([run for run in runs if run.imported]))
+    read = [next(of_many if run.imported else rest) for run in runs]
     found: list[tuple[Point, Vectors]] = []
+    told: set[str] = set()  # of the runs that hold many points
     for run, vectors in zip(runs, read, strict=True):
         earlier = iter(run.earlier)
         one: Point | None = run
         while one is not None and isinstance(vectors, NotRead):
             why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
-            left.out(one.run_id, one.name, why, remedy, made_again(one))
+            if one.run_id not in told:
+                left.out(one.run_id, one.name, why, remedy, made_again(one))
+            if one.imported:
+                told.add(one.run_id)
             one = next(earlier, None)
             if one is not None:
                 vectors = _read(one, mlflow.get_tracking_uri(), layers)
@@ -294,6 +302,8 @@ def _read_all(runs: Sequence[Point], layers: bool, left: LeftOut) -> list[tuple[
 
 def _read(run: Point, address: str, layers: bool) -> Vectors | NotRead:
     """What a run holds, or why it cannot be read."""
+    if run.imported:
+        return read_many([run])[0]
     try:
         with artifact_file(run.run_id, run.artifact_uri, run.vectors, address) as path:
             read = _read_file(run, path)
