@@ -97,9 +97,7 @@ def measure(
     read = {point.place for point in points}
     # A score may have been read from an earlier run of the same.
     names = [
-        name
-        for name, run in runs.items()
-        if any(of.place in read for of in (run, *run.earlier))
+        name for name, run in runs.items() if any(of.place in read for of in (run, *run.earlier))
     ]
     if len(names) < 2:
         raise InputError(

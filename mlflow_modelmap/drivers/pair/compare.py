@@ -110,8 +110,9 @@ def compare(
     ----------
     a, b
         Each a run id (or its first letters), ``RUN_ID@STEP`` for a checkpoint of a monitored
-        training, ``RUN_ID@NAME`` for an imported point, the name of a run or of a point on a map, or a model reference (``org/name``,
-        ``org/name@revision``, a directory, ``models:/name/1``).
+        training, ``RUN_ID@NAME`` for an imported point, the name of a run or of a point on a
+        map, or a model reference (``org/name``, ``org/name@revision``, a directory,
+        ``models:/name/1``).
     experiments
         Where names are looked up; by default the current experiment, and if that holds none of
         them, all.

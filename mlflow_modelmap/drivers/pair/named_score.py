@@ -92,7 +92,7 @@ def by_run_id(reference: str, store: MlflowClient) -> Point:
     assert written is not None
     runs = select_runs(run_ids=(written["run"],), store=store)
     asked = written["point"]
-    found = [run for run in runs if asked is None or run.imported and run.name == asked]
+    found = [run for run in runs if asked is None or (run.imported and run.name == asked)]
     if not found and asked.isdecimal():
         found = [run for run in runs if run.step == int(asked)]
     if found:

@@ -191,8 +191,8 @@ def scores_on_runs(
             values[run.info.run_id] = run.data.metrics
     if len(of) < len({point.run_id for point in points}):
         notices.append(
-            "Metrics of monitored trainings and imported vectors are not taken, because a run holds "
-            "several points; give their scores in a file."
+            "Metrics of monitored trainings and imported vectors are not taken, because a run "
+            "holds several points; give their scores in a file."
         )
     found = {}
     for metric in metrics:

@@ -106,7 +106,8 @@ def _points(run: Run, table: pd.DataFrame) -> list[Point]:
     begun = started(run)
     found = []
     for at, (name, row) in enumerate(zip(names, rows, strict=True)):
-        own = {column: values[at] for column, values in said.items() if values[at] is not None}
+        cells = ((column, values[at]) for column, values in said.items())
+        own = {column: cell for column, cell in cells if cell is not None}
         numbers = {column: _number(values[at]) for column, values in measured.items()}
         params = {column: own.pop(column) for column in PARAMS if column in own}
         found.append(
@@ -128,8 +129,14 @@ def _points(run: Run, table: pd.DataFrame) -> list[Point]:
                 bos_applied=YES_OR_NO.get(params.get(schema.PARAM_BOS_APPLIED, "")),
                 read_as={n: params[n] for n in schema.READ_AS if n in params},
                 prompted={n: params[n] for n in schema.PROMPTED if n in params},
-                **{name: own.get(name) for name in TAG_OF if name not in ("model", "step")},
-                **numbers,
+                revision=own.get("revision"),
+                commit=own.get("commit"),
+                trajectory=own.get("trajectory"),
+                model_type=own.get("model_type"),
+                base_model=own.get("base_model"),
+                precision=own.get("precision"),
+                bits_per_byte=numbers.get("bits_per_byte"),
+                noise_kl=numbers.get("noise_kl"),
             )
         )
     return found
