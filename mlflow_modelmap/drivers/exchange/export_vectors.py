@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -145,8 +146,8 @@ def _write_whole(path: Path, held: VectorsInFile) -> None:
         raise InputError(f"{shortened(str(path))!r} cannot be written ({why}).") from None
     finally:
         for left in (partial, beside(partial)):
-            if "\0" not in str(left):
-                left.unlink(missing_ok=True)
+            with contextlib.suppress(OSError, ValueError):
+                left.unlink()
 
 
 def _table(names: Sequence[str], points: Sequence[Point]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.exchange.labels import Labels, read_parents, read_types
 from mlflow_modelmap.drivers.exchange.read_file import read_file, texts_beside
+from mlflow_modelmap.drivers.exchange.released import KEYS
 from mlflow_modelmap.drivers.process.progress import progress_bar
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet, digest_of_weights
@@ -26,6 +27,7 @@ from mlflow_modelmap.tracking.runs.write_imported import write_imported_score
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.listed import listed
 
 RUNS, VECTORS = "runs", "vectors"
 MOST_RUNS = 100
@@ -126,6 +128,8 @@ def import_vectors(
         where = target_experiment(store, experiment)
         if made_as not in (None, RUNS, VECTORS):
             raise InputError(f"Points are imported as {RUNS} or as {VECTORS}, not {made_as!r}.")
+        if keys not in (None, *KEYS):
+            raise InputError(f"The keys are {listed(KEYS)}, not {keys!r}.")
         labels = Labels(
             model_format,
             revision_format,
@@ -224,7 +228,7 @@ def _log_runs(
     there = {} if again else _there(schema.KIND_SCORE, where, store)
     parent = None if mlflow.active_run() else inherited_run_id()
     run_ids, found = [], 0
-    with progress_bar("import", progress) as bar:
+    with progress_bar("import", progress, unit="points") as bar:
         for at, row in enumerate(many.points.to_dict("records")):
             bar(at, len(many.points))
             identity = _identity(many, [row["point"]], many.values[at : at + 1])

@@ -65,8 +65,10 @@ def read_npz(path: Path) -> VectorsInFile:
         if values.dtype.kind not in "fiu":
             raise NotRead(f"holds {values.dtype} as {VALUES}, and log-likelihoods are numbers")
         count = len(values)
-        texts = {name: _numbers(name, held.pop(name)) for name in OF_TEXTS if name in held}
-        of_set = {name: str(held.pop(name)) or None for name in OF_SET if name in held}
+        texts: dict[str, Any] = {
+            name: _numbers(name, held.pop(name)) for name in OF_TEXTS if name in held
+        }
+        texts |= {name: str(held.pop(name)) or None for name in OF_SET if name in held}
         points = pd.DataFrame({"point": _words("names", held.pop("names"), count)})
         for name, array in held.items():
             column = KEYS.get(name, name)
@@ -78,7 +80,7 @@ def read_npz(path: Path) -> VectorsInFile:
                     "value a point"
                 )
             points[column] = _column(name, column, array)
-    return VectorsInFile(as_float(values), points, **texts, **of_set)
+    return VectorsInFile(as_float(values), points, **texts)
 
 
 def read_npy(path: Path, names: Sequence[str]) -> VectorsInFile:

@@ -106,8 +106,8 @@ def reference_score(
         A run id, ``RUN_ID@STEP`` (a checkpoint of a monitored training; without the step its last
         one), ``RUN_ID@NAME`` (an imported point), the name of a score run or point on these
         texts, or a model: ``org/name``, ``org/name@revision``, a directory, ``models:/name/1``,
-        ``models:/name@alias``, ``runs:/RUN_ID/path``. A name that a run of the experiment (or a trusted one) has wins over
-        a model of the Hub.
+        ``models:/name@alias``, ``runs:/RUN_ID/path``. A name that a run of the experiment (or a
+        trusted one) has wins over a model of the Hub.
     texts
         The texts on which something is to be compared with it.
     settings

@@ -33,7 +33,7 @@ _OF_VECTORS = (
 )
 @option(
     "--keys",
-    type=click.Choice(("step", "layer")),
+    metavar="step|layer",
     group=SAYS,
     help="What the numbers within each name of a pickle are.",
 )
@@ -61,7 +61,7 @@ _OF_VECTORS = (
 @option(
     "--as",
     "made_as",
-    type=click.Choice(("runs", "vectors")),
+    metavar="runs|vectors",
     group=WHERE,
     help="A score run a point, or one run of all points; by default runs up to 100 points.",
 )
