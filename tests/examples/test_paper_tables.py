@@ -102,4 +102,5 @@ def test_released_files_become_runs_and_the_papers_tables(tables, released, stor
         seeds.kl.at["pythia-410m step 143000", "pythia-410m-seed1 step 143000"]
     )
     point = next(p for p in select_runs(["pythia-released"], "tags.seed = '1'"))
-    assert point.model == "EleutherAI/pythia-410m-seed1" and point.revision == "step118000"
+    assert point.model == "EleutherAI/pythia-410m-seed1"
+    assert point.revision == "step118000"

@@ -114,8 +114,12 @@ def write_parquet_file(path: Path, held: VectorsInFile) -> None:
 
 def write_csv_file(path: Path, held: VectorsInFile) -> None:
     """Write a CSV file that `read_csv_file` reads back as it was, and `beside` it its texts."""
-    values = pd.DataFrame(held.values.astype(np.float64))
-    pd.concat([held.points, values], axis=1).to_csv(path, index=False)
+    table = pa.Table.from_pandas(held.points, preserve_index=False)
+    columns = [pa.array(column) for column in held.values.T.astype(np.float64, order="C")]
+    names = [*table.column_names, *map(str, range(len(columns)))]
+    whole = pa.table([*table.columns, *columns], names=names)
+    options = pa.csv.WriteOptions(batch_size=64)
+    pa.csv.write_csv(whole, path, write_options=options)
     beside(path).write_text(json.dumps(_said(held)), encoding="utf-8")
 
 

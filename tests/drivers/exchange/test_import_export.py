@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def test_what_is_exported_is_imported_to_the_bit(here, store, ending, made_as):
     for experiment in ("test", "weighted"):
         made = export_vectors(f"{experiment}.{ending}", [experiment])
         found = import_vectors(made.file, made_as=made_as, experiment=f"again {experiment}")
-        assert found.found == 0 and found.made_as == made_as
+        assert found.found == 0
+        assert found.made_as == made_as
         assert len(found.run_ids) == (made.points if made_as == "runs" else 1)
         first, points = read_matrix(select_runs([experiment]))
         second, others = read_matrix(select_runs([f"again {experiment}"]))
@@ -113,7 +115,8 @@ def test_every_study_takes_imported_points(here):
         precisions=np.array(["float32"] * 5 + ["nf4"] + ["float32"] * 2),
     )
     made = import_vectors("x.npz", texts=TEXTS, experiment="test")
-    assert made.made_as == "vectors" and made.points == 8
+    assert made.made_as == "vectors"
+    assert made.points == 8
     size = TEXTS.bytes
     drawn = build_map(["test"], perplexity=2)
     assert len(drawn.points) == 6  # layers were not asked for
@@ -130,7 +133,7 @@ def test_every_study_takes_imported_points(here):
     assert along.points["step"].tolist() == [0, 1000, 2000, 3000]
     by_name = compare("t 0", f"{made.run_ids[0]}@t step 1000", experiments=["test"])
     assert by_name.kl == pytest.approx(kl_by_hand(values[6], values[1], size))
-    with pytest.raises(InputError, match="stands for 8 scores, .* or as RUN_ID@NAME"):
+    with pytest.raises(InputError, match=r"stands for 8 scores, .* or as RUN_ID@NAME"):
         compare(made.run_ids[0], "tuned")
     with pytest.raises(InputError, match=f"{made.run_ids[0]} holds no point 'turned'; there is"):
         compare(f"{made.run_ids[0]}@turned", "tuned")
@@ -154,9 +157,11 @@ def test_the_same_file_is_imported_once(here, monkeypatch):
     for made_as, count in (("runs", 6), ("vectors", 1)):
         first = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as)
         again = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as)
-        assert again.run_ids == first.run_ids and again.found == count
+        assert again.run_ids == first.run_ids
+        assert again.found == count
         anew = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as, again=True)
-        assert not set(anew.run_ids) & set(first.run_ids) and anew.found == 0
+        assert not set(anew.run_ids) & set(first.run_ids)
+        assert anew.found == 0
         runs = select_runs([made_as])
         assert {run.run_id for run in runs} == set(anew.run_ids)  # the latest of each counts
         assert len(runs) == 6
@@ -180,7 +185,7 @@ def test_up_to_a_hundred_points_are_runs(here):
 def test_texts_belong_to_the_file(here):
     write_npz()
     with pytest.raises(
-        InputError, match="no bytes of its texts in the file 'x.npz'; give the texts"
+        InputError, match=r"no bytes of its texts in the file 'x.npz'; give the texts"
     ):
         import_vectors("x.npz")
     few = TextSet("few", TEXTS.texts[:30])
@@ -190,7 +195,7 @@ def test_texts_belong_to_the_file(here):
     with pytest.raises(InputError, match=f"text set theirs \\({DIGEST[:12]}\\), and 'made up' is"):
         import_vectors("x.npz", texts=TEXTS)
     write_npz(bytes=TEXTS.bytes + 1)
-    with pytest.raises(InputError, match="Text 0 has 78 bytes in .* and 77 in 'made up'"):
+    with pytest.raises(InputError, match=r"Text 0 has 78 bytes in .* and 77 in 'made up'"):
         import_vectors("x.npz", texts=TEXTS)
     documents = tuple(f"d{k // 2}" for k in range(40))
     weighted = TextSet("w", TEXTS.texts, weights=(2.0,) * 39 + (1.0,), documents=documents)
@@ -226,12 +231,16 @@ BAD = {
 }  # fmt: skip
 
 
+def refused(file: str) -> str:
+    with pytest.raises(InputError) as error:
+        import_vectors(file, texts=TEXTS)
+    return str(error.value)
+
+
 def test_bad_numbers_are_one_sentence(here):
     for what, (given, said) in BAD.items():
         write_npz(**given)
-        with pytest.raises(InputError, match=said):
-            import_vectors("x.npz", texts=TEXTS)
-            pytest.fail(what)
+        assert re.search(said, refused("x.npz")), what
     assert not mlflow.search_runs(search_all_experiments=True).size
 
 
@@ -294,16 +303,14 @@ def test_bad_files_are_one_sentence(here, monkeypatch):
     for name, (content, said) in written.items():
         if content is not None:
             Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(InputError, match=said):
-            import_vectors(name, texts=TEXTS)
-            pytest.fail(name)
+        assert re.search(said, refused(name)), name
     with pytest.raises(InputError, match="are of 1 texts, and 'made up' holds 40"):
         import_vectors("short.parquet", texts=TEXTS)
     with pytest.raises(InputError, match="leave out --names"):
         import_vectors("text.npz", names="x.txt")
     with pytest.raises(InputError, match="leave out --keys"):
         import_vectors("text.npz", keys="step")
-    with pytest.raises(InputError, match="has no single {} for what differs"):
+    with pytest.raises(InputError, match=r"has no single \{\} for what differs"):
         import_vectors("text.npz", model_format="pythia")
 
 
@@ -330,7 +337,8 @@ def test_a_table_by_hand_and_an_array_beside_names(here):
         import_vectors(name, texts=TEXTS, names=names, made_as="vectors", experiment=name)
         matrix, points = read_matrix(select_runs([name]))
         np.testing.assert_array_equal(matrix.values, VALUES)
-        assert points[0].name == "m0" and matrix.text_bytes.tolist() == TEXTS.bytes.tolist()
+        assert points[0].name == "m0"
+        assert matrix.text_bytes.tolist() == TEXTS.bytes.tolist()
         if names is None:
             assert points[1].tags["licence"] == "apache"
     Path("names.json").write_text('["a"]')

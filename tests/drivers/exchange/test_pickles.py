@@ -100,7 +100,8 @@ def test_a_dictionary_by_step_becomes_checkpoints(pickled):
     assert said["trajectory"].tolist() == ["pythia-410m", "pythia-410m", "pythia-410m-seed3"]
     assert said["revision"].tolist() == ["step0", "step1000", "step0"]
     assert said["seed"].tolist() == ["1234", "1234", "3"]
-    assert set(said["precision"]) == {"float16"} and set(said["model_type"]) == {"pythia"}
+    assert set(said["precision"]) == {"float16"}
+    assert set(said["model_type"]) == {"pythia"}
 
 
 def test_layers_quantised_copies_and_an_array(pickled, tmp_path):
@@ -110,10 +111,12 @@ def test_layers_quantised_copies_and_an_array(pickled, tmp_path):
     )
     said = Labels().of(layers).points
     assert said["point"].tolist() == ["org/a layer 0", "org/a layer 1"]
-    assert said["layer"].tolist() == [0, 1] and set(said["model"]) == {"org/a"}
+    assert said["layer"].tolist() == [0, 1]
+    assert set(said["model"]) == {"org/a"}
     copies = read_vectors_pickle(pickled({"org/a": vector, "org/b": None}))
     said = Labels(precision="fp4").of(copies).points
-    assert said["point"].tolist() == ["org/a fp4"] and said["model"].tolist() == ["org/a"]
+    assert said["point"].tolist() == ["org/a fp4"]
+    assert said["model"].tolist() == ["org/a"]
     written = {
         "list.json": ["org/a", "org/b", "org/c"],
         "types.json": {"org/a": "x", "org/c": "y"},

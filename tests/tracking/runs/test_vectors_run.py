@@ -70,7 +70,8 @@ def test_a_row_is_where_the_table_says_and_float32_is_read_as_it_is(write_many):
     write_many(points, values=values)
     runs = select_runs(["test"])
     matrix, _ = read_matrix(runs[:1])
-    assert runs[0].name == "last" and runs[0].step == 5
+    assert runs[0].name == "last"
+    assert runs[0].step == 5
     np.testing.assert_array_equal(matrix.values, values[2:].astype(np.float64))
 
 
@@ -98,8 +99,10 @@ def test_what_the_table_says_of_a_point(write_many):
     assert (b.trajectory, b.step, b.base_model, b.model_type) == ("t", 1000, "org/a", "pythia")
     assert (a.layer, c.layer, a.noise_kl, b.noise_kl) == (None, 7, 0.5, None)
     assert (a.bos_applied, b.bos_applied, c.bos_applied) == (True, None, False)
-    assert a.tags["seed"] == "1" and a.tags["modelmap.model_type"] == "llama"
-    assert a.tags["owner"] == "me" and a.text_set_name == "some texts"
+    assert a.tags["seed"] == "1"
+    assert a.tags["modelmap.model_type"] == "llama"
+    assert a.tags["owner"] == "me"
+    assert a.text_set_name == "some texts"
     assert "modelmap.text_weights" not in a.tags  # no table says how texts are weighted
     assert all(p.imported and p.one_of_many and not p.monitored for p in (a, b, c))
 
@@ -150,7 +153,8 @@ def test_what_is_written_is_read_back_and_told_from_anything_else(store, tmp_pat
     many = ManyVectors(VALUES, pd.DataFrame({"point": list("abc")}), BYTES, DIGEST, "texts")
     run_id = write_vectors_run(many, store=client, name="x", experiment="test")
     run = client.get_run(run_id)
-    assert run.info.status == "FINISHED" and run.data.tags["modelmap.points"] == "3"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["modelmap.points"] == "3"
     root = Path(run.info.artifact_uri.removeprefix("file://")) / "modelmap"
     sha = hashlib.sha256()  # as docs/vectors.md says it
     for name in ("points.parquet", "texts.parquet", "vectors.npy"):
