@@ -3,7 +3,7 @@
     python examples/paper_tables.py SIZES_RUN [--seeds SEEDS_RUN]
 
 SIZES_RUN is a run of `modelmap trajectory` over the five sizes of Pythia, with weights; SEEDS_RUN
-one over the seeds of the 410M model. examples/released_pickles.py makes the runs that these read.
+one over the seeds of the 410M model. `modelmap import` makes the runs that these read.
 Of Tables 2a and 2b the rows of pretraining are printed; the others are those of `modelmap scale`,
 `modelmap quantization` and `modelmap layers`.
 """

@@ -28,7 +28,10 @@ _PUBLIC = {
     "build_scale": "mlflow_modelmap.drivers.study.scale",
     "compare": "mlflow_modelmap.drivers.pair.compare",
     "evaluable": "mlflow_modelmap.scoring.model.evaluable",
+    "export_vectors": "mlflow_modelmap.drivers.exchange.export_vectors",
     "gate": "mlflow_modelmap.drivers.gate.gate",
+    "import_vectors": "mlflow_modelmap.drivers.exchange.import_vectors",
+    "import_weights": "mlflow_modelmap.drivers.exchange.import_weights",
     "lineage": "mlflow_modelmap.drivers.lineage.lineage",
     "load_layers": "mlflow_modelmap.drivers.study.layers",
     "load_lineage": "mlflow_modelmap.drivers.lineage.study",
@@ -71,6 +74,9 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from mlflow_modelmap.drivers.exchange.export_vectors import export_vectors as export_vectors
+    from mlflow_modelmap.drivers.exchange.import_vectors import import_vectors as import_vectors
+    from mlflow_modelmap.drivers.exchange.import_weights import import_weights as import_weights
     from mlflow_modelmap.drivers.gate.gate import GateDecision as GateDecision
     from mlflow_modelmap.drivers.gate.gate import gate as gate
     from mlflow_modelmap.drivers.lineage.lineage import lineage as lineage

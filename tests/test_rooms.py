@@ -70,6 +70,7 @@ CAPABILITIES = (
         "exact",
         "pair",
         "study",
+        "exchange",
         "map",
         "weights",
         "trajectory",

@@ -74,7 +74,7 @@ def test_what_a_run_says_of_its_model_is_declared_by_score():
     assert set(PointFields.model_fields) <= set(taken("score")) & set(declared("score"))
 
 
-@pytest.mark.parametrize("entry", ["score", "sweep", "gate"])
+@pytest.mark.parametrize("entry", ["score", "sweep", "gate", "import"])
 def test_an_entry_point_takes_what_its_command_takes(entry):
     assert set(declared(entry)) == set(taken(entry)) - OF_MLFLOW
     for name, parameter in taken(entry).items():

@@ -56,12 +56,17 @@ def place(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Itera
         "a.txt": "some text",
         "bad.parquet": "PAR1",
         "bad.csv": 'text\n"open',
+        "vectors.csv": "point,0,1,2\na,-1,-2,-3\n",
+        "nan.csv": "point," + ",".join(map(str, range(40))) + "\nb" + ",nan" * 40 + "\n",
+        "two.csv": "point," + ",".join(map(str, range(40))) + ("\na" + ",-1" * 40) * 2 + "\n",
+        "evil.pkl": "cos\nsystem\n(S'touch evil'\ntR.",
     }
     for name, content in written.items():
         (folder / name).write_text(content)
     (folder / "latin.txt").write_bytes(b"caf\xe9")
     (folder / "nul.json").write_bytes(b'["a\0b"')
     (folder / "taken.jsonl").mkdir()
+    (folder / "taken.npz").mkdir()
     (folder / "no_entry").mkdir()
     (folder / "no_entry").chmod(0o555)
     yield folder
@@ -147,6 +152,44 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     (("texts", "log"), "SOURCE"),
     (("texts", "log", "none.json"), "none.json"),
     (("texts", "log", "python-docs:2", "--name", "a", "--experiment", "a\0b"), "a"),
+    # import
+    (("import",), "FILE"),
+    (("import", "none.npz"), "none.npz"),
+    (("import", "no_entry"), "no_entry"),
+    (("import", "/dev/zero"), "/dev/zero"),
+    (("import", "a\0b.npz"), "a"),
+    (("import", LONG), "nnn"),
+    (("import", "a.txt"), "a.txt"),
+    (("import", "bad.parquet"), "bad.parquet"),
+    (("import", "bad.csv"), "bad.csv"),
+    (("import", "vectors.csv"), "--texts"),
+    (("import", "vectors.csv", "--texts", "none.json"), "none.json"),
+    (("import", "vectors.csv", "--texts", "texts.json"), "3 texts"),
+    (("import", "nan.csv", "--texts", "texts.json"), "'b'"),
+    (("import", "two.csv", "--texts", "texts.json"), "'a'"),
+    (("import", "vectors.csv", "--names", "a.txt"), "--names"),
+    (("import", "vectors.csv", "--keys", "step"), "--keys"),
+    (("import", "vectors.csv", "--keys", "day"), "'day'"),
+    (("import", "vectors.csv", "--as", "points"), "'points'"),
+    (("import", "vectors.csv", "--types", "empty.json"), "empty.json"),
+    (("import", "vectors.csv", "--parents", "deep.json"), "deep.json"),
+    (("import", "vectors.csv", "--model-format", "pythia"), "'pythia'"),
+    (("import", "vectors.csv", "--steps", "pythia"), "--weights"),
+    (("import", "vectors.csv", "--weights", "--steps", "pythia"), "vectors.csv"),
+    (("import", "evil.pkl", "--texts", "texts.json"), "os.system"),
+    (("import", "evil.pkl", "--weights", "--steps", "pythia"), "os.system"),
+    (("import", "evil.pkl", "--weights"), "--steps"),
+    (("import", "evil.pkl", "--weights", "--steps", "a.txt"), "a.txt"),
+    (("import", "evil.pkl", "--weights", "--keys", "step", "--steps", "pythia"), "--keys"),
+    # export
+    (("export",), "--out"),
+    (("export", "-o", "out.json"), "out.json"),
+    (("export", "-o", "taken.npz"), "taken.npz"),
+    (("export", "-o", "a.txt/out.npz"), "a.txt/out.npz"),
+    (("export", "-o", "a\0b.npz"), "a"),
+    (("export", "-o", "out.npz", "--run-id", "nope"), "nope"),
+    (("export", "-o", "out.npz", "--experiment", "missing"), "missing"),
+    (("export", "-o", "out.npz", "--filter", "nonsense"), "nonsense"),
     # texts resample
     ((*RESAMPLE, "5"), "nope"),
     ((*RESAMPLE, "-5"), "-5"),

@@ -57,6 +57,11 @@ def model_behind(
     ScoringError, TrackingError
         If the Hub or the store cannot give it.
     """
+    if point.imported:
+        raise InputError(
+            f"{point.name!r} was imported from a file, which holds its log-likelihoods only; score "
+            "its model here to compare it exactly."
+        )
     if point.monitored or point.layer is not None:
         raise InputError(
             f"{point.name!r} is a checkpoint of a monitored training or a layer, of which only the "

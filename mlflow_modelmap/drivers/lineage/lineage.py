@@ -179,7 +179,8 @@ def _runs(
         return [], asked
     notices += selected.notices
     last = {run.run_id: run.vectors for run in selected.runs if run.monitored}  # they come by step
-    runs = [run for run in selected.runs if run.vectors == last.get(run.run_id, run.vectors)]
+    models = [run for run in selected.runs if run.layer is None]
+    runs = [run for run in models if run.vectors == last.get(run.run_id, run.vectors)]
     if registry and not asked:
         return [run for run in runs if run.model.startswith("models:/")], asked
     return runs, selected.selection

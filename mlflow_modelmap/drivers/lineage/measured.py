@@ -101,12 +101,10 @@ def measure(
             f"two ({' '.join(notices)})."
         )
     matrix, points = read_matrix(list(runs.values()), notices=notices, named=named, vector=vector)
-    read = {(point.run_id, point.vectors) for point in points}
+    read = {point.place for point in points}
     # A score may have been read from an earlier run of the same.
     names = [
-        name
-        for name, run in runs.items()
-        if any((of.run_id, of.vectors) in read for of in (run, *run.earlier))
+        name for name, run in runs.items() if any(of.place in read for of in (run, *run.earlier))
     ]
     if len(names) < 2:
         raise InputError(

@@ -81,7 +81,8 @@ def gather(versions: Sequence[RegisteredVersion], runs: Sequence[Point]) -> Fami
         family.add(Member(version.label, version.uri, version, scored), called)
     # What was scored plainly bears the model's own name, before its quantised copies do.
     for run in sorted(left, key=lambda run: (is_quantised(run.precision), -(run.step or 0))):
-        called = [run.run_id, run.model, f"{run.model}@{run.revision}"]
+        called = [] if run.imported else [run.run_id]
+        called += [run.model, f"{run.model}@{run.revision}"]
         called += [f"{run.model}@{run.commit}"] if run.commit else []
         name = run.name if run.name not in family.members else f"{run.name} ({run.run_id[:8]})"
         family.add(Member(name, run.model, run=run), called)

@@ -93,7 +93,8 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
 def _nothing(store: ServerStore, experiment: Experiment) -> str:
     name = one_line(experiment.name)
     command = f"`modelmap map --experiment {_quoted(name)}`"
-    if store.search([experiment.experiment_id], of_kind(schema.KIND_SCORE), most=1):
+    kinds = (schema.KIND_SCORE, schema.KIND_VECTORS)
+    if any(store.search([experiment.experiment_id], of_kind(kind), most=1) for kind in kinds):
         return (
             f"The experiment {name!r} holds scored models but no map yet; draw one with {command}."
         )

@@ -118,8 +118,9 @@ def compare(
     ----------
     a, b
         Each a run id (or its first letters), ``RUN_ID@STEP`` for a checkpoint of a monitored
-        training, the name of a run or of a point on a map, or a model reference (``org/name``,
-        ``org/name@revision``, a directory, ``models:/name/1``).
+        training, ``RUN_ID@NAME`` for an imported point, the name of a run or of a point on a
+        map, or a model reference (``org/name``, ``org/name@revision``, a directory,
+        ``models:/name/1``).
     experiments
         Where names are looked up; by default the current experiment, and if that holds none of
         them, all.
@@ -158,7 +159,7 @@ def compare(
     check_vector(vector)
     store = check_reachable()
     first, second = _find((a, b), tuple(experiments), texts, store)
-    if (first.run_id, first.vectors) == (second.run_id, second.vectors):
+    if first.place == second.place:
         raise InputError(
             f"{a!r} and {b!r} are the same run, {first.run_id} ({first.name!r}); name two "
             "different ones."

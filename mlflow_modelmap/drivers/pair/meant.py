@@ -68,7 +68,8 @@ class Meant:
     role
         What it is called in an error.
     resolved
-        The run (``RUN_ID@STEP`` for a checkpoint), or the model: ``models:/name/version``,
+        The run (``RUN_ID@STEP`` for a checkpoint of a monitored training, ``RUN_ID@NAME`` for an
+        imported point), or the model: ``models:/name/version``,
         ``org/name@commit``, a directory by its real path.
     named
         The score that was named; nobody asked what made it.
@@ -138,7 +139,8 @@ def _named(requested: str, point: Point, role: str, again: bool) -> Meant:
             f"The {role} {requested!r} names a score that is there, run {point.run_id}, which "
             "cannot be made again; name its model, or leave --again out."
         )
-    at = f"{point.run_id}@{point.step}" if point.monitored else point.run_id
+    of_many = point.name if point.imported else point.step
+    at = f"{point.run_id}@{of_many}" if point.one_of_many else point.run_id
     return Meant(requested, role, at, named=point)
 
 

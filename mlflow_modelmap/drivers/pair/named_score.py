@@ -20,7 +20,7 @@ from mlflow_modelmap.tracking.store.experiments import (
 )
 from mlflow_modelmap.words.listed import listed
 
-_RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<step>\d+))?")
+_RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<point>.+))?", re.DOTALL)
 _SHORT_RUN_ID = re.compile(r"[0-9a-f]{6,31}")
 _LISTED = 6
 
@@ -72,37 +72,41 @@ def one_named(reference: str, runs: list[Point], experiments: tuple[str, ...]) -
 
 
 def is_run_id(reference: str) -> bool:
-    """Whether a reference is a run id, or RUN_ID@STEP, one checkpoint of a monitored training."""
+    """Whether a reference is a run id, or RUN_ID@STEP or RUN_ID@NAME, one of a run's points."""
     return bool(_RUN_ID.fullmatch(reference))
 
 
 def by_run_id(reference: str, store: MlflowClient) -> Point:
-    """The score that a run id, or RUN_ID@STEP, stands for.
+    """The score that a run id, RUN_ID@STEP or RUN_ID@NAME stands for.
 
-    Of a monitored training's checkpoints it is the one at that step, without a step the last.
+    Of a monitored training's checkpoints it is the one at that step, without a step the last; of
+    imported vectors the one of that name, or at that step.
 
     Raises
     ------
     InputError
-        If there is no such run or step, the run is not finished or holds no score, or it is a
-        sweep of several.
+        If there is no such run, step or name, the run is not finished or holds no score, or
+        several are meant.
     """
     written = _RUN_ID.fullmatch(reference)
     assert written is not None
     runs = select_runs(run_ids=(written["run"],), store=store)
-    step = None if written["step"] is None else int(written["step"])
-    if all(run.monitored for run in runs):
-        found = [run for run in runs if step in (None, run.step)]
-        if found:
+    asked = written["point"]
+    found = [run for run in runs if asked is None or (run.imported and run.name == asked)]
+    if not found and asked.isdecimal():
+        found = [run for run in runs if run.step == int(asked)]
+    if found:
+        if all(run.monitored for run in found):
             return max(found, key=lambda run: run.step or 0)
-    else:
-        one = only_one(reference, runs)
-        if step in (None, one.step):
-            return one
+        return only_one(reference, found)
+    if any(run.imported for run in runs):
+        raise InputError(
+            f"Run {written['run']} holds no point {asked!r}; there is {listed(alike(asked, runs))}."
+        )
     steps = [str(run.step) for run in runs if run.step is not None]
     shown = ", ".join(steps[:_LISTED]) + (f" .. {steps[-1]}" if len(steps) > _LISTED else "")
     raise InputError(
-        f"Run {written['run']} holds no score at step {step}; "
+        f"Run {written['run']} holds no score at step {asked}; "
         + (f"there is {shown}." if steps else "leave the step out.")
     )
 
@@ -118,9 +122,10 @@ def only_one(reference: str, found: list[Point]) -> Point:
     if len(found) == 1:
         return found[0]
     several = [f"{run.name!r} (run {run.run_id[:8]})" for run in found]
+    by = "name, or as RUN_ID@NAME" if any(run.imported for run in found) else "name or run id"
     raise InputError(
         f"{reference!r} stands for {len(found)} scores, {listed(several, _LISTED, quoted=False)}; "
-        "name one of them by its name or run id."
+        f"name one of them by its {by}."
     )
 
 

@@ -41,7 +41,8 @@ class ReferenceScore:
     Attributes
     ----------
     name, run_id, experiment_id
-        Of the run; the name tells a checkpoint of a monitored training from its others.
+        Of the run; the name tells a checkpoint of a monitored training, or an imported point, from
+        its run's others.
     log_likelihoods
         Nats, float64, shape (N,).
     bytes
@@ -112,10 +113,10 @@ def reference_score(
     ----------
     reference
         A run id, ``RUN_ID@STEP`` (a checkpoint of a monitored training; without the step its last
-        one), the name of a score run or point on these texts, or a model: ``org/name``,
-        ``org/name@revision``, a directory, ``models:/name/1``, ``models:/name@alias``,
-        ``runs:/RUN_ID/path``. A name that a run of the experiment (or a trusted one) has wins over
-        a model of the Hub.
+        one), ``RUN_ID@NAME`` (an imported point), the name of a score run or point on these
+        texts, or a model: ``org/name``, ``org/name@revision``, a directory, ``models:/name/1``,
+        ``models:/name@alias``, ``runs:/RUN_ID/path``. A name that a run of the experiment (or a
+        trusted one) has wins over a model of the Hub.
     texts
         The texts on which something is to be compared with it.
     settings

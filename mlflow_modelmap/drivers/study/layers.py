@@ -107,7 +107,7 @@ def study_layers(
     points = [points[i] for i in inner]
     table = points_table(points)
     names = {one.run_id: run.name for run in runs for one in (run, *run.earlier)}
-    table["model"] = [names[point.run_id] for point in points]
+    table["model"] = [p.model if p.imported else names[p.run_id] for p in points]
     table["mean_log_likelihood"] = np.average(matrix.values, axis=1, weights=matrix.weights)
     q = coordinates(matrix)
     first, second = pair_groups(table)[LAYER].T
@@ -126,7 +126,7 @@ def study_layers(
     figures = {"profiles": layer_profiles(profiles)}
     against_last = None
     if exact:
-        inner_runs = {point.run_id for point in points}
+        inner_runs = {point.run_id for point in points if not point.imported}
         against_last = exact_layers(
             [run for run in runs if run.run_id in inner_runs],
             names,

@@ -226,6 +226,8 @@ def _along_training(
 
 def _with_layers(selected: SelectedRuns) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """The models themselves, then every layer of those that were scored with the lens."""
+    if all(run.layer is not None for run in selected.runs):
+        return selected.matrix(layers=True)
     models, points = selected.matrix()
     if selected.selection.vector != CONDITIONAL:
         return models, points

@@ -174,7 +174,8 @@ def scores_on_runs(
 ) -> dict[str, np.ndarray]:
     """By metric the value that each point's run has logged, shape (K,), NaN where there is none.
 
-    Checkpoints of a monitored training share one run, whose metrics are of none of them.
+    Checkpoints of a monitored training, and imported points, share one run, whose metrics are of
+    none of them.
 
     Raises
     ------
@@ -182,7 +183,7 @@ def scores_on_runs(
         If no run has such a metric.
     """
     values: dict[str, Mapping[str, float]] = {}
-    of = {point.run_id: point.experiment_id for point in points if not point.monitored}
+    of = {point.run_id: point.experiment_id for point in points if not point.one_of_many}
     experiments, ids = sorted(set(filter(None, of.values()))), list(of)
     for start in range(0, len(ids), _IDS_A_SEARCH):
         some = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _IDS_A_SEARCH])
@@ -190,13 +191,13 @@ def scores_on_runs(
             values[run.info.run_id] = run.data.metrics
     if len(of) < len({point.run_id for point in points}):
         notices.append(
-            "Metrics of monitored trainings are not taken, because a run holds several points; "
-            "give their scores in a file."
+            "Metrics of monitored trainings and imported vectors are not taken, because a run "
+            "holds several points; give their scores in a file."
         )
     found = {}
     for metric in metrics:
         numbers = (
-            None if point.monitored else values.get(point.run_id, {}).get(metric)
+            None if point.one_of_many else values.get(point.run_id, {}).get(metric)
             for point in points
         )
         checked = (None if v is None or math.isnan(v) else finite(v) for v in numbers)

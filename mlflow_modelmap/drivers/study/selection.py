@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.score.on_texts import on_texts
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.texts.text_set import TextSet
@@ -56,8 +57,9 @@ class SelectedRuns:
         A run that cannot be read is left out with a notice, and out of `runs`, unless it was named
         by its id.
         """
+        chosen = _at_layers(self.runs) if layers else _models(self.runs)
         matrix, points = read_matrix(
-            self.runs,
+            chosen,
             layers=layers,
             notices=self.notices,
             named=self.selection.run_ids,
@@ -67,9 +69,10 @@ class SelectedRuns:
         if told is not None and told not in self.notices:
             self.notices.append(told)
             self.lengths = told
-        read = {(point.run_id, point.vectors) for point in points}
+        aside = {run.place for run in self.runs} - {run.place for run in chosen}
+        kept = aside | {point.place for point in points}
         candidates = [one for run in self.runs for one in (run, *run.earlier)]
-        self.runs[:] = [run for run in candidates if (run.run_id, run.vectors) in read]
+        self.runs[:] = [run for run in candidates if run.place in kept]
         return matrix, points
 
     def check_destination(self, experiment: str | None, run_id: str | None) -> None:
@@ -87,6 +90,27 @@ class SelectedRuns:
         about_all = (self.lengths, explained(self.selection.vector))
         left_out = [notice for notice in self.notices if notice not in about_all]
         return f" ({' '.join(left_out)})" if left_out else ""
+
+
+def _models(runs: Sequence[Point]) -> list[Point]:
+    """The points that are models themselves; of imported ones some may be layers."""
+    found = [run for run in runs if run.layer is None]
+    if not found:
+        raise InputError(
+            f"The {len(runs)} selected points are layers only, and layers were not asked for; give "
+            "--layers (layers=True), or select models."
+        )
+    return found
+
+
+def _at_layers(runs: Sequence[Point]) -> list[Point]:
+    """All points but the models whose layers are there as points too; the last layer is it."""
+
+    def of(run: Point) -> tuple[object, ...]:
+        return run.run_id, run.model, run.revision, run.trajectory, run.step, run.precision
+
+    with_layers = {of(run) for run in runs if run.layer is not None}
+    return [run for run in runs if run.layer is not None or of(run) not in with_layers]
 
 
 def select(

@@ -170,12 +170,13 @@ def flagged_runs(
     matrix: LogLikelihoodMatrix,
     points: Sequence[Point],
 ) -> dict[str, str]:
-    """Why each flagged run is, by run id; a monitored training says it of its steps."""
+    """Why each flagged run is, by run id; a run of many points says it of each of them."""
     why = found.flagged(given, matrix.points)
     said: dict[str, list[str]] = {}
     for p in points:
         if p.name in why:
-            at = f"step {p.step}: " if p.monitored else ""
+            of = p.name if p.imported else f"step {p.step}"
+            at = f"{of}: " if p.one_of_many else ""
             said.setdefault(p.run_id, []).append(at + why[p.name])
     return {run_id: "; ".join(reasons) for run_id, reasons in said.items()}
 

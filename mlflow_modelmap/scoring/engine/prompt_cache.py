@@ -32,9 +32,18 @@ def read_prompts(tail: Tail, ids: torch.Tensor) -> Any:
 
     cache = DynamicCache(config=tail.model.config)
     tail.fill(ids, cache)
-    kept = [layer for layer in cache.layers if layer.is_initialized]
-    known = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
-    if not kept or not known or any(layer.get_seq_length() != ids.shape[1] for layer in kept):
+    known = [
+        layer
+        for layer in cache.layers
+        if isinstance(layer, DynamicLayer)
+        and type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
+    ]
+    kept = [layer for layer in known if layer.is_initialized]
+    if (
+        not kept
+        or len(known) < len(cache.layers)
+        or any(layer.get_seq_length() != ids.shape[1] for layer in kept)
+    ):
         raise NoCacheError
     return cache
 

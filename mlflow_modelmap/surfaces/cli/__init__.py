@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,8 @@ from mlflow_modelmap.drivers.process import stopping
 from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.words.sentence import sentence
 
-# Every command is the object of the same name in a module of this folder (`map` in map.py).
+# Every command is the object of the same name in a module of this folder (`map` in map.py), with
+# an underscore behind a word that Python keeps for itself (`import_` in import_.py).
 _COMMANDS = {
     "texts": "Build and describe text sets.",
     "score": "Score one model as an MLflow run.",
@@ -31,6 +33,8 @@ _COMMANDS = {
     "clean": "End the runs that killed work left over, and remove its files.",
     "scale": "KL divergence by setting, beside the paper's scale.",
     "predict": "Benchmark scores predicted from the map.",
+    "import": "Make vectors from a file points of a map.",
+    "export": "Write the vectors of scored runs into a file.",
 }
 
 
@@ -43,8 +47,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"mlflow_modelmap.surfaces.cli.{cmd_name}")
-        return getattr(module, cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"mlflow_modelmap.surfaces.cli.{name}")
+        return getattr(module, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

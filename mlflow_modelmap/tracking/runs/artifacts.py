@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.array_file import array_header
 from mlflow_modelmap.tracking.runs.largest_sizes import (
     CSV_COLUMNS,
     PROGRAM,
@@ -217,21 +217,6 @@ def _csv(data: bytes) -> pd.DataFrame:
 def _array(data: bytes) -> np.ndarray:
     """An array of numbers, whose header promises no more than is there."""
     file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise NotRead("is of a format of arrays that numpy's own are not written in")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2
-    shape, _, kind = read(file)
-    if kind.kind not in "fiub":
-        raise NotRead(f"cannot be read, as its values of type {str(kind)[:40]} are no numbers")
-    promised = math.prod(shape) * kind.itemsize
-    if promised != len(data) - file.tell():
-        raise NotRead(
-            f"promises {megabytes(promised)} of numbers and holds "
-            f"{megabytes(len(data) - file.tell())}"
-        )
+    array_header(file, len(data))
     file.seek(0)
     return np.load(file, allow_pickle=False)
-
-
-_header_2 = np.lib.format.read_array_header_2_0

@@ -11,6 +11,8 @@ from mlflow_modelmap.words.shortened import shortened
 
 def made_again(run: Point) -> str:
     """How to make a score that is damaged again, within a sentence."""
+    if run.imported:
+        return "its file can be imported again (`modelmap import`)"
     if run.monitored:
         return "its checkpoint can be scored from its weights, where they were saved"
     said = {

@@ -14,10 +14,20 @@ from mlflow_modelmap.tracking.runs.parquet_pages import unpacked_bytes
 from mlflow_modelmap.words.listed import listed
 
 
-def read_parquet(data: bytes, limit: Limit, columns: Collection[str] | None = None) -> pa.Table:
+def read_parquet(
+    data: bytes,
+    limit: Limit,
+    columns: Collection[str] | None = None,
+    lists: Collection[str] = (),
+) -> pa.Table:
     """The columns of these names that a file has; all, where none are named.
 
     Nothing is unpacked before the file's own facts are looked at.
+
+    Parameters
+    ----------
+    lists
+        Columns that may hold a list of numbers in each row.
 
     Raises
     ------
@@ -30,14 +40,16 @@ def read_parquet(data: bytes, limit: Limit, columns: Collection[str] | None = No
     with pq.ParquetFile(pa.BufferReader(data)) as file:
         schema, facts = file.schema_arrow, file.metadata
         names = [n for n in dict.fromkeys(schema.names) if columns is None or n in columns]
-        _check_schema(schema, names)
+        _check_schema(schema, names, lists)
         _check_rows(facts.num_rows, sum(_width(schema.field(n).type) for n in names), limit)
         if sum(_leaf_count(field.type) for field in schema) != facts.num_columns:
             raise NotRead("does not fit its own schema")
         unpacked, leaves = 0, _leaves(schema, set(names))
         for group in map(facts.row_group, range(facts.num_row_groups)):
             for leaf in leaves:
-                unpacked += _unpacked(data, group.column(leaf))
+                chunk = group.column(leaf)
+                in_memory = 8 * chunk.num_values if lists else 0
+                unpacked += max(_unpacked(data, chunk), in_memory)
             _check_size(unpacked, limit)
         texts = [name for name in names if _is_text(schema.field(name).type)]
         if texts and facts.num_rows:
@@ -48,12 +60,17 @@ def read_parquet(data: bytes, limit: Limit, columns: Collection[str] | None = No
     return table
 
 
-def _check_schema(schema: pa.Schema, names: Collection[str]) -> None:
+def _check_schema(schema: pa.Schema, names: Collection[str], lists: Collection[str] = ()) -> None:
     count = Counter(schema.names)
     for name in names:
         if count[name] > 1:
             raise NotRead(f"has the column {name[:60]!r} {count[name]} times")
-    nested = [name[:60] for name in names if not _is_plain(schema.field(name).type)]
+    nested = [
+        name[:60]
+        for name in names
+        if not _is_plain(schema.field(name).type)
+        and not (name in lists and _is_list_of_numbers(schema.field(name).type))
+    ]
     if nested:
         raise NotRead(f"holds no plain values in the column {listed(nested)}")
 
@@ -62,6 +79,12 @@ def _is_plain(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_plain(kind.value_type)
     return not (pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    types = pa.types
+    some = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return some and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type))
 
 
 def _is_text(kind: pa.DataType) -> bool:

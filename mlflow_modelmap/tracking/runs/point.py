@@ -12,7 +12,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.largest_sizes import LARGEST_STEP, LATEST_TIME
 from mlflow_modelmap.words.shortened import shortened
 
-_YES_OR_NO = {"true": True, "false": False}
+YES_OR_NO = {"true": True, "false": False}
 _INFINITE = 1.7e308
 """MLflow keeps infinity as the largest number that there is."""
 
@@ -52,7 +52,9 @@ class Point:
     identity
         Hash of everything that went into the score, or None for a run written by others.
     artifact_uri, vectors
-        Where the run's artifacts lie, and the Parquet file of this point among them.
+        Where the run's artifacts lie, and the file among them that holds this point's vector.
+    row
+        Which row of `vectors` is this point, in a run of kind ``vectors``; else None.
     tags
         All tags of the run.
     earlier
@@ -84,11 +86,27 @@ class Point:
     bos_applied: bool | None = None
     read_as: Mapping[str, str] = field(default_factory=dict, repr=False)
     prompted: Mapping[str, str] = field(default_factory=dict, repr=False)
+    row: int | None = None
+
+    @property
+    def imported(self) -> bool:
+        """Whether it is one of the many points of a run of kind ``vectors``."""
+        return self.row is not None
 
     @property
     def monitored(self) -> bool:
         """Whether it is one of the many checkpoints that a monitored training run holds."""
-        return self.vectors != schema.LOG_LIKELIHOODS
+        return not self.imported and self.vectors != schema.LOG_LIKELIHOODS
+
+    @property
+    def one_of_many(self) -> bool:
+        """Whether its run holds other points too, so that the run's metrics are not its own."""
+        return self.monitored or self.imported
+
+    @property
+    def place(self) -> tuple[str, str, int | None]:
+        """Where its vector lies: run, file and row; of no two points the same."""
+        return self.run_id, self.vectors, self.row
 
 
 def started(run: Run) -> int:
@@ -116,7 +134,7 @@ def point_of(run: Run) -> Point:
         return tags.get(name) or None
 
     step = tag(schema.TAG_STEP)
-    number = None if step is None else _whole(step)
+    number = None if step is None else whole_step(step)
     if step is not None and number is None:
         raise TrackingError(
             f"Run {run.info.run_id} has the step {shortened(step, 40)!r} in its tag "
@@ -140,7 +158,7 @@ def point_of(run: Run) -> Point:
         text_set_name=tag(schema.TAG_TEXT_SET_NAME),
         bits_per_byte=finite(run.data.metrics.get(schema.METRIC_BITS_PER_BYTE)),
         noise_kl=finite(run.data.metrics.get(schema.METRIC_NOISE_KL)),
-        bos_applied=_YES_OR_NO.get(run.data.params.get(schema.PARAM_BOS_APPLIED, "")),
+        bos_applied=YES_OR_NO.get(run.data.params.get(schema.PARAM_BOS_APPLIED, "")),
         read_as=_params(run, schema.READ_AS),
         prompted=_params(run, schema.PROMPTED),
         identity=tag(schema.TAG_IDENTITY),
@@ -153,10 +171,10 @@ def _params(run: Run, names: Iterable[str]) -> dict[str, str]:
     return {name: run.data.params[name] for name in names if name in run.data.params}
 
 
-def _whole(step: str) -> int | None:
+def whole_step(step: object) -> int | None:
     """A step as a number that 64 bits hold, or None."""
     try:
-        number = int(step)
-    except ValueError:
+        number = int(step)  # type: ignore[call-overload]
+    except (ValueError, TypeError, OverflowError):
         return None
     return number if abs(number) <= LARGEST_STEP else None

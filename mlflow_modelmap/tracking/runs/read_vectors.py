@@ -31,7 +31,9 @@ from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import HTTP_THREADS
 from mlflow_modelmap.tracking.runs.reading import tell_of_unlike_reading
+from mlflow_modelmap.tracking.runs.same_texts import check_same_parts, check_same_weights
 from mlflow_modelmap.tracking.runs.vector_table import Vectors, read_table, vectors_digest
+from mlflow_modelmap.tracking.runs.vectors_run import read_many
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
@@ -111,8 +113,8 @@ def read_matrix(
         else:
             rows.append(chosen_vector(read, vector))
             points.append(run if vector == CONDITIONAL else replace(run, noise_kl=None))
-    _check_same_parts(found)
-    _check_same_weights(found)
+    check_same_parts(found)
+    check_same_weights(found)
     telling = notices if said is None else said
     tell_of_unlike_reading(points, telling)
     about = explained(vector)
@@ -220,70 +222,35 @@ def _weights(read: Vectors) -> object:
     return None if shares is None else np.float32(shares).tobytes()
 
 
-def _check_same_parts(found: Sequence[tuple[Point, Vectors]]) -> None:
-    first, reference = found[0][0], found[0][1].bytes
-    for run, read in found:
-        if len(read.bytes) != len(reference):
-            raise TrackingError(
-                f"Run {run.run_id} ({_name(run)}) holds {len(read.bytes)} texts but run "
-                f"{first.run_id} ({_name(first)}) holds {len(reference)} of the same text set; "
-                "one of them is damaged, so score it again or leave it out."
-            )
-        if not np.array_equal(read.bytes, reference):
-            text = int(np.flatnonzero(read.bytes != reference)[0])
-            raise InputError(
-                f"{_name(first)} scored {reference[text]} bytes of text {text} and {_name(run)} "
-                f"{read.bytes[text]}, because one of them truncated it; make the texts short "
-                "enough for every model, or leave one out."
-            )
-
-
-def _check_same_weights(found: Sequence[tuple[Point, Vectors]]) -> None:
-    """Their scale may differ; none at all are equal ones."""
-    first, vectors = found[0]
-    texts = len(vectors.bytes)
-    reference = _shares(vectors, texts)
-    for run, read in found:
-        if read.weights is vectors.weights:
-            continue
-        if not np.allclose(_shares(read, texts), reference, rtol=1e-9, atol=0.0):
-            raise InputError(
-                f"Run {run.run_id} ({_name(run)}) and run {first.run_id} ({_name(first)}) give the "
-                "same texts different weights; score both on the same weighted text set, or leave "
-                f"one of them out (the tag {schema.TAG_TEXT_WEIGHTS} tells weighted runs apart)."
-            )
-
-
-def _name(run: Point) -> str:
-    return repr(shortened(run.name, 60))
-
-
-def _shares(vectors: Vectors, texts: int) -> np.ndarray:
-    shares = None if vectors.weights is None else shares_of(vectors.weights)
-    return np.full(texts, 1.0 / texts) if shares is None else shares
-
-
 def _read_all(
     runs: Sequence[Point], layers: bool, left: LeftOut, vector: str
 ) -> list[tuple[Point, Vectors]]:
     """The runs that can be read, each with its vectors."""
+    alone = [run for run in runs if not run.imported]
     # In place, threads would make it slower.
-    if all(local_path(run.artifact_uri) is not None for run in runs):
-        read = [_read(run, "", layers, vector) for run in runs]
+    if all(local_path(run.artifact_uri) is not None for run in alone):
+        one_by_one = [_read(run, "", layers, vector) for run in alone]
     else:
         address = mlflow.get_tracking_uri()
         with quiet(), ThreadPoolExecutor(HTTP_THREADS) as pool:
-            read = list(pool.map(lambda run: _read(run, address, layers, vector), runs))
+            one_by_one = list(pool.map(lambda run: _read(run, address, layers, vector), alone))
+    rest, of_many = iter(one_by_one), iter(_many([run for run in runs if run.imported], vector))
+    read = [next(of_many if run.imported else rest) for run in runs]
     found: list[tuple[Point, Vectors]] = []
+    told: set[str] = set()  # of the runs that hold many points
     for run, vectors in zip(runs, read, strict=True):
         earlier = iter(run.earlier)
         one: Point | None = run
         while one is not None and isinstance(vectors, NotRead):
             if isinstance(vectors, NotAlone):
-                left.out(one.run_id, one.name, str(vectors), REMEDY)
+                why, remedy, again = str(vectors), REMEDY, ""
             else:
                 why, remedy = f"is damaged: {vectors}", "score it again or leave it out"
-                left.out(one.run_id, one.name, why, remedy, made_again(one))
+                again = made_again(one)
+            if one.run_id not in told:
+                left.out(one.run_id, one.name, why, remedy, again)
+            if one.imported:
+                told.add(one.run_id)
             one = next(earlier, None)
             if one is not None:
                 vectors = _read(one, mlflow.get_tracking_uri(), layers, vector)
@@ -292,8 +259,22 @@ def _read_all(
     return found
 
 
+def _many(runs: Sequence[Point], vector: str) -> list[Vectors | NotRead]:
+    """What runs of many points hold of these, or why it cannot be read."""
+    found = list(read_many(runs))
+    for index, read in enumerate(found):
+        try:
+            if not isinstance(read, NotRead) and read.own is not None:
+                chosen_vector(read, vector)
+        except NotRead as error:
+            found[index] = error
+    return found
+
+
 def _read(run: Point, address: str, layers: bool, vector: str) -> Vectors | NotRead:
     """What a run holds, or why it cannot be read."""
+    if run.imported:
+        return _many([run], vector)[0]
     try:
         with artifact_file(run.run_id, run.artifact_uri, run.vectors, address) as path:
             read = _read_file(run, path)

@@ -29,6 +29,7 @@ from mlflow_modelmap.tracking.runs.readable_or_refused import (
 )
 from mlflow_modelmap.tracking.runs.search import of_kind, search_runs
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
+from mlflow_modelmap.tracking.runs.vectors_points import points_of
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.experiments import (
     experiment_id,
@@ -60,7 +61,8 @@ def select_runs(
         MLflow filter string (`tags.x = 'y' AND params.z LIKE '...'`; MLflow knows no OR).
     run_ids
         Runs named one by one, beside those. A sweep's id stands for its runs, a skipped run's for
-        the run it found, a monitored training's for its checkpoints.
+        the run it found, a monitored training's for its checkpoints, that of imported vectors for
+        their points. Of those the filter chooses points as it does runs.
     kind
         ``score``, or another of `tracking.schema`'s kinds.
     notices
@@ -86,7 +88,7 @@ def select_runs(
     seen = {run.info.run_id for run in named}
     left = LeftOut(said, run_ids)
     points = _latest(
-        _points([run for run in found if run.info.run_id not in seen], left, store),
+        _points([run for run in found if run.info.run_id not in seen], left, store, filter),
         {run.data.tags.get(schema.TAG_IDENTITY) for run in named},
         said,
     )
@@ -112,16 +114,22 @@ def _searched(
     store: MlflowClient,
 ) -> list[Run]:
     ids = [experiment.experiment_id for experiment in find_experiments(experiments, store)]
-    kinds = (kind, schema.KIND_MONITOR) if kind == schema.KIND_SCORE else (kind,)
-    runs = [run for of in kinds for run in search_runs(ids, of_kind(of, filter), store)]
+    runs = [run for of in _kinds(kind) for run in search_runs(ids, of_kind(of, filter), store)]
+    if kind == schema.KIND_SCORE:  # the filter is for their points
+        runs += search_runs(ids, of_kind(schema.KIND_VECTORS), store)
     return readable_of(runs, notices)
+
+
+def _kinds(kind: str) -> tuple[str, ...]:
+    """The kinds of run whose filter is for the run, where runs of one kind are asked for."""
+    return (kind, schema.KIND_MONITOR) if kind == schema.KIND_SCORE else (kind,)
 
 
 def _named(run_ids: Sequence[str], kind: str, notices: list[str], store: MlflowClient) -> list[Run]:
     """The runs with these ids, all readable and of this kind; sweeps and skips followed."""
     kinds: tuple[str, ...] = (kind,)
     if kind == schema.KIND_SCORE:
-        kinds = (kind, schema.KIND_MONITOR, schema.KIND_SWEEP, schema.KIND_SKIPPED)
+        kinds = (*_kinds(kind), schema.KIND_VECTORS, schema.KIND_SWEEP, schema.KIND_SKIPPED)
     runs: dict[str, Run] = {}
     for run in find_runs(run_ids, store):
         of = kind_of(run)
@@ -140,8 +148,7 @@ def _named(run_ids: Sequence[str], kind: str, notices: list[str], store: MlflowC
 def _found_by(skipped: Run, kind: str, store: MlflowClient) -> Run:
     """The score that a skipped run found; anybody may have written the tag that names it."""
     run = find_run(skipped.data.tags.get(schema.TAG_SAME_AS, ""), store)
-    kinds = (kind, schema.KIND_MONITOR) if kind == schema.KIND_SCORE else (kind,)
-    check_readable(run, kinds)
+    check_readable(run, _kinds(kind))
     return run
 
 
@@ -192,25 +199,30 @@ def _latest(runs: list[Point], named: set[str | None], notices: list[str]) -> li
     return newest
 
 
-def _points(runs: Sequence[Run], left: LeftOut, store: MlflowClient) -> list[Point]:
-    """One point a run, and one a checkpoint of the monitored trainings among them."""
+def _points(
+    runs: Sequence[Run], left: LeftOut, store: MlflowClient, filter: str | None = None
+) -> list[Point]:
+    """One point a run, and one a checkpoint or imported point of those that hold many.
+
+    Of imported points those that match `filter`, if it is given.
+    """
 
     def points(run: Run) -> list[Point] | TrackingError:
         try:
             if kind_of(run) == schema.KIND_MONITOR:
                 return checkpoints_of(run, store)
+            if kind_of(run) == schema.KIND_VECTORS:
+                return points_of(run, store, filter)
             return [point_of(run)]
         except TrackingError as error:
             return error
 
-    monitored = [run for run in runs if kind_of(run) == schema.KIND_MONITOR]
-    if store.tracking_uri.startswith("http") and len(monitored) > 1:
+    many = [run for run in runs if kind_of(run) in (schema.KIND_MONITOR, schema.KIND_VECTORS)]
+    if store.tracking_uri.startswith("http") and len(many) > 1:
         with ThreadPoolExecutor(HTTP_THREADS) as pool:
-            of = dict(
-                zip((r.info.run_id for r in monitored), pool.map(points, monitored), strict=True)
-            )
+            of = dict(zip((r.info.run_id for r in many), pool.map(points, many), strict=True))
     else:
-        of = {run.info.run_id: points(run) for run in monitored}
+        of = {run.info.run_id: points(run) for run in many}
     found: list[Point] = []
     for run in runs:
         made = of[run.info.run_id] if run.info.run_id in of else points(run)

@@ -23,7 +23,7 @@ from mlflow_modelmap.tracking.runs.largest_sizes import (
     LAYERS,
 )
 
-_ROUNDING = 1e-4
+ROUNDING = 1e-4
 """Nats a token by which a sum in floating point may lie above 0."""
 
 
@@ -193,7 +193,7 @@ def read_table(table: pa.Table) -> Vectors:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ValueError(f"its log-likelihood of text {text[at]} is {values[at]}")
-    above = values > _ROUNDING * (1 + np.maximum(tokens, 0))
+    above = values > ROUNDING * (1 + np.maximum(tokens, 0))
     if above.any():
         at = int(np.argmax(above))
         raise ValueError(
@@ -259,7 +259,7 @@ def _unconditional(table: pa.Table, tokens: np.ndarray) -> np.ndarray | None:
         return None
     given = _numbers(table, name)
     known = np.asarray(table[name].is_valid())
-    possible = (np.abs(given) <= LARGEST_LOG_LIKELIHOOD) & (given <= _ROUNDING * (2 + tokens))
+    possible = (np.abs(given) <= LARGEST_LOG_LIKELIHOOD) & (given <= ROUNDING * (2 + tokens))
     wrong = known & ~possible
     if wrong.any():
         raise ValueError(f"its column {name} holds {given[int(np.argmax(wrong))]:g}")

@@ -1,0 +1,1 @@
+"""Drivers: vectors from elsewhere become runs, and runs become files."""

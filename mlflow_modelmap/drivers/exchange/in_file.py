@@ -1,0 +1,275 @@
+"""Driver: the vectors of many points as a file holds them, whatever its format, and its texts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.tracking.runs.largest_sizes import (
+    LARGEST_LOG_LIKELIHOOD,
+    LARGEST_STEP,
+    LARGEST_TEXT,
+    LARGEST_WEIGHT,
+    MEBIBYTE,
+    Limit,
+    NotRead,
+    megabytes,
+)
+from mlflow_modelmap.tracking.runs.vector_table import ROUNDING
+from mlflow_modelmap.words.reason import reason
+from mlflow_modelmap.words.shortened import shortened
+
+LARGEST = Limit(4096 * MEBIBYTE, 1_000_000, "modelmap import")
+"""What is read of a file: 50,000 points on 10,000 texts in float64."""
+
+VALUES = "log_likelihoods"
+"""What the vectors are called in a file."""
+COLUMNS = ("model", "revision", "commit", "trajectory", "model_type", "base_model", "precision")
+"""What a file may say of a point in words; `step`, `layer` and `noise_kl` are numbers."""
+WHOLE = ("step", "layer")
+NUMBERS = ("noise_kl",)
+_TAG = re.compile(r"[\w .:/-]{1,250}", re.ASCII)
+OF_OUR_TABLES = ("row", "run_id", "bits_per_byte", "bits_per_byte_se")
+"""Columns of our own tables that are made anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class VectorsInFile:
+    """What a file holds.
+
+    Attributes
+    ----------
+    values
+        Log-likelihoods in nats, float64 or float32, shape (K, N).
+    points
+        One row a point: ``point``, its name, and what is known of any: `COLUMNS`, `WHOLE`,
+        `NUMBERS`, and tags by their own names.
+    bytes, scored_tokens, weights, documents
+        Of the texts, shape (N,), where the file says them; documents by number, -1 for none.
+    text_set, text_set_name
+        Digest and name of the text set, where the file says them.
+    notices
+        What is to be told, a sentence each.
+    named
+        Whether the names of points and models are the file's own, rather than keys of which names
+        are made.
+    """
+
+    values: np.ndarray
+    points: pd.DataFrame
+    bytes: np.ndarray | None = None
+    scored_tokens: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    documents: np.ndarray | None = None
+    text_set: str | None = None
+    text_set_name: str | None = None
+    notices: tuple[str, ...] = ()
+    named: bool = True
+
+
+def path_of(file: str | os.PathLike[str], limit: Limit = LARGEST) -> Path:
+    """The path of a plain file that is there and not too large.
+
+    Raises
+    ------
+    InputError
+    """
+    written = os.fspath(file)
+    path = Path(written).expanduser()
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"The file {shortened(written)!r} cannot be read: {why}.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{shortened(written)!r} is no file; name a file.")
+    if found.st_size > limit.size:
+        raise InputError(
+            f"The file {shortened(written)!r} has {megabytes(found.st_size)}, and {limit.reader} "
+            f"reads at most {megabytes(limit.size)}; split it."
+        )
+    return path
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Say that a file cannot be read as what it is taken for, whatever a library makes of it.
+
+    Parameters
+    ----------
+    what
+        It should be, behind "is no".
+
+    Raises
+    ------
+    InputError
+    """
+    written = shortened(str(path))
+    try:
+        yield
+    except InputError:
+        raise
+    except NotRead as error:
+        raise InputError(f"The file {written!r} {error}.") from None
+    except OSError as error:
+        why = error.strerror or reason(error)
+        raise InputError(f"The file {written!r} cannot be read: {why}.") from None
+    except Exception as error:  # of numpy, pyarrow, zipfile, pickle
+        raise InputError(
+            f"The file {written!r} is no {what} ({reason(error)}); a Git LFS pointer must be "
+            "fetched first (git lfs pull)."
+        ) from None
+
+
+def checked(held: VectorsInFile, path: Path) -> VectorsInFile:
+    """What a file holds, if every number of it can be what it says.
+
+    Raises
+    ------
+    InputError
+        Which names the file and the point or text.
+    """
+    where = f"the file {shortened(str(path))!r}"
+    if held.values.ndim != 2 or not held.values.size:
+        raise InputError(f"There are no vectors in {where}; give one a point, of as many texts.")
+    if held.values.shape[0] != len(held.points):
+        raise InputError(
+            f"There are {held.values.shape[0]} vectors and {len(held.points)} names in {where}; "
+            "give each vector one name."
+        )
+    _check_names(held.points["point"].tolist(), where)
+    odd = [name for name in held.points.columns if not _TAG.fullmatch(name)]
+    if odd:
+        raise InputError(
+            f"The column {shortened(odd[0], 60)!r} of {where} is no name that MLflow takes for a "
+            "tag; use letters, digits, spaces and _ - . / : only."
+        )
+    _check_values(held, where)
+    _check_texts(held, where)
+    return replace(held, points=_typed(held.points, where))
+
+
+def _typed(points: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The columns as what they are: whole numbers, numbers, or texts; those that say nothing go."""
+    columns: dict[str, Any] = {"point": points["point"].tolist()}
+    for name in points.columns.drop("point"):
+        column = points[name]
+        if name in WHOLE:
+            columns[name] = _whole_numbers(column, name, where)
+        elif name in NUMBERS:
+            columns[name] = pd.to_numeric(column, errors="coerce").to_numpy(
+                np.float64, na_value=np.nan
+            )
+        else:
+            held = column.astype(object).where(column.notna(), None)
+            texts = [None if cell is None or str(cell) == "" else str(cell) for cell in held]
+            columns[name] = pd.array(texts, dtype="string")
+    typed = pd.DataFrame(columns)
+    return typed[[name for name in typed.columns if name == "point" or typed[name].notna().any()]]
+
+
+def _whole_numbers(column: pd.Series, name: str, where: str) -> Any:
+    numbers = pd.to_numeric(column, errors="coerce")
+    least = 0 if name == "layer" else -LARGEST_STEP
+    there = numbers.dropna()
+    wrong = column.notna() & numbers.isna()
+    bad = (there < least) | (there > LARGEST_STEP) | (there != np.floor(there.astype(float)))
+    wrong |= bad.reindex(column.index, fill_value=False)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise InputError(
+            f"The {name} of point {at} in {where} is {shortened(str(column.iloc[at]), 60)!r}; give "
+            f"a whole number{' from 0 on' if least == 0 else ''}, or none."
+        )
+    return pd.array([None if pd.isna(n) else int(n) for n in numbers.tolist()], dtype="Int64")
+
+
+def _check_names(names: list[object], where: str) -> None:
+    seen = set()
+    for at, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip() or len(name) > 1_000:
+            raise InputError(
+                f"Point {at} of {where} has the name {shortened(repr(name), 60)}; give each point "
+                "a name of at most 1,000 characters."
+            )
+        if name in seen:
+            raise InputError(
+                f"Two points of {where} have the name {shortened(name, 100)!r}; give each its own."
+            )
+        seen.add(name)
+
+
+def _check_values(held: VectorsInFile, where: str) -> None:
+    values, names = held.values, held.points["point"].tolist()
+    wrong = ~(np.abs(values) <= LARGEST_LOG_LIKELIHOOD)  # of NaN too
+    if wrong.any():
+        at, text = np.argwhere(wrong)[0]
+        points = int(wrong.any(axis=1).sum())
+        raise InputError(
+            f"The log-likelihood of text {text} of {shortened(names[at], 100)!r} in {where} is "
+            f"{values[at, text]} ({points} of {len(names)} points have such values); leave out the "
+            "points that have, or give finite numbers in nats."
+        )
+    tokens = 0 if held.scored_tokens is None else held.scored_tokens
+    above = values > ROUNDING * (1 + np.asarray(tokens))
+    if above.any():
+        at, text = np.argwhere(above)[0]
+        raise InputError(
+            f"The log-likelihood of text {text} of {shortened(names[at], 100)!r} in {where} is "
+            f"{values[at, text]:g}, above 0, which no probability gives; give log-likelihoods, not "
+            "losses."
+        )
+
+
+def _check_texts(held: VectorsInFile, where: str) -> None:
+    texts = held.values.shape[1]
+    for name in ("bytes", "scored_tokens", "weights", "documents"):
+        given = getattr(held, name)
+        if given is None:
+            continue
+        if given.shape != (texts,):
+            raise InputError(
+                f"The {name} in {where} have the shape {given.shape}, but there are {texts} texts; "
+                "give one a text."
+            )
+        low, most = {
+            "bytes": (1, LARGEST_TEXT),
+            "scored_tokens": (0, LARGEST_TEXT),
+            "weights": (np.nextafter(0, 1), LARGEST_WEIGHT),
+            "documents": (-1, texts - 1),
+        }[name]
+        wrong = ~((given >= low) & (given <= most))
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise InputError(
+                f"The {name} of text {at} in {where} are {given[at]}, not between {low:g} and "
+                f"{most:g}; correct them."
+            )
+    if held.text_set is not None and not _is_digest(held.text_set):
+        raise InputError(
+            f"The digest of the text set in {where} is {shortened(held.text_set, 80)!r}, not the "
+            "64 hexadecimal digits of a SHA-256; leave it out and give the texts (--texts)."
+        )
+
+
+def _is_digest(written: str) -> bool:
+    return len(written) == 64 and set(written) <= set("0123456789abcdef")
+
+
+def compact(values: np.ndarray) -> np.ndarray:
+    """Float32 where that loses nothing, else float64, with rows one behind the other."""
+    half = values.astype(np.float32)
+    lossless = values.dtype == np.float32 or all(
+        np.array_equal(a, b) for a, b in zip(half, values, strict=True)
+    )
+    return np.ascontiguousarray(half if lossless else values.astype(np.float64, copy=False))
