@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mlflow_modelmap.drivers.map.extend import extend as extended
 from mlflow_modelmap.drivers.map.model_map import LARGE, ModelMap
 from mlflow_modelmap.drivers.map.pairs import Pairs, pairs_of
 from mlflow_modelmap.drivers.map.record import OfTexts, log_map
@@ -42,6 +43,7 @@ def build_map(
     seed: int = 0,
     three_dimensions: bool = False,
     colour_by: ColourBy = "auto",
+    extend: str | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
     run_id: str | None = None,
@@ -68,6 +70,11 @@ def build_map(
         for fewer it always is.
     colour_by
         ``auto``, ``model_type``, ``trajectory`` or ``precision``.
+    extend
+        Run id of a map that the runs are put on: its points keep their coordinates to the bit, only
+        the new points' KL are computed, and each new point is placed in its pictures by itself.
+        Settings are that map's: `layers`, `clip`, `per_byte`, `perplexity`, `seed` and
+        `three_dimensions` are not looked at.
     name, output_experiment, run_id
         Where it is logged: the run's name, another experiment than the members', an open run.
 
@@ -85,6 +92,15 @@ def build_map(
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
     selected = select(experiments, filter, run_ids)
+    if extend is not None:
+        return extended(
+            extend,
+            selected,
+            colour_by=colour_by,
+            name=name,
+            output_experiment=output_experiment,
+            into=run_id,
+        )
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
         raise InputError(

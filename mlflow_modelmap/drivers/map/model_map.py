@@ -77,6 +77,9 @@ class ModelMap:
         earlier version, whose tables hold them.
     squares
         The tables of all pairs, where the run holds them: up to 2,000 points.
+    placed
+        Of a map that extends another, how well each point that was put on it fits; see
+        `drivers.map.extend`. None of others.
     """
 
     run_id: str
@@ -98,6 +101,7 @@ class ModelMap:
 
     sampling: Sampling | None = None
     squares: Squares | None = None
+    placed: pd.DataFrame | None = None
 
     @property
     def kl(self) -> pd.DataFrame:
@@ -222,7 +226,13 @@ def load_map(run_id: str) -> ModelMap:
         schema.KIND_MAP,
         tables=("points", "nearest"),
         arrays=("coordinates",),
-        optional=("kl", "kl_standard_error", schema.STUDY_TEXT_BYTES, schema.STUDY_DOCUMENTS),
+        optional=(
+            "kl",
+            "kl_standard_error",
+            "placed",
+            schema.STUDY_TEXT_BYTES,
+            schema.STUDY_DOCUMENTS,
+        ),
     )
     squares = None
     if {"kl", "kl_standard_error"} <= set(read.tables):
@@ -247,12 +257,13 @@ def load_map(run_id: str) -> ModelMap:
         notices=read.notices,
         weights=read.arrays.get(schema.STUDY_WEIGHTS),
         documents=None if documents is None else int(documents),
-        sampling=_sampling(read),
+        sampling=sampling_in(read),
         squares=squares,
+        placed=read.tables.get("placed"),
     )
 
 
-def _sampling(read: StudyRun) -> Sampling | None:
+def sampling_in(read: StudyRun) -> Sampling | None:
     """How the texts of a map were sampled; None where its run does not say."""
     size = read.arrays.get(schema.STUDY_TEXT_BYTES)
     if size is None:
@@ -262,5 +273,5 @@ def _sampling(read: StudyRun) -> Sampling | None:
         size,
         None if weights is None else shares_of(weights),
         read.arrays.get(schema.STUDY_DOCUMENTS),
-        per_byte=read.params.get("modelmap.per_byte", "").lower() == "true",
+        per_byte=read.params.get("modelmap.per_byte") == "true",
     )

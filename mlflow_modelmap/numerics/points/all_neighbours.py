@@ -47,7 +47,7 @@ def all_neighbours(q: np.ndarray, sampling: Sampling | None, k: int) -> AllPairs
     """
     points = len(q)
     k = min(k, points - 1)
-    near = _Nearest(points, k)
+    near = Nearest(points, k)
     distances = np.empty(points * (points - 1) // 2)
     smallest, largest, largest_se = np.inf, 0.0, 0.0
     for block in pair_blocks(q, sampling):
@@ -75,8 +75,14 @@ def median_kl(distances: np.ndarray) -> float:
     return float(np.square(distances[list(middle)]).mean())
 
 
-class _Nearest:
-    """The nearest others of every point among the columns that were added so far."""
+class Nearest:
+    """The nearest others of every point among the columns that were added so far.
+
+    Attributes
+    ----------
+    rows, kl, se
+        As in `AllPairs`; what is not known yet is infinitely far.
+    """
 
     def __init__(self, points: int, k: int) -> None:
         self.rows = np.full((points, k), points, dtype=np.intp)

@@ -18,7 +18,7 @@ from mlflow_modelmap.numerics.divergence.kl import kl_matrix
 _FEWEST_POINTS = 4
 _DENSE = 1500
 _EXACT = 100
-_FAST_FOURIER = 10_000
+_FAST_FOURIER = 8_000
 """Points beyond which the interpolation by Fourier transforms beats the tree."""
 
 

@@ -7,9 +7,9 @@ import io
 import json
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -196,6 +196,64 @@ def read_artifact(
     raise TrackingError(f"Run {run_id} is damaged: its artifact {path} {what}; make it again.")
 
 
+def read_rows(
+    run_id: str,
+    root: str,
+    name: str,
+    rows: Sequence[int],
+    store: MlflowClient,
+    *,
+    limit: Limit = PROGRAM,
+) -> np.ndarray:
+    """Some rows of a matrix in a run's ``modelmap/`` folder; a file in place is read nowhere else.
+
+    Parameters
+    ----------
+    name
+        Of a ``.npy`` file of float64 numbers with two dimensions.
+    rows
+        From 0.
+    root, limit
+        See `read_artifact`; a file in place may be of any size.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(rows), N)
+
+    Raises
+    ------
+    TrackingError
+        As `read_artifact`, or if the matrix has no such row.
+    """
+    path = f"{schema.ARTIFACT_FOLDER}/{name}"
+    try:
+        if local_path(root) is None:
+            sizes = artifact_sizes(run_id, root, store.tracking_uri)
+            _check_size(sizes.get(name), limit)
+        with (
+            artifact_file(run_id, root, path, store.tracking_uri) as file,
+            file.open("rb") as opened,
+        ):
+            shape, by_column, kind = _header(opened, os.fstat(opened.fileno()).st_size)
+            start = opened.tell()
+            fits = len(shape) == 2 and kind == np.float64 and not by_column
+            if not fits or max(rows) >= shape[0]:
+                raise NotRead(f"of shape {shape} and type {kind} has no row {max(rows)} of numbers")
+            found = np.empty((len(rows), shape[1]))
+            for k, row in enumerate(rows):
+                opened.seek(start + row * shape[1] * kind.itemsize)
+                if opened.readinto(memoryview(found[k]).cast("B")) != found[k].nbytes:
+                    raise NotRead("is cut short")
+            return found
+    except TrackingError:
+        raise
+    except (FileNotFoundError, NotRead) as error:
+        what = str(error)
+    except Exception as error:  # of numpy, whatever a damaged file makes of it
+        what = f"cannot be read ({reason(error)})"
+    raise TrackingError(f"Run {run_id} is damaged: its artifact {path} {what}; make it again.")
+
+
 def _held(name: str, data: bytes, limit: Limit, columns: Collection[str] | None) -> Any:
     if name.endswith(".npy"):
         return _array(data)
@@ -217,21 +275,33 @@ def _csv(data: bytes) -> pd.DataFrame:
 def _array(data: bytes) -> np.ndarray:
     """An array of numbers, whose header promises no more than is there."""
     file = io.BytesIO(data)
+    _header(file, len(data))
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
+
+
+def _header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether by column, and type of an array in a file of so many bytes; read so far.
+
+    Raises
+    ------
+    NotRead
+        If it holds no plain numbers, or not as many as it promises.
+    """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise NotRead("is of a format of arrays that numpy's own are not written in")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2
-    shape, _, kind = read(file)
+    shape, by_column, kind = read(file)
     if kind.kind not in "fiub":
         raise NotRead(f"cannot be read, as its values of type {str(kind)[:40]} are no numbers")
     promised = math.prod(shape) * kind.itemsize
-    if promised != len(data) - file.tell():
+    start = file.tell()
+    if promised != size - start:
         raise NotRead(
-            f"promises {megabytes(promised)} of numbers and holds "
-            f"{megabytes(len(data) - file.tell())}"
+            f"promises {megabytes(promised)} of numbers and holds {megabytes(size - start)}"
         )
-    file.seek(0)
-    return np.load(file, allow_pickle=False)
+    return shape, by_column, kind
 
 
 _header_2 = np.lib.format.read_array_header_2_0
