@@ -124,7 +124,8 @@ def main() -> None:
         print(f"The page was not measured: {MISSING}.")
         return
     chrome.quit()
-    from map import write_runs
+    import mlflow
+    from many_runs import write_runs
 
     from mlflow_modelmap import build_map
 
@@ -132,7 +133,7 @@ def main() -> None:
     alone: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="modelmap-benchmark-") as name:
         folder = Path(name)
-        write_runs(folder, given.points, given.texts)
+        mlflow.set_tracking_uri(write_runs(folder, given.points, given.texts))
         made = build_map(["benchmark"], output_experiment="benchmark")
         (own,) = folder.rglob(f"{made.run_id}/artifacts/modelmap")
         tables = sum((own / f).stat().st_size for f in ("kl.parquet", "kl_standard_error.parquet"))

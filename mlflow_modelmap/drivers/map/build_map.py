@@ -5,33 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from mlflow_modelmap.drivers.map.model_map import NEAREST, ModelMap
-from mlflow_modelmap.drivers.map.pictures import pictures
-from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
+from mlflow_modelmap.drivers.map.extend import extend as extended
+from mlflow_modelmap.drivers.map.model_map import LARGE, ModelMap
+from mlflow_modelmap.drivers.map.pairs import Pairs, pairs_of
+from mlflow_modelmap.drivers.map.record import OfTexts, log_map
+from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.map import COORDINATES, ColourBy
-from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
 from mlflow_modelmap.numerics.matrix.bits_per_byte import (
     bits_per_byte_standard_error,
     entropy_bound,
 )
-from mlflow_modelmap.numerics.matrix.coordinates import coordinates
+from mlflow_modelmap.numerics.matrix.coordinates import centre_of, coordinates_around
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
-from mlflow_modelmap.numerics.points.embedding import pca, tsne
-from mlflow_modelmap.numerics.points.neighbours import nearest
+from mlflow_modelmap.numerics.points.embedding import check_open_tsne, pca, tsne
 from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
 from mlflow_modelmap.texts.text_set import TextSet
-from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.study_run import points_table, square_table, write_study
+from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
+from mlflow_modelmap.tracking.runs.selection import vector_in
+from mlflow_modelmap.tracking.runs.study_run import points_table
+from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.shortened import shortened
-from mlflow_modelmap.words.vectors import CONDITIONAL, of_vectors
+from mlflow_modelmap.words.vectors import CONDITIONAL
+
+DEEP = 3_000
+"""Points above which t-SNE is made in three dimensions only where it is asked for."""
 
 
 def build_map(
@@ -46,7 +49,9 @@ def build_map(
     per_byte: bool = False,
     perplexity: float = 30.0,
     seed: int = 0,
+    three_dimensions: bool = False,
     colour_by: ColourBy = "auto",
+    extend: str | None = None,
     name: str | None = None,
     output_experiment: str | None = None,
     run_id: str | None = None,
@@ -72,8 +77,16 @@ def build_map(
         length; see `LogLikelihoodMatrix.per_byte`.
     perplexity, seed
         Of t-SNE.
+    three_dimensions
+        Whether t-SNE is made in three dimensions too for more than 3,000 points, which takes long;
+        for fewer it always is.
     colour_by
         ``auto``, ``model_type``, ``trajectory`` or ``precision``.
+    extend
+        Run id of a map that the runs are put on: its points keep their coordinates to the bit, only
+        the new points' KL are computed, and each new point is placed in its pictures by itself.
+        Settings are that map's: `layers`, `clip`, `per_byte`, `perplexity`, `seed` and
+        `three_dimensions` are not looked at.
     name, output_experiment, run_id
         Where it is logged: the run's name, another experiment than the members', an open run.
 
@@ -90,24 +103,43 @@ def build_map(
     """
     if clip is not None and not 0.0 <= clip < 1.0:
         raise InputError(f"The quantile to clip at is {clip}; give a number from 0 to below 1.")
+    if extend is not None:
+        vector = vector_in(find_run(extend, check_reachable()).data.params)
     selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
+    if extend is not None:
+        return extended(
+            extend,
+            selected,
+            colour_by=colour_by,
+            name=name,
+            output_experiment=output_experiment,
+            into=run_id,
+        )
     matrix, members = selected.matrix(layers=layers)
     if len(members) < 2:
         raise InputError(
             f"Only one point was found, {shortened(members[0].name)!r}{selected.why()}, and a map "
             "needs at least two; score another model or select more runs."
         )
+    if len(members) > LARGE:
+        check_open_tsne()
     if per_byte:
         matrix = replace(matrix, per_byte=True)
         told = uneven_lengths(matrix.length_variation)
         selected.notices[:] = [notice for notice in selected.notices if notice != told]
-    made = _compute(matrix, members, vector, clip, perplexity, seed, selected.notices)
-    return _log(
+    made, pairs, of_texts = _compute(
+        matrix, members, vector, clip, perplexity, seed, selected.notices, deep=three_dimensions
+    )
+    return log_map(
         made,
-        selected,
+        pairs.ordered,
+        pairs.summary,
+        of_texts,
         members,
-        colour_by,
+        selection=selected.selection,
+        store=selected.store,
+        colour_by=colour_by,
         params={
             "layers": layers,
             "preprocessing.clip_quantile": clip,
@@ -130,46 +162,56 @@ def _compute(
     perplexity: float,
     seed: int,
     notices: list[str],
-) -> ModelMap:
-    used = matrix
+    *,
+    deep: bool,
+) -> tuple[ModelMap, Pairs, OfTexts]:
+    used, value = matrix, None
     if clip:
         used, value, count = clip_bottom(matrix, clip)
         notices.append(
             f"{count:,} log-likelihoods below {value:.1f} nats, the quantile {clip:g}, were raised "
             "to it."
         )
-    q = coordinates(used)
-    kl, se = kl_with_standard_error(q, used.sampling)
+    centre = centre_of(used)
+    q = coordinates_around(used, centre)
+    bits_se = bits_per_byte_standard_error(matrix)
+    bound = entropy_bound(matrix)
+    pairs = pairs_of(q, used.sampling, matrix.points, perplexity)
     components = pca(q, 3)
-    flat, deep = (tsne(q, n, perplexity, seed, kl=kl) for n in (2, 3))
-    if flat.notice:
-        notices.append(flat.notice)
+    dimensions = (2, 3) if len(q) <= DEEP or deep else (2,)
+    kl = None if pairs.squares is None else pairs.squares.kl.to_numpy()
+    placed = {
+        n: tsne(q, n, perplexity, seed, kl=kl, start=components.coordinates, near=pairs.near)
+        for n in dimensions
+    }
+    if placed[2].notice:
+        notices.append(placed[2].notice)
+    if dimensions == (2,):
+        notices.append(
+            f"t-SNE was made in two dimensions alone, as there are more than {DEEP:,} points; ask "
+            "for three with --three-dimensions."
+        )
     drawn = {
         column: values
         for key, found in (
             (("pca", 3), components.coordinates),
-            (("tsne", 2), flat.coordinates),
-            (("tsne", 3), deep.coordinates),
+            *((("tsne", n), embedding.coordinates) for n, embedding in placed.items()),
         )
         for column, values in zip(COORDINATES[key], found.T, strict=True)
     }
-    points = points_table(members, bits_per_byte_se=bits_per_byte_standard_error(matrix), **drawn)
-    kl_frame, se_frame = (
-        pd.DataFrame(values, index=list(matrix.points), columns=list(matrix.points))
-        for values in (kl, se)
-    )
-    return ModelMap(
+    rank = np.empty(len(q), dtype=np.int64)
+    rank[pairs.ordered.order] = np.arange(len(q))
+    points = points_table(members, bits_per_byte_se=bits_se, heatmap_row=rank, **drawn)
+    made = ModelMap(
         run_id="",
         experiment_id="",
         name="",
         points=points,
         coordinates=q,
-        kl=kl_frame,
-        kl_standard_error=se_frame,
-        nearest=nearest(kl_frame, se_frame, NEAREST),
-        entropy_bound=entropy_bound(matrix),
+        nearest=pairs.nearest,
+        entropy_bound=bound,
         explained=tuple(float(share) for share in components.explained),
-        perplexity=flat.perplexity,
+        perplexity=placed[2].perplexity,
         text_set=members[0].text_set,
         text_set_name=members[0].text_set_name,
         texts=q.shape[1],
@@ -178,67 +220,8 @@ def _compute(
         weights=matrix.weights,
         documents=matrix.units,
         vector=vector,
+        sampling=used.sampling,
+        squares=pairs.squares,
     )
-
-
-def _log(
-    made: ModelMap,
-    selected: SelectedRuns,
-    members: Sequence[Point],
-    colour_by: ColourBy,
-    *,
-    params: dict[str, Any],
-    name: str | None,
-    output_experiment: str | None,
-    run_id: str | None,
-) -> ModelMap:
-    figures, page = pictures(made, colour_by)
-    above = np.triu_indices(len(made.kl), 1)
-    kl = made.kl.to_numpy()[above]
-    logged = write_study(
-        schema.KIND_MAP,
-        tables={
-            "points": made.points,
-            "kl": square_table(made.kl.columns, made.kl.to_numpy()),
-            "kl_standard_error": square_table(made.kl.columns, made.kl_standard_error.to_numpy()),
-            "nearest": made.nearest,
-        },
-        arrays={"coordinates": made.coordinates},
-        figures=figures,
-        texts={"map.html": page},
-        metrics={
-            "points": len(made.points),
-            "texts": made.texts,
-            "mean_bytes": made.mean_bytes,
-            "entropy_bound": made.entropy_bound,
-            "median_kl": float(np.median(kl)),
-            "smallest_kl": float(kl.min()),
-            "largest_kl": float(kl.max()),
-            "largest_standard_error": float(made.kl_standard_error.to_numpy()[above].max()),
-            "documents": made.documents or made.texts,
-            **{f"explained_{k}": share for k, share in enumerate(made.explained, 1)},
-        },
-        params={**params, "perplexity_used": made.perplexity},
-        tags={schema.TAG_NOTE: _note(made)},
-        selection=selected.selection,
-        notices=made.notices,
-        members=members,
-        weights=made.weights,
-        name=name or "map",
-        experiment=output_experiment,
-        run_id=run_id,
-        store=selected.store,
-    )
-    info = selected.store.get_run(logged).info
-    return replace(
-        made, run_id=logged, experiment_id=info.experiment_id, name=info.run_name or "map"
-    )
-
-
-def _note(made: ModelMap) -> str:
-    """What the UI shows as the run's description."""
-    return (
-        f"Model map{of_vectors(made.vector)} of {len(made.points):,} points on {made.texts:,} "
-        "texts. The map to explore is "
-        "the artifact `modelmap/map.html`; `mlflow_modelmap.load_map` gives everything back."
-    )
+    texts = OfTexts(centre, matrix.text_bytes, matrix.documents, value)
+    return made, pairs, texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.drivers.map.model_map import ModelMap
@@ -18,15 +19,32 @@ from mlflow_modelmap.figures.map.map import (
     shades,
 )
 from mlflow_modelmap.numerics.divergence.carried import effective_texts
+from mlflow_modelmap.numerics.divergence.kl import kl_pairs
+from mlflow_modelmap.numerics.points.clustering import OrderedKL
 from mlflow_modelmap.words.vectors import of_vectors
 
 
-def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Figure], str]:
+def pictures(
+    made: ModelMap, ordered: OrderedKL, colour_by: ColourBy = "auto"
+) -> tuple[dict[str, Figure], str]:
     """The figures of a map by file name, and its interactive page.
 
     Without a t-SNE (fewer than four points) there is no figure of one.
+
+    Parameters
+    ----------
+    made
+        The map.
+    ordered
+        What its heatmap shows.
+    colour_by
+        What the colours say.
     """
-    points, kl = made.points, made.kl.to_numpy()
+    points = made.points
+
+    def kl(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return kl_pairs(made.coordinates, i, j)[0]
+
     column = colour_column(points, colour_by)
     grouping = {
         "groups": points[column].tolist() if column else None,
@@ -45,7 +63,7 @@ def pictures(made: ModelMap, colour_by: ColourBy = "auto") -> tuple[dict[str, Fi
             kl=kl,
         ),
         "kl_heatmap": heatmap_figure(
-            kl,
+            ordered,
             points["point"].tolist(),
             title=f"KL divergence{kind}: {of}{name if not kind else ''}",
             **grouping,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
@@ -36,6 +37,15 @@ class PageCache:
         """The part under a key, made where it is not held; an error is not kept."""
         # Two that ask at once both read: waiting for each other would let one slow store stop all.
         return cached(self._parts, key=lambda: key, lock=self._lock)(make)()
+
+    def get_for(self, seconds: float, key: Hashable, make: Callable[[], Part]) -> Part:
+        """As `get`, of a part that is made again once it is older than so many seconds."""
+        made, part = self.get(key, lambda: (time.monotonic(), make()))
+        if time.monotonic() - made <= seconds:
+            return part
+        with self._lock:
+            self._parts.pop(key, None)
+        return self.get(key, lambda: (time.monotonic(), make()))[1]
 
 
 def _size(part: Any) -> int:

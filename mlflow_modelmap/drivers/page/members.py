@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlflow.entities import Run
-
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import label
 from mlflow_modelmap.drivers.page.map import map_payload
-from mlflow_modelmap.drivers.page.opened import Opened
+from mlflow_modelmap.drivers.page.opened import Opened, key
 from mlflow_modelmap.figures.map.map_data import groups_colouring
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 MOST_GROUPS = 60
 """Values of a tag beyond which colours tell nothing apart."""
+KEPT_SECONDS = 30.0
+"""For so long the tags of a map's members, and which of them are deleted, are not asked anew."""
 # Long, or different for every run.
 _NO_COLOURING = {
     *("mlflow.runName", "mlflow.note.content", schema.TAG_IDENTITY, schema.TAG_ERROR),
@@ -30,7 +30,8 @@ def members_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dic
     """What the store says now of the runs that a map was made of.
 
     A run that was deleted, or lies in an experiment that the reader may not read, has no link and
-    no tags; what the map itself holds of the point stays.
+    no tags; what the map itself holds of the point stays. The answer is kept for a short time,
+    apart for those who may read other experiments.
 
     Returns
     -------
@@ -38,18 +39,22 @@ def members_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dic
         ``experiments``: one id a point, None without a link; ``colourings``: one a tag that tells
         points apart, with ``values``, one a point.
     """
-    ids = map_payload(store, opened, cache)["run_id"]
-    runs = store.runs_by_id(ids)
-    members = [runs.get(run_id) for run_id in ids]
-    return {
-        "experiments": [run.info.experiment_id if run else None for run in members],
-        "colourings": _tag_colourings(members),
-    }
+    readable = frozenset(experiment.experiment_id for experiment in store.experiments())
+
+    def made() -> dict[str, Any]:
+        ids = map_payload(store, opened, cache)["run_id"]
+        runs = store.tags_by_id(ids, readable)
+        members = [runs.get(run_id) for run_id in ids]
+        return {
+            "experiments": [of[0] if of else None for of in members],
+            "colourings": _tag_colourings([of[1] if of else {} for of in members]),
+        }
+
+    return cache.get_for(KEPT_SECONDS, (*key(opened.run, "members"), readable), made)
 
 
-def _tag_colourings(members: Sequence[Run | None]) -> list[dict[str, Any]]:
+def _tag_colourings(tags: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     """The user's own tags first, then ours, then MLflow's."""
-    tags: list[Mapping[str, str]] = [run.data.tags if run else {} for run in members]
     count = Counter(name for of in tags for name in of)
     found = []
     for name in sorted(

@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlflow_modelmap.drivers.map.model_map import sampling_in
 from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
 from mlflow_modelmap.drivers.page.exact import exact_payload
 from mlflow_modelmap.drivers.page.json_values import plain
@@ -24,10 +25,13 @@ from mlflow_modelmap.numerics.divergence.carried import (
     effective_texts,
     half_of,
 )
+from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence, pair_floor
+from mlflow_modelmap.numerics.matrix.sampling import Sampling
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.largest_sizes import PAGE
+from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, read_rows
+from mlflow_modelmap.tracking.runs.largest_sizes import PAGE, PAGE_PAIRS
 from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.selection import vector_in
 from mlflow_modelmap.tracking.runs.study_run import load_study
@@ -40,6 +44,13 @@ _NEWEST = 5
 """Scale runs that are looked at, should the newest be damaged."""
 LARGEST_COORDINATES = 64 * 2**20
 """Bytes of the coordinates that are read to say how few texts carry a KL."""
+
+
+class Coordinates(NamedTuple):
+    """Q of a map, or of two of its points, (K, N), and the weights of its texts, (N,), or None."""
+
+    q: np.ndarray
+    weights: np.ndarray | None
 
 
 class Squares(NamedTuple):
@@ -73,23 +84,21 @@ def pair_payload(
                 f"There is no point {row} on this map; its points are 0 to {len(names) - 1}."
             )
 
-    # Both squares of more points would not stay in the cache, so only a column is read of them.
-    whole_squares = 2 * 8 * len(names) ** 2 <= MOST_BYTES
-    row, column = (a, b) if whole_squares else (a, 0)
-    made = _read(store, run, len(names), None if whole_squares else b)
-    squares = cache.get(key(run, "squares" if whole_squares else f"squares {b}"), made)
-    kl, se = float(squares.kl[row, column]), float(squares.se[row, column])
+    texts, mean_bytes = (finite(run.data.metrics.get(f"modelmap/{of}")) for of in _OF_THE_TEXTS)
+    sampled = cache.get(key(run, "sampled texts"), _sampled(store, run))
+    if sampled is None:  # of an earlier version, or of few points: the tables say it
+        kl, se, read = _in_tables(store, run, cache, (a, b), len(names), texts)
+    else:
+        kl, se, read = _of_rows(store, run, (a, b), sampled)
     if not (math.isfinite(kl) and math.isfinite(se) and se >= 0):
         raise TrackingError(
             f"Run {run.info.run_id} is damaged: its KL of point {b} to point {a} is {kl} with the "
             f"standard error {se}; make it again."
         )
-    texts, mean_bytes = (finite(run.data.metrics.get(f"modelmap/{of}")) for of in _OF_THE_TEXTS)
-    read = cache.get(key(run, "coordinates"), _coordinates(store, run, len(names), texts))
     worth, half = texts, None
     if read is not None:
         worth = effective_texts(read.weights, read.q.shape[1])
-        half = half_of((read.q[a] - read.q[b]) ** 2)
+        half = half_of((read.q[0] - read.q[1]) ** 2)
     # Maps of earlier versions know no documents.
     units = finite(run.data.metrics.get("modelmap/documents")) or texts
     worth = min(worth, units) if worth and units else worth
@@ -128,6 +137,72 @@ def pair_payload(
     }
 
 
+def _in_tables(
+    store: ServerStore,
+    run: Run,
+    cache: PageCache,
+    pair: tuple[int, int],
+    count: int,
+    texts: float | None,
+) -> tuple[float, float, Coordinates | None]:
+    """KL and error of a pair from a map's tables; its two rows of the coordinates if not large."""
+    a, b = pair
+    # Both squares of more points would not stay in the cache, so only a column is read of them.
+    whole_squares = 2 * 8 * count**2 <= MOST_BYTES
+    row, column = (a, b) if whole_squares else (a, 0)
+    made = _read(store, run, count, None if whole_squares else b)
+    squares = cache.get(key(run, "squares" if whole_squares else f"squares {b}"), made)
+    read = cache.get(key(run, "coordinates"), _coordinates(store, run, count, texts))
+    of = None if read is None else Coordinates(read.q[[a, b]], read.weights)
+    return float(squares.kl[row, column]), float(squares.se[row, column]), of
+
+
+def _of_rows(
+    store: ServerStore, run: Run, pair: tuple[int, int], sampled: Sampled
+) -> tuple[float, float, Coordinates]:
+    """KL and error of a pair from its two rows of the coordinates, which alone are read."""
+    run_id = run.info.run_id
+    root = store.get_run(run_id).info.artifact_uri
+    client = cast(MlflowClient, store)
+    q = read_rows(run_id, root, "coordinates.npy", pair, client, limit=PAGE_PAIRS)
+    with whole(run):
+        if not np.isfinite(q).all():
+            raise ValueError("a coordinate is not finite")
+        kl, se = kl_pairs(q, 0, 1, sampled.sampling)
+    return float(kl), float(se), Coordinates(q, sampled.weights)
+
+
+class Sampled(NamedTuple):
+    """How the texts of a map without tables were sampled, and their weights, (N,), or None."""
+
+    sampling: Sampling
+    weights: np.ndarray | None
+
+
+def _sampled(store: ServerStore, run: Run) -> Callable[[], Sampled | None]:
+    """What reads how the texts were sampled; None for a map that has tables of its pairs."""
+
+    def made() -> Sampled | None:
+        root = store.get_run(run.info.run_id).info.artifact_uri
+        sizes = artifact_sizes(run.info.run_id, root, store.tracking_uri)
+        if "kl.parquet" in sizes or f"{schema.STUDY_TEXT_BYTES}.npy" not in sizes:
+            return None
+        read = load_study(
+            run.info.run_id,
+            schema.KIND_MAP,
+            arrays=(schema.STUDY_TEXT_BYTES,),
+            optional=(schema.STUDY_DOCUMENTS,),
+            limits={"": PAGE},
+            store=cast(MlflowClient, store),
+        )
+        with whole(run):
+            sampling = sampling_in(read)
+            assert sampling is not None
+            return Sampled(sampling, read.arrays.get(schema.STUDY_WEIGHTS))
+
+    return made
+
+
 def _own_scale(store: ServerStore, run: Run, cache: PageCache) -> tuple[OwnGroup, ...]:
     """The newest scale on the map's texts beside it, in its experiment, which may be read."""
     tags = run.data.tags
@@ -150,13 +225,6 @@ def _own_scale(store: ServerStore, run: Run, cache: PageCache) -> tuple[OwnGroup
         return cache.get(key(scale, "own scale"), made)
 
     return newest_scale(found, tags.get(schema.TAG_TEXT_WEIGHTS), read)
-
-
-class Coordinates(NamedTuple):
-    """Q of a map, (K, N), and the weights of its texts, (N,), or None."""
-
-    q: np.ndarray
-    weights: np.ndarray | None
 
 
 def _coordinates(

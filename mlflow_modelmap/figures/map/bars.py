@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
@@ -63,14 +64,18 @@ def bars_figure(
     labels = [groups[k] for k in order] if groups is not None else [None] * points
     share = np.ones(points) if shades is None else np.asarray(shades)[order]
     plain = style.PALETTE[0] if not colours else None
-    axes.barh(
-        rows,
-        value[order],
-        height=0.78 if points <= 150 else 1.0,
-        color=[
-            style.fade(plain or style.colour_of(label, colours), float(s))
-            for label, s in zip(labels, share, strict=True)
-        ],
+    half = (0.78 if points <= 150 else 1.0) / 2.0
+    low, high, length = rows - half, rows + half, value[order]
+    zero = np.zeros(points)
+    corners = [zero, low, length, low, length, high, zero, high]
+    axes.add_collection(
+        PolyCollection(
+            np.stack(corners, axis=1).reshape(points, 4, 2),
+            facecolors=[
+                style.fade(plain or style.colour_of(label, colours), float(s))
+                for label, s in zip(labels, share, strict=True)
+            ],
+        )
     )
     if standard_error is not None:
         axes.errorbar(

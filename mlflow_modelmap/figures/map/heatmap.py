@@ -6,26 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import ListedColormap, LogNorm, Normalize, SymLogNorm
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-from scipy.cluster.hierarchy import dendrogram, leaves_list
+from scipy.cluster.hierarchy import dendrogram
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.numerics.points.clustering import tree
+from mlflow_modelmap.numerics.points.clustering import OrderedKL, in_order
 
 _WRITTEN = 12
 _TREE = 400
 _BOTH_SIDES = 30
-_DECADES = 5.0
+_DECADES = 6.0
+_ZERO = "#d5d5d5"
+"""The colour of pairs that do not differ at all, such as a point and its copy or itself."""
 _LABEL_SIZE = 7.0
 
 
 def heatmap_figure(
-    kl: np.ndarray,
+    kl: np.ndarray | OrderedKL,
     names: Sequence[str],
     *,
     groups: Sequence[Any] | None = None,
@@ -37,7 +41,7 @@ def heatmap_figure(
     Parameters
     ----------
     kl
-        Bits per byte, shape (K, K), symmetric.
+        Bits per byte, shape (K, K), symmetric; or of many points already in order, and averaged.
     names
         K names; where there is no room for all, every so-manieth is written.
     groups
@@ -52,10 +56,9 @@ def heatmap_figure(
     Figure
         Up to 12 points each cell holds its number.
     """
-    kl = np.asarray(kl, dtype=float)
-    points = len(kl)
-    links = tree(kl) if points > 1 else None
-    order = leaves_list(links).tolist() if links is not None else list(range(points))
+    given = kl if isinstance(kl, OrderedKL) else _ordered(np.asarray(kl, dtype=float))
+    links, order, cells = given.links, given.order.tolist(), given.kl
+    points = len(order)
     side = float(np.clip(0.24 * points, 3.6, 8.0))
     colours = style.colours(groups) if groups is not None else {}
     strip = len(colours) > 1
@@ -70,14 +73,14 @@ def heatmap_figure(
     axes = figure.add_subplot(grid[1, 1])
     branches = figure.add_subplot(grid[0, 1])
     shades = figure.add_subplot(grid[1, 0])
-    norm, extend = colour_scale(kl)
-    # Pairs below the smallest colour, such as a point with itself, are drawn in it.
+    norm, extend = colour_scale(cells)
     image = axes.imshow(
-        np.maximum(kl[np.ix_(order, order)], norm.vmin if norm.vmin else 0.0),
+        np.ma.masked_where(cells == 0.0, np.maximum(cells, norm.vmin or 0.0)),
         norm=norm,
-        cmap=style.SEQUENTIAL,
+        cmap=colormaps[style.SEQUENTIAL].with_extremes(bad=_ZERO),
         aspect="auto",
         interpolation="nearest",
+        extent=(-0.5, points - 0.5, points - 0.5, -0.5),
     )
     _draw_tree(branches, links, points, title)
     _draw_groups(shades, [groups[k] for k in order] if groups is not None else [], colours, strip)
@@ -88,12 +91,15 @@ def heatmap_figure(
         axes.set_xticks(range(points), shown, rotation=90, fontsize=_LABEL_SIZE)
     else:
         axes.set_xticks([])
-        axes.set_xlabel("the same points, in the same order", fontsize=8, color=style.QUIET_INK)
+        said = "the same points, in the same order"
+        if len(cells) < points:
+            said += f"; a cell is the mean of about {points / len(cells):.2g} by as many"
+        axes.set_xlabel(said, fontsize=8, color=style.QUIET_INK)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
     if points <= _WRITTEN:
-        _write_cells(axes, kl[np.ix_(order, order)], norm)
+        _write_cells(axes, cells, norm)
     bar = figure.colorbar(
         image, ax=[axes, branches], extend=extend, shrink=0.8, aspect=30, pad=0.015
     )
@@ -101,13 +107,35 @@ def heatmap_figure(
     _tick_bar(bar, norm)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)  # type: ignore[operator]
+    _say_zero(bar.ax)
     if strip:
         style.legend(figure, colours, title=groups_title)
     return figure
 
 
+def _ordered(kl: np.ndarray) -> OrderedKL:
+    return in_order(kl) if len(kl) > 1 else OrderedKL(np.arange(len(kl)), kl, np.empty((0, 4)))
+
+
+def _say_zero(bar: Axes) -> None:
+    """A patch below the colour bar for what is no small KL but none."""
+    bar.add_patch(
+        Rectangle(
+            (0.0, -0.085),
+            1.0,
+            0.025,
+            transform=bar.transAxes,
+            facecolor=_ZERO,
+            edgecolor=style.QUIET_INK,
+            linewidth=0.5,
+            clip_on=False,
+        )
+    )
+    bar.text(1.35, -0.0725, "0, equal", transform=bar.transAxes, va="center", fontsize=8)
+
+
 def colour_scale(kl: np.ndarray) -> tuple[Normalize, str]:
-    """Logarithmic colours over at most five decades, symlog (linear to 0.1) beyond.
+    """Logarithmic colours from the smallest positive KL, over at most six decades.
 
     Returns
     -------
@@ -119,12 +147,10 @@ def colour_scale(kl: np.ndarray) -> tuple[Normalize, str]:
     if positive.size == 0:
         return Normalize(0.0, 1.0), "neither"
     low, high = float(positive.min()), float(positive.max())
-    if high > style.LINEAR_TO * 10 and high / low > 10**_DECADES:
-        return SymLogNorm(style.LINEAR_TO, linscale=0.6, vmin=0.0, vmax=high), "neither"
     floor = max(low, high / 10**_DECADES)
     if high / floor < 2.0:
         floor = high / 2.0
-    return LogNorm(floor, high), "min"
+    return LogNorm(floor, high), "min" if low < floor else "neither"
 
 
 def _tick_bar(bar: Colorbar, norm: Normalize) -> None:
@@ -137,10 +163,10 @@ def _tick_bar(bar: Colorbar, norm: Normalize) -> None:
     bar.update_ticks()
 
 
-def _draw_tree(axes: Axes, links: np.ndarray | None, points: int, title: str) -> None:
+def _draw_tree(axes: Axes, links: np.ndarray, points: int, title: str) -> None:
     axes.set_axis_off()
     axes.set_title(style.plain(title), loc="left", fontsize=11, color=style.INK)
-    if links is None or points > _TREE:
+    if not len(links) or points > _TREE:
         return
     drawn = dendrogram(links, no_plot=True)
     # SciPy puts leaf k at 10 k + 5; a cell of the heatmap is 1 wide and centred on k.
@@ -191,7 +217,7 @@ def _write_cells(axes: Axes, kl: np.ndarray, norm: Normalize) -> None:
     for i, row in enumerate(kl):
         for j, value in enumerate(row):
             if i != j:
-                shade = float(norm(max(value, norm.vmin or 0.0)))
+                shade = float(norm(max(value, norm.vmin or 0.0))) if value else 1.0
                 axes.text(
                     j,
                     i,

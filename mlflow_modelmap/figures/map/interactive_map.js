@@ -24,8 +24,16 @@
     return found;
   }
 
+  function dimensions() {
+    const possible = MapDrawing.can3d(data, choice("embedding"));
+    byId("three").disabled = !possible;
+    document.querySelector("label[for=three]").title = MapDrawing.no3d(data, choice("embedding"));
+    if (!possible) byId("two").checked = true;
+    return Number(choice("dimensions"));
+  }
+
   const draw = () => view.draw({
-    embedding: choice("embedding"), dimensions: Number(choice("dimensions")),
+    embedding: choice("embedding"), dimensions: dimensions(),
     colouring: data.colourings[Number(byId("colour").value)], lines: byId("lines").checked, found: matching(),
   });
 
@@ -47,10 +55,6 @@
   if (!data.tsne) {
     byId("tsne").disabled = true;
     byId("pca").checked = true;
-  }
-  if (!MapDrawing.hasWebGL) {
-    byId("three").disabled = true;
-    document.querySelector("label[for=three]").title = "This browser has no WebGL, which 3D needs.";
   }
   let waiting = null;
   byId("controls").addEventListener("submit", (event) => event.preventDefault());

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from mlflow_modelmap.figures import style
 
 Embedding = Literal["tsne", "pca"]
+KLOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ColourBy = Literal["auto", "model_type", "trajectory", "precision"]
 
 COORDINATES: dict[tuple[str, int], tuple[str, ...]] = {
@@ -100,7 +102,7 @@ def map_figure(
     colour_by: ColourBy = "auto",
     title: str = "Model map",
     explained: tuple[float, ...] = (),
-    kl: np.ndarray | None = None,
+    kl: np.ndarray | KLOf | None = None,
 ) -> Figure:
     """Points of a model map in two dimensions (Figures 1 and 2).
 
@@ -118,8 +120,8 @@ def map_figure(
     explained
         Each principal component's share of the variance.
     kl
-        KL divergence in bits/byte, shape (K, K): lines are the thicker the larger it is between
-        the points they join.
+        KL divergence in bits/byte, shape (K, K), or what gives it for two arrays of rows: lines
+        are the thicker the larger it is between the points they join.
 
     Returns
     -------
@@ -176,7 +178,7 @@ def _draw_lines(
     lines: dict[str, np.ndarray],
     shade: np.ndarray,
     colour: list[str],
-    kl: np.ndarray | None,
+    kl: np.ndarray | KLOf | None,
 ) -> None:
     if not lines:
         return
@@ -184,7 +186,7 @@ def _draw_lines(
     end = np.concatenate([members[1:] for members in lines.values()])
     width = np.full(len(start), 1.0)
     if kl is not None:
-        size = np.sqrt(np.asarray(kl)[start, end])
+        size = np.sqrt(kl(start, end) if callable(kl) else np.asarray(kl)[start, end])
         width = 0.6 + 3.4 * np.minimum(size / max(float(size.max()), 1e-300), 1.0)
     axes.add_collection(
         LineCollection(

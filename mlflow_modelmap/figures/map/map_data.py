@@ -83,6 +83,7 @@ def map_data(
         "coordinates": {
             f"{embedding}{dimensions}": [[rounded(v) for v in points[c]] for c in columns]
             for (embedding, dimensions), columns in COORDINATES.items()
+            if set(columns) <= set(points.columns)  # t-SNE in 3D of many points is not made
         },
         "explained": [rounded(share) for share in explained],
         "paths": [{"name": _name(n), "rows": rows.tolist()} for n, rows in lines.items()],

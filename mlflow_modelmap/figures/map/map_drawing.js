@@ -16,6 +16,13 @@ const MapDrawing = (function () {
     }
   })();
 
+  // Of many points there is no t-SNE in three dimensions.
+  const can3d = (data, embedding) => hasWebGL && Boolean(data.coordinates[embedding + 3]);
+
+  // Why 3D cannot be chosen, for a tooltip; nothing where it can.
+  const no3d = (data, embedding) => can3d(data, embedding) ? ""
+    : hasWebGL ? "This map has no t-SNE in three dimensions; it was made of many points." : "This browser has no WebGL, which 3D needs.";
+
   function fade(colour, share) {
     const keep = 0.22 + 0.78 * share;
     const parts = [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
@@ -224,5 +231,5 @@ const MapDrawing = (function () {
     return {draw, choose, onPick(tell) { picked = tell; }};
   }
 
-  return {create, narrow, hasWebGL};
+  return {create, narrow, can3d, no3d};
 })();

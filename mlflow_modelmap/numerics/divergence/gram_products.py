@@ -10,6 +10,7 @@ sum a d^2 is the squared distance between rows that are scaled with sqrt(a).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from itertools import pairwise
 from typing import NamedTuple
@@ -40,6 +41,19 @@ _ROWS = 1024
 _TEXTS = 1024
 
 _DEEPEST = 4
+
+
+class Block(NamedTuple):
+    """All pairs of some rows with others: KL and variance of shape (rows of one, rows of other).
+
+    `close` are the pairs i < j, as rows of the whole, that cancelled too far to be trusted.
+    """
+
+    one: slice
+    other: slice
+    kl: np.ndarray
+    variance: np.ndarray | None
+    close: Pairs
 
 
 class _Products(NamedTuple):
@@ -75,7 +89,7 @@ def all_pairs(
     if errors and (sampling.per_byte or (clusters is not None and len(clusters) < 2)):
         return _by_differences(q, sampling)
     kl, variance, close = _gram(q, sampling, errors=errors)
-    _refine(q, sampling, kl, variance, close)
+    refine(q, sampling, kl, variance, close)
     return kl, variance
 
 
@@ -104,9 +118,38 @@ def _gram(
     Returns KL, the variance of its estimate (None unless asked for), and the pairs i < j for which
     the products cancelled too far to be trusted.
     """
+    kl = np.empty((len(q), len(q)))
+    variance = np.empty((len(q), len(q))) if errors else None
+    found: list[Pairs] = []
+    for block in gram_blocks(q, sampling, errors=errors):
+        one, other = block.one, block.other
+        kl[one, other], kl[other, one] = block.kl, block.kl.T
+        if variance is not None and block.variance is not None:
+            variance[one, other], variance[other, one] = block.variance, block.variance.T
+        found.append(block.close)
+    np.fill_diagonal(kl, 0.0)
+    if variance is not None:
+        np.fill_diagonal(variance, 0.0)
+    i, j = (np.concatenate([pair[side] for pair in found]) for side in (0, 1))
+    return kl, variance, (i, j)
+
+
+def gram_blocks(q: np.ndarray, sampling: Sampling, *, errors: bool) -> Iterator[Block]:
+    """All pairs block by block, each once (`one` never after `other`), by matrix products.
+
+    Parameters
+    ----------
+    q
+        Finite, float64, shape (K, N).
+    sampling
+        How the texts were sampled, not per byte.
+    errors
+        Whether the variances are wanted.
+    """
     clusters, shares = sampling.clusters, sampling.expected
     if errors and clusters is not None:
-        return _clustered_gram(q, clusters, shares)
+        yield from _clustered_blocks(q, clusters, shares)
+        return
     points, texts = q.shape
     centre = q.mean(axis=0)
     squares, powers, measured = np.zeros(points), np.zeros(points), np.zeros(points)
@@ -122,12 +165,8 @@ def _gram(
                 if shares is not None:
                     measured[block] += a @ shares[column]
     evenness = 1.0 / texts if shares is None else float(shares @ shares)
-    kl = np.empty((points, points))
-    variance = np.empty((points, points)) if errors else None
-    found: list[Pairs] = []
     for k, one in enumerate(rows):
         for other in rows[k:]:
-            same = one is other
             second, fourth, shared = _products(
                 q, centre, shares, one, other, columns, errors=errors
             )
@@ -136,9 +175,8 @@ def _gram(
             second += scale
             close = second < _CLOSE_SQUARES * scale
             np.maximum(second, 0.0, out=second)
-            kl[one, other] = second
-            kl[other, one] = second.T
-            if variance is not None and fourth is not None:
+            spread = None
+            if fourth is not None:
                 scale = powers[one, None] + powers[other]
                 fourth += scale
                 close |= fourth < _CLOSE_FOURTHS * scale
@@ -152,24 +190,18 @@ def _gram(
                     close |= spread < _CLOSE_VARIANCE * evenness * second * second
                 close |= spread < _CLOSE_VARIANCE * fourth
                 np.maximum(spread, 0.0, out=spread)
-                variance[one, other] = spread
-                variance[other, one] = spread.T
-            i, j = np.nonzero(np.triu(close, 1) if same else close)
-            found.append((i + one.start, j + other.start))
-    np.fill_diagonal(kl, 0.0)
-    if variance is not None:
-        np.fill_diagonal(variance, 0.0)
-    return (
-        kl,
-        variance,
-        (np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])),
-    )
+            yield Block(one, other, second, spread, _where(close, one, other))
 
 
-def _clustered_gram(
+def _where(close: np.ndarray, one: slice, other: slice) -> Pairs:
+    i, j = np.nonzero(np.triu(close, 1) if one is other else close)
+    return i + one.start, j + other.start
+
+
+def _clustered_blocks(
     q: np.ndarray, clusters: Clusters, shares: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, Pairs]:
-    """As `_gram`, with the variance over documents: C / (C - 1) sum_c (D_c - e_c KL)^2."""
+) -> Iterator[Block]:
+    """As `gram_blocks`, with the variance over documents: C / (C - 1) sum_c (D_c - e_c KL)^2."""
     points, texts = q.shape
     centre = q.mean(axis=0)
     every = np.full(texts, 1.0 / texts) if shares is None else shares
@@ -183,8 +215,6 @@ def _clustered_gram(
             squares[at], measured[at] = g.sum(axis=1), g @ expected
             powers[at] = np.einsum("ij,ij->i", g, g)
     evenness = float(expected @ expected)
-    kl, variance = np.empty((points, points)), np.empty((points, points))
-    found: list[Pairs] = []
     for k, one in enumerate(rows):
         for other in rows[k:]:
             second, fourth, shared = clustered_products(q, centre, clusters, expected, one, other)
@@ -204,14 +234,7 @@ def _clustered_gram(
             close |= spread < _CLOSE_CLUSTERED * scale
             np.maximum(spread, 0.0, out=spread)
             spread *= clusters.factor
-            kl[one, other], kl[other, one] = second, second.T
-            variance[one, other], variance[other, one] = spread, spread.T
-            i, j = np.nonzero(np.triu(close, 1) if one is other else close)
-            found.append((i + one.start, j + other.start))
-    np.fill_diagonal(kl, 0.0)
-    np.fill_diagonal(variance, 0.0)
-    i, j = (np.concatenate([pair[side] for pair in found]) for side in (0, 1))
-    return kl, variance, (i, j)
+            yield Block(one, other, second, spread, _where(close, one, other))
 
 
 def _products(
@@ -254,7 +277,7 @@ def _products(
     return _Products(second, fourth, shared)
 
 
-def _refine(
+def refine(
     q: np.ndarray,
     sampling: Sampling,
     kl: np.ndarray,
@@ -288,7 +311,7 @@ def _refine(
         wanted = np.zeros(part_kl.shape, dtype=bool)
         wanted[at] = True
         still = wanted[still_i, still_j]
-        _refine(part, sampling, part_kl, part_variance, (still_i[still], still_j[still]), depth + 1)
+        refine(part, sampling, part_kl, part_variance, (still_i[still], still_j[still]), depth + 1)
         _put(kl, i[chosen], j[chosen], part_kl[at])
         if variance is not None and part_variance is not None:
             _put(variance, i[chosen], j[chosen], part_variance[at])

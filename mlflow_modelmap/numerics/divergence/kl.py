@@ -35,7 +35,7 @@ def kl_matrix(q: ArrayLike) -> np.ndarray:
     -----
     Besides `q` and the result it takes about 50 MB, whatever K and N are.
     """
-    return all_pairs(_checked(q), errors=False)[0]
+    return all_pairs(checked(q), errors=False)[0]
 
 
 def kl_with_standard_error(
@@ -66,7 +66,7 @@ def kl_with_standard_error(
     InputError
         If `q` is not a matrix of finite values, or the shares do not fit it.
     """
-    q = _checked(q)
+    q = checked(q)
     kl, variance = all_pairs(q, Sampling.of(shares, q.shape[1]))
     assert variance is not None
     return kl, np.sqrt(variance, out=variance)
@@ -186,7 +186,14 @@ def kl_between(
     return float(variance / unit), float(error / unit)
 
 
-def _checked(q: ArrayLike) -> np.ndarray:
+def checked(q: ArrayLike) -> np.ndarray:
+    """Coordinates as a matrix of finite float64 values.
+
+    Raises
+    ------
+    InputError
+        If they are none.
+    """
     q = np.asarray(q, dtype=np.float64)
     if q.ndim != 2 or 0 in q.shape:
         raise InputError(f"Coordinates of shape {q.shape} are no matrix of points and texts.")

@@ -39,8 +39,22 @@ def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
         Divided by sqrt(2 N B ln 2) (paper, Section 2). With weights, 1 / N is each text's share
         of them, so that a squared distance is the weighted variance over 2 B ln 2.
     """
+    return coordinates_around(matrix, centre_of(matrix))
+
+
+def centre_of(matrix: LogLikelihoodMatrix) -> np.ndarray:
+    """What `coordinates` subtracts from every point: the mean of all points, nats, shape (N,)."""
+    return _row_centred(matrix).mean(axis=0)
+
+
+def coordinates_around(matrix: LogLikelihoodMatrix, centre: np.ndarray) -> np.ndarray:
+    """As `coordinates`, around a given centre, shape (N,): the points of another map, with its own.
+
+    The same point has the same coordinates, to the bit, whatever other points are in the matrix.
+    """
     rows = _row_centred(matrix)
-    return _scaled(rows - rows.mean(axis=0, keepdims=True), matrix)
+    rows -= centre
+    return _scaled(rows, matrix)
 
 
 def text_centred(matrix: LogLikelihoodMatrix) -> np.ndarray:

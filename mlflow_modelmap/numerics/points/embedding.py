@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.manifold import TSNE
 
 from mlflow_modelmap.errors import InputError
@@ -16,6 +18,8 @@ from mlflow_modelmap.numerics.divergence.kl import kl_matrix
 _FEWEST_POINTS = 4
 _DENSE = 1500
 _EXACT = 100
+_FAST_FOURIER = 8_000
+"""Points beyond which the interpolation by Fourier transforms beats the tree."""
 
 
 class Principal(NamedTuple):
@@ -58,13 +62,19 @@ def pca(q: ArrayLike, components: int = 2) -> Principal:
     if q.ndim != 2 or 0 in q.shape or components < 1:
         raise InputError(f"There are no {components} components of coordinates of shape {q.shape}.")
     points, texts = q.shape
-    a = q - q.mean(axis=0)
-    total = float(np.einsum("ij,ij->", a, a))
+    centre = q.mean(axis=0)
+    total = float(np.einsum("ij,ij->", q, q) - points * (centre @ centre))
     wide = points <= texts
-    values, vectors = _leading(a @ a.T if wide else a.T @ a, components)
+    size = min(points, texts)
+    if size > _DENSE and components < size // 20:
+        values, vectors = _leading(q, centre, components)
+    else:
+        a = q - centre
+        values, vectors = _largest(a @ a.T if wide else a.T @ a, components)
     # What is below the product's rounding is no direction.
     values = np.where(values > total * 1e-13, values, 0.0)
-    found = vectors * np.sqrt(values) if wide else (a @ vectors) * (values > 0)
+    there = values > 0
+    found = vectors * np.sqrt(values) if wide else (q @ vectors - centre @ vectors) * there
     coordinates = np.zeros((points, components))
     coordinates[:, : found.shape[1]] = _signed(found)
     explained = np.zeros(components)
@@ -80,6 +90,8 @@ def tsne(
     seed: int = 0,
     *,
     kl: ArrayLike | None = None,
+    start: np.ndarray | None = None,
+    near: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Embedding:
     """t-SNE of the points on their KL divergences (Figures 1 and 2, Appendix D.1).
 
@@ -95,6 +107,11 @@ def tsne(
         Of the small noise laid over the principal components that it starts from.
     kl
         `kl_matrix(q)`, shape (K, K), if it is at hand.
+    start
+        Principal components of `q`, shape (K, 2 or more), if they are at hand.
+    near
+        Of many points, the nearest others of each and their KL in bits/byte, each of shape (K, k)
+        with k three times the perplexity: they stand in for all KL, and openTSNE for scikit-learn.
 
     Returns
     -------
@@ -112,7 +129,7 @@ def tsne(
         raise InputError(f"A map of {dimensions} dimensions is not drawn; ask for 2 or 3.")
     if not 1 <= perplexity < np.inf:
         raise InputError(f"A perplexity of {perplexity} is not possible; give 1 or more.")
-    start = pca(q, dimensions).coordinates
+    start = (pca(q, dimensions).coordinates if start is None else start)[:, :dimensions]
     points = len(q)
     if points < _FEWEST_POINTS:
         return Embedding(
@@ -132,14 +149,17 @@ def tsne(
             f"a third of the other points, because there are only {points}."
         )
         perplexity = highest
-    distances = np.sqrt(kl_matrix(q) if kl is None else np.array(kl, dtype=np.float64))
     noise = np.random.default_rng(seed).standard_normal(start.shape)
+    # sklearn's own scale of a start from principal components.
+    start = 1e-4 * (start / spread + 0.01 * noise)
+    if near is not None:
+        return Embedding(_of_neighbours(*near, start, perplexity, seed), perplexity, notice)
+    distances = np.sqrt(kl_matrix(q) if kl is None else np.array(kl, dtype=np.float64))
     model = TSNE(
         n_components=dimensions,
         perplexity=perplexity,
         metric="precomputed",
-        # sklearn's own scale of a start from principal components.
-        init=(1e-4 * (start / spread + 0.01 * noise)).astype(np.float32),
+        init=start.astype(np.float32),
         # sklearn's "auto" is 50 at least, at which a map of few points flies apart in 3D, and its
         # tree method may not leave the start.
         learning_rate=min(max(points / 48.0, 50.0), points / 10.0),
@@ -149,17 +169,71 @@ def tsne(
     return Embedding(model.fit_transform(distances).astype(np.float64), perplexity, notice)
 
 
-def _leading(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def check_open_tsne() -> None:
+    """An InputError where openTSNE is not installed, which there is no wheel of for some machines.
+
+    Raises
+    ------
+    InputError
+    """
+    if find_spec("openTSNE") is None:
+        raise InputError(
+            "t-SNE of so many points, or beside a map's points, is made by openTSNE, which is not "
+            "installed; pip install openTSNE."
+        )
+
+
+def _of_neighbours(
+    rows: np.ndarray, kl: np.ndarray, start: np.ndarray, perplexity: float, seed: int
+) -> np.ndarray:
+    """t-SNE on the nearest neighbours alone, shape (K, n)."""
+    import openTSNE
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    threads = os.cpu_count() or 1  # the same coordinates, to the bit, with any number
+    affinities = PerplexityBasedNN(
+        perplexity=perplexity,
+        knn_index=PrecomputedNeighbors(rows, np.sqrt(kl)),
+        n_jobs=threads,
+    )
+    points, dimensions = start.shape
+    fast = dimensions == 2 and points > _FAST_FOURIER
+    model = openTSNE.TSNE(
+        n_components=dimensions,
+        negative_gradient_method="fft" if fast else "bh",
+        random_state=seed,
+        n_jobs=threads,
+    )
+    return np.asarray(model.fit(affinities=affinities, initialization=start), dtype=np.float64)
+
+
+def _largest(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues, descending, and their vectors."""
     size = len(gram)
     count = min(count, size)
-    if size > _DENSE and count < size // 20:
-        values, vectors = eigsh(gram, k=count, v0=np.ones(size) + np.arange(size) / size)
-        order = np.argsort(values)
-        values, vectors = values[order], vectors[:, order]
-    else:
-        values, vectors = linalg.eigh(gram, subset_by_index=[size - count, size - 1])
+    values, vectors = linalg.eigh(gram, subset_by_index=[size - count, size - 1])
     return values[::-1], vectors[:, ::-1]
+
+
+def _leading(q: np.ndarray, centre: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `_largest` of the smaller Gram matrix of q less its centre, which is never made."""
+    points, texts = q.shape
+    wide = points <= texts
+
+    def product(v: np.ndarray) -> np.ndarray:
+        v = np.ravel(v)
+        if wide:
+            inner = q.T @ v - centre * v.sum()
+            return q @ inner - centre @ inner
+        inner = q @ v - centre @ v
+        return q.T @ inner - centre * inner.sum()
+
+    size = min(points, texts)
+    gram = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    values, vectors = eigsh(gram, k=count, v0=np.ones(size) + np.arange(size) / size)
+    order = np.argsort(values)[::-1]
+    return values[order], vectors[:, order]
 
 
 def _signed(columns: np.ndarray) -> np.ndarray:

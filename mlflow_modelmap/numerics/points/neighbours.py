@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -45,14 +47,22 @@ def nearest(
             near = near[near != point]
             found[point] = near[np.argsort(row[near], kind="stable")][:k]
     names = kl.columns.to_numpy() if isinstance(kl, pd.DataFrame) else np.arange(points)
-    each = np.repeat(np.arange(points), k)
-    other = found.ravel()
+    each = np.arange(points)[:, None]
+    return neighbours_table(names, found, values[each, found], errors[each, found])
+
+
+def neighbours_table(
+    names: Sequence[object] | np.ndarray, rows: np.ndarray, kl: np.ndarray, se: np.ndarray
+) -> pd.DataFrame:
+    """The table of `nearest`, from the neighbours' rows, KL and standard errors, shape (K, k)."""
+    points, k = rows.shape
+    named = np.asarray(names, dtype=object)
     return pd.DataFrame(
         {
-            "point": names[each],
+            "point": named[np.repeat(np.arange(points), k)],
             "rank": np.tile(np.arange(1, k + 1), points),
-            "neighbour": names[other],
-            "kl": values[each, other],
-            "se": errors[each, other],
+            "neighbour": named[rows.ravel()],
+            "kl": kl.ravel(),
+            "se": se.ravel(),
         }
     )

@@ -47,6 +47,12 @@ MAP = "The map"
 @option("--perplexity", type=float, default=30.0, show_default=True, group=MAP, help="Of t-SNE.")
 @option("--seed", type=SEED, default=0, show_default=True, group=MAP, help="Of t-SNE.")
 @option(
+    "--three-dimensions",
+    is_flag=True,
+    group=MAP,
+    help="t-SNE in three dimensions too, for more than 3,000 points.",
+)
+@option(
     "--colour-by",
     type=click.Choice(["auto", "model_type", "trajectory", "precision"]),
     default="auto",

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -192,6 +192,64 @@ def read_artifact(
     except (FileNotFoundError, NotRead) as error:
         what = str(error)
     except Exception as error:  # of pyarrow, numpy and json, whatever a damaged file makes of them
+        what = f"cannot be read ({reason(error)})"
+    raise TrackingError(f"Run {run_id} is damaged: its artifact {path} {what}; make it again.")
+
+
+def read_rows(
+    run_id: str,
+    root: str,
+    name: str,
+    rows: Sequence[int],
+    store: MlflowClient,
+    *,
+    limit: Limit = PROGRAM,
+) -> np.ndarray:
+    """Some rows of a matrix in a run's ``modelmap/`` folder; a file in place is read nowhere else.
+
+    Parameters
+    ----------
+    name
+        Of a ``.npy`` file of float64 numbers with two dimensions.
+    rows
+        From 0.
+    root, limit
+        See `read_artifact`; a file in place may be of any size.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(rows), N)
+
+    Raises
+    ------
+    TrackingError
+        As `read_artifact`, or if the matrix has no such row.
+    """
+    path = f"{schema.ARTIFACT_FOLDER}/{name}"
+    try:
+        if local_path(root) is None:
+            sizes = artifact_sizes(run_id, root, store.tracking_uri)
+            _check_size(sizes.get(name), limit)
+        with (
+            artifact_file(run_id, root, path, store.tracking_uri) as file,
+            file.open("rb") as opened,
+        ):
+            shape, by_column, kind = array_header(opened, os.fstat(opened.fileno()).st_size)
+            start = opened.tell()
+            fits = len(shape) == 2 and kind == np.float64 and not by_column
+            if not fits or max(rows) >= shape[0]:
+                raise NotRead(f"of shape {shape} and type {kind} has no row {max(rows)} of numbers")
+            found = np.empty((len(rows), shape[1]))
+            for k, row in enumerate(rows):
+                opened.seek(start + row * shape[1] * kind.itemsize)
+                if opened.readinto(memoryview(found[k]).cast("B")) != found[k].nbytes:
+                    raise NotRead("is cut short")
+            return found
+    except TrackingError:
+        raise
+    except (FileNotFoundError, NotRead) as error:
+        what = str(error)
+    except Exception as error:  # of numpy, whatever a damaged file makes of it
         what = f"cannot be read ({reason(error)})"
     raise TrackingError(f"Run {run_id} is damaged: its artifact {path} {what}; make it again.")
 

@@ -254,7 +254,7 @@ def load_study(
     tables, arrays
         Which to load; each must be there. Of weighted texts the array ``weights`` comes with them.
     optional
-        Tables that are loaded where they are there.
+        Tables and arrays that are loaded where they are there.
     columns
         Of the tables named here only these, as far as they are there; of others all.
     limits
@@ -277,7 +277,7 @@ def load_study(
     if schema.TAG_TEXT_WEIGHTS in run.data.tags:
         files.append(f"{schema.STUDY_WEIGHTS}.npy")
     with quiet():
-        wanted = {f"{name}.parquet" for name in optional}
+        wanted = {f"{name}.{kind}" for name in optional for kind in ("parquet", "npy")}
         sizes = None
         if wanted or local_path(root) is None:
             sizes = artifact_sizes(run_id, root, store.tracking_uri)

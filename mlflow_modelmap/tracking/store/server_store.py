@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from mlflow.entities import Experiment, Metric, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import TrackingError
-from mlflow_modelmap.tracking.store.database import experiment_of, has_database
+from mlflow_modelmap.tracking.store.database import experiment_of, has_database, tags_of
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, is_missing
 from mlflow_modelmap.tracking.store.paging import every
 from mlflow_modelmap.words.reason import reason
@@ -125,13 +125,33 @@ class ServerStore:
         """Those of the runs that are active, by id; the others are left out."""
         where = [experiment.experiment_id for experiment in self.experiments()]
         found: dict[str, Run] = {}
-        # An id that is none comes from a table that someone wrote, and would end the filter.
-        ids = [of for of in dict.fromkeys(run_ids) if re.fullmatch(r"[\w-]+", str(of), re.ASCII)]
+        ids = _run_ids(run_ids)
         for start in range(0, len(ids), IDS_A_SEARCH):
             listed = ", ".join(f"'{run_id}'" for run_id in ids[start : start + IDS_A_SEARCH])
             for run in self.search(where, f"attributes.run_id IN ({listed})"):
                 found[run.info.run_id] = run
         return found
+
+    def tags_by_id(
+        self, run_ids: Sequence[str], experiment_ids: Collection[str]
+    ) -> dict[str, tuple[str, Mapping[str, str]]]:
+        """Experiment id and tags of those of the runs that are active, by id.
+
+        Parameters
+        ----------
+        experiment_ids
+            Experiments that may be read, as `experiments` gives them; runs elsewhere are left out.
+        """
+        if has_database(self.store):
+            with answering():
+                found = tags_of(self.store, _run_ids(run_ids), set(experiment_ids), IDS_A_SEARCH)
+                return {**found}
+        runs = self.runs_by_id(run_ids)
+        return {
+            of: (run.info.experiment_id, run.data.tags)
+            for of, run in runs.items()
+            if run.info.experiment_id in experiment_ids
+        }
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """All values that a metric of a run ever had, by step."""
@@ -140,6 +160,11 @@ class ServerStore:
                 lambda most, token: self.store.get_metric_history(run_id, key, most, token)
             )
         return sorted(values, key=lambda metric: (metric.step, metric.timestamp))
+
+
+def _run_ids(run_ids: Sequence[str]) -> list[str]:
+    """Each once; one that is none comes from a table that someone wrote, and would end a filter."""
+    return [of for of in dict.fromkeys(run_ids) if re.fullmatch(r"[\w-]+", str(of), re.ASCII)]
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def test_the_run_says_what_it_is_and_holds_the_pictures(store, family):
         "bits_per_byte.png",
         "map.html",
     } <= set(files)
-    assert all(size > 500 for size in files.values())
+    assert all(size > 400 for size in files.values())
 
 
 def test_clipping_changes_kl_but_not_bits_per_byte(store, family):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError, build_map, load_map
+from mlflow_modelmap.drivers.map import build_map as driver
+from mlflow_modelmap.drivers.map import pairs
 from tests.scored import DIGEST, write_family
 
 
@@ -48,3 +53,35 @@ def test_unknown_points_and_runs_are_told_with_what_is_there(store, family):
         load_map("0" * 32)
     with pytest.raises(InputError, match="kind 'score'"):
         load_map(family[0])
+
+
+def test_a_large_map_holds_no_tables_and_says_the_same(store, family, monkeypatch):
+    small = build_map(["test"])
+    monkeypatch.setattr(pairs, "LARGE", 9)
+    monkeypatch.setattr(driver, "LARGE", 9)
+    made = build_map(["test"])
+    for large in (made, load_map(made.run_id)):
+        assert large.squares is None
+        pd.testing.assert_frame_equal(large.nearest, small.nearest)
+        pd.testing.assert_frame_equal(large.kl, small.kl)
+        pd.testing.assert_frame_equal(large.kl_standard_error, small.kl_standard_error)
+        a, b = "tiny seed 0 step 2", "tiny seed 1 step 0"
+        assert large.between(a, b) == pytest.approx(small.between(a, b), rel=1e-9)
+        pd.testing.assert_frame_equal(large.nearest_to(a, 4), small.nearest_to(a, 4))
+        for count in (5, 20):
+            pd.testing.assert_frame_equal(large.closest_pairs(count), small.closest_pairs(count))
+    client = mlflow.MlflowClient(store)
+    metrics, known = (client.get_run(of.run_id).data.metrics for of in (made, small))
+    assert metrics == pytest.approx(known)
+    files = {Path(f.path).name for f in client.list_artifacts(made.run_id, "modelmap")}
+    assert not files & {"kl.parquet", "kl_standard_error.parquet"}
+    assert {"coordinates.npy", "text_bytes.npy", "centre.npy"} <= files
+
+
+def test_many_points_have_no_tsne_in_three_dimensions_unless_asked(store, family, monkeypatch):
+    monkeypatch.setattr(driver, "DEEP", 9)
+    made = build_map(["test"])
+    assert {"tsne2_1", "pca_3"} <= set(made.points)
+    assert "tsne3_1" not in made.points
+    assert any("more than 9 points; ask for three" in notice for notice in made.notices)
+    assert "tsne3_3" in build_map(["test"], three_dimensions=True).points

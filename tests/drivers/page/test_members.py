@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlflow import MlflowClient
 
 from mlflow_modelmap import build_map
+from mlflow_modelmap.drivers.page import members
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.lists import list_experiments
 from mlflow_modelmap.drivers.page.members import members_payload
@@ -57,3 +58,20 @@ def test_a_tag_of_very_many_values_is_left_out(store):
     page = reads(store)
     told = members_payload(page, open_run(page, made.run_id), PageCache())
     assert [of["title"] for of in told["colourings"]] == ["half"]
+
+
+def test_members_are_kept_for_a_short_time_apart_for_other_readers(store, monkeypatch):
+    values, size = made_up(3)
+    ids = [write_score(store, f"m{k}", row, size) for k, row in enumerate(values)]
+    made = build_map(["test"])
+    page, cache = reads(store), PageCache()
+    opened = open_run(page, made.run_id)
+    before = members_payload(page, opened, cache)["experiments"]
+    assert None not in before
+    MlflowClient(store).delete_run(ids[0])
+    assert members_payload(page, opened, cache)["experiments"] == before
+    nobody = reads(store, lambda of: [])
+    monkeypatch.setattr(members, "map_payload", lambda *_: {"run_id": ids})
+    assert members_payload(nobody, opened, cache)["experiments"] == [None] * 3
+    monkeypatch.setattr(members, "KEPT_SECONDS", -1.0)
+    assert members_payload(page, opened, cache)["experiments"].count(None) == 1

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.map import pairs
 from mlflow_modelmap.drivers.map.build_map import build_map
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
+from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import own_groups
+from mlflow_modelmap.tracking.runs.artifacts import local_path
 from tests.drivers.page.reading import artifact, load_map_in, reads
 from tests.scored import made_up, write_score
 
@@ -61,3 +66,47 @@ def test_a_pair_within_the_noise_is_said_to_be(store):
     told = pair_payload(page, opened, PageCache(), 0, 1)
     assert told["noise"].startswith("It is within the noise of the scores")
     assert told["words"] == in_words(told["kl"], told["se"])
+
+
+@pytest.fixture
+def large(store, monkeypatch):
+    """A map of so many points that it holds no table of their pairs."""
+    monkeypatch.setattr(pairs, "LARGE", 3)
+    values, size = made_up(6)
+    for k, row in enumerate(values):
+        write_score(store, f"m{k}", row, size)
+    return build_map(["test"])
+
+
+def test_a_pair_of_a_map_without_tables_comes_from_its_two_rows(store, large):
+    page = reads(store)
+    opened = open_run(page, large.run_id)
+    cache = PageCache()
+    for a, b in ((0, 5), (5, 0), (2, 3), (4, 4)):
+        told = pair_payload(page, opened, cache, a, b)
+        differences = (large.coordinates[a] - large.coordinates[b]) ** 2
+        assert told["kl"] == pytest.approx(differences.sum(), rel=1e-12)
+        assert (told["kl"], told["se"]) == pytest.approx(large.between(f"m{a}", f"m{b}"))
+        if a != b:
+            parts = np.sort(differences)[::-1]
+            assert parts[: told["half_in"]].sum() >= told["kl"] / 2
+            assert told["kl"] / 2 > parts[: told["half_in"] - 1].sum()
+    assert cache.held_bytes < 60_000
+
+
+@pytest.mark.parametrize(
+    ("array", "why"),
+    [
+        (np.ones((2, 40)), r"of shape \(2, 40\) and type float64 has no row 5"),
+        (np.ones((6, 40), dtype=np.float32), "type float32 has no row 5 of numbers"),
+        (np.ones((40, 6)).T, "has no row 5 of numbers"),
+        (np.full((6, 40), np.nan), "is damaged"),
+    ],
+)
+def test_damaged_coordinates_are_said_to_be(store, large, array, why):
+    page = reads(store)
+    run = page.get_run(large.run_id)
+    path = Path(local_path(run.info.artifact_uri)) / "modelmap" / "coordinates.npy"
+    np.save(path, array)
+    with pytest.raises(TrackingError, match=why):
+        pair_payload(page, open_run(page, large.run_id), PageCache(), 0, 5)

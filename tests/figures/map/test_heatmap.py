@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.colors import LogNorm, SymLogNorm
+from matplotlib.colors import LogNorm
 from scipy.cluster.hierarchy import leaves_list
 
 from mlflow_modelmap.figures.map.heatmap import colour_scale, heatmap_figure
-from mlflow_modelmap.numerics.points.clustering import tree
+from mlflow_modelmap.numerics.points.clustering import averaged, tree
 
 
 def heat_axes(figure):
@@ -54,22 +54,50 @@ def test_few_points_have_their_numbers_written(generated):
     assert len(axes.texts) == 4 * 3
 
 
-def test_colours_are_logarithmic_or_symlog_by_range():
-    def square(*values):
-        kl = np.zeros((3, 3))
-        kl[np.triu_indices(3, 1)] = values
-        return kl + kl.T
+def square(*values):
+    kl = np.zeros((3, 3))
+    kl[np.triu_indices(3, 1)] = values
+    return kl + kl.T
 
-    norm, _ = colour_scale(square(0.01, 0.1, 1.0))
+
+def test_colours_are_logarithmic_over_at_most_six_decades():
+    norm, extend = colour_scale(square(0.01, 0.1, 1.0))
     assert isinstance(norm, LogNorm)
-    assert (norm.vmin, norm.vmax) == (0.01, 1.0)
-    norm, _ = colour_scale(square(1e-9, 0.1, 5.0))
-    assert isinstance(norm, SymLogNorm)
-    assert norm.linthresh == 0.1
-    norm, _ = colour_scale(square(1e-9, 1e-3, 0.01))
+    assert (norm.vmin, norm.vmax, extend) == (0.01, 1.0, "neither")
+    norm, extend = colour_scale(square(1e-9, 0.01, 16.0))
     assert isinstance(norm, LogNorm)
-    assert norm.vmin == pytest.approx(1e-7)
+    assert norm.vmin == pytest.approx(1.6e-5)
+    assert extend == "min"
+    assert norm(0.1) - norm(0.01) > 0.1, "below 0.1 differences stay visible"
     colour_scale(np.zeros((3, 3)))
+
+
+def test_a_copy_has_a_colour_that_no_distance_has():
+    """With a copy on the map, 0 and the smallest positive KL looked alike."""
+    axes = heat_axes(heatmap_figure(square(0.0, 16.0, 16.0), ["model", "copy", "other"]))
+    (image,) = axes.images
+    shown = image.to_rgba(image.get_array())
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    model, copy, other = map(names.index, ("model", "copy", "other"))
+    zero = shown[model, copy]
+    np.testing.assert_array_equal(zero, shown[model, model])
+    of_distances = image.get_cmap()(np.linspace(0.0, 1.0, 256))
+    assert np.abs(of_distances - zero).max(axis=1).min() > 0.1
+    assert np.abs(shown[model, other] - zero).max() > 0.1
+
+
+def test_many_points_are_averaged_to_cells_in_their_own_units(generated):
+    made = generated(40)
+    order = np.arange(40)[::-1]
+    q = np.random.default_rng(0).standard_normal((40, 50))
+    few = averaged(q, order, cells=10)
+    figure = heatmap_figure(few, list(made.points["point"]))
+    axes = heat_axes(figure)
+    assert axes.images[0].get_array().shape == (10, 10)
+    assert axes.get_ylim() == (39.5, -0.5)
+    labels = [t.get_text() for t in axes.get_yticklabels()]
+    assert labels == [made.points["point"][k] for k in order]
+    assert "the mean of about 4 by as many" in axes.get_xlabel()
 
 
 def test_points_that_coincide_can_be_drawn():

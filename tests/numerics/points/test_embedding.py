@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
+from sklearn.manifold import trustworthiness
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
 from mlflow_modelmap.numerics.points import embedding
+from mlflow_modelmap.numerics.points.all_neighbours import all_neighbours
 from mlflow_modelmap.numerics.points.embedding import pca, tsne
 
 
@@ -44,8 +46,10 @@ def test_signs_do_not_hang_on_the_sign_of_the_data():
     assert pca(np.array([[3.0, 5.0], [1.0, 2.0]]), 1).coordinates[0, 0] > 0
 
 
-def test_many_points_go_the_sparse_way_to_the_same_place(monkeypatch):
+@pytest.mark.parametrize("texts", [200, 70])
+def test_many_points_go_the_sparse_way_to_the_same_place(monkeypatch, texts):
     q, _ = clusters(4, 20)
+    q = (q + 3.0)[:, :texts]
     dense = pca(q, 3)
     monkeypatch.setattr(embedding, "_DENSE", 10)
     sparse = pca(q, 3)
@@ -74,6 +78,28 @@ def test_tsne_keeps_clusters_together_and_repeats_itself(dimensions):
     again = tsne(q, dimensions, perplexity=8, kl=kl_matrix(q))
     np.testing.assert_array_equal(again.coordinates, found.coordinates)
     assert not np.array_equal(tsne(q, dimensions, 8, seed=1).coordinates, found.coordinates)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_tsne_of_the_nearest_neighbours_alone_is_as_good(dimensions):
+    q, label = clusters(each=50)
+    pairs = all_neighbours(q, None, 24)
+    near = (pairs.neighbours, pairs.kl)
+    start = pca(q, 3).coordinates
+    found = tsne(q, dimensions, 8, start=start, near=near)
+    assert (found.coordinates.shape, found.perplexity) == ((200, dimensions), 8)
+    distance = np.linalg.norm(found.coordinates[:, None] - found.coordinates, axis=-1)
+    same = label[:, None] == label
+    assert distance[same].max() < distance[~same].min()
+    everything = np.sqrt(kl_matrix(q))
+    by_all = tsne(q, dimensions, 8).coordinates
+    quality, of_all = (
+        trustworthiness(everything, at, n_neighbors=8, metric="precomputed")
+        for at in (found.coordinates, by_all)
+    )
+    assert quality > of_all - 0.02
+    again = tsne(q, dimensions, 8, start=start, near=near)
+    np.testing.assert_array_equal(again.coordinates, found.coordinates)
 
 
 @pytest.mark.parametrize("points", [4, 5, 12])

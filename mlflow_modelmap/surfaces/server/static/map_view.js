@@ -10,10 +10,9 @@ const radio = (name, id, value, text, checked) => [
 
 export async function showMap(here, {head, data, state}) {
   const given = {...state};
-  const can3d = MapDrawing.hasWebGL;
+  const embedding = data.tsne && given.embedding !== "pca" ? "tsne" : "pca";
   const choices = {
-    embedding: data.tsne && given.embedding !== "pca" ? "tsne" : "pca",
-    dimensions: can3d && given.dimensions === "3" ? 3 : 2,
+    embedding, dimensions: MapDrawing.can3d(data, embedding) && given.dimensions === "3" ? 3 : 2,
     lines: given.lines !== "off",
     find: given.find || "",
     colouring: data.colourings[data.colouring],
@@ -33,8 +32,14 @@ export async function showMap(here, {head, data, state}) {
     data.paths.length ? el("label", {class: "field"}, el("input", {type: "checkbox", id: "lines", checked: choices.lines}), " Lines") : null,
     el("label", {class: "field"}, "Find ", find), found);
   controls.querySelector("#tsne").disabled = !data.tsne;
-  controls.querySelector("#three").disabled = !can3d;
-  if (!can3d) controls.querySelector("label[for=three]").title = "This browser has no WebGL, which 3D needs.";
+
+  function offer3d() {
+    const possible = MapDrawing.can3d(data, choices.embedding);
+    controls.querySelector("#three").disabled = !possible;
+    controls.querySelector("label[for=three]").title = MapDrawing.no3d(data, choices.embedding);
+    if (!possible) controls.querySelector("#two").checked = true;
+  }
+  offer3d();
 
   const plot = el("div", {id: "plot", role: "figure", "aria-label":
     `Model map of ${data.names.length} points. The lists beside it and the table below it choose points without it.`});
@@ -82,6 +87,7 @@ export async function showMap(here, {head, data, state}) {
 
   function changed() {
     choices.embedding = controls.querySelector("input[name=embedding]:checked").value;
+    offer3d();
     choices.dimensions = Number(controls.querySelector("input[name=dimensions]:checked").value);
     choices.colouring = colourings[Number(colour.value)];
     const lines = controls.querySelector("#lines");
