@@ -292,7 +292,7 @@ class _Work:
                 end(left, self.store)
         there = self._done(prepared)
         if there is None and not self.again:  # another process may have scored it since
-            there = look(prepared, self.experiment_id, self.store)
+            there = look(prepared, self.experiment_id, self.store, formerly=False)
         if there is not None:
             bits = there.bits_per_byte
             return replace(row, state=SKIPPED, run_id=there.run_id, bits_per_byte=bits)
@@ -302,7 +302,7 @@ class _Work:
                 schema.KIND_SCORE,
                 store=self.store,
                 name=prepared.request.point_name,
-                parent_run_id=self.parent.open().run_id,
+                parent=self.parent.open(),
                 tags=prepared.tags,
             ) as run,
             progress_bar(label, self.progress, stays=False) as bar,

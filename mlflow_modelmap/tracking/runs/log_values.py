@@ -46,6 +46,8 @@ class OpenRun:
         Whether it was made for nothing and is to go, rather than to fail.
     ended
         Whether it has come to its end.
+    tags_there
+        Tags that were written with it, which need not be written again.
     """
 
     store: MlflowClient
@@ -57,6 +59,7 @@ class OpenRun:
     when_ended: list[Callable[[], None]] = field(default_factory=list)
     in_vain: bool = False
     ended: bool = False
+    tags_there: dict[str, str] = field(default_factory=dict)
     _long: dict[str, str] = field(default_factory=dict)
 
     def log(
@@ -85,11 +88,7 @@ class OpenRun:
                 if name not in wrong
             ],
             self._params(params or {}),
-            [
-                RunTag(name, self._fitting("tag", name, value, TAG_CHARACTERS))
-                for name, value in tags.items()
-                if value is not None
-            ],
+            self._tags(tags),
         )
 
     def log_series(self, series: Iterable[tuple[str, int, float]]) -> None:
@@ -136,6 +135,16 @@ class OpenRun:
         inputs = [DatasetInput(dataset._to_mlflow_entity(), context)]
         despite_races(lambda: self.store.log_inputs(self.run_id, inputs))
 
+    def _tags(self, tags: Mapping[str, Any]) -> list[RunTag]:
+        kept = []
+        for name, value in tags.items():
+            if value is None:
+                continue
+            shown = self._fitting("tag", name, value, TAG_CHARACTERS)
+            if self.tags_there.pop(name, None) != shown:
+                kept.append(RunTag(name, shown))
+        return kept
+
     def _params(self, params: Mapping[str, Any]) -> list[Param]:
         kept = []
         for name, value in params.items():
@@ -160,6 +169,13 @@ class OpenRun:
         self._long[f"{what} {name}"] = text
         self.store.log_dict(self.run_id, self._long, schema.LONG_VALUES)
         return cut(text, most)
+
+
+def tags_that_fit(tags: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Tags as MLflow holds them, and those that are too long for it."""
+    fit = {name: redact(_written(value)) for name, value in tags.items() if value is not None}
+    fit = {name: text for name, text in fit.items() if len(text) <= TAG_CHARACTERS}
+    return fit, {name: value for name, value in tags.items() if name not in fit}
 
 
 def _written(value: Any) -> str:
