@@ -1,4 +1,4 @@
-"""What a sweep costs beside scoring: milliseconds of CPU a run, for many tiny checkpoints on sqlite.
+"""What a sweep costs beside scoring: CPU a run, for many tiny checkpoints on sqlite.
 
     python benchmarks/sweep.py                  # 200 checkpoints
     python benchmarks/sweep.py --models 40      # a minute

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 _frozen = False  # `gc.get_freeze_count` walks through all that is frozen
 
 

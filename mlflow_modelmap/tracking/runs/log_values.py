@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.long_values import PARAM_CHARACTERS, TAG_CHARACTERS, cut
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.store.client import hastily
 from mlflow_modelmap.tracking.store.failures import despite_races
 from mlflow_modelmap.words.redact import redact
 
@@ -118,6 +120,11 @@ class OpenRun:
         while params or tags:
             self.store.log_batch(self.run_id, [], params[:100], tags[:100])
             params, tags = params[100:], tags[100:]
+
+    def say(self, tag: str, value: str) -> None:
+        """Set a tag for whoever looks on; that it cannot be set is no failure."""
+        with contextlib.suppress(Exception), hastily():
+            self.store.set_tag(self.run_id, tag, value)
 
     def rename(self, name: str) -> None:
         """Name the run in the UI."""
