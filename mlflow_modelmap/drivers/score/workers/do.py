@@ -10,7 +10,14 @@ from typing import Any
 from mlflow_modelmap.drivers.score.prepare import prepare
 from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.drivers.score.vector import Ready, vector
-from mlflow_modelmap.drivers.score.workers.events import Asked, Failure, HeldBy, Made, Whole
+from mlflow_modelmap.drivers.score.workers.events import (
+    Asked,
+    Failure,
+    HeldBy,
+    Logged,
+    Made,
+    Whole,
+)
 from mlflow_modelmap.texts.text_set import TextSet
 
 Progress = Callable[[int, int], None]
@@ -68,8 +75,15 @@ def _whole(work: Whole, progress: Progress | None) -> Any:
         store = client()
         parent = OpenRun(store, work.parent_run_id, work.experiment_id, "", owned=False)
         one = Work(store, work.texts, work.experiment_id, lambda: parent, again=work.again)
-        one.tokens, one.task, one.moved = _tokens(), work.task, progress
+        scored = [0]
+
+        def moved(done: int, total: int) -> None:
+            scored[0] = done
+            if progress is not None:
+                progress(done, total)
+
+        one.tokens, one.task, one.moved = _tokens(), work.task, moved
         try:
-            return one.one(work.request)
+            return Logged(one.one(work.request), scored[0])
         except Held as held:
             return HeldBy(held.run.info.run_id)

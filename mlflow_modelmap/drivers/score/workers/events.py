@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from mlflow_modelmap import errors
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.drivers.score.sweep_rows import SweepRow
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.reason import reason_with_type
@@ -60,6 +61,14 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """What became of a model whose run the worker made, and how many tokens it scored."""
+
+    row: SweepRow
+    tokens: int
+
+
+@dataclass(frozen=True)
 class HeldBy:
     """Another process is making this score in a run."""
 
@@ -88,7 +97,7 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came of a task: a ScoreResult, Made, SweepRow, HeldBy or Failure."""
+    """What came of a task: a ScoreResult, Made, Logged, HeldBy or Failure."""
 
     number: int
     outcome: Any

@@ -24,6 +24,7 @@ from mlflow_modelmap.drivers.score.workers.events import (
     Engine,
     Failure,
     HeldBy,
+    Logged,
     Made,
     Moved,
     Whole,
@@ -236,8 +237,10 @@ class FanOut:
             raise outcome.error()
         if isinstance(outcome, ScoreResult):
             self._log(one, outcome)
-        elif isinstance(outcome, SweepRow):
-            self._ended(one, outcome)
+        elif isinstance(outcome, Logged):
+            if outcome.tokens:
+                self.status.moved(one.number, outcome.tokens, outcome.tokens)
+            self._ended(one, outcome.row)
         elif isinstance(outcome, HeldBy):
             one.held = outcome.run_id
             self._held.append(one)
