@@ -47,7 +47,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
         {
             *("mlflow", "numpy", "pandas", "pyarrow", "matplotlib", "pydantic", "yaml", "tqdm"),
-            *("cachetools",),
+            *("cachetools", "filelock", "psutil", "ray", "submitit"),
         },
     ),
     "surfaces": (

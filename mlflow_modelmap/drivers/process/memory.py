@@ -7,14 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_frozen = False  # `gc.get_freeze_count` walks through all that is frozen
+
 
 @contextmanager
 def many_models() -> Iterator[None]:
     """Many models are loaded in here, with `free_memory` after each."""
+    global _frozen
     try:
         yield
     finally:
         gc.unfreeze()
+        _frozen = False
 
 
 def free_memory(kept: bool = False) -> None:
@@ -22,9 +26,11 @@ def free_memory(kept: bool = False) -> None:
 
     `kept` says that some model stays, which has to be found again once it is let go.
     """
+    global _frozen
     gc.collect()
-    if not kept and not gc.get_freeze_count():
+    if not kept and not _frozen:
         gc.freeze()  # all the libraries' objects need not be looked through after every model
+        _frozen = True
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -50,6 +50,7 @@ def look(
     store: MlflowClient,
     *,
     own: OpenRun | None = None,
+    formerly: bool = True,
     damaged: Collection[str] = (),
 ) -> Point | None:
     """The score, if an experiment holds it by now; what killed work left of it is ended.
@@ -59,6 +60,8 @@ def look(
     own
         The run in which it is about to be made. If that was made for it, only those that began
         before it hold it off, and those that were there before and were claimed later.
+    formerly
+        Whether what version 0.1.0 would have called it is asked for too.
     damaged
         Ids of runs that turned out not to hold it.
 
@@ -67,7 +70,8 @@ def look(
     Held
         If another process is making it.
     """
-    runs = attempts(prepared.identities, [experiment_id], store)
+    names = prepared.identities if formerly else (prepared.identity,)
+    runs = attempts(names, [experiment_id], store)
     there = believed(
         prepared,
         (p for p in scores_among(runs, texts=len(prepared.texts)) if p.run_id not in damaged),
@@ -100,7 +104,8 @@ def claim(prepared: Prepared, run: OpenRun, damaged: Collection[str] = ()) -> No
         before has claimed nothing.
     """
     try:
-        there = look(prepared, run.experiment_id, run.store, own=run, damaged=damaged)
+        where = run.experiment_id
+        there = look(prepared, where, run.store, own=run, formerly=False, damaged=damaged)
         if there is not None:
             raise Held(find_run(there.run_id, run.store))
     except Held:

@@ -1,43 +1,29 @@
-"""Driver: score many models, revisions and precisions in one process, one run each."""
+"""Driver: score many models, revisions and precisions, one run each, here or by many workers."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mlflow_modelmap.drivers.process.memory import free_memory, many_models
-from mlflow_modelmap.drivers.process.progress import look_up, progress_bar, say
-from mlflow_modelmap.drivers.score.claims import Held, claim, end, look, still_held, who
-from mlflow_modelmap.drivers.score.found import believed
-from mlflow_modelmap.drivers.score.next_base import next_base
+from mlflow_modelmap.drivers.process.memory import many_models
+from mlflow_modelmap.drivers.score.claims import end
 from mlflow_modelmap.drivers.score.plan_file import Plan, parse_plan, read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
-from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
-from mlflow_modelmap.drivers.score.request import ScoreRequest
-from mlflow_modelmap.drivers.score.score_into import score_into
-from mlflow_modelmap.drivers.score.sweep_rows import (
-    FAILED,
-    SCORED,
-    SKIPPED,
-    Sweep,
-    SweepRow,
-    log_rows,
-    planned,
-)
+from mlflow_modelmap.drivers.score.shard import Shard
+from mlflow_modelmap.drivers.score.sweep_rows import FAILED, Sweep, SweepRow, log_rows, planned
+from mlflow_modelmap.drivers.score.sweep_work import Parent, Work
 from mlflow_modelmap.drivers.score.texts import load_texts
-from mlflow_modelmap.drivers.score.token_cache import TokenCache
-from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
-from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
+from mlflow_modelmap.drivers.score.workers.options import Workers
+from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
+from mlflow_modelmap.drivers.score.workers.spread import spread_out
+from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import scored
@@ -48,11 +34,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
-from mlflow_modelmap.words.reason import reason, reason_with_type
-from mlflow_modelmap.words.redact import redact
-
-_WAIT_SECONDS = 1.0
-"""Between two looks at what others are scoring, once there is nothing else to do."""
+from mlflow_modelmap.words.reason import reason
 
 
 def sweep(
@@ -62,6 +44,8 @@ def sweep(
     experiment: str | None = None,
     again: bool = False,
     dry_run: bool = False,
+    shard: str | None = None,
+    workers: Workers | int | None = None,
     progress: bool = True,
     tell: Callable[[SweepRow], None] = lambda row: None,
 ) -> Sweep:
@@ -80,6 +64,10 @@ def sweep(
         Whether to score what is scored already.
     dry_run
         Whether only to say what would be scored; no model is opened and no store is asked.
+    shard
+        Only a part of the plan: ``2/8`` is the second of eight, which together are all of it.
+    workers
+        How many processes score at once, or on what; by default this process alone.
     progress
         Whether progress bars are shown on stderr.
     tell
@@ -105,6 +93,12 @@ def sweep(
         parsed, written = read_plan(plan)
         folder, default_name = Path(plan).absolute().parent, Path(plan).stem
     asked = requests(parsed, folder)
+    part = None if shard is None else Shard.parse(shard)
+    if part is not None:
+        asked = part.of_these(asked)
+    if isinstance(workers, int):
+        workers = Workers(count=workers)
+    spread = None if workers is None else workers.checked()
     text_set = load_texts(_texts_of(parsed, folder) if texts is None else texts)
     if dry_run:
         return Sweep(None, None, tuple(planned(request) for request in asked))
@@ -116,11 +110,13 @@ def sweep(
             check_artifacts_writable(store, experiment)
         where = target_experiment(store, experiment)
         name = parsed.name or default_name
+        if part is not None:
+            name = f"{name} {part}"
         left = _left_of(name, text_set, where, store)
         done: Mapping[str, list[Point]] = {}
         if not again:
             done = scored(where, store, text_digest=text_set.digest, texts=len(text_set))
-        parent = _Parent(
+        parent = Parent(
             open_run(
                 schema.KIND_SWEEP,
                 store=store,
@@ -129,6 +125,7 @@ def sweep(
                 tags={
                     schema.TAG_TEXT_SET: text_set.digest,
                     schema.TAG_TEXT_SET_NAME: text_set.name,
+                    schema.TAG_SHARD: None if part is None else str(part),
                 },
             )
         )
@@ -136,9 +133,14 @@ def sweep(
         with suppress(_SomeFailed), parent, many_models():
             if given:
                 parent.open()
-            work = _Work(store, text_set, where, done, left, parent, again, progress, tell)
-            rows = work.all(asked)
+            work = Work(store, text_set, where, parent.open, done, left, again, progress, tell)
+            status = SweepProgress(len(asked), progress)
+            if spread is None:
+                rows, deaths = work.all(asked, status), tuple[str, ...]()
+            else:
+                rows, deaths = spread_out(work, asked, spread, status)
             if parent.run is not None:
+                parent.run.say(schema.TAG_PROGRESS, status.written())
                 not_logged = _log(parent.run, rows, written)
             failed = sum(row.state == FAILED for row in rows)
             if not_logged:
@@ -147,7 +149,7 @@ def sweep(
                 raise _SomeFailed(
                     f"{failed} of {len(asked)} models failed; modelmap/runs.csv says why."
                 )
-        return Sweep(parent.run.run_id if parent.run else None, where, rows, not_logged)
+        return Sweep(parent.run.run_id if parent.run else None, where, rows, not_logged, deaths)
 
 
 def _log(run: OpenRun, rows: Sequence[SweepRow], plan: str) -> str | None:
@@ -188,145 +190,3 @@ def _texts_of(plan: Plan, folder: Path) -> str | Path:
 
 class _SomeFailed(ModelMapError):
     """Ends the sweep's own run as FAILED, with the count as its reason."""
-
-
-class _Parent:
-    """The sweep's own run, which is made when a model first needs it."""
-
-    def __init__(self, opening: AbstractContextManager[OpenRun]) -> None:
-        self.opening = opening
-        self.run: OpenRun | None = None
-
-    def open(self) -> OpenRun:
-        if self.run is None:
-            self.run = self.opening.__enter__()
-        return self.run
-
-    def __enter__(self) -> _Parent:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        return self.opening.__exit__(kind, error, trace) if self.run is not None else None
-
-
-@dataclass
-class _Work:
-    """One pass over the models of a plan."""
-
-    store: MlflowClient
-    texts: TextSet
-    experiment_id: str
-    done: Mapping[str, list[Point]]
-    left: dict[str, list[Run]]
-    parent: _Parent
-    again: bool
-    progress: bool
-    tell: Callable[[SweepRow], None]
-    tokens: TokenCache = field(default_factory=TokenCache)
-    base: LoadedBase = field(default_factory=LoadedBase)
-
-    def all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
-        """What becomes of every model; those that others are scoring come last."""
-        try:
-            return self._all(asked)
-        finally:
-            self.base.let_go()
-
-    def _all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
-        rows: dict[int, SweepRow] = {}
-        todo: list[tuple[int, Held | None]] = [(number, None) for number in range(len(asked))]
-        while todo:
-            held_still: list[tuple[int, Held | None]] = []
-            for place, (number, held) in enumerate(todo):
-                look_up()
-                if held is not None and still_held(held.run.info.run_id, self.store):
-                    held_still.append((number, held))
-                    continue
-                name = asked[number].point_name
-                after = [asked[later] for later, _ in todo[place + 1 :]]
-                try:
-                    label = f"[{number + 1}/{len(asked)}] {name}"
-                    rows[number] = self.row(asked[number], label, after)
-                    self.tell(rows[number])
-                except Held as by:
-                    if held is None:
-                        say(f"{who(by.run)} is scoring {name!r}; it comes last.", self.progress)
-                    held_still.append((number, by))
-            self.base.let_go()
-            if len(held_still) == len(todo):
-                time.sleep(_WAIT_SECONDS)
-            todo = held_still
-        return tuple(rows[number] for number in range(len(asked)))
-
-    def row(self, request: ScoreRequest, label: str, after: Sequence[ScoreRequest]) -> SweepRow:
-        """What becomes of one model; why, if it cannot be scored. `after` are those after it.
-
-        Raises
-        ------
-        Held
-            If another process is scoring it.
-        """
-        try:
-            return self.one(request, label, after)
-        except Held:
-            raise
-        except TrackingError as error:
-            check_reachable(self.store)  # a store that is gone ends the sweep
-            return replace(planned(request), state=FAILED, error=str(error))
-        except ModelMapError as error:
-            return replace(planned(request), state=FAILED, error=redact(str(error)))
-        except Exception as error:
-            return replace(planned(request), state=FAILED, error=reason_with_type(error))
-        finally:
-            free_memory(kept=self.base.holds)
-
-    def one(self, request: ScoreRequest, label: str, after: Sequence[ScoreRequest]) -> SweepRow:
-        """Score one model, or find that it is scored."""
-        prepared = prepare(request, self.texts)
-        row = planned(prepared.request)
-        for key in prepared.identities:
-            for left in self.left.pop(key, ()):
-                end(left, self.store)
-        there = self._done(prepared)
-        if there is None and not self.again:  # another process may have scored it since
-            there = look(prepared, self.experiment_id, self.store)
-        if there is not None:
-            bits = there.bits_per_byte
-            return replace(row, state=SKIPPED, run_id=there.run_id, bits_per_byte=bits)
-        ready = self.tokens.ready(prepared, again=self.again)
-        with (
-            open_run(
-                schema.KIND_SCORE,
-                store=self.store,
-                name=prepared.request.point_name,
-                parent_run_id=self.parent.open().run_id,
-                tags=prepared.tags,
-            ) as run,
-            progress_bar(label, self.progress, stays=False) as bar,
-        ):
-            if not self.again:
-                claim(prepared, run)
-            if ready.kept is None:
-                self.base.expected = next_base(prepared, after, self._is_done)
-            made = score_into(run, ready, bar, self.base)
-        return replace(
-            row,
-            state=SCORED,
-            run_id=made.run_id,
-            bits_per_byte=made.bits_per_byte,
-            seconds=made.seconds,
-            notices=made.notices,
-        )
-
-    def _done(self, prepared: Prepared) -> Point | None:
-        """The score, if it was there when the sweep began."""
-        found = (p for key in prepared.identities for p in self.done.get(key, ()))
-        return believed(prepared, found)
-
-    def _is_done(self, prepared: Prepared) -> bool:
-        return self._done(prepared) is not None

@@ -63,12 +63,15 @@ class Sweep:
         One a model, in the plan's order.
     not_logged
         Why they could not be logged, in one sentence; None where they are.
+    deaths
+        Workers that died, in sentences.
     """
 
     run_id: str | None
     experiment_id: str | None
     rows: tuple[SweepRow, ...]
     not_logged: str | None = None
+    deaths: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """How many models ended in a state."""

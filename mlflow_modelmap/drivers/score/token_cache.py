@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 
 class TokenCache:
-    """Tokens for prepared models; those of the last few tokenizers are kept."""
+    """Tokens for prepared models; those of the last few tokenizers are kept.
 
-    def __init__(self, keep: int = 4) -> None:
+    Parameters
+    ----------
+    shared
+        Whether other processes of this machine need the same ones.
+    """
+
+    def __init__(self, keep: int = 4, shared: bool = False) -> None:
         self._made: LRUCache[tuple[Any, ...], TokenizedTexts] = LRUCache(keep)
+        self._shared = shared
 
     def ready(self, prepared: Prepared, *, again: bool = False) -> Ready:
         """A prepared model with its tokens, or with its vector if that waits in the spool.
@@ -67,7 +74,13 @@ class TokenCache:
             settings.trust_remote_code,
         )
         if key not in self._made:
-            self._made[key] = tokenize(folder, texts, settings)
+            if self._shared:
+                from mlflow_modelmap.drivers.score.token_files import made_once
+
+                made = made_once(key, lambda: tokenize(folder, texts, settings))
+            else:
+                made = tokenize(folder, texts, settings)
+            self._made[key] = made
         return self._made[key].fitted(
             most_tokens(prepared.files, config, settings.engine), settings
         )

@@ -44,13 +44,15 @@ def quiet_transformers() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("transformers", "bitsandbytes", "accelerate")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        if logger.level != logging.ERROR:  # else logging would forget what it knows of every logger
+            logger.setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+            if logger.level != level:
+                logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()
 

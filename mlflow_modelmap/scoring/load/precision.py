@@ -108,3 +108,10 @@ def resolve_device(settings: ScoringSettings) -> str:
             f"choose cuda:0 to cuda:{count - 1}."
         )
     return wanted
+
+
+def gpus() -> int:
+    """How many CUDA devices this process sees."""
+    import torch
+
+    return torch.cuda.device_count()

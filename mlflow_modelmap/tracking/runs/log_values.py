@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.long_values import PARAM_CHARACTERS, TAG_CHARACTERS, cut
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.store.client import hastily
 from mlflow_modelmap.tracking.store.failures import despite_races
 from mlflow_modelmap.words.redact import redact
 
@@ -46,6 +48,8 @@ class OpenRun:
         Whether it was made for nothing and is to go, rather than to fail.
     ended
         Whether it has come to its end.
+    tags_there
+        Tags that were written with it, which need not be written again.
     """
 
     store: MlflowClient
@@ -57,6 +61,7 @@ class OpenRun:
     when_ended: list[Callable[[], None]] = field(default_factory=list)
     in_vain: bool = False
     ended: bool = False
+    tags_there: dict[str, str] = field(default_factory=dict)
     _long: dict[str, str] = field(default_factory=dict)
 
     def log(
@@ -85,11 +90,7 @@ class OpenRun:
                 if name not in wrong
             ],
             self._params(params or {}),
-            [
-                RunTag(name, self._fitting("tag", name, value, TAG_CHARACTERS))
-                for name, value in tags.items()
-                if value is not None
-            ],
+            self._tags(tags),
         )
 
     def log_series(self, series: Iterable[tuple[str, int, float]]) -> None:
@@ -120,6 +121,11 @@ class OpenRun:
             self.store.log_batch(self.run_id, [], params[:100], tags[:100])
             params, tags = params[100:], tags[100:]
 
+    def say(self, tag: str, value: str) -> None:
+        """Set a tag for whoever looks on; that it cannot be set is no failure."""
+        with contextlib.suppress(Exception), hastily():
+            self.store.set_tag(self.run_id, tag, value)
+
     def rename(self, name: str) -> None:
         """Name the run in the UI."""
         if name != self.name:
@@ -135,6 +141,16 @@ class OpenRun:
         context = [InputTag("mlflow.data.context", "scoring")]
         inputs = [DatasetInput(dataset._to_mlflow_entity(), context)]
         despite_races(lambda: self.store.log_inputs(self.run_id, inputs))
+
+    def _tags(self, tags: Mapping[str, Any]) -> list[RunTag]:
+        kept = []
+        for name, value in tags.items():
+            if value is None:
+                continue
+            shown = self._fitting("tag", name, value, TAG_CHARACTERS)
+            if self.tags_there.pop(name, None) != shown:
+                kept.append(RunTag(name, shown))
+        return kept
 
     def _params(self, params: Mapping[str, Any]) -> list[Param]:
         kept = []
@@ -160,6 +176,13 @@ class OpenRun:
         self._long[f"{what} {name}"] = text
         self.store.log_dict(self.run_id, self._long, schema.LONG_VALUES)
         return cut(text, most)
+
+
+def tags_that_fit(tags: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Tags as MLflow holds them, and those that are too long for it."""
+    fit = {name: redact(_written(value)) for name, value in tags.items() if value is not None}
+    fit = {name: text for name, text in fit.items() if len(text) <= TAG_CHARACTERS}
+    return fit, {name: value for name, value in tags.items() if name not in fit}
 
 
 def _written(value: Any) -> str:

@@ -17,7 +17,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import at_work, process_tags
 from mlflow_modelmap.tracking.runs.end_run import fail_run, finish_run
-from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.log_values import OpenRun, tags_that_fit
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_not_deleted, find_run, kind_of
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, not_written
@@ -33,12 +33,14 @@ def open_run(
     experiment: str | None = None,
     run_id: str | None = None,
     parent_run_id: str | None = None,
+    parent: OpenRun | None = None,
     tags: Mapping[str, Any] | None = None,
     nested: bool = True,
 ) -> Iterator[OpenRun]:
     """The run to log into; FINISHED at the end, FAILED or KILLED with the reason otherwise.
 
-    In this order: the run with `run_id`; a child of `parent_run_id`; a child of
+    In this order: the run with `run_id`; a child of `parent` (which is open here, and not asked for
+    again) or of `parent_run_id`; a child of
     `mlflow.active_run()`; the run that `mlflow run` made for this process (``MLFLOW_RUN_ID``),
     or a child of it where it already holds something of ours; a new run. With ``nested=False`` a
     new run without a parent, in the experiment where a child would be.
@@ -51,7 +53,9 @@ def open_run(
         If the store does not take it; whatever MLflow raises within the block becomes one.
     """
     with quiet():
-        if nested:
+        if parent is not None:
+            run = _make(kind, store, name, parent.experiment_id, parent.run_id, tags or {})
+        elif nested:
             run = _find_or_make(kind, store, name, experiment, run_id, parent_run_id, tags or {})
         else:
             run = _make(kind, store, name, target_experiment(store, experiment), None, tags or {})
@@ -116,7 +120,7 @@ def _find_or_make(
         where = parent.info.experiment_id
     else:
         where = experiment_id(experiment, store)
-    return _make(kind, store, name, where, parent, tags)
+    return _make(kind, store, name, where, parent.info.run_id if parent else None, tags)
 
 
 def _make(
@@ -124,7 +128,7 @@ def _make(
     store: MlflowClient,
     name: str | None,
     where: str,
-    parent: Run | None,
+    parent_run_id: str | None,
     tags: Mapping[str, Any],
 ) -> OpenRun:
     own_tags = {
@@ -133,19 +137,19 @@ def _make(
         schema.TAG_SCHEMA: schema.SCHEMA_VERSION,
         schema.TAG_KIND: kind,
     }
-    # By these a restart knows its own: no kill may fall before they are there.
-    for key in (schema.TAG_IDENTITY, schema.TAG_TEXT_SET):
-        if tags.get(key) is not None:
-            own_tags[key] = tags[key]
-    if parent is not None:
-        own_tags[MLFLOW_PARENT_RUN_ID] = parent.info.run_id
+    # By some of these a restart knows its own: no kill may fall before they are there.
+    written, longer = tags_that_fit(tags)
+    own_tags |= written
+    if parent_run_id is not None:
+        own_tags[MLFLOW_PARENT_RUN_ID] = parent_run_id
     try:
         made = store.create_run(where, tags=own_tags, run_name=name)
     except STORE_ERRORS as error:
         raise not_written("A run cannot be made", store.tracking_uri, error) from error
     run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
+    run.tags_there.update(written)
     try:
-        run.log(tags=tags)
+        run.log(tags=longer)
     except BaseException as error:
         fail_run(run, error)
         if isinstance(error, STORE_ERRORS):

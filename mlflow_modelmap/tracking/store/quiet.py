@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mlflow_modelmap.environment import changed_environment
 
@@ -28,10 +28,15 @@ def quiet() -> Iterator[None]:
     """
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     with changed_environment(_ENVIRONMENT):
-        for name, level in _LOGGERS.items():
-            logging.getLogger(name).setLevel(level)
+        _set(_LOGGERS)
         try:
             yield
         finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+            _set(levels)
+
+
+def _set(levels: Mapping[str, int]) -> None:
+    """Set levels that are others: each time logging forgets what it knows of every logger."""
+    for name, level in levels.items():
+        if logging.getLogger(name).level != level:
+            logging.getLogger(name).setLevel(level)

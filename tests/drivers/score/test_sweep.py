@@ -163,22 +163,10 @@ def test_a_store_that_is_gone_ends_the_sweep(store, family, texts, monkeypatch, 
         raise TrackingError("The store does not answer.")
 
     monkeypatch.setattr(score_into, "log_score", dies)
-    monkeypatch.setattr("mlflow_modelmap.drivers.score.sweep.check_reachable", _first_then(gone))
+    monkeypatch.setattr("mlflow_modelmap.drivers.score.sweep_work.check_reachable", gone)
     with pytest.raises(TrackingError, match="does not answer"):
         sweep({"models": family}, texts=texts, progress=False)
     assert len(list((tmp_path / "spool").glob("*.parquet"))) == 1
-
-
-def _first_then(later):
-    from mlflow_modelmap.tracking.store.client import check_reachable
-
-    calls = []
-
-    def check(*arguments):
-        calls.append(1)
-        return check_reachable(*arguments) if len(calls) == 1 else later()
-
-    return check
 
 
 def test_a_plan_without_texts_is_refused(store, family):

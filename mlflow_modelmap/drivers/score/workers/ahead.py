@@ -1,0 +1,59 @@
+"""Driver: models prepared, and fetched where need be, while others are being scored."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class Ahead:
+    """Calls made one after the other in a thread of their own, which ends with the process."""
+
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue[tuple[int, Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._known: set[int] = set()
+        self._found: dict[int, tuple[Any, Exception | None]] = {}
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def ask(self, number: int, call: Callable[[], Any]) -> None:
+        """Have something made, unless it was asked for before."""
+        if number in self._known:
+            return
+        self._known.add(number)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+        self._asked.put((number, call))
+
+    def has(self, number: int) -> bool:
+        """Whether it is there, or cannot be."""
+        return number in self._found
+
+    def take(self, number: int) -> Any:
+        """What was made; whatever was raised is raised here."""
+        self._known.discard(number)
+        made, error = self._found.pop(number)
+        if error is not None:
+            raise error
+        return made
+
+    @property
+    def waiting(self) -> int:
+        """How many were asked for and not taken."""
+        return len(self._known)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._ended = True
+        self._asked.put(None)
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None and not self._ended:
+            number, call = asked
+            try:
+                self._found[number] = call(), None
+            except Exception as error:
+                self._found[number] = None, error

@@ -1,0 +1,342 @@
+"""Driver: who gets which model of a plan, what becomes of it, and of those whose worker died."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mlflow_modelmap.drivers.process.progress import look_up, say
+from mlflow_modelmap.drivers.score.claims import Held, claim, still_held, who
+from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
+from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.drivers.score.score_into import log_vector
+from mlflow_modelmap.drivers.score.shard import size_of
+from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SKIPPED, SweepRow
+from mlflow_modelmap.drivers.score.sweep_work import WAIT_SECONDS, Work, scored_row
+from mlflow_modelmap.drivers.score.vector import Ready
+from mlflow_modelmap.drivers.score.workers.ahead import Ahead
+from mlflow_modelmap.drivers.score.workers.events import (
+    Answer,
+    Asked,
+    Died,
+    Engine,
+    Failure,
+    HeldBy,
+    Logged,
+    Made,
+    Moved,
+    Whole,
+)
+from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
+from mlflow_modelmap.errors import ScoringError, TrackingError
+from mlflow_modelmap.scoring.settings import ScoreResult
+from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.end_run import fail_run
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.search import search_runs
+
+_TRIES = 2
+_LOOK_SECONDS = 0.2
+_PROCESS_BYTES = 700_000_000
+"""Of a worker with its libraries, beside the weights."""
+_LARGER_IN_MEMORY = 2.2
+"""Weights in 16 bits become float32 on CPU, and some room is needed to work in."""
+
+
+@dataclass(eq=False)
+class _Todo:
+    """A model on its way: how often it was tried, and what is open for it."""
+
+    number: int
+    request: ScoreRequest
+    size: int
+    tries: int = 0
+    prepared: Prepared | None = None
+    ready: Ready | None = None
+    open: contextlib.ExitStack | None = None
+    run: OpenRun | None = None
+    held: str | None = None
+    passed: int = 0
+
+    @property
+    def need(self) -> int:
+        return int(_LARGER_IN_MEMORY * self.size) + _PROCESS_BYTES
+
+
+class FanOut:
+    """One pass over the models of a plan by many workers.
+
+    The largest come first, so that none is left when all others are done. One that has no room yet
+    is passed by smaller ones, but not for ever.
+
+    Attributes
+    ----------
+    deaths
+        What is to be said of workers that died, in sentences.
+    """
+
+    def __init__(
+        self, work: Work, engine: Engine, status: SweepProgress, *, workers_log: bool
+    ) -> None:
+        self.work, self.engine, self.status, self.workers_log = work, engine, status, workers_log
+        self.deaths: list[str] = []
+        self._rows: dict[int, SweepRow] = {}
+        self._waiting: list[_Todo] = []
+        self._held: list[_Todo] = []
+        self._flying: dict[int, _Todo] = {}
+        self._ahead = Ahead()
+        self._looked = 0.0
+
+    def all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
+        """What becomes of every model.
+
+        Raises
+        ------
+        TrackingError
+            If the store is gone.
+        KeyboardInterrupt
+            If somebody stops it; nothing goes on then.
+        """
+        todo = [_Todo(number, request, size_of(request)) for number, request in enumerate(asked)]
+        self.status.expect({one.number: one.size for one in todo})
+        self._waiting = sorted(todo, key=lambda one: (-one.size, one.number))
+        try:
+            while self._waiting or self._flying or self._held:
+                look_up()
+                self._fill()
+                for event in self.engine.events(_LOOK_SECONDS):
+                    self._heard(event)
+                self._look_at_held()
+                self.status.show()
+                if self._flying:
+                    self.work.say_status(self.status)
+        except BaseException as error:
+            self.engine.close()
+            for one in self._flying.values():
+                _leave(one, error)
+            raise
+        finally:
+            self._ahead.close()
+            self.status.close()
+            self.engine.close()
+        return tuple(self._rows[number] for number in range(len(asked)))
+
+    def _fill(self) -> None:
+        """Give out as much as there is room for."""
+        if self.engine.prepares:
+            for one in self._waiting:
+                if self._ahead.waiting > self.engine.count:
+                    break
+                if one.prepared is None:
+                    self._ahead.ask(one.number, self._preparing(one))
+        for one in list(self._waiting):
+            if not self.engine.free(0):
+                return
+            if not self.engine.free(one.need):
+                one.passed += 1
+                if one.passed > 2 * self.engine.count + 8 and not one.held:
+                    return  # room is kept for it
+                continue
+            if self.engine.prepares and one.prepared is None and not self._ahead.has(one.number):
+                continue
+            self._waiting.remove(one)
+            try:
+                self._begin(one)
+            except Held as held:
+                if one.held is None:
+                    name = one.request.point_name
+                    say(f"{who(held.run)} is scoring {name!r}; it comes last.", self.status.shown)
+                one.held = held.run.info.run_id
+                self._held.append(one)
+            except Exception as error:
+                self._ended(one, self.work.failed(one.request, error))
+
+    def _preparing(self, one: _Todo) -> Callable[[], Prepared]:
+        return lambda: prepare(one.request, self.work.texts)
+
+    def _begin(self, one: _Todo) -> None:
+        work = self.work
+        if not self.engine.prepares or self.workers_log:
+            if self.engine.prepares and one.prepared is None:
+                one.prepared = self._ahead.take(one.number)
+            if one.prepared is not None:
+                there = work.there(one.prepared)
+                if there is not None:
+                    return self._ended(one, there)
+            self._give(one, self._task(one))
+            return None
+        if one.run is None:
+            if one.prepared is None:
+                one.prepared = self._ahead.take(one.number)
+            there = work.there(one.prepared)
+            if there is not None:
+                return self._ended(one, there)
+            one.ready = work.tokens.ready(one.prepared, again=work.again)
+            stack = contextlib.ExitStack()
+            one.run = stack.enter_context(work.open_for(one.prepared))
+            one.open = stack
+            try:
+                if not work.again:
+                    claim(one.prepared, one.run)
+            except BaseException as error:
+                _leave(one, error)
+                raise
+        assert one.ready is not None
+        if one.ready.kept is not None:
+            return self._log(one, one.ready.kept)
+        self._give(one, one.ready)
+        return None
+
+    def _task(self, one: _Todo) -> Asked | Whole:
+        work = self.work
+        if not self.workers_log:
+            done = frozenset() if one.tries else frozenset(work.done)
+            return Asked(one.request, work.texts, done, work.again)
+        parent = work.parent()
+        return Whole(
+            one.request,
+            work.texts,
+            *_addresses(parent),
+            experiment_id=parent.experiment_id,
+            parent_run_id=parent.run_id,
+            task=self._name_of(one),
+            again=work.again,
+        )
+
+    def _name_of(self, one: _Todo) -> str:
+        return f"{self.work.parent().run_id}/{one.number}/{one.tries}"
+
+    def _give(self, one: _Todo, task: Ready | Asked | Whole) -> None:
+        self._flying[one.number] = one
+        self.engine.give(one.number, one.need, task)
+
+    def _heard(self, event: Answer | Moved | Died) -> None:
+        one = self._flying.get(event.number)
+        if one is None:
+            return
+        if isinstance(event, Moved):
+            self.status.moved(event.number, event.done, event.total)
+            return
+        del self._flying[event.number]
+        if isinstance(event, Died):
+            return self._died(one, event)
+        try:
+            self._answered(one, event)
+        except Held as held:
+            one.held = held.run.info.run_id
+            self._held.append(one)
+        except Exception as error:
+            _leave(one, error)
+            self._ended(one, self.work.failed(one.request, error))
+
+    def _answered(self, one: _Todo, answer: Answer) -> None:
+        outcome = answer.outcome
+        if isinstance(outcome, Failure):
+            raise outcome.error()
+        if isinstance(outcome, ScoreResult):
+            self._log(one, outcome)
+        elif isinstance(outcome, Logged):
+            if outcome.tokens:
+                self.status.moved(one.number, outcome.tokens, outcome.tokens)
+            self._ended(one, outcome.row)
+        elif isinstance(outcome, HeldBy):
+            one.held = outcome.run_id
+            self._held.append(one)
+        elif isinstance(outcome, Made):
+            self._log_made(one, outcome)
+
+    def _log_made(self, one: _Todo, made: Made) -> None:
+        """Log what was prepared elsewhere, unless it is there by now."""
+        prepared = one.prepared = replace(made.prepared, texts=self.work.texts)
+        there = self.work.there(prepared)
+        if there is not None:
+            return self._ended(one, there)
+        if made.result is None:  # what is there under its name is not believed
+            one.tries += 1
+            self._waiting.insert(0, one)
+            return None
+        one.ready = Ready(prepared, kept=made.result, again=self.work.again)
+        one.open = contextlib.ExitStack()
+        one.run = one.open.enter_context(self.work.open_for(prepared))
+        if not self.work.again:
+            claim(prepared, one.run)
+        return self._log(one, made.result)
+
+    def _log(self, one: _Todo, result: ScoreResult) -> None:
+        assert one.ready is not None
+        assert one.run is not None
+        assert one.open is not None
+        with one.open:
+            made = log_vector(one.run, one.ready, result)
+        tokens = int(result.scored_tokens.sum())
+        self.status.moved(one.number, tokens, tokens)
+        self._ended(one, scored_row(one.ready.prepared, made))
+
+    def _died(self, one: _Todo, death: Died) -> None:
+        one.tries += 1
+        self.status.again(one.number)
+        name = one.request.point_name
+        again = one.tries < _TRIES
+        end = "it was scored elsewhere" if again else "so did the worker before it"
+        said = f"Worker {death.worker} died while it scored {name!r} ({death.why}); {end}."
+        self.deaths.append(said)
+        if self.workers_log:
+            self._end_run_of(one, said)
+        if again:
+            self._waiting.insert(0, one)
+            return
+        error = ScoringError(f"Two workers died while they scored {name!r} ({death.why}).")
+        _leave(one, error)
+        self._ended(one, self.work.failed(one.request, error))
+
+    def _end_run_of(self, one: _Todo, why: str) -> None:
+        """End the run that a dead worker left open."""
+        store, where = self.work.store, self.work.experiment_id
+        one.tries -= 1
+        named = f"tags.`{schema.TAG_TASK}` = '{self._name_of(one)}'"
+        one.tries += 1
+        found = search_runs([where], f"{named} AND attributes.status = 'RUNNING'", store)
+        for run in found:
+            left = OpenRun(store, run.info.run_id, where, run.info.run_name or "", owned=True)
+            fail_run(left, ScoringError(why))
+
+    def _ended(self, one: _Todo, row: SweepRow) -> None:
+        self._rows[one.number] = row
+        self.status.ended(one.number, row.state, row.state != SKIPPED and row.state != FAILED)
+        self.work.tell(row)
+
+    def _look_at_held(self) -> None:
+        """What others made, or gave up, is to be looked at once more."""
+        if not self._held or time.monotonic() - self._looked < WAIT_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for one in list(self._held):
+            if not _holds(one, self.work):
+                self._held.remove(one)
+                one.run = one.open = None
+                self._waiting.append(one)
+
+
+def _holds(one: _Todo, work: Work) -> bool:
+    try:
+        return still_held(one.held or "", work.store)
+    except TrackingError:
+        raise
+    except Exception:
+        return False
+
+
+def _leave(one: _Todo, error: BaseException) -> None:
+    """End the run of a model that an error has ended."""
+    stack, one.open, one.run = one.open, None, None
+    if stack is not None:
+        with contextlib.suppress(BaseException), stack:
+            raise error
+
+
+def _addresses(parent: OpenRun) -> tuple[str, str]:
+    import mlflow
+
+    return parent.store.tracking_uri, mlflow.get_registry_uri()

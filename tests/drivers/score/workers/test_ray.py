@@ -1,0 +1,136 @@
+"""A sweep on a Ray cluster that is started here."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.score.sweep import sweep
+from mlflow_modelmap.drivers.score.workers.on_ray import _check_fits, _room
+from mlflow_modelmap.drivers.score.workers.options import Workers
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests import forking
+from tests.drivers.score.workers.test_local import texts_times
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("PYTHONPATH", str(forking.ROOT))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def vectors(experiment):
+    matrix, points = read_matrix(select_runs([experiment]))
+    return {point.name: row for point, row in zip(points, matrix.values, strict=True)}
+
+
+def at_work():
+    """Processes of the cluster that score just now."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "ray::_done" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_gives_the_same_bits_and_nothing_stays(store, tiny_model, texts):
+    plan = {"models": [{"model": str(tiny_model), "name": "m"}]}
+    sweep(plan, texts=texts, experiment="alone", progress=False)
+    on = Workers(on="ray", count=1)
+    done = sweep(plan, texts=texts, experiment="ray", workers=on, progress=False)
+    assert [(row.state, row.error) for row in done.rows] == [("scored", None)]
+    assert np.array_equal(vectors("alone")["m"], vectors("ray")["m"])
+    assert not any("ray" in process.name() for process in psutil.Process().children())
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("log_from", ["driver", "worker"])
+def test_workers_that_are_killed_at_random_moments_are_named(
+    store, family, texts, all_runs, log_from
+):
+    models = [{"model": m, "name": f"m{i}-{j}"} for i, m in enumerate(family) for j in range(4)]
+    plan, long, over = {"models": models}, texts_times(texts, 60), threading.Event()
+    sweep(plan, texts=long, experiment="alone", progress=False)
+    killed: list[int] = []
+
+    def kill():
+        draws = random.Random(7)
+        while not over.is_set() and len(killed) < 3:
+            time.sleep(draws.uniform(0.2, 2.0))
+            for process in at_work()[:1]:
+                process.kill()
+                killed.append(process.pid)
+            time.sleep(6)  # a model may be taken along once, not twice
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    on = Workers(on="ray", count=2, threads=1, log_from=log_from)
+    try:
+        done = sweep(plan, texts=long, experiment="ray", workers=on, progress=False)
+    finally:
+        over.set()
+        thread.join()
+    failed = [row for row in done.rows if row.state == "failed"]
+    assert all("Two workers died" in row.error for row in failed)
+    assert 1 <= len(done.deaths) <= len(killed)
+    alone, ray = vectors("alone"), vectors("ray")
+    assert len(ray) == 12 - len(failed)
+    assert all(np.array_equal(alone[name], ray[name]) for name in ray)
+    assert "RUNNING" not in {run.info.status for run in all_runs()}
+
+
+class _Cluster:
+    """What a cluster says of itself: two nodes of 8 CPUs, one with 4 GPUs."""
+
+    def nodes(self):
+        return [
+            {"Alive": True, "Resources": {"CPU": 8.0, "memory": 64e9}},
+            {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 4.0, "memory": 32e9}},
+            {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+        ]
+
+    def cluster_resources(self):
+        return {"CPU": 16.0, "GPU": 4.0, "memory": 96e9}
+
+
+def test_room_is_what_the_scarcest_resource_leaves():
+    assert _room(_Cluster(), {"num_cpus": 4, "num_gpus": 0}) == 4
+    assert _room(_Cluster(), {"num_cpus": 1, "num_gpus": 0.1}) == 16
+    assert _room(_Cluster(), {"num_cpus": 1, "num_gpus": 0.5}) == 8
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ({"num_cpus": 9, "num_gpus": 0}, "9 CPUs"),
+        ({"num_cpus": 1, "num_gpus": 8}, "8 GPUs"),
+        ({"num_cpus": 1, "num_gpus": 1, "memory": 64e9}, "64 GB of memory"),
+    ],
+)
+def test_what_no_node_has_is_refused(resources, said):
+    with pytest.raises(InputError, match=f"No node of the Ray cluster has .*{said}"):
+        _check_fits(_Cluster(), resources)
+    _check_fits(_Cluster(), {"num_cpus": 8, "num_gpus": 4, "memory": 32e9})
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_one_sentence(store, tiny_model, texts, all_runs):
+    on = Workers(on="ray", ray_address="127.0.0.1:1")
+    with pytest.raises(InputError, match=r"cluster 127.0.0.1:1 cannot be reached"):
+        sweep({"models": [str(tiny_model)]}, texts=texts, workers=on, progress=False)
+    assert all_runs() == []
