@@ -146,6 +146,13 @@ class TextSet:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def counted(self) -> str:
+        """How many there are of what is scored, in words."""
+        if self.prompts is None:
+            return f"{len(self):,} texts"
+        return f"{len(self):,} responses to {len(set(self.prompts)):,} prompts"
+
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """What tells texts apart: each text, with the prompt that it is the response to."""

@@ -276,3 +276,9 @@ def test_a_long_role_is_cut_in_an_error(tmp_path):
     with pytest.raises(InputError, match="end with a turn of the xxx") as error:
         read_texts(file)
     assert len(str(error.value)) < 500
+
+
+def test_what_is_counted_is_said_by_its_name():
+    assert TextSet("t", ("a", "b")).counted == "2 texts"
+    asked = TextSet("p", ("a", "b", "c"), prompts=("x", "x", "y"))
+    assert asked.counted == "3 responses to 2 prompts"

@@ -261,7 +261,7 @@ def _facts(
     notices = (*filter(None, (weak, hidden, uneven, noise, about)), *taken)
     sentences = [
         f"{candidate.name} (run {candidate.run_id[:8]}) against {reference.name} "
-        f"(run {reference.run_id[:8]}) on {len(texts):,} texts of {texts.name}: KL divergence"
+        f"(run {reference.run_id[:8]}) on {texts.counted} of {texts.name}: KL divergence"
         f"{of_vectors(measured.vector)} {with_error(measured.kl, measured.se)} bits/byte, which is "
         f"{measured.words}; it is {measured.sharpness}.",
         f"Bits per byte: {with_error(measured.bits_per_byte, measured.bits_per_byte_se)} against "

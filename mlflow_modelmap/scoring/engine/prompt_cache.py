@@ -32,18 +32,11 @@ def read_prompts(tail: Tail, ids: torch.Tensor) -> Any:
 
     cache = DynamicCache(config=tail.model.config)
     tail.fill(ids, cache)
-    known = [
-        layer
-        for layer in cache.layers
-        if isinstance(layer, DynamicLayer)
-        and type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
-    ]
-    kept = [layer for layer in known if layer.is_initialized]
-    if (
-        not kept
-        or len(known) < len(cache.layers)
-        or any(layer.get_seq_length() != ids.shape[1] for layer in kept)
-    ):
+    layers: list[Any] = cache.layers
+    if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
+        raise NoCacheError
+    filled = [layer.get_seq_length() for layer in layers if layer.is_initialized]
+    if not filled or set(filled) != {ids.shape[1]}:
         raise NoCacheError
     return cache
 

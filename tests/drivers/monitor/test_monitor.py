@@ -428,3 +428,22 @@ def test_a_loop_that_crashes_says_why_on_its_run(store, start, all_runs):
     (run,) = all_runs()
     assert run.info.status == "FAILED"
     assert run.data.tags["modelmap.error"] == "ValueError: no more data"
+
+
+def test_what_prompts_are_put_under_is_scored_so_and_said(store, start, texts, all_runs):
+    responses = tuple(f"{s[:30]} {k}" for k in range(3) for s in ("The quick fox", "京都 is old"))
+    asked = TextSet("asked", responses, prompts=("Why? fox",) * 3 + ("Who?",) * 3)
+    given = {"system_prompt": "Be brief.", "end_of_turn": True}
+    tokenizer = tokenizer_of(start)
+    with Monitor(asked, tokenizer=tokenizer, name="asked", **given, raise_errors=True) as monitor:
+        monitor.record(model_of(start), 0)
+    (run,) = all_runs()
+    assert run.data.tags["modelmap.prompt"] == "system: Be brief."
+    assert run.data.params["modelmap.system_prompt"] == "Be brief."
+    assert run.data.params["modelmap.end_of_turn"] == "true"
+    assert run.data.params["modelmap.template_applied"] == "none"
+    values = read_matrix(select_runs(["test"]))[0].values[0]
+    own = score(start, asked, **given, progress=False)
+    assert np.array_equal(own.log_likelihoods, values)
+    with pytest.raises(InputError, match="no responses to prompts, so that end_of_turn and system"):
+        Monitor(texts, **given)
