@@ -15,19 +15,15 @@ Needs PostgreSQL (apt-get install postgresql) and `pip install psycopg2-binary b
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +31,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.postgres import create_database, missing, postgres, version
+from tests.object_storage import KEYS, not_here, storage
+from tests.postgres import create_database, postgres, version
 from tests.serving import serving
 
 EXPERIMENT, TEXTS, LIMIT_SECONDS = "many writers", 200, 1500
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "made-up",
-    "AWS_SECRET_ACCESS_KEY": "made-up",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
-
-def not_here() -> str | None:
-    """What to install, in a sentence; None where all is there."""
-    lacking = [
-        name for name in ("boto3", "moto", "flask_cors") if not importlib.util.find_spec(name)
-    ]
-    if missing() or not lacking:
-        return missing()
-    return f"Python has no {lacking[0]} here; install it: pip install boto3 'moto[s3]' flask-cors."
 
 
 def vector(writer: int, number: int) -> np.ndarray:
@@ -228,33 +209,6 @@ def first_touch(folder: Path, server: str, way: str, processes: int, databases: 
     )
     for what, times in Counter(failed).most_common(2):
         print(f"    {times} x {what}")
-
-
-@contextlib.contextmanager
-def storage(folder: Path, bucket: str) -> Iterator[str]:
-    """S3-protocol storage with a bucket; yields its address."""
-    import boto3
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    with (folder / "storage.log").open("w") as log:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{address}/moto-api/", timeout=5).close()
-                break
-            if process.poll() is not None:
-                raise SystemExit((folder / "storage.log").read_text())
-            time.sleep(0.2)
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket=bucket)
-        yield address
-    finally:
-        process.kill()
-        process.wait()
 
 
 def many_writers(folder: Path, server: str, writers: int, runs: int) -> None:
