@@ -27,6 +27,7 @@ from mlflow_modelmap import (
     trajectory,
 )
 from mlflow_modelmap.drivers.exact.scored_model import model_behind
+from mlflow_modelmap.drivers.pair.reference_score import reference_score
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -133,6 +134,9 @@ def test_every_study_takes_imported_points(here):
     assert along.points["step"].tolist() == [0, 1000, 2000, 3000]
     by_name = compare("t 0", f"{made.run_ids[0]}@t step 1000", experiments=["test"])
     assert by_name.kl == pytest.approx(kl_by_hand(values[6], values[1], size))
+    reference = reference_score("tuned", TEXTS, experiment="test")
+    np.testing.assert_array_equal(reference.log_likelihoods, values[4])
+    assert (reference.name, reference.run_id) == ("tuned", made.run_ids[0])
     with pytest.raises(InputError, match=r"stands for 8 scores, .* or as RUN_ID@NAME"):
         compare(made.run_ids[0], "tuned")
     with pytest.raises(InputError, match=f"{made.run_ids[0]} holds no point 'turned'; there is"):
