@@ -158,8 +158,10 @@ def test_layers_alone_are_no_models(here):
 
 def test_the_same_file_is_imported_once(here, monkeypatch):
     write_npz()
+    first_of_runs: tuple[str, ...] = ()
     for made_as, count in (("runs", 6), ("vectors", 1)):
         first = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as)
+        first_of_runs = first.run_ids if made_as == "runs" else first_of_runs
         again = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as)
         assert again.run_ids == first.run_ids
         assert again.found == count
@@ -169,6 +171,11 @@ def test_the_same_file_is_imported_once(here, monkeypatch):
         runs = select_runs([made_as])
         assert {run.run_id for run in runs} == set(anew.run_ids)  # the latest of each counts
         assert len(runs) == 6
+    mlflow.MlflowClient().delete_run(select_runs(["runs"])[2].run_id)
+    assert import_vectors("x.npz", texts=TEXTS, made_as="runs", experiment="runs").found == 6
+    mlflow.MlflowClient().delete_run(first_of_runs[2])
+    gone_on = import_vectors("x.npz", texts=TEXTS, made_as="runs", experiment="runs")
+    assert (gone_on.found, len(gone_on.run_ids)) == (5, 6)  # as after a stop half-way
     with pytest.raises(InputError, match="The name 'x' is for one run"):
         import_vectors("x.npz", texts=TEXTS, name="x", experiment="other")
 
