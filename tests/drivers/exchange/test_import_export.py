@@ -27,6 +27,7 @@ from mlflow_modelmap import (
     trajectory,
 )
 from mlflow_modelmap.drivers.exact.scored_model import model_behind
+from mlflow_modelmap.drivers.pair.reference_score import reference_score
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -133,6 +134,9 @@ def test_every_study_takes_imported_points(here):
     assert along.points["step"].tolist() == [0, 1000, 2000, 3000]
     by_name = compare("t 0", f"{made.run_ids[0]}@t step 1000", experiments=["test"])
     assert by_name.kl == pytest.approx(kl_by_hand(values[6], values[1], size))
+    reference = reference_score("tuned", TEXTS, experiment="test")
+    np.testing.assert_array_equal(reference.log_likelihoods, values[4])
+    assert (reference.name, reference.run_id) == ("tuned", made.run_ids[0])
     with pytest.raises(InputError, match=r"stands for 8 scores, .* or as RUN_ID@NAME"):
         compare(made.run_ids[0], "tuned")
     with pytest.raises(InputError, match=f"{made.run_ids[0]} holds no point 'turned'; there is"):
@@ -154,8 +158,10 @@ def test_layers_alone_are_no_models(here):
 
 def test_the_same_file_is_imported_once(here, monkeypatch):
     write_npz()
+    first_of_runs: tuple[str, ...] = ()
     for made_as, count in (("runs", 6), ("vectors", 1)):
         first = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as)
+        first_of_runs = first.run_ids if made_as == "runs" else first_of_runs
         again = import_vectors("x.npz", texts=TEXTS, made_as=made_as, experiment=made_as)
         assert again.run_ids == first.run_ids
         assert again.found == count
@@ -165,6 +171,11 @@ def test_the_same_file_is_imported_once(here, monkeypatch):
         runs = select_runs([made_as])
         assert {run.run_id for run in runs} == set(anew.run_ids)  # the latest of each counts
         assert len(runs) == 6
+    mlflow.MlflowClient().delete_run(select_runs(["runs"])[2].run_id)
+    assert import_vectors("x.npz", texts=TEXTS, made_as="runs", experiment="runs").found == 6
+    mlflow.MlflowClient().delete_run(first_of_runs[2])
+    gone_on = import_vectors("x.npz", texts=TEXTS, made_as="runs", experiment="runs")
+    assert (gone_on.found, len(gone_on.run_ids)) == (5, 6)  # as after a stop half-way
     with pytest.raises(InputError, match="The name 'x' is for one run"):
         import_vectors("x.npz", texts=TEXTS, name="x", experiment="other")
 
