@@ -60,7 +60,7 @@ IMPORTED = (
 )
 CLIENT = """#!{python} -ES
 import json, os, socket, sys
-asked = sys.argv[1:]
+asked = sys.argv[2:] if sys.argv[1:2] == ["-u"] else sys.argv[1:]
 if os.path.basename(sys.argv[0]) == "modelmap":
     asked = ["-m", "mlflow_modelmap", *asked]
 line = json.dumps({{"arguments": asked, "folder": os.getcwd(), "environment": dict(os.environ)}})

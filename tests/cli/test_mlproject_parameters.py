@@ -93,6 +93,17 @@ def test_every_parameter_is_handed_to_an_option_that_there_is(entry):
     assert set(re.findall(r" (--[\w-]+)", command)) <= options
 
 
+@pytest.mark.parametrize("study", ["pretraining", "quantization", "layers", "fine_tuning"])
+def test_a_study_is_scored_by_whatever_a_sweep_can_be(study):
+    written = (ROOT / "projects" / study / "MLproject").read_text(encoding="utf-8")
+    main = yaml.safe_load(written)["entry_points"]["main"]
+    # A part of its plan would be no study, and the rest is what a study always does.
+    wanted = set(declared("sweep")) - {"shard", "again", "dry_run", "plan", "texts"}
+    assert wanted <= set(main["parameters"])
+    for name in wanted:
+        assert f"--{name.replace('_', '-')} {{{name}}}" in " ".join(main["command"].split()), name
+
+
 def asked_of_us() -> list[tuple[str, str]]:
     """The arguments of every call in every MLproject that has a positional, and whose they are."""
     found = [

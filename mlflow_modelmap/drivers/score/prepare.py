@@ -55,8 +55,11 @@ class Prepared:
     tags: Mapping[str, Any]
 
 
-def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
+def prepare(request: ScoreRequest, texts: TextSet, *, weights: bool = True) -> Prepared:
     """Find the model's files, what will be done with them, and the identity of the score.
+
+    Without `weights` those of the Hub are not fetched: the identity is the same, and a score that
+    is there can be found.
 
     An alias, which moves, is taken as the version that it stands for now: that is what the request
     of the result names.
@@ -82,6 +85,7 @@ def prepare(request: ScoreRequest, texts: TextSet) -> Prepared:
             base=request.base,
             refused=refuses_pickles(settings.safetensors_only),
             tokenizer=settings.tokenizer,
+            weights=weights,
         )
     if request.base is None and settings.trust_remote_code:
         check_base_code(files)

@@ -34,6 +34,7 @@ def resolve_model(
     base: ModelReference | None = None,
     refused: str | None = None,
     tokenizer: str | None = None,
+    weights: bool = True,
 ) -> ModelFiles:
     """Where a model's files are on this machine, fetched if need be; of an adapter with its base.
 
@@ -45,6 +46,8 @@ def resolve_model(
         Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
     tokenizer
         Where its tokenizer is, if not beside it: written as a model is.
+    weights
+        Whether weights of the Hub are fetched, or only what the model is.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def resolve_model(
         If the Hub or the MLflow store cannot give it.
     """
     folder = None if tokenizer is None else resolve_tokenizer(tokenizer_reference(tokenizer))
-    found = _model_or_adapter(reference, refused, folder)
+    found = _model_or_adapter(reference, refused, folder, weights)
     if isinstance(found, ModelFiles):
         if base is not None:
             raise InputError(
@@ -136,14 +139,17 @@ def resolve_tokenizer(reference: ModelReference) -> str:
 
 
 def _model_or_adapter(
-    reference: ModelReference, refused: str | None, tokenizer: str | None = None
+    reference: ModelReference,
+    refused: str | None,
+    tokenizer: str | None = None,
+    weights: bool = True,
 ) -> ModelFiles | Adapter:
     if _is_gguf(reference):
         return _gguf_files(reference, tokenizer)
     if reference.kind == HUB:
         from mlflow_modelmap.scoring.model.hub import snapshot
 
-        return snapshot(reference, refused, tokenizer)
+        return snapshot(reference, refused, tokenizer, weights=weights)
     if reference.kind == LOCAL:
         if os.path.lexists(os.path.join(reference.name, ADAPTER)):
             return read_adapter(reference.name, reference, refused=refused)

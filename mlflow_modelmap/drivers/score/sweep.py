@@ -20,10 +20,11 @@ from mlflow_modelmap.drivers.score.shard import Shard
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, Sweep, SweepRow, log_rows, planned
 from mlflow_modelmap.drivers.score.sweep_work import Parent, Work
 from mlflow_modelmap.drivers.score.texts import load_texts
-from mlflow_modelmap.drivers.score.workers.options import Workers
+from mlflow_modelmap.drivers.score.workers.options import LOCAL, Workers
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.drivers.score.workers.spread import spread_out
 from mlflow_modelmap.errors import InputError, ModelMapError
+from mlflow_modelmap.scoring.model.fetched import FetchedWeights
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import scored
@@ -46,6 +47,7 @@ def sweep(
     dry_run: bool = False,
     shard: str | None = None,
     workers: Workers | int | None = None,
+    keep_cache: float | None = None,
     progress: bool = True,
     tell: Callable[[SweepRow], None] = lambda row: None,
 ) -> Sweep:
@@ -68,6 +70,9 @@ def sweep(
         Only a part of the plan: ``2/8`` is the second of eight, which together are all of it.
     workers
         How many processes score at once, or on what; by default this process alone.
+    keep_cache
+        How many GB of the weights that this sweep fetches from the Hub stay on disk; by default
+        all. What is scored already is then not fetched again.
     progress
         Whether progress bars are shown on stderr.
     tell
@@ -99,6 +104,10 @@ def sweep(
     if isinstance(workers, int):
         workers = Workers(count=workers)
     spread = None if workers is None else workers.checked()
+    if keep_cache is not None and not keep_cache >= 0:
+        raise InputError(f"keep_cache is {keep_cache}; it must be 0 GB or more.")
+    if keep_cache is not None and spread is not None and spread.on != LOCAL:
+        raise InputError("keep_cache goes with this machine; on a cluster the nodes fetch.")
     text_set = load_texts(_texts_of(parsed, folder) if texts is None else texts)
     if dry_run:
         return Sweep(None, None, tuple(planned(request) for request in asked))
@@ -134,6 +143,8 @@ def sweep(
             if given:
                 parent.open()
             work = Work(store, text_set, where, parent.open, done, left, again, progress, tell)
+            if keep_cache is not None:
+                work.fetched = FetchedWeights(1e9 * keep_cache)
             status = SweepProgress(len(asked), progress)
             if spread is None:
                 rows, deaths = work.all(asked, status), tuple[str, ...]()

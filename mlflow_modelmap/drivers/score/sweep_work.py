@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 
 from mlflow import MlflowClient
@@ -24,6 +25,8 @@ from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.errors import ModelMapError, TrackingError
 from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
+from mlflow_modelmap.scoring.model.fetched import FetchedWeights
+from mlflow_modelmap.scoring.model.reference import HUB
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
@@ -76,6 +79,8 @@ class Work:
         By which whoever gave this out knows its run again.
     moved
         Called with the tokens scored so far and those to score in all.
+    fetched
+        What was fetched from the Hub, if not all of it is to stay.
     """
 
     store: MlflowClient
@@ -89,6 +94,7 @@ class Work:
     tell: Callable[[SweepRow], None] = lambda row: None
     task: str | None = None
     moved: Callable[[int, int], None] | None = None
+    fetched: FetchedWeights | None = None
     tokens: TokenCache = field(default_factory=TokenCache)
     base: LoadedBase = field(default_factory=LoadedBase)
 
@@ -176,10 +182,31 @@ class Work:
         self, request: ScoreRequest, label: str = "", after: Sequence[ScoreRequest] = ()
     ) -> SweepRow:
         """Score one model, or find that it is scored."""
-        prepared = prepare(request, self.texts)
-        there = self.there(prepared)
-        if there is not None:
-            return there
+        prepared = self.prepare(request)
+        try:
+            there = self.there(prepared)
+            return self._scored(prepared, label, after) if there is None else there
+        finally:
+            self.not_needed(prepared)
+
+    def prepare(self, request: ScoreRequest) -> Prepared:
+        """The model's files at hand, fetched if need be; no weights of what is scored already."""
+        if self.fetched is None or request.reference.kind != HUB:
+            return prepare(request, self.texts)
+        if not self.again:
+            with suppress(ModelMapError):
+                known = prepare(request, self.texts, weights=False)
+                if self._done(known) is not None:
+                    return known
+        fetch = partial(prepare, request, self.texts)
+        return self.fetched.watch(request.reference, fetch, lambda made: made.files)
+
+    def not_needed(self, prepared: Prepared) -> None:
+        """A model has come to its end; its weights may go, if they were fetched for it."""
+        if self.fetched is not None:
+            self.fetched.not_needed(prepared.files)
+
+    def _scored(self, prepared: Prepared, label: str, after: Sequence[ScoreRequest]) -> SweepRow:
         ready = self.tokens.ready(prepared, again=self.again)
         with (
             self.open_for(prepared) as run,

@@ -41,7 +41,11 @@ DEADLINE_SECONDS = 8.0
 
 
 def snapshot(
-    reference: ModelReference, refused: str | None = None, tokenizer: str | None = None
+    reference: ModelReference,
+    refused: str | None = None,
+    tokenizer: str | None = None,
+    *,
+    weights: bool = True,
 ) -> ModelFiles | Adapter:
     """Fetch a Hub model's configuration, tokenizer and weights, and say which commit it is.
 
@@ -57,6 +61,8 @@ def snapshot(
         Why pickled weights are refused, or None; see `weight_files.check_has_weights`.
     tokenizer
         Directory with the tokenizer, if the model is to have another one than its own.
+    weights
+        Whether the weights are wanted, or only what the model is; an adapter comes whole.
 
     Raises
     ------
@@ -75,7 +81,7 @@ def snapshot(
         if files is not None:
             return files
     try:
-        return _fetched(reference, refused, tokenizer)
+        return _fetched(reference, refused, tokenizer, weights)
     except InputError:
         raise
     except Exception as error:
@@ -104,7 +110,7 @@ def top_names(info: Any) -> list[str]:
 
 
 def _fetched(
-    reference: ModelReference, refused: str | None, tokenizer: str | None
+    reference: ModelReference, refused: str | None, tokenizer: str | None, wanted_too: bool
 ) -> ModelFiles | Adapter:
     import huggingface_hub
 
@@ -124,7 +130,7 @@ def _fetched(
             reference.name, "config.json", revision=info.sha, etag_timeout=ANSWER_SECONDS
         )
         check_causal(read_config(os.path.dirname(config)), what)
-        weights = weight_names(names)
+        weights = weight_names(names) if wanted_too else []
     wanted = [*TELLING_FILES, *(_literal(name) for name in weights)]
     path = huggingface_hub.snapshot_download(
         reference.name,
@@ -135,7 +141,8 @@ def _fetched(
     )
     if adapter:
         return read_adapter(path, reference, commit=os.path.basename(path), refused=refused)
-    check_model(path, what, refused)
+    if wanted_too:
+        check_model(path, what, refused)
     return ModelFiles(reference, path, tokenizer or path, os.path.basename(path))
 
 

@@ -43,6 +43,7 @@ SLURM = "On Slurm"
 @option("--gpus", type=float, group=WORKERS, help="GPUs of each: 0.25 is a share, 2 are two.")
 @option("--memory", type=float, group=WORKERS, help="GB of memory of each, on a cluster.")
 @option("--ray-address", group=WORKERS, help="Ray cluster, else one that is started here.")
+@option("--keep-cache", type=float, group=WORKERS, help="GB of fetched weights to keep, else all.")
 @option("--partition", group=SLURM, help="Partition.")
 @option("--time", type=int, group=SLURM, help="Minutes that a job may take; 60 by default.")
 @option(
@@ -64,6 +65,7 @@ def sweep(
     dry_run: bool,
     shard: str | None,
     status: str | None,
+    keep_cache: float | None,
     experiment: str | None,
     again: bool,
     output: Output,
@@ -92,6 +94,7 @@ def sweep(
             dry_run=dry_run,
             shard=shard,
             workers=_workers(**who),
+            keep_cache=keep_cache,
             progress=output.progress,
             tell=told.append,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from mlflow_modelmap.drivers.process.progress import look_up, say
 from mlflow_modelmap.drivers.score.claims import Held, claim, still_held, who
-from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
+from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score_into import log_vector
 from mlflow_modelmap.drivers.score.shard import size_of
@@ -127,7 +127,9 @@ class FanOut:
         """Give out as much as there is room for."""
         if self.engine.prepares:
             for one in self._waiting:
-                if self._ahead.waiting > self.engine.count:
+                busy = self._ahead.waiting or self._flying
+                room = self.work.fetched is None or not self.work.fetched.full
+                if self._ahead.waiting > self.engine.count or (busy and not room):
                     break
                 if one.prepared is None:
                     self._ahead.ask(one.number, self._preparing(one))
@@ -154,7 +156,7 @@ class FanOut:
                 self._ended(one, self.work.failed(one.request, error))
 
     def _preparing(self, one: _Todo) -> Callable[[], Prepared]:
-        return lambda: prepare(one.request, self.work.texts)
+        return lambda: self.work.prepare(one.request)
 
     def _begin(self, one: _Todo) -> None:
         work = self.work
@@ -304,6 +306,8 @@ class FanOut:
 
     def _ended(self, one: _Todo, row: SweepRow) -> None:
         self._rows[one.number] = row
+        if one.prepared is not None:
+            self.work.not_needed(one.prepared)
         self.status.ended(one.number, row.state, row.state != SKIPPED and row.state != FAILED)
         self.work.tell(row)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,20 @@ from tests import forking
 
 
 @pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `sys.executable` starts is forked; one thread here as there, so that bits agree."""
-    environment = forking.environment()
-    python = Path(environment["PATH"].split(":")[0]) / "python"
-    monkeypatch.setattr(sys, "executable", str(python))
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread here as there, so that bits agree; workers find this package."""
     monkeypatch.setenv("PYTHONPATH", str(forking.ROOT))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def quick_workers(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `sys.executable` starts is forked."""
+    python = Path(forking.environment()["PATH"].split(":")[0]) / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
 
 
 @pytest.fixture

@@ -17,19 +17,9 @@ from mlflow_modelmap.drivers.score.workers.on_ray import _check_fits, _room
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
-from tests import forking
 from tests.drivers.score.workers.test_local import texts_times
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    import torch
-
-    monkeypatch.setenv("PYTHONPATH", str(forking.ROOT))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def vectors(experiment):
