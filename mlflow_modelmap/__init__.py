@@ -29,6 +29,7 @@ _PUBLIC = {
     "compare": "mlflow_modelmap.drivers.pair.compare",
     "evaluable": "mlflow_modelmap.scoring.model.evaluable",
     "gate": "mlflow_modelmap.drivers.gate.gate",
+    "identify": "mlflow_modelmap.drivers.lineage.identify",
     "lineage": "mlflow_modelmap.drivers.lineage.lineage",
     "load_layers": "mlflow_modelmap.drivers.study.layers",
     "load_lineage": "mlflow_modelmap.drivers.lineage.study",
@@ -38,6 +39,7 @@ _PUBLIC = {
     "load_scale": "mlflow_modelmap.drivers.study.scale",
     "load_trajectory": "mlflow_modelmap.drivers.trajectory.study",
     "load_weight_distances": "mlflow_modelmap.drivers.weights.distances",
+    "place_on_map": "mlflow_modelmap.drivers.map.place",
     "predict": "mlflow_modelmap.drivers.study.prediction",
     "read_texts": "mlflow_modelmap.texts.read",
     "resample_texts": "mlflow_modelmap.drivers.map.resample",
@@ -69,11 +71,13 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.gate.gate import GateDecision as GateDecision
     from mlflow_modelmap.drivers.gate.gate import gate as gate
+    from mlflow_modelmap.drivers.lineage.identify import identify as identify
     from mlflow_modelmap.drivers.lineage.lineage import lineage as lineage
     from mlflow_modelmap.drivers.lineage.study import load_lineage as load_lineage
     from mlflow_modelmap.drivers.map.build_map import build_map as build_map
     from mlflow_modelmap.drivers.map.model_map import ModelMap as ModelMap
     from mlflow_modelmap.drivers.map.model_map import load_map as load_map
+    from mlflow_modelmap.drivers.map.place import place_on_map as place_on_map
     from mlflow_modelmap.drivers.map.resample import resample_texts as resample_texts
     from mlflow_modelmap.drivers.monitor.monitor import Monitor as Monitor
     from mlflow_modelmap.drivers.pair.compare import compare as compare
