@@ -32,6 +32,7 @@ _PUBLIC = {
     "gate": "mlflow_modelmap.drivers.gate.gate",
     "import_vectors": "mlflow_modelmap.drivers.exchange.import_vectors",
     "import_weights": "mlflow_modelmap.drivers.exchange.import_weights",
+    "identify": "mlflow_modelmap.drivers.lineage.identify",
     "lineage": "mlflow_modelmap.drivers.lineage.lineage",
     "load_layers": "mlflow_modelmap.drivers.study.layers",
     "load_lineage": "mlflow_modelmap.drivers.lineage.study",
@@ -44,6 +45,7 @@ _PUBLIC = {
     "load_trajectory": "mlflow_modelmap.drivers.trajectory.study",
     "load_weight_distances": "mlflow_modelmap.drivers.weights.distances",
     "log_texts": "mlflow_modelmap.drivers.score.texts",
+    "place_on_map": "mlflow_modelmap.drivers.map.place",
     "predict": "mlflow_modelmap.drivers.study.prediction",
     "read_texts": "mlflow_modelmap.texts.read",
     "resample_texts": "mlflow_modelmap.drivers.map.resample",
@@ -79,11 +81,13 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.exchange.import_weights import import_weights as import_weights
     from mlflow_modelmap.drivers.gate.gate import GateDecision as GateDecision
     from mlflow_modelmap.drivers.gate.gate import gate as gate
+    from mlflow_modelmap.drivers.lineage.identify import identify as identify
     from mlflow_modelmap.drivers.lineage.lineage import lineage as lineage
     from mlflow_modelmap.drivers.lineage.study import load_lineage as load_lineage
     from mlflow_modelmap.drivers.map.build_map import build_map as build_map
     from mlflow_modelmap.drivers.map.model_map import ModelMap as ModelMap
     from mlflow_modelmap.drivers.map.model_map import load_map as load_map
+    from mlflow_modelmap.drivers.map.place import place_on_map as place_on_map
     from mlflow_modelmap.drivers.map.resample import resample_texts as resample_texts
     from mlflow_modelmap.drivers.monitor.monitor import Monitor as Monitor
     from mlflow_modelmap.drivers.pair.compare import compare as compare

@@ -92,3 +92,22 @@ def test_compare_with_an_unknown_name_fails_in_one_sentence(family, capsys):
     code, _, err = call(capsys, "compare", "tiny seed 0 step 0", "nobody")
     assert code == 1
     assert err.startswith("Error: No finished score of 'nobody'")
+
+
+def test_points_are_placed_and_identified(store, capsys):
+    values, size = made_up(9)
+    ids = [write_score(store, f"m{k}", row, size) for k, row in enumerate(values)]
+    first = json.loads(call(capsys, "map", "--run-id", ",".join(ids[:7]), "--json")[1])["run_id"]
+    code, out, err = call(capsys, "place", ids[7], ids[8], "--map", first)
+    assert code == 0, err
+    assert "placed  nearest point" in out
+    assert "9 points" in out
+    told = json.loads(call(capsys, "place", ids[7], "--map", first, "--json")[1])
+    assert (told["map_run"], told["points"], told["placed"][0]["point"]) == (first, 8, "m7")
+    extended = json.loads(call(capsys, "map", "--run-id", ids[8], "--extend", first, "--json")[1])
+    assert extended["points"] == 8
+    code, out, err = call(capsys, "identify", ids[7], "--map", first)
+    assert code == 0, err
+    assert "Likely parent" in out or "None of these" in out
+    told = json.loads(call(capsys, "identify", ids[7], "--map", first, "--json")[1])
+    assert len(told["nearest"]) == 7

@@ -101,6 +101,11 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     (("--nonsense",), "--nonsense"),
     (("",), "''"),
     (("a\0b",), "a"),
+    # place and identify
+    (("place", "--map", "0" * 32), "MODELS"),
+    (("place", "m0", "--map", "0" * 32), "0" * 32),
+    (("identify", "m0", "--map", "nonsense"), "nonsense"),
+    (("identify", "m0"), "--map"),
     # texts build
     (("texts", "build", "-o", "out.jsonl"), "sources"),
     (("texts", "build", "texts.json"), "--out"),

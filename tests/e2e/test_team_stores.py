@@ -106,7 +106,9 @@ def test_what_a_team_does(server, tiny_models, texts, tmp_path):
     for step in (0, 1):
         with mlflow.start_run():
             log_model(family / f"step{step}", registered_model_name="tiny")
-    decision = mm.gate("models:/tiny/2", reference="models:/tiny/1", texts=uri, max_kl=100.0, tag_version=True)
+    decision = mm.gate(
+        "models:/tiny/2", reference="models:/tiny/1", texts=uri, max_kl=100.0, tag_version=True
+    )
     assert decision.verdict == "pass"
     tags = mlflow.MlflowClient().get_model_version("tiny", "2").tags
     assert tags["modelmap.gate"] == "pass"

@@ -82,7 +82,8 @@ def load_parent(run_id: str) -> Parent:
         ) from error
     clip = run.params.get("modelmap.preprocessing.clip_value")
     texts = OfTexts(
-        *(run.arrays[of] for of in arrays),
+        run.arrays[schema.STUDY_CENTRE],
+        run.arrays[schema.STUDY_TEXT_BYTES],
         run.arrays.get(schema.STUDY_DOCUMENTS),
         float(clip) if clip and clip != "None" else None,
     )
@@ -99,10 +100,9 @@ def rows_on(parent: Parent, matrix: LogLikelihoodMatrix) -> Rows:
     """
     made, texts = parent.map, parent.texts
     own = None if made.weights is None else shares_of(made.weights)
-    alike = np.array_equal(matrix.text_bytes, texts.bytes) and (matrix.shares is None) == (
-        own is None
-    )
-    if not alike or (own is not None and not np.allclose(own, matrix.shares, rtol=1e-9)):
+    even = np.full(len(texts.bytes), 1.0 / len(texts.bytes))
+    shares = [even if of is None else of for of in (own, matrix.shares)]
+    if not (np.array_equal(matrix.text_bytes, texts.bytes) and np.allclose(*shares, rtol=1e-9)):
         raise InputError(
             f"What was scored of the texts, or their weights, is not what the map {made.run_id} is "
             "made of; score the models as those of the map were."

@@ -117,7 +117,7 @@ def resample_texts(
             f"{size} texts cannot be chosen from the {q.shape[1]} of the map {run_id}; give a size "
             f"from 2 to {q.shape[1]}."
         )
-    whole = read_texts_of(texts if texts is not None else _source(made, store), made)
+    whole = read_texts_of(texts if texts is not None else texts_source(made, store), made)
     _check_weights(whole, made)
     shares = None if made.weights is None else shares_of(made.weights)
     inclusion = inclusion_probabilities(importance(q, method, shares), size)
@@ -143,7 +143,7 @@ def _median(errors: np.ndarray) -> float:
     return float(np.median(errors)) if errors.size else float("nan")
 
 
-def _source(made: ModelMap, store: MlflowClient) -> str:
+def texts_source(made: ModelMap, store: MlflowClient) -> str:
     """What the map's score runs say their texts were read from."""
     found: set[str] = set()
     for uri in text_sources(_some(made.points["run_id"]), made.text_set, store):

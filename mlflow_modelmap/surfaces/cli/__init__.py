@@ -22,6 +22,8 @@ _COMMANDS = {
     "score": "Score one model as an MLflow run.",
     "sweep": "Score many models, revisions and precisions from a plan.",
     "map": "Gather scored runs into a model map.",
+    "place": "Put models on a map that is there.",
+    "identify": "What on a map a model is near.",
     "compare": "KL divergence between two scored models, in words.",
     "gate": "Pass or fail a candidate by its drift from a reference.",
     "weights": "Distances between checkpoints in weight space.",

@@ -60,6 +60,12 @@ MAP = "The map"
     group=MAP,
     help="What the colours say.",
 )
+@option(
+    "--extend",
+    group=MAP,
+    metavar="RUN_ID",
+    help="A map that the runs are put on; its points stay, and its settings hold.",
+)
 @where_options
 @output_options
 def map(output: Output, **values: Any) -> None:

@@ -1,0 +1,193 @@
+"""Driver: what on a map a model is near, and whether it may come from there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlflow_modelmap.drivers.map.extend import load_parent, rows_on
+from mlflow_modelmap.drivers.map.place import scores_on
+from mlflow_modelmap.drivers.study.selection import select
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.carried import effective_texts
+from mlflow_modelmap.numerics.lineage.nearest_gap import NearestGap, gap_and_error
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.texts.text_set import TextSet
+
+PARENTS_FOUND = 14, 20
+"""Of single parents in the study of docs/lineage.md, those that were the nearest of all models."""
+_SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Identified:
+    """What on a map a model is near.
+
+    Attributes
+    ----------
+    name, run_id
+        Of the model's score.
+    map_run
+        Of the map.
+    nearest
+        The ten nearest points, nearest first: ``point``, ``kl``, ``se`` (bits/byte),
+        ``model_type``, ``trajectory``, ``gap`` (its KL less the nearest one's), ``gap_se`` (paired,
+        over the same texts) and ``as_near``, whether chance may make that gap.
+    families
+        How many of them are of each model type.
+    none_of_these
+        Whether the model is farther from all points than every one of them is from its nearest.
+    farther_than
+        Share of the map's points that are nearer to their own nearest point than the model is.
+    likely_parent
+        The nearest point; None if the model is near to none of these.
+    notices
+        What else is to be told, a sentence each.
+    """
+
+    name: str
+    run_id: str
+    map_run: str
+    nearest: pd.DataFrame
+    families: dict[str, int]
+    none_of_these: bool
+    farther_than: float
+    likely_parent: str | None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def trust(self) -> str:
+        """How far the likely parent is to be trusted, in a sentence."""
+        found, of = PARENTS_FOUND
+        return (
+            f"In the study of docs/lineage.md the nearest model was the parent for {found} of {of} "
+            f"models, so it was another for {of - found} ({(of - found) / of:.0%}): a sibling that "
+            "was trained on the same text is nearer than the parent."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values, for ``--json``."""
+        table = self.nearest.astype(object).where(self.nearest.notna(), None)
+        found, of = PARENTS_FOUND
+        return {
+            "name": self.name,
+            "run_id": self.run_id,
+            "map_run": self.map_run,
+            "nearest": table.to_dict("records"),
+            "families": self.families,
+            "none_of_these": self.none_of_these,
+            "farther_than": self.farther_than,
+            "likely_parent": self.likely_parent,
+            "parent_error_rate": (of - found) / of,
+            "notices": list(self.notices),
+        }
+
+
+def identify(
+    model: str | os.PathLike[str],
+    map_run: str,
+    *,
+    texts: str | os.PathLike[str] | TextSet | None = None,
+    settings: ScoringSettings | None = None,
+    experiment: str | None = None,
+    progress: bool = False,
+) -> Identified:
+    """Say what on a map a model is near; it is scored if it is not yet. No map is logged.
+
+    Parameters
+    ----------
+    model
+        A run id, the name of a score, or a model reference.
+    map_run
+        Run id of the map.
+    texts, settings, experiment, progress
+        As for `place_on_map`.
+
+    Returns
+    -------
+    Identified
+
+    Raises
+    ------
+    InputError
+        If there is no such map, the model or the texts cannot be found, or what was scored is not
+        what the map is made of.
+    ScoringError
+        If the model cannot be scored.
+    """
+    (run_id,) = scores_on(
+        [model], map_run, texts=texts, settings=settings, experiment=experiment, progress=progress
+    )
+    parent = load_parent(map_run)
+    made = parent.map
+    selected = select(run_ids=(run_id,))
+    if selected.runs[0].text_set != made.text_set:
+        raise InputError(
+            f"Run {run_id} was scored on the text set {selected.runs[0].text_set[:12]}, and the "
+            f"map {map_run} is of {made.text_set[:12]}; score it on that one."
+        )
+    matrix, points = selected.matrix()
+    last = len(points) - 1  # of a monitored training its last checkpoint
+    notices: list[str] = []
+    rows = rows_on(parent, matrix.keep_points(np.array([last])))
+    kl, se = rows.kl[0, :-1], rows.se[0, :-1]
+    others = np.flatnonzero(made.points["run_id"].to_numpy() != points[last].run_id)
+    if len(others) < len(kl):
+        notices.append("The model is on the map itself; its own points are left out.")
+    if not len(others):
+        raise InputError(f"The map {map_run} has no points but those of {model!r}.")
+    order = others[np.argsort(kl[others], kind="stable")]
+    near = order[:_SHOWN]
+    sampling = made.sampling
+    units = min(effective_texts(made.weights, made.texts), made.documents or made.texts)
+    gaps = []
+    for row in near:
+        gap, error = gap_and_error(
+            rows.coordinates[0],
+            made.coordinates[row],
+            made.coordinates[order[0]],
+            None if sampling is None else sampling.expected,
+            _clusters(sampling),
+        )
+        found = NearestGap(gap, error, len(others), units)
+        gaps.append((gap, error, not found.another_is_nearer))
+    of = made.points.iloc[near]
+    table = pd.DataFrame(
+        {
+            "point": of["point"].to_numpy(),
+            "kl": kl[near],
+            "se": se[near],
+            "model_type": of["model_type"].to_numpy(),
+            "trajectory": of["trajectory"].to_numpy(),
+            "gap": [gap for gap, _, _ in gaps],
+            "gap_se": [error for _, error, _ in gaps],
+            "as_near": [near_too for _, _, near_too in gaps],
+        }
+    )
+    own = made.nearest.loc[made.nearest["rank"] == 1, "kl"].to_numpy()
+    farther = float((own < kl[order[0]]).mean()) if len(own) else 1.0
+    return Identified(
+        name=points[last].name,
+        run_id=run_id,
+        map_run=made.run_id,
+        nearest=table,
+        families={str(k): int(v) for k, v in table["model_type"].dropna().value_counts().items()},
+        none_of_these=farther == 1.0,
+        farther_than=farther,
+        likely_parent=None if farther == 1.0 else str(table["point"].iloc[0]),
+        notices=(*selected.notices, *notices),
+    )
+
+
+def _clusters(sampling: Any) -> np.ndarray | None:
+    """Which document each text is of, from 0, or None where each stands for itself."""
+    if sampling is None or sampling.clusters is None:
+        return None
+    clusters = sampling.clusters
+    found = np.empty(clusters.order.size, dtype=np.intp)
+    found[clusters.order] = np.repeat(np.arange(len(clusters)), clusters.sizes)
+    return found
