@@ -124,7 +124,7 @@ def identify(
     )
     parent = load_parent(map_run)
     made = parent.map
-    selected = select(run_ids=(run_id,))
+    selected = select(run_ids=(run_id,), vector=made.vector)
     if selected.runs[0].text_set != made.text_set:
         raise InputError(
             f"Run {run_id} was scored on the text set {selected.runs[0].text_set[:12]}, and the "

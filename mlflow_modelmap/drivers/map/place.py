@@ -107,6 +107,7 @@ def scores_on(
             model,
             whole,
             settings=settings,
+            vector=made.vector,
             experiment=experiment or experiment_name(made.experiment_id, store),
             store=store,
             progress=progress,
