@@ -102,7 +102,10 @@ def rows_on(parent: Parent, matrix: LogLikelihoodMatrix) -> Rows:
     own = None if made.weights is None else shares_of(made.weights)
     even = np.full(len(texts.bytes), 1.0 / len(texts.bytes))
     shares = [even if of is None else of for of in (own, matrix.shares)]
-    if not (np.array_equal(matrix.text_bytes, texts.bytes) and np.allclose(*shares, rtol=1e-9)):
+    if not (
+        np.array_equal(matrix.text_bytes, texts.bytes)
+        and np.allclose(shares[0], shares[1], rtol=1e-9)
+    ):
         raise InputError(
             f"What was scored of the texts, or their weights, is not what the map {made.run_id} is "
             "made of; score the models as those of the map were."

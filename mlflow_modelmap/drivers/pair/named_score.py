@@ -9,12 +9,15 @@ from difflib import get_close_matches
 
 from mlflow import MlflowClient
 
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.scoring.model.reference import is_here, tag_name
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
+from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.experiments import (
     experiment_id,
     experiment_name,
@@ -141,7 +144,9 @@ def by_run_id(reference: str, store: MlflowClient) -> Point:
 
 
 def only_one(reference: str, found: list[Point]) -> Point:
-    """The only one of these.
+    """The only one of these; of scores that are the same to the bit, the plain one.
+
+    A model that was scored with its layers and without has two runs and one vector.
 
     Raises
     ------
@@ -150,12 +155,35 @@ def only_one(reference: str, found: list[Point]) -> Point:
     """
     if len(found) == 1:
         return found[0]
+    same = _of_equal(found)
+    if same is not None:
+        return same
     several = [f"{run.name!r} (run {run.run_id[:8]})" for run in found]
     by = "name, or as RUN_ID@NAME" if any(run.imported for run in found) else "name or run id"
     raise InputError(
         f"{reference!r} stands for {len(found)} scores, {listed(several, _LISTED, quoted=False)}; "
         f"name one of them by its {by}."
     )
+
+
+def _of_equal(found: list[Point]) -> Point | None:
+    """One of scores whose vectors are the same to the bit; None where they are not."""
+    models = {(run.model, run.revision, run.commit, run.text_set, run.layer) for run in found}
+    if len(models) > 1 or len(found) > _LISTED:
+        return None
+    try:
+        matrix, points = read_matrix(found)
+    except ModelMapError:
+        return None
+    if not (matrix.values == matrix.values[0]).all():
+        return None
+    store = client()
+    plain = [
+        point
+        for point in points
+        if find_run(point.run_id, store).data.params.get("modelmap.layers") != "true"
+    ]
+    return (plain or points)[-1]
 
 
 def matching(reference: str, runs: list[Point], *, models: bool = True) -> list[Point]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_modelmap import InputError, compare
+from mlflow_modelmap import InputError, compare, score
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from tests.scored import made_up, write_score
+
+
+def test_a_model_scored_with_layers_too_is_one(store, tiny_models, texts):
+    model, other = str(tiny_models(seed=0)), str(tiny_models(seed=1))
+    plain = score(model, texts, progress=False)
+    score(model, texts, layers=True, progress=False)
+    score(other, texts, progress=False)
+    assert compare(model, other).a.run_id == plain.run_id
 
 
 @pytest.fixture
