@@ -181,7 +181,7 @@ def _of_equal(found: list[Point]) -> Point | None:
     plain = [
         point
         for point in points
-        if find_run(point.run_id, store).data.params.get("modelmap.layers") != "true"
+        if find_run(point.run_id, store).data.params.get("modelmap.layers", "0") == "0"
     ]
     return (plain or points)[-1]
 
