@@ -136,7 +136,8 @@ def sweep(
                     schema.TAG_TEXT_SET_NAME: text_set.name,
                     schema.TAG_SHARD: None if part is None else str(part),
                 },
-            )
+            ),
+            shown=progress and spread is not None,
         )
         not_logged: str | None = None
         with suppress(_SomeFailed), parent, many_models():
@@ -160,7 +161,20 @@ def sweep(
                 raise _SomeFailed(
                     f"{failed} of {len(asked)} models failed; modelmap/runs.csv says why."
                 )
-        return Sweep(parent.run.run_id if parent.run else None, where, rows, not_logged, deaths)
+        notices = deaths + _changed(plan, written)
+        return Sweep(parent.run.run_id if parent.run else None, where, rows, not_logged, notices)
+
+
+def _changed(plan: str | os.PathLike[str] | Mapping[str, Any], written: str) -> tuple[str, ...]:
+    """What is to be said of a plan that is not what it was when it was read."""
+    with suppress(OSError, ValueError):
+        if isinstance(plan, Mapping) or Path(plan).read_text(encoding="utf-8") == written:
+            return ()
+        return (
+            f"The plan {os.fspath(plan)!r} was changed meanwhile; this sweep went by what it read "
+            "when it began, so start it again for the rest.",
+        )
+    return ()
 
 
 def _log(run: OpenRun, rows: Sequence[SweepRow], plan: str) -> str | None:

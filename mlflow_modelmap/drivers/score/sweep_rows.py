@@ -63,15 +63,15 @@ class Sweep:
         One a model, in the plan's order.
     not_logged
         Why they could not be logged, in one sentence; None where they are.
-    deaths
-        Workers that died, in sentences.
+    notices
+        What there is to be known of the sweep, in sentences: workers that died, a changed plan.
     """
 
     run_id: str | None
     experiment_id: str | None
     rows: tuple[SweepRow, ...]
     not_logged: str | None = None
-    deaths: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """How many models ended in a state."""

@@ -43,14 +43,18 @@ WAIT_SECONDS = 1.0
 class Parent:
     """The sweep's own run, which is made when a model first needs it."""
 
-    def __init__(self, opening: AbstractContextManager[OpenRun]) -> None:
-        self.opening = opening
+    def __init__(self, opening: AbstractContextManager[OpenRun], shown: bool = False) -> None:
+        self.opening, self.shown = opening, shown
         self.run: OpenRun | None = None
 
     def open(self) -> OpenRun:
         """It, made if it was not there."""
         if self.run is None:
             self.run = self.opening.__enter__()
+            where = (
+                f"`modelmap sweep --status {self.run.run_id}` says from elsewhere how far it is."
+            )
+            say(where, self.shown)
         return self.run
 
     def __enter__(self) -> Parent:

@@ -109,8 +109,8 @@ def sweep(
             noticed.setdefault(notice, []).append(row.point)
     for notice, points in noticed.items():
         output.notice(f"{listed(points, 3)}: {notice}")
-    for death in done.deaths:
-        output.notice(death)
+    for notice in done.notices:
+        output.notice(notice)
     _tell_failures(done.rows)
     if done.not_logged:
         click.echo(f"Error: {sentence(done.not_logged)}", err=True)

@@ -116,6 +116,9 @@ class FanOut:
             self.engine.close()
             for one in self._flying.values():
                 _leave(one, error)
+                if self.workers_log:
+                    with contextlib.suppress(Exception):
+                        self._end_run_of(one, error)
             raise
         finally:
             self._ahead.close()
@@ -277,15 +280,14 @@ class FanOut:
         self._ended(one, scored_row(one.ready.prepared, made))
 
     def _died(self, one: _Todo, death: Died) -> None:
-        one.tries += 1
-        self.status.again(one.number)
-        name = one.request.point_name
-        again = one.tries < _TRIES
-        end = "it was scored elsewhere" if again else "so did the worker before it"
+        name, again = one.request.point_name, one.tries + 1 < _TRIES
+        end = "it was tried once more elsewhere" if again else "so did the worker before it"
         said = f"Worker {death.worker} died while it scored {name!r} ({death.why}); {end}."
         self.deaths.append(said)
+        self.status.again(one.number)
         if self.workers_log:
-            self._end_run_of(one, said)
+            self._end_run_of(one, ScoringError(said))
+        one.tries += 1
         if again:
             self._waiting.insert(0, one)
             return
@@ -293,16 +295,13 @@ class FanOut:
         _leave(one, error)
         self._ended(one, self.work.failed(one.request, error))
 
-    def _end_run_of(self, one: _Todo, why: str) -> None:
-        """End the run that a dead worker left open."""
+    def _end_run_of(self, one: _Todo, error: BaseException) -> None:
+        """End the run that a worker, which is gone, left open."""
         store, where = self.work.store, self.work.experiment_id
-        one.tries -= 1
         named = f"tags.`{schema.TAG_TASK}` = '{self._name_of(one)}'"
-        one.tries += 1
-        found = search_runs([where], f"{named} AND attributes.status = 'RUNNING'", store)
-        for run in found:
-            left = OpenRun(store, run.info.run_id, where, run.info.run_name or "", owned=True)
-            fail_run(left, ScoringError(why))
+        for run in search_runs([where], f"{named} AND attributes.status = 'RUNNING'", store):
+            name = run.info.run_name or ""
+            fail_run(OpenRun(store, run.info.run_id, where, name, owned=True), error)
 
     def _ended(self, one: _Todo, row: SweepRow) -> None:
         self._rows[one.number] = row

@@ -69,7 +69,7 @@ def test_numbers_are_the_same_to_the_bit_whoever_scores_and_logs(
         )
         assert [row.state for row in done.rows] == ["scored"] * 3 + ["failed"]
         assert "not finite" in done.rows[3].error
-        assert done.deaths == ()
+        assert done.notices == ()
         status = sweep_status(done.run_id)
         assert (status.models, status.scored, status.skipped, status.failed) == (4, 3, 0, 1)
         assert (status.status, status.working, status.gone) == ("FAILED", (), None)
@@ -105,7 +105,7 @@ def test_a_worker_that_is_killed_costs_a_retry_and_is_named(
     workers = replace(TWO, log_from=log_from)
     done = sweep({"models": family}, texts=long, workers=workers, progress=False)
     assert [row.state for row in done.rows] == ["scored"] * 3
-    (death,) = done.deaths
+    (death,) = done.notices
     assert death.startswith("Worker ")
     assert repr(done.rows[killed[0]].point) in death
     assert "killed" in death
@@ -134,18 +134,20 @@ def test_a_model_that_kills_two_workers_fails_and_the_others_go_on(
     done = sweep({"models": family}, texts=texts, workers=TWO, progress=False)
     assert [row.state for row in done.rows] == ["scored", "failed", "scored"]
     assert "Two workers died" in done.rows[1].error
-    assert len(done.deaths) == 2
+    assert len(done.notices) == 2
 
 
 @pytest.mark.usefixtures("quick_workers")
-def test_ctrl_c_leaves_nothing_running(store, family, texts, monkeypatch, pids, all_runs):
+@pytest.mark.parametrize("log_from", ["driver", "worker"])
+def test_ctrl_c_leaves_nothing_running(store, family, texts, monkeypatch, pids, all_runs, log_from):
     monkeypatch.setattr(
         local.LocalProcesses,
         "events",
         _stopped_once_they_work(local.LocalProcesses.events),
     )
+    workers, long = replace(TWO, log_from=log_from), texts_times(texts, 30)
     with pytest.raises(KeyboardInterrupt):
-        sweep({"models": family}, texts=texts_times(texts, 30), workers=TWO, progress=False)
+        sweep({"models": family}, texts=long, workers=workers, progress=False)
     assert pids
     deadline = time.monotonic() + 10
     while any(number_lives(pid) for pid in pids) and time.monotonic() < deadline:
@@ -162,6 +164,20 @@ def _stopped_once_they_work(real):
         return found
 
     return events
+
+
+def test_a_plan_that_changes_meanwhile_is_told_of(store, tiny_model, text_file):
+    plan = text_file.parent / "plan.yaml"
+    plan.write_text(f"texts: {text_file.name}\nmodels: [{tiny_model}]\n")
+
+    def change(row):
+        plan.write_text(plan.read_text() + "name: another\n")
+
+    done = sweep(plan, progress=False, tell=change)
+    assert [row.state for row in done.rows] == ["scored"]
+    (notice,) = done.notices
+    assert notice.startswith(f"The plan {str(plan)!r} was changed meanwhile")
+    assert sweep(plan, progress=False).notices == ()
 
 
 def test_memory_decides_how_many_large_models_go_at_once(monkeypatch):

@@ -77,7 +77,7 @@ def test_workers_that_are_killed_at_random_moments_are_named(
         thread.join()
     failed = [row for row in done.rows if row.state == "failed"]
     assert all("Two workers died" in row.error for row in failed)
-    assert 1 <= len(done.deaths) <= len(killed)
+    assert 1 <= len(done.notices) <= len(killed)
     alone, ray = vectors("alone"), vectors("ray")
     assert len(ray) == 12 - len(failed)
     assert all(np.array_equal(alone[name], ray[name]) for name in ray)

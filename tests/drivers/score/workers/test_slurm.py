@@ -114,7 +114,7 @@ def test_an_array_of_jobs_gives_the_same_bits(store, family, texts, slurm):
     )
     done = sweep(plan_of(family), texts=texts, experiment="slurm", workers=on, progress=False)
     assert [(row.state, row.error) for row in done.rows] == [("scored", None)] * 3
-    assert done.deaths == ()
+    assert done.notices == ()
     assert same(vectors("alone"), vectors("slurm"))
     script = (slurm / "100.script").read_text()
     for line in ("array=0-1%2", "partition=gpu", "time=30", "gpus-per-node=1", "mem=8GB"):
@@ -145,7 +145,7 @@ def test_a_job_whose_node_is_lost_costs_a_retry_and_is_named(
     on = Workers(on="slurm", count=1, threads=1)
     done = sweep(plan, texts=long, experiment="slurm", workers=on, progress=False)
     assert [(row.state, row.error) for row in done.rows] == [("scored", None)]
-    (death,) = done.deaths
+    (death,) = done.notices
     assert death.startswith("Worker job 100 died while it scored 'm0' (Slurm says NODE_FAIL)")
     assert same(vectors("alone"), vectors("slurm"))
 
