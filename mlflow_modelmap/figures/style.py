@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -130,10 +131,15 @@ def fade(colour: str, shares: float | Sequence[float] | np.ndarray) -> Any:
     str, or list of str where `shares` is a sequence
         Hexadecimal colours.
     """
-    full = np.array(to_rgb(colour))
     if np.ndim(shares) == 0:
-        return to_hex(1.0 - (1.0 - full) * (0.22 + 0.78 * float(np.clip(shares, 0.0, 1.0))))  # type: ignore[arg-type]
+        return _faded(colour, float(np.clip(shares, 0.0, 1.0)))  # type: ignore[arg-type]
     return [fade(colour, float(share)) for share in np.asarray(shares)]
+
+
+@lru_cache(maxsize=10_000)
+def _faded(colour: str, share: float) -> str:
+    full = np.array(to_rgb(colour))
+    return to_hex(1.0 - (1.0 - full) * (0.22 + 0.78 * share))  # type: ignore[arg-type]
 
 
 def symlog(axes: Axes, which: Literal["x", "y"] = "y", linear_to: float = LINEAR_TO) -> None:

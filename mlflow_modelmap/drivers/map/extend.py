@@ -101,11 +101,9 @@ def rows_on(parent: Parent, matrix: LogLikelihoodMatrix) -> Rows:
     made, texts = parent.map, parent.texts
     own = None if made.weights is None else shares_of(made.weights)
     even = np.full(len(texts.bytes), 1.0 / len(texts.bytes))
-    shares = [even if of is None else of for of in (own, matrix.shares)]
-    if not (
-        np.array_equal(matrix.text_bytes, texts.bytes)
-        and np.allclose(shares[0], shares[1], rtol=1e-9)
-    ):
+    first, second = (even if of is None else of for of in (own, matrix.shares))
+    sizes = np.array_equal(matrix.text_bytes, texts.bytes)
+    if not (sizes and np.allclose(first, second, rtol=1e-9, atol=0.0)):
         raise InputError(
             f"What was scored of the texts, or their weights, is not what the map {made.run_id} is "
             "made of; score the models as those of the map were."

@@ -21,9 +21,12 @@ from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
-_NEEDED = ("point", "run_id", "bits_per_byte", *(c for of in COORDINATES.values() for c in of))
+_DEEP = COORDINATES["tsne", 3]
+"""Which a map of many points does not have."""
+_DRAWN = tuple(c for of in COORDINATES.values() for c in of if c not in _DEEP)
+_NEEDED = ("point", "run_id", "bits_per_byte", *_DRAWN)
 _DESCRIBED = ("trajectory", "step", "model_type", "precision", "layer")
-_POINTS = (*_NEEDED, *_DESCRIBED, "bits_per_byte_se", "noise_kl")
+_POINTS = (*_NEEDED, *_DEEP, *_DESCRIBED, "bits_per_byte_se", "noise_kl")
 _NEAREST = ("point", "rank", "neighbour", "kl", "se")
 
 

@@ -107,7 +107,8 @@ def heatmap_figure(
     _tick_bar(bar, norm)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    _say_zero(bar.ax)
+    if (cells == 0.0).any():
+        _say_zero(bar.ax)
     if strip:
         style.legend(figure, colours, title=groups_title)
     return figure

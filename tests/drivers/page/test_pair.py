@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.map import build_map as driver
 from mlflow_modelmap.drivers.map import pairs
 from mlflow_modelmap.drivers.map.build_map import build_map
 from mlflow_modelmap.drivers.page.cache import PageCache
+from mlflow_modelmap.drivers.page.map import map_payload
 from mlflow_modelmap.drivers.page.opened import open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.errors import TrackingError
@@ -70,8 +72,9 @@ def test_a_pair_within_the_noise_is_said_to_be(store):
 
 @pytest.fixture
 def large(store, monkeypatch):
-    """A map of so many points that it holds no table of their pairs."""
+    """A map of so many points that it holds no table of their pairs, and no t-SNE in 3D."""
     monkeypatch.setattr(pairs, "LARGE", 3)
+    monkeypatch.setattr(driver, "DEEP", 3)
     values, size = made_up(6)
     for k, row in enumerate(values):
         write_score(store, f"m{k}", row, size)
@@ -82,6 +85,7 @@ def test_a_pair_of_a_map_without_tables_comes_from_its_two_rows(store, large):
     page = reads(store)
     opened = open_run(page, large.run_id)
     cache = PageCache()
+    assert set(map_payload(page, opened, cache)["coordinates"]) == {"pca2", "pca3", "tsne2"}
     for a, b in ((0, 5), (5, 0), (2, 3), (4, 4)):
         told = pair_payload(page, opened, cache, a, b)
         differences = (large.coordinates[a] - large.coordinates[b]) ** 2
