@@ -33,6 +33,9 @@ _CAN_CHANGE = (
     "--again scores it anew."
 )
 
+NOT_LOGGED = "was scored but could not be logged"
+"""What the error of a score says whose vector is there."""
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredModel:
@@ -114,7 +117,7 @@ def log_vector(run: OpenRun, ready: Ready, result: ScoreResult) -> ScoredModel:
             raise
         where = f"; its vector is kept in {str(kept)!r}, and the same command logs it from there"
         raise TrackingError(
-            f"{(run.name or request.point_name)!r} was scored but could not be logged "
+            f"{(run.name or request.point_name)!r} {NOT_LOGGED} "
             f"({reason(error)}){where if kept else ''}."
         ) from error
     let_go = spool.drop if run.owned else spool.hand_over

@@ -19,7 +19,7 @@ from mlflow_modelmap.drivers.score.found import believed
 from mlflow_modelmap.drivers.score.next_base import next_base
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
-from mlflow_modelmap.drivers.score.score_into import ScoredModel, score_into
+from mlflow_modelmap.drivers.score.score_into import NOT_LOGGED, ScoredModel, score_into
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SCORED, SKIPPED, SweepRow, planned
 from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
@@ -32,6 +32,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.reason import reason_with_type
 from mlflow_modelmap.words.redact import redact
@@ -171,16 +172,27 @@ class Work:
         Raises
         ------
         TrackingError
-            If the store is gone, which ends the sweep.
+            If the store is gone, or takes no artifacts any more, which ends the sweep.
         """
         if isinstance(error, TrackingError):
             check_reachable(self.store)
             said = str(error)
+            if NOT_LOGGED in said:
+                self._check_artifacts(said)
         elif isinstance(error, ModelMapError):
             said = redact(str(error))
         else:
             said = reason_with_type(error)
         return replace(planned(request), state=FAILED, error=said)
+
+    def _check_artifacts(self, said: str) -> None:
+        """End the sweep where artifacts cannot be written at all: each model would wait in vain."""
+        try:
+            check_artifacts_writable(self.store, run_id=self.parent().run_id)
+        except TrackingError as error:
+            raise TrackingError(
+                f"{said.rstrip('.')}; the sweep ends here, as nothing more can be logged."
+            ) from error
 
     def one(
         self, request: ScoreRequest, label: str = "", after: Sequence[ScoreRequest] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,10 @@ def sweep(
             tell=told.append,
         )
     except BaseException:
-        _tell_failures(told)  # of what was done before it was stopped
+        if told and not output.json:  # what was done before it was stopped
+            for line in [row.run_id for row in told if row.run_id] if output.quiet else _rows(told):
+                click.echo(line)
+        _tell_failures(told)
         raise
     lines = _planned(done) if dry_run else _lines(done)
     output.tell(asdict(done), lines, ids=[row.run_id for row in done.rows if row.run_id])
@@ -169,11 +172,9 @@ def _planned(done: Sweep) -> list[str]:
     return [*table(rows, headings), f"{len(rows)} models would be scored."]
 
 
-def _lines(done: Sweep) -> list[str]:
-    from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SCORED, SKIPPED
-
+def _rows(rows: Sequence[SweepRow]) -> Iterator[str]:
     headings = ["point", "state", "bits/byte", "seconds", "run"]
-    rows = [
+    cells = [
         [
             row.point,
             row.state,
@@ -181,10 +182,16 @@ def _lines(done: Sweep) -> list[str]:
             None if row.seconds is None else f"{row.seconds:.1f}",
             row.run_id,
         ]
-        for row in done.rows
+        for row in rows
     ]
+    return table(cells, headings)
+
+
+def _lines(done: Sweep) -> list[str]:
+    from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SCORED, SKIPPED
+
     lines = [
-        *table(rows, headings),
+        *_rows(done.rows),
         f"{done.count(SCORED)} scored, {done.count(SKIPPED)} scored before, "
         f"{done.count(FAILED)} failed.",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 
@@ -9,11 +10,14 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from mlflow_modelmap import InputError, TrackingError
 from mlflow_modelmap.drivers.score import score_into
 from mlflow_modelmap.drivers.score.score import score
 from mlflow_modelmap.drivers.score.sweep import sweep
+from mlflow_modelmap.surfaces.cli import main
+from mlflow_modelmap.texts.write import write_texts
 from mlflow_modelmap.tracking.runs.artifacts import local_path
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -167,6 +171,34 @@ def test_a_store_that_is_gone_ends_the_sweep(store, family, texts, monkeypatch, 
     with pytest.raises(TrackingError, match="does not answer"):
         sweep({"models": family}, texts=texts, progress=False)
     assert len(list((tmp_path / "spool").glob("*.parquet"))) == 1
+
+
+def test_artifacts_that_are_taken_no_more_end_the_sweep_at_the_first(
+    store, family, texts, monkeypatch, tmp_path, capsys
+):
+    real, done = score_into.log_score, []
+
+    def full(run, *more, **named):
+        if done:
+            shutil.rmtree(tmp_path / "artifacts")
+            (tmp_path / "artifacts").write_text("a disk that takes nothing more")
+        done.append(run.name)
+        return real(run, *more, **named)
+
+    monkeypatch.setattr(score_into, "log_score", full)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(yaml.safe_dump({"models": family, "texts": str(tmp_path / "texts.jsonl")}))
+    write_texts(texts, tmp_path / "texts.jsonl")
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", str(plan)])
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert len(done) == 2 < len(family)
+    assert done[0] in told.out.splitlines()[1]
+    assert "scored" in told.out.splitlines()[1]
+    (error,) = [line for line in told.err.splitlines() if line.startswith("Error")]
+    assert "its vector is kept in" in error
+    assert error.endswith("the sweep ends here, as nothing more can be logged.")
 
 
 def test_a_plan_without_texts_is_refused(store, family):
