@@ -17,6 +17,8 @@ from mlflow_modelmap.words.natural_order import natural
 
 KL_LABEL = "KL divergence (bits/byte)"
 BITS_PER_BYTE_LABEL = "bits per byte"
+EMBEDDED = {True: "t-SNE", False: "principal component"}
+"""What the axes of a map are, by whether t-SNE was possible: it takes a few points."""
 STEP_LABEL = "training step"
 
 INK = "#222222"

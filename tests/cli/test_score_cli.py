@@ -145,3 +145,17 @@ def test_a_table_lines_up():
         "long name  10.5  x",
     ]
     assert list(table([], ["n", "v"])) == ["n  v"]
+
+
+def test_the_command_alone_helps_and_a_typing_error_is_understood(capsys):
+    for arguments in ([], ["texts"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        told = capsys.readouterr()
+        assert ended.value.code == 0
+        assert told.out.startswith("Usage: modelmap")
+        assert told.err == ""
+    with pytest.raises(SystemExit) as ended:
+        main(["quantisation"])
+    assert ended.value.code == 2
+    assert "No such command 'quantisation'. Did you mean 'quantization'?" in capsys.readouterr().err

@@ -148,6 +148,7 @@ def study_layers(
                 table,
                 embedding.coordinates,
                 by,  # type: ignore[arg-type]
+                by_tsne=embedding.perplexity is not None,
             )
     one = profiles["model"].nunique() == 1
     made = write_study(

@@ -163,7 +163,9 @@ def study_quantization(
     if embedding.notice:
         notices.append(embedding.notice)
     shown["tsne_1"], shown["tsne_2"] = embedding.coordinates.T
-    figures["map"] = quantised_map(shown, embedding.coordinates, pairs)
+    figures["map"] = quantised_map(
+        shown, embedding.coordinates, pairs, by_tsne=embedding.perplexity is not None
+    )
     figures["kl"] = quantisation_bars(pairs)
     by_precision = pairs.groupby("precision")["kl"]
     metrics = {f"median_kl/{precision}": v for precision, v in by_precision.median().items()}

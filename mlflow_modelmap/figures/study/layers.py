@@ -92,7 +92,9 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
     return panels.figure
 
 
-def layer_trajectories(points: pd.DataFrame, coordinates: np.ndarray, by: Colouring) -> Figure:
+def layer_trajectories(
+    points: pd.DataFrame, coordinates: np.ndarray, by: Colouring, *, by_tsne: bool = True
+) -> Figure:
     """Models as lines through their layers in 2D or 3D; a white square is the last layer.
 
     Parameters
@@ -104,6 +106,8 @@ def layer_trajectories(points: pd.DataFrame, coordinates: np.ndarray, by: Colour
     by
         Colour by ``depth`` (deeper is lighter, in the colour of the model's type) or by
         ``mean_log_likelihood``, the lowest 5 percent of which share one colour.
+    by_tsne
+        Whether the coordinates are those of t-SNE; of few points they are principal components.
     """
     dimensions = coordinates.shape[1]
     figure = style.figure(7.6, 5.6)
@@ -128,7 +132,7 @@ def layer_trajectories(points: pd.DataFrame, coordinates: np.ndarray, by: Colour
             *path[-1], marker="s", s=34, facecolor="white", edgecolor=style.INK, lw=1.1, zorder=5
         )
     axes.autoscale_view()
-    names = ("t-SNE 1", "t-SNE 2", "t-SNE 3")
+    names = [f"{style.EMBEDDED[by_tsne]} {axis}" for axis in (1, 2, 3)]
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     if dimensions == 3:

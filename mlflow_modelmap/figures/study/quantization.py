@@ -24,7 +24,9 @@ _EXACT_MARK = {"facecolor": "white", "edgecolor": style.INK, "linewidths": 1.0, 
 _EXACT_LINE = {"markerfacecolor": "white", "markeredgecolor": style.INK}
 
 
-def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataFrame) -> Figure:
+def quantised_map(
+    points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataFrame, *, by_tsne: bool = True
+) -> Figure:
     """Originals as discs, copies as other markers, a line from each original to its copies.
 
     Parameters
@@ -35,6 +37,8 @@ def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataF
         Shape (K, 2).
     pairs
         Columns ``original`` and ``copy``: names of points.
+    by_tsne
+        Whether the coordinates are those of t-SNE; of few points they are principal components.
     """
     figure = style.figure(7.6, 5.4)
     axes = style.panel(figure)
@@ -58,8 +62,9 @@ def quantised_map(points: pd.DataFrame, coordinates: np.ndarray, pairs: pd.DataF
             linewidths=0.6,
             zorder=3,
         )
-    axes.set_xlabel("t-SNE 1")
-    axes.set_ylabel("t-SNE 2")
+    drawn = style.EMBEDDED[by_tsne]
+    axes.set_xlabel(f"{drawn} 1")
+    axes.set_ylabel(f"{drawn} 2")
     style.legend(axes, colours, title="model type")
     handles = [Line2D([], [], marker="o", linestyle="", color=style.OTHERS, label="original")]
     handles += [

@@ -88,8 +88,7 @@ def _violin(axes: Any, position: int, drawn: np.ndarray, back: Any, colour: str)
     """A kernel density in drawn units, mirrored about `position`."""
     from scipy.stats import gaussian_kde
 
-    pad = 0.15 * np.ptp(drawn)
-    heights = np.linspace(max(drawn.min() - pad, 0.0), drawn.max() + pad, 200)
+    heights = np.linspace(drawn.min(), drawn.max(), 200)
     density = gaussian_kde(drawn)(heights)
     width = 0.38 * density / density.max()
     values = np.asarray(back.transform(heights))

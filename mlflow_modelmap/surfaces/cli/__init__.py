@@ -7,6 +7,7 @@ import importlib
 import keyword
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import click
 
@@ -14,6 +15,7 @@ from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.process import stopping
 from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.words.sentence import sentence
+from mlflow_modelmap.words.shortened import shortened
 
 # Every command is the object of the same name in a module of this folder (`map` in map.py), with
 # an underscore behind a word that Python keeps for itself (`import_` in import_.py).
@@ -53,6 +55,15 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"mlflow_modelmap.surfaces.cli.{name}")
         return getattr(module, name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {shortened(args[0])!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -75,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone
             click.echo("Stopped.", err=True)
         sys.exit(stopping.exit_code())
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        sys.exit(0)
     except click.ClickException as error:
         said = sentence(error.format_message())
         usage = error.ctx if isinstance(error, click.UsageError) else None

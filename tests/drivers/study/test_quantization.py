@@ -83,3 +83,20 @@ def test_every_precision_of_copies_has_a_bar_and_a_mark_of_its_own():
     (legend,) = drawn.legends
     marks = [handle.get_marker() for handle in legend.legend_handles]
     assert len(set(marks)) == len(marks) == 7
+
+
+@pytest.mark.drawn
+def test_a_map_of_few_points_says_that_it_shows_principal_components(write_run, monkeypatch):
+    generator = np.random.default_rng(0)
+    own = -50 + generator.normal(size=N)
+    write_run("own", own, model="org/a", precision="float32")
+    write_run("copy", own + 0.1 * generator.normal(size=N), model="org/a", precision="int8")
+    drawn = []
+
+    def kept(*arguments, **options):
+        drawn.append(quantised_map(*arguments, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr("mlflow_modelmap.drivers.study.quantization.quantised_map", kept)
+    study_quantization(["test"])
+    assert drawn[0].axes[0].get_xlabel() == "principal component 1"
