@@ -37,6 +37,9 @@ from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.reason import reason
 
+FEW = 20
+"""Models of a plan that are looked for one by one; for more the whole experiment is read once."""
+
 
 def sweep(
     plan: str | os.PathLike[str] | Mapping[str, Any],
@@ -123,7 +126,8 @@ def sweep(
             name = f"{name} {part}"
         left = _left_of(name, text_set, where, store)
         done: Mapping[str, list[Point]] = {}
-        if not again:
+        one_by_one = spread is None and len(asked) <= FEW
+        if not again and not one_by_one:
             done = scored(where, store, text_digest=text_set.digest, texts=len(text_set))
         parent = Parent(
             open_run(
@@ -144,6 +148,7 @@ def sweep(
             if given:
                 parent.open()
             work = Work(store, text_set, where, parent.open, done, left, again, progress, tell)
+            work.one_by_one = one_by_one
             if keep_cache is not None:
                 work.fetched = FetchedWeights(1e9 * keep_cache)
             status = SweepProgress(len(asked), progress)

@@ -29,6 +29,7 @@ from mlflow_modelmap.scoring.model.fetched import FetchedWeights
 from mlflow_modelmap.scoring.model.reference import HUB
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.find_score import scores_with
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point
@@ -80,6 +81,8 @@ class Work:
         Gives the run under which those of the models are.
     done, left
         Scores that were there when the sweep began, and what killed work left, by identity.
+    one_by_one
+        Whether each model is looked for by itself, and `done` is not asked.
     task
         By which whoever gave this out knows its run again.
     moved
@@ -97,6 +100,7 @@ class Work:
     again: bool = False
     progress: bool = False
     tell: Callable[[SweepRow], None] = lambda row: None
+    one_by_one: bool = False
     task: str | None = None
     moved: Callable[[int, int], None] | None = None
     fetched: FetchedWeights | None = None
@@ -273,6 +277,16 @@ class Work:
 
     def _done(self, prepared: Prepared) -> Point | None:
         """The score, if it was there when the sweep began."""
+        if self.one_by_one and not self.again:
+            return believed(
+                prepared,
+                scores_with(
+                    prepared.identities,
+                    [self.experiment_id],
+                    self.store,
+                    texts=len(self.texts),
+                ),
+            )
         found = (p for key in prepared.identities for p in self.done.get(key, ()))
         return believed(prepared, found)
 

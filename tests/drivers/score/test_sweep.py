@@ -30,6 +30,12 @@ def family(tiny_models):
     return [str(tiny_models("gpt_neox", seed=seed)) for seed in range(3)]
 
 
+@pytest.fixture(params=[True, False], ids=["one by one", "all at once"])
+def looked_for(request, monkeypatch):
+    """However scores that are there are looked for."""
+    monkeypatch.setattr("mlflow_modelmap.drivers.score.sweep.FEW", 20 if request.param else 0)
+
+
 def states(done):
     return [row.state for row in done.rows]
 
@@ -95,6 +101,7 @@ def test_one_failed_model_stops_no_other(store, tiny_models, family, texts, tmp_
     assert len(select_runs(run_ids=[done.run_id])) == 1
 
 
+@pytest.mark.usefixtures("looked_for")
 def test_again_makes_no_run_where_nothing_is_missing(store, family, texts, all_runs):
     first = sweep({"models": family}, texts=texts, progress=False)
     count = len(all_runs())
