@@ -71,7 +71,7 @@ def _called(
     """
     found: dict[tuple[str, str], Point] = {}
     for reference in wanted:
-        if "'" in reference or not reference.strip():  # which no filter can hold
+        if not _fits_a_filter(reference):
             return []
         for asked in (
             f"attributes.run_name = '{reference}'",
@@ -83,6 +83,15 @@ def _called(
                 found |= {(run.run_id, run.vectors): run for run in runs}
     named = unique_names(list(found.values()))
     return named if all(matching(reference, named) for reference in wanted) else []
+
+
+def _fits_a_filter(reference: str) -> bool:
+    """Whether a store can be asked for it: filters escape nothing, databases take UTF-8."""
+    try:
+        reference.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return bool(reference.strip()) and not {"'", "\0"} & set(reference)
 
 
 def one_named(reference: str, runs: list[Point], experiments: tuple[str, ...]) -> Point:

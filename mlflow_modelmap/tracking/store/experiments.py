@@ -33,6 +33,8 @@ def experiment_id(name: str | None = None, store: MlflowClient | None = None) ->
     store = store or client()
     if not name:
         return _current_experiment_id(store)
+    if "\0" in name:
+        raise InputError(f"The name of the experiment {name!r} holds a NUL; give one without.")
     try:
         found = store.get_experiment_by_name(name) or _made(name, store)
     except MlflowException as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
+from mlflow_modelmap.drivers.study.selection import SelectedRuns
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from tests.scored import DIGEST, made_up, write_family, write_score
 
@@ -173,12 +174,16 @@ def test_an_impossible_clip_is_refused(store, clip):
         build_map(["test"], clip=clip)
 
 
-def test_a_map_that_cannot_be_written_is_failed_not_finished(store, family, tmp_path):
+def test_a_map_that_cannot_be_written_is_failed_not_finished(store, family, tmp_path, monkeypatch):
     client = mlflow.MlflowClient(store)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be")
     where = client.create_experiment("blocked", artifact_location=blocked.as_uri())
-    with pytest.raises(Exception, match="blocked"):
+    with pytest.raises(TrackingError, match=r"cannot be written to .*blocked"):
+        build_map(["test"], output_experiment="blocked")
+    assert client.search_runs([where]) == []  # it was asked before anything was computed
+    monkeypatch.setattr(SelectedRuns, "check_destination", lambda *_: None)
+    with pytest.raises(TrackingError, match=r"cannot be written to .*blocked"):
         build_map(["test"], output_experiment="blocked")
     (run,) = client.search_runs([where])
     assert run.info.status == "FAILED"

@@ -86,7 +86,8 @@ def test_a_planted_score_is_found_logged_and_loaded_back(models, tmp_path):
     for name in ("predictions", "skill", "texts"):
         pd.testing.assert_frame_equal(getattr(read, name), getattr(found, name), check_dtype=False)
     logged = load_study(found.run_id, "predict")
-    assert logged.selection == Selection(("test",))
+    digest = mlflow.get_run(found.run_id).data.tags["modelmap.text_set"]
+    assert logged.selection == Selection(("test",), texts=digest)
     assert logged.metrics["modelmap/r/mmlu"] == skill.loc[("mmlu", "map"), "r"]
     artifacts = mlflow.MlflowClient().list_artifacts(found.run_id, "modelmap")
     there = {artifact.path.removeprefix("modelmap/") for artifact in artifacts}
