@@ -28,7 +28,11 @@ def base(tmp_path_factory):
     return chat_model(tmp_path_factory.mktemp("base"), CHATML)
 
 
-@pytest.mark.parametrize("asked", [["sft", "--lora"], ["dpo"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "asked",
+    [["sft", "--lora"], pytest.param(["dpo"], marks=pytest.mark.heavy)],
+    ids=" ".join,
+)
 def test_the_policy_is_watched_on_prompts(asked, store, base, all_runs, tmp_path):
     environment = {
         **os.environ,

@@ -182,6 +182,7 @@ def test_at_most_half_of_the_base_is_held_twice(stored, tmp_path, few, tiny_mode
     assert same_to_the_bit(made, few, settings).loads == {"float32": 3, "bfloat16": 1}[stored]
 
 
+@pytest.mark.heavy
 def test_another_base_is_loaded_after_the_first_is_gone(tiny_models, tmp_path, few, monkeypatch):
     from mlflow_modelmap.scoring.load import load
 

@@ -158,7 +158,7 @@ def _alive(path):
     return stat_line.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.usefixtures("one_thread")
 def test_local_jobs_that_log_and_one_that_is_preempted_goes_on(
     store, family, texts, monkeypatch, tmp_path
