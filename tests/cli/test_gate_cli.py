@@ -119,7 +119,7 @@ def test_other_commands_keep_their_exit_codes(store, capfd):
     assert call(capfd, "gate", "--help")[0] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_exit_code_reaches_the_shell(store, text_file, tiny_models):
     command = ["-m", "mlflow_modelmap", "gate", str(tiny_models(seed=0))]
     command += ["--reference", str(tiny_models(seed=1)), "--texts", str(text_file), "--max-kl"]

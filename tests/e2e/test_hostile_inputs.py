@@ -137,7 +137,7 @@ TYPED: list[tuple[tuple[str, ...], str]] = [
     ((*BUILD, "--duplicates", "maybe"), "maybe"),
     ((*BUILD, "--rows", "0"), "0"),
     (("texts", "build", "-o", "out.jsonl", "--dataset", "no/such", "--split", "x"), "no/such"),
-    (("texts", "build", "-o", "out.jsonl", "--dataset", "../.."), "../.."),
+    (("texts", "build", "-o", "out.jsonl", "--dataset", "../missing"), "../missing"),
     (("texts", "build", "-o", "out.jsonl", "--dataset", "a\0b"), "a"),
     (("texts", "build", "bad.jsonl", "-o", "out.jsonl", "--column", "a\0b"), "a"),
     # texts describe

@@ -84,6 +84,7 @@ def test_a_failed_score_is_a_failed_run_and_exit_code(store, tiny_model, tmp_pat
     assert "There is no text file" in run.data.tags["modelmap.error"]
 
 
+@pytest.mark.heavy
 def test_sweep(store, tiny_models, text_file):
     plan = text_file.parent / "plan.yaml"
     plan.write_text(

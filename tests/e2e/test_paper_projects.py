@@ -92,7 +92,7 @@ def run_project(project, plan, texts, hub, store, tmp_path, **parameters):
 WIDE = {"hidden_size": 64, "intermediate_size": 128}  # what 4-bit needs
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_quantisation_runs_from_a_hub(store, tiny_models, texts, tmp_path):
     names = ["mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-v0.3"]
     plan = shortened(
@@ -112,7 +112,7 @@ def test_quantisation_runs_from_a_hub(store, tiny_models, texts, tmp_path):
     assert study.data.metrics["modelmap/median_kl/int8 threshold 6"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_layers_run_from_a_hub(store, tiny_models, texts, tmp_path):
     name = "mistralai/Mistral-7B-v0.1"
     plan = shortened("layers", lambda model: model["model"] == name, tmp_path, precision="float32")
@@ -122,7 +122,7 @@ def test_layers_run_from_a_hub(store, tiny_models, texts, tmp_path):
     assert kinds["layers"] == kinds["scale"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_fine_tuning_runs_from_a_hub(store, tiny_models, texts, tmp_path):
     parent, child = "mistralai/Mistral-7B-v0.1", "HuggingFaceH4/zephyr-7b-alpha"
     plan = shortened(

@@ -135,7 +135,7 @@ def test_a_trainer_is_monitored_and_goes_on_in_its_run(run, model, text_file, al
     assert not (tmp_path / "fine-tuned" / "checkpoint-13").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_loop_is_monitored_and_can_act_on_what_it_hears(run, model, text_file, all_runs):
     asked = ["--model", model, "--train", text_file, "--texts", TEXTS, "--record-every", 4]
     printed = run("monitor_loop.py", *asked, "--steps", 10)
@@ -164,7 +164,7 @@ def test_a_loop_is_monitored_and_can_act_on_what_it_hears(run, model, text_file,
     assert len(all_runs()) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_quantised_copies_are_compared_and_scored_once(run, model, all_runs):
     pytest.importorskip("bitsandbytes")
     printed = run("compare_quantisations.py", model, "--texts", TEXTS)
@@ -190,7 +190,7 @@ def test_quantised_copies_are_compared_and_scored_once(run, model, all_runs):
     assert len(of_kind(all_runs(), "score")) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_fine_tunes_in_the_registry_are_measured_against_their_parent(run, model, all_runs):
     asked = ["--base", model, "--texts", TEXTS, "--steps", 12]
     printed = run("registry_lineage.py", *asked)

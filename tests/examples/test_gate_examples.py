@@ -66,6 +66,7 @@ def silent(folder):
     return folder
 
 
+@pytest.mark.heavy
 def test_the_workflow_promotes_what_passes_and_nothing_else(registry, environment, tmp_path):
     workflow = yaml.safe_load((EXAMPLES / "github_actions_gate.yml").read_text(encoding="utf-8"))
     steps = {step["name"]: step for step in workflow["jobs"]["gate"]["steps"] if "name" in step}
