@@ -48,7 +48,7 @@ real-model: venv ## the map of one real model (LLAMA_QUANTIZE=PATH of llama.cpp'
 test: venv ## every test, the slow ones too
 	$(PYTEST) -m 'not heavy'
 
-test-heavy: venv ## checks whose reduced form is in `make test`, at full size (5 minutes or more)
+test-heavy: venv ## checks whose reduced form is in `make test`, at full size (ten minutes or more)
 	$(PYTEST) -m heavy
 
 test-llama-cpp: venv ## llama.cpp as an engine, and its server, for real (compiles llama-cpp-python: 10 minutes)
