@@ -36,8 +36,8 @@ def forget_peak():
         file.write("5")
 
 def tokens(length):
-    ids = tuple(np.random.default_rng(i).integers(0, vocabulary, length) for i in range(3))
-    sizes = np.full(3, length)
+    ids = tuple(np.random.default_rng(i).integers(0, vocabulary, length) for i in range(1))
+    sizes = np.full(1, length)
     return TokenizedTexts(ids, ids, sizes, 1, False, (), "", "auto", False)
 
 for bent in (False, True):
