@@ -6,28 +6,20 @@ from typing import Any
 
 import click
 
+from mlflow_modelmap.surfaces.cli.map_options import map_options
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
-    option,
     output_options,
     settings_of,
     settings_options,
     table,
 )
 
-MAP = "The map"
-
 
 @click.command(cls=Command, short_help="What on a map a model is near.")
 @click.argument("model")
-@option("--map", "map_run", required=True, group=MAP, help="Run id of the map.")
-@option(
-    "--texts",
-    group=MAP,
-    help="The map's text set; by default where its own scores read it from.",
-)
-@option("--experiment", group=MAP, help="Where scores are looked for and go; by default the map's.")
+@map_options
 @settings_options
 @output_options
 def identify(model: str, map_run: str, output: Output, **values: Any) -> None:

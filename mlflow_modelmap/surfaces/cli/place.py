@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mlflow_modelmap.surfaces.cli.map_options import MAP, map_options
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
@@ -17,18 +18,10 @@ from mlflow_modelmap.surfaces.cli.options import (
     where_options,
 )
 
-MAP = "The map"
-
 
 @click.command(cls=Command, short_help="Put models on a map that is there.")
 @click.argument("models", nargs=-1, required=True)
-@option("--map", "map_run", required=True, group=MAP, help="Run id of the map.")
-@option(
-    "--texts",
-    group=MAP,
-    help="The map's text set; by default where its own scores read it from.",
-)
-@option("--experiment", group=MAP, help="Where scores are looked for and go; by default the map's.")
+@map_options
 @option(
     "--colour-by",
     type=click.Choice(["auto", "model_type", "trajectory", "precision"]),
