@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.stored_texts import digest_in
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
-
-_DIGEST = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
 
 
 def names_its_texts(texts: TextSet | str | os.PathLike[str], point: Point) -> bool:
@@ -21,7 +19,8 @@ def names_its_texts(texts: TextSet | str | os.PathLike[str], point: Point) -> bo
     if isinstance(texts, TextSet) or os.path.exists(texts):
         return False
     written = os.fspath(texts)
-    by_digest = _DIGEST.fullmatch(written) is not None and point.text_set.startswith(written)
+    digest = digest_in(written)
+    by_digest = digest is not None and point.text_set.startswith(digest)
     return written == point.text_set_name or by_digest
 
 
@@ -42,8 +41,9 @@ def on_texts(texts: TextSet | str | os.PathLike[str], runs: list[Point]) -> list
     written = None if isinstance(texts, TextSet) else os.fspath(texts)
     name = ""
     digests = {run.text_set for run in runs if written and run.text_set_name == written}
-    if not digests and written and _DIGEST.fullmatch(written):
-        digests = {run.text_set for run in runs if run.text_set.startswith(written)}
+    beginning = None if written is None else digest_in(written)
+    if not digests and beginning:
+        digests = {run.text_set for run in runs if run.text_set.startswith(beginning)}
     if not digests:
         try:
             given = load_texts(texts, allow_duplicates=True)

@@ -60,9 +60,15 @@ class StoredTexts:
         return f"{RUN}{self.run_id}"
 
 
+def digest_in(written: str) -> str | None:
+    """The beginning of a digest, at least 12 digits, if that is what was written; else None."""
+    found = _DIGEST.fullmatch(written)
+    return found[1] if found else None
+
+
 def names_stored(written: str) -> bool:
     """Whether what a user wrote for texts says by itself that they are in the store."""
-    return written.startswith((RUN, NAME)) or _DIGEST.fullmatch(written) is not None
+    return written.startswith((RUN, NAME)) or digest_in(written) is not None
 
 
 def is_stored(name: str) -> bool:
@@ -136,9 +142,9 @@ def read_stored_texts(written: str, store: MlflowClient) -> TextSet:
 def _found(written: str, store: MlflowClient) -> Run:
     if written.startswith(RUN):
         return _of_run(written.removeprefix(RUN).strip("/"), store)
-    digest = _DIGEST.fullmatch(written)
+    digest = digest_in(written)
     if digest:
-        return _of_digest(digest[1], store, "log them, or give a file")
+        return _of_digest(digest, store, "log them, or give a file")
     name = written.removeprefix(NAME).strip("/") if written.startswith(NAME) else written
     runs = texts_named(name, store)
     if not runs:
