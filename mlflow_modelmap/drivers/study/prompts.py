@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.study.composites import composites
 from mlflow_modelmap.drivers.study.prompted_models import (
     OWN,
     Prompt,
@@ -35,7 +36,6 @@ from mlflow_modelmap.numerics.matrix.bits_per_byte import (
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import Sampling
-from mlflow_modelmap.numerics.points.composites import composites
 from mlflow_modelmap.numerics.points.shifts import cosine_with_error, unexplained
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_modelmap.numerics.points.composites import composites, parts_of
+from mlflow_modelmap.drivers.study.composites import composites, parts_of
 
 
 def named(*texts):

@@ -1,4 +1,4 @@
-"""Numerics: which prompts are others put together - "A B" of "A" and "B", in whatever order."""
+"""Driver: which prompts are others put together - "A B" of "A" and "B", in whatever order."""
 
 from __future__ import annotations
 
