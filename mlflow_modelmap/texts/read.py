@@ -131,6 +131,11 @@ def read_texts(
     return text_set_of(name or name_of(source), records, allow_duplicates)
 
 
+def is_built_in(source: str) -> bool:
+    """Whether a word names texts that come with Python, and no file."""
+    return _kind(source) is not files.SOURCE
+
+
 def name_of(source: str | os.PathLike[str]) -> str:
     """What a text set is called if nobody says: for a file, its name without its ending."""
     written = os.fspath(source)

@@ -27,6 +27,7 @@ from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.selection import check_vector
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.words.shortened import shortened
 from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
@@ -240,6 +241,15 @@ def _find(
         else one_named(reference, runs, experiments)
         for reference in references
     )
+    if texts is not None:
+        same = on_texts(texts, [first, second])
+        other = next((one for one in (first, second) if one not in same), None)
+        if other is not None:
+            raise InputError(
+                f"{other.name!r} (run {other.run_id}) was scored on other texts, "
+                f"{shortened(other.text_set_name or 'unnamed', 60)} ({other.text_set[:12]}); leave "
+                "--texts (texts=) out, or name a score on them."
+            )
     return first, second
 
 

@@ -176,7 +176,10 @@ def only_one(reference: str, found: list[Point]) -> Point:
 
 
 def _of_equal(found: list[Point]) -> Point | None:
-    """One of scores whose vectors are the same to the bit; None where they are not."""
+    """One of scores whose vectors are the same to the bit; None where they are not.
+
+    That without layers, and with responses without their prompts, which serves whoever asks.
+    """
     models = {(run.model, run.revision, run.commit, run.text_set, run.layer) for run in found}
     if len(models) > 1 or len(found) > _LISTED:
         return None
@@ -192,7 +195,9 @@ def _of_equal(found: list[Point]) -> Point | None:
         for point in points
         if find_run(point.run_id, store).data.params.get("modelmap.layers", "0") == "0"
     ]
-    return (plain or points)[-1]
+    best = plain or points
+    with_both = [point for point in best if point.tags.get(schema.TAG_UNCONDITIONAL) == "true"]
+    return (with_both or best)[-1]
 
 
 def matching(reference: str, runs: list[Point], *, models: bool = True) -> list[Point]:

@@ -9,7 +9,7 @@ from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.stored_texts import digest_in
+from mlflow_modelmap.tracking.runs.stored_texts import NAME, RUN, digest_in
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
 
@@ -40,8 +40,9 @@ def on_texts(texts: TextSet | str | os.PathLike[str], runs: list[Point]) -> list
     """
     written = None if isinstance(texts, TextSet) else os.fspath(texts)
     name = ""
-    digests = {run.text_set for run in runs if written and run.text_set_name == written}
-    beginning = None if written is None else digest_in(written)
+    by_name = written is not None and not os.path.exists(written)
+    digests = {run.text_set for run in runs if by_name and run.text_set_name == written}
+    beginning = digest_in(written) if written is not None and by_name else None
     if not digests and beginning:
         digests = {run.text_set for run in runs if run.text_set.startswith(beginning)}
     if not digests:
@@ -49,7 +50,7 @@ def on_texts(texts: TextSet | str | os.PathLike[str], runs: list[Point]) -> list
             given = load_texts(texts, allow_duplicates=True)
             name, digests = given.name, {given.digest}
         except InputError as error:
-            if written is None or os.path.exists(written):
+            if written is None or not by_name or written.startswith((RUN, NAME)):
                 raise
             raise InputError(
                 f"No selected run was scored on texts called {shortened(written)!r}, but on "

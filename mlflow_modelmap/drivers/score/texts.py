@@ -66,6 +66,18 @@ def load_texts(
     return replace(found, source=os.path.abspath(written) if there else written)
 
 
+def shortest_name(name: str) -> str:
+    """What takes a stored set of this name wherever texts are named: the name, if that is free.
+
+    It is not where it is read as a digest, a built-in source or a file that is here.
+    """
+    from mlflow_modelmap.texts.read import is_built_in
+    from mlflow_modelmap.tracking.runs.stored_texts import NAME, names_stored
+
+    taken = names_stored(name) or is_built_in(name) or os.path.exists(name)
+    return f"{NAME}{name}" if taken or os.path.basename(name) != name else name
+
+
 def log_texts(
     texts: TextSet | str | os.PathLike[str],
     *,

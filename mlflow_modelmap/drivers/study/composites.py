@@ -49,7 +49,7 @@ def parts_of(text: str, others: Mapping[str, str]) -> tuple[str, ...] | None:
 
 
 def composites(
-    prompts: Sequence[tuple[str, str]],
+    prompts: Sequence[tuple[str, str]], base: tuple[str, str] = ("", "")
 ) -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
     """Which prompts are others of the same list put together.
 
@@ -58,21 +58,29 @@ def composites(
     prompts
         Pairs of a system's message and a template, each "" where there is none of the user's.
 
+    base
+        The prompt that shifts are from. Its words in other white space are no part of another.
+
     Returns
     -------
     dict
-        From a prompt to its parts: a template with a message is the template alone and the message
-        alone; a message is the messages (under the same template) that it consists of.
+        From a prompt to its parts: a message is the messages that it consists of, all under the
+        template of `base`, because a sum of shifts to another template would hold that one's
+        change once a part; from the model's own template without a message, a template with a
+        message is the template alone and the message alone.
     """
+    prompts = [p for p in prompts if (p[0].split(), p[1]) != (base[0].split(), base[1])]
     found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
     there = set(prompts)
     for system, template in dict.fromkeys(prompts):
         apart = ((system, ""), ("", template))
-        if system and template and there.issuperset(apart):
+        if base == ("", "") and system and template and there.issuperset(apart):
             found[system, template] = apart
             continue
+        if template != base[1]:
+            continue
         others = {s: s for s, t in prompts if t == template and s and s.split() != system.split()}
-        parts = parts_of(system, others) if system and not template else None
+        parts = parts_of(system, others) if system else None
         if parts:
             found[system, template] = tuple((part, template) for part in parts)
     return found

@@ -56,11 +56,11 @@ def prompt_names(prompts: Sequence[Prompt]) -> dict[Prompt, str]:
         system, template = prompt
         parts = [shortened(" ".join(system.split()), 60)] if system else []
         parts += [f"template {shortened(os.path.basename(template), 40)}"] if template else []
-        name = "; ".join(parts) or OWN
-        again = 2
+        first = name = "; ".join(parts) or OWN
+        again = 1
         while name in names.values():
-            name = f"{name.removesuffix(f' ({again - 1})')} ({again})"
             again += 1
+            name = f"{first} ({again})"
         names[prompt] = name
     return names
 
@@ -96,13 +96,15 @@ def chosen_prompt(given: str | None, names: dict[Prompt, str]) -> Prompt:
     """
     if given is None:
         return NO_PROMPT
+    if (given, "") in names:
+        return (given, "")
     wanted = " ".join(given.split())
     for prompt, name in names.items():
         if wanted in (name, " ".join(prompt[0].split()) if not prompt[1] else name):
             return prompt
     raise InputError(
         f"No selected run is under the prompt {shortened(given)!r}; choose of "
-        f"{listed([repr(name) for name in names.values()], 8)}."
+        f"{listed(list(names.values()), 8)}."
     )
 
 

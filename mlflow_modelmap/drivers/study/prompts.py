@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.study_run import load_study, points_table, write_study
 from mlflow_modelmap.words.listed import listed
-from mlflow_modelmap.words.vectors import CONDITIONAL
+from mlflow_modelmap.words.vectors import CONDITIONAL, UNCONDITIONAL
 
 SAME_PROMPT = "same prompt"
 SAME_MODEL = "same model"
@@ -68,10 +69,10 @@ class PromptsStudy:
         what they share (``relation``), ``cosine`` and ``se``. Shifts of one model may share what
         leaving its reference prompt does.
     additivity
-        A row a model and composite prompt: ``model``, ``prompt``, ``parts``, ``kl`` (measured) and
-        ``kl_predicted``, of the sum of its parts' shifts; ``unexplained`` (share of the measured
-        KL that the sum leaves, 0 at best) and ``unexplained_by_one`` (that its best single part
-        leaves), ``cosine`` of the sum with what was measured; each with ``_se``.
+        A row a model and composite prompt: ``model``, ``prompt``, ``parts`` (JSON), ``kl`` and
+        ``kl_predicted``, measured and of the sum of its parts' shifts; ``unexplained`` (share of
+        the measured KL that the sum leaves, 0 at best) and ``unexplained_by_one`` (that its best
+        single part leaves), ``cosine`` of the sum with what was measured; each with ``_se``.
     notices
         What its user is told, a sentence each.
     """
@@ -120,6 +121,11 @@ def study_prompts(
     InputError
         If no model was scored under the reference and another prompt.
     """
+    if vector == UNCONDITIONAL:
+        raise InputError(
+            "Responses without their prompts are the same under every prompt, so that nothing "
+            "shifts; take the conditional or pmi vectors."
+        )
     selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
     notices = selected.notices
@@ -287,7 +293,7 @@ def _additivity(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The table of composite prompts, and the sum of their parts' shifts, shape (rows, texts)."""
     rows, sums = [], [np.empty((0, vectors.shape[1]))]
-    for prompt, parts in composites([one for one in names if one != base]).items():
+    for prompt, parts in composites(list(names), base).items():
         for model in models:
             asked = [(model.name, one) for one in (prompt, *parts)]
             if not all(one in places for one in asked):
@@ -306,7 +312,7 @@ def _additivity(
                 {
                     "model": model.name,
                     "prompt": names[prompt],
-                    "parts": " + ".join(names[part] for part in parts),
+                    "parts": json.dumps([names[part] for part in parts], ensure_ascii=False),
                     "kl": shifts["kl"].iloc[where],
                     "se": shifts["se"].iloc[where],
                     "kl_predicted": predicted_kl,

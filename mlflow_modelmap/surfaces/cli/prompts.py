@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -74,10 +75,11 @@ def prompts(output: Output, **values: Any) -> None:
             + (f" (mean of {count} pairs)." if count > 1 else ".")
         )
     for r in found.additivity.head(_SHOWN).itertuples():
+        parts = shortened(" + ".join(json.loads(r.parts)), 120)
         lines.append(
             f"{shortened(r.model, 40)}, {shortened(r.prompt, 60)!r}: the sum of its parts' shifts "
-            f"({shortened(r.parts, 120)}) leaves {_share(r.unexplained, r.unexplained_se)} of the "
-            f"KL unexplained, its best part alone {_share(r.unexplained_by_one)}; cosine of the "
+            f"({parts}) leaves {_share(r.unexplained, r.unexplained_se)} of the KL "
+            f"unexplained, its best part alone {_share(r.unexplained_by_one)}; cosine of the "
             f"sum with the measured shift {r.cosine:.2f}, KL predicted {r.kl_predicted:.4g}, "
             f"measured {r.kl:.4g}."
         )

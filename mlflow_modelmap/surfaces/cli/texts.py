@@ -161,14 +161,17 @@ def log(source: str, output: Output, **values: Any) -> None:
     SOURCE is what `modelmap score --texts` takes. From then on --texts takes runs:/ID, the set's
     name or its digest, wherever texts are named; what is read is held against the digest.
     """
-    from mlflow_modelmap.drivers.score.texts import load_texts, log_texts
+    from mlflow_modelmap.drivers.score.texts import load_texts, log_texts, shortest_name
     from mlflow_modelmap.texts.describe import describe as described
 
     uri = log_texts(source, **values)
     description = described(load_texts(uri))
     output.tell(
         {"texts": uri, **asdict(description)},
-        [*_lines(description), f"In the store: --texts {uri}, or --texts {description.name!r}"],
+        [
+            *_lines(description),
+            f"In the store: --texts {uri}, or --texts {shortest_name(description.name)!r}",
+        ],
         ids=[uri],
     )
 

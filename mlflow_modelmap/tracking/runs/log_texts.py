@@ -14,8 +14,15 @@ from mlflow_modelmap.texts.write import write_texts
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
-from mlflow_modelmap.tracking.runs.stored_texts import RUN, StoredTexts, stored_in, texts_named
+from mlflow_modelmap.tracking.runs.stored_texts import (
+    NAME,
+    RUN,
+    StoredTexts,
+    stored_in,
+    texts_named,
+)
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.words.shortened import shortened
 
 
 def log_texts(
@@ -42,6 +49,12 @@ def log_texts(
     TrackingError
         If the store cannot take it.
     """
+    if texts.name.startswith((RUN, NAME)) or not texts.name.isprintable():
+        raise InputError(
+            f"A text set in the store cannot be called {shortened(texts.name)!r}, which would be "
+            f"read as something else; choose a name (--name) of one line that does not begin with "
+            f"{RUN} or {NAME}."
+        )
     there = texts_named(texts.name, store)
     for held in there:
         if (

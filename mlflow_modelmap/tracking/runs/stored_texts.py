@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import mlflow
@@ -27,6 +27,7 @@ from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import find_experiments
 from mlflow_modelmap.tracking.store.first_use import is_there
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
 RUN = "runs:/"
@@ -130,6 +131,8 @@ def read_stored_texts(written: str, store: MlflowClient) -> TextSet:
             texts = read_texts(path, name=found.name, allow_duplicates=True)
     except FileNotFoundError as error:
         raise TrackingError(f"{where} {error}; log the texts again.") from None
+    except InputError as error:
+        raise TrackingError(f"{where} is damaged ({reason(error)}); log the texts again.") from None
     weights = run.data.tags.get(schema.TAG_TEXT_WEIGHTS)
     if texts.digest != found.digest or texts.weights_digest != weights:
         raise TrackingError(
@@ -163,22 +166,40 @@ def _of_run(run_id: str, store: MlflowClient) -> Run:
     if kind_of(run) == schema.KIND_TEXTS or not run.data.tags.get(schema.TAG_TEXT_SET):
         check_readable(run, (schema.KIND_TEXTS,))
         return run
+    tags = run.data.tags
+    digest = digest_in(tags[schema.TAG_TEXT_SET])
+    if digest is None:
+        raise InputError(f"Run {run_id} names no text set by its digest; give the texts' file.")
     return _of_digest(
-        run.data.tags[schema.TAG_TEXT_SET],
+        digest,
         store,
         f"run {run_id} was made on them, but they were not logged; give their file",
+        {tags.get(schema.TAG_TEXT_WEIGHTS)},
     )
 
 
-def _of_digest(digest: str, store: MlflowClient, remedy: str) -> Run:
+def _of_digest(
+    digest: str,
+    store: MlflowClient,
+    remedy: str,
+    weights: Collection[str | None] | None = None,
+) -> Run:
+    """The latest run of texts with this digest, and with these weights if that is asked for."""
     runs = [
         run
         for run in _search(f"tags.`{schema.TAG_TEXT_SET}` LIKE '{digest[:64]}%'", store)
         if run.data.tags[schema.TAG_TEXT_SET].startswith(digest)
+        and (weights is None or run.data.tags.get(schema.TAG_TEXT_WEIGHTS) in weights)
     ]
     if len({run.data.tags[schema.TAG_TEXT_SET] for run in runs}) > 1:
         raise InputError(
             f"The store has several text sets whose digest begins with {digest!r}; give more of it."
+        )
+    if len({run.data.tags.get(schema.TAG_TEXT_WEIGHTS) for run in runs}) > 1:
+        names = dict.fromkeys(stored_in(run).name for run in runs)
+        raise InputError(
+            f"The store has the texts {digest[:12]} with several weights; choose one by its name, "
+            f"of {listed(list(names))}."
         )
     if not runs:
         raise InputError(f"The store has no texts with the digest {digest[:12]}; {remedy}.")

@@ -17,6 +17,16 @@ def test_a_model_scored_with_layers_too_is_one(store, tiny_models, texts):
     assert compare(model, other).a.run_id == plain.run_id
 
 
+def test_texts_that_are_asked_for_are_those_of_both(store):
+    values, size = made_up(2)
+    ids = [
+        write_score(store, f"on {k}", row, size, digest=digit * 64, text_set_name=f"set {k}")
+        for k, (row, digit) in enumerate(zip(values, "ab", strict=True))
+    ]
+    with pytest.raises(InputError, match=rf"{ids[1]}\) was scored on other texts, set 1 \(bbb"):
+        compare(*ids, texts="set 0")
+
+
 @pytest.fixture
 def scored(store):
     values, size = made_up(4)

@@ -31,3 +31,13 @@ def test_a_template_with_a_message_is_both():
     found = composites(prompts)
     assert found["s u", ""] == (("s", ""), ("u", ""))
     assert found["u", "t"] == (("u", ""), ("", "t"))
+
+
+def test_sums_stay_under_the_template_of_the_reference():
+    under = [("", "f"), ("A", "f"), ("B", "f"), ("A B", "f")]
+    plain = [("", ""), ("A", ""), ("B", ""), ("A B", "")]
+    parts = (("A", "f"), ("B", "f"))
+    assert composites([*under, *plain], ("", "f")) == {("A B", "f"): parts}
+    assert composites(under) == {}
+    assert composites([*plain, ("A  B", "")], ("A", "")) == {}, "the reference is no part"
+    assert composites([("A", ""), (" A ", ""), ("B", ""), ("A B", "")], ("A", "")) == {}

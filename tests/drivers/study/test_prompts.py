@@ -56,7 +56,7 @@ def test_shifts_are_kl_from_the_plain_prompt_and_known_by_their_direction(prompt
 def test_a_composite_is_held_against_the_sum_of_its_parts(prompted):
     added = study_prompts(["test"]).additivity
     assert added["model"].tolist() == ["a", "b", "c"]
-    assert set(added["parts"]) == {"Be brief. + Rhyme."}
+    assert added["parts"].tolist() == ['["Be brief.", "Rhyme."]'] * 3
     for row in added.itertuples():
         model = f"org/{row.model}"
         brief, rhyme, both = (
@@ -96,6 +96,17 @@ def test_models_without_the_reference_or_another_prompt_are_told_of(prompted, wr
     assert "alone" in told
     assert "reference prompt (its own template) were left out: " in told
     assert "rhymer" in told
+
+
+@pytest.mark.drawn
+def test_a_reference_is_the_prompt_as_it_was_written(write_run):
+    generator = np.random.default_rng(0)
+    for name, prompt in (("a", "Be  brief."), ("b", "Be brief."), ("c", "Be brief. (2)")):
+        write_run(name, -50 + generator.normal(size=N), model="org/m", prompt=prompt)
+    for written, point in (("Be brief.", "b"), ("Be  brief.", "a"), ("Be brief. (2)", "c")):
+        assert set(study_prompts(["test"], reference=written).shifts["reference"]) == {point}
+    with pytest.raises(InputError, match="same under every prompt"):
+        study_prompts(["test"], vector="unconditional")
 
 
 def test_scores_under_one_prompt_are_a_sentence(write_run):

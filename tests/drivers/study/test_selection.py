@@ -37,7 +37,9 @@ STUDIES = {
 }
 
 
-def test_one_of_several_text_sets_is_chosen_by_name_digest_or_itself(write_run, tmp_path):
+def test_one_of_several_text_sets_is_chosen_by_name_digest_or_itself(
+    write_run, tmp_path, monkeypatch
+):
     mine = TextSet("mine", ("a", "bb", "ccc"))
     for name, digest, called in (
         ("a", mine.digest, "mine"),
@@ -59,6 +61,12 @@ def test_one_of_several_text_sets_is_chosen_by_name_digest_or_itself(write_run, 
     ):
         with pytest.raises(InputError, match=told):
             select(["test"], texts=texts)
+    (tmp_path / "theirs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="theirs' holds no"):  # a folder of that name comes first
+        select(["test"], texts="theirs")
+    with pytest.raises(InputError, match="no run"):
+        select(["test"], texts=f"runs:/{'0' * 32}")
     with pytest.raises(InputError, match=r"choose one by its name or digest \(--texts 'mine'"):
         select(["test"]).matrix()
 

@@ -8,6 +8,7 @@ import mlflow
 import pytest
 
 from mlflow_modelmap import load_texts, log_texts
+from mlflow_modelmap.drivers.score.texts import shortest_name
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.stored_texts import stored_texts
@@ -46,7 +47,7 @@ def test_a_set_comes_back_whole_by_run_name_and_digest(store, texts):
 
 def test_the_texts_of_a_score_are_found_by_the_score(store, write_run):  # noqa: F811
     uri = log_texts(RICH)
-    score = write_run("score", digest=RICH.digest)
+    score = write_run("score", digest=RICH.digest, text_weights=RICH.weights_digest)
     assert load_texts(f"runs:/{score}").source == uri
     other = write_run("other", digest="b" * 64)
     with pytest.raises(InputError, match=f"{other} was made on them, but they were not logged"):
@@ -77,6 +78,32 @@ def test_a_file_comes_before_a_name_and_a_typing_error_is_about_files(store, tmp
         load_texts("0123456789ab")
 
 
+def test_weights_are_those_of_the_score_and_names_mean_one_thing(store, write_run):  # noqa: F811
+    plain = TextSet("plain", ("a", "b"))
+    weighted = TextSet("weighted", ("a", "b"), weights=(1.0, 2.0))
+    log_texts(plain)
+    log_texts(weighted)
+    score = write_run("score", digest=plain.digest)
+    of_weighted = {"digest": plain.digest, "text_weights": weighted.weights_digest}
+    other = write_run("other", **of_weighted)
+    assert load_texts(f"runs:/{score}").name == "plain"
+    assert load_texts(f"runs:/{other}").name == "weighted"
+    with pytest.raises(InputError, match="with several weights; choose one by its name, of 'wei"):
+        load_texts(plain.digest)
+    for name in ("runs:/x", "texts:/x", "two\nlines"):
+        with pytest.raises(InputError, match="read as something else"):
+            log_texts(plain, name=name)
+    for name, shortest in (
+        ("mine", "mine"),
+        ("deadbeefdeadbeef", "texts:/deadbeefdeadbeef"),
+        ("python-docs:3", "texts:/python-docs:3"),
+        ("artifacts", "texts:/artifacts"),
+    ):
+        uri = log_texts(plain, name=name)
+        assert shortest_name(name) == shortest
+        assert load_texts(shortest).source == uri
+
+
 def test_texts_that_were_changed_or_lost_are_not_believed(store):
     uri = log_texts(CHAT)
     run = mlflow.get_run(uri.removeprefix("runs:/"))
@@ -84,6 +111,9 @@ def test_texts_that_were_changed_or_lost_are_not_believed(store):
     written = file.read_text(encoding="utf-8")
     file.write_text(written.replace("yes", "yes!"), encoding="utf-8")
     with pytest.raises(TrackingError, match="holds other texts than the run says"):
+        load_texts(uri)
+    file.write_text("{", encoding="utf-8")
+    with pytest.raises(TrackingError, match=r"is damaged .*log the texts again"):
         load_texts(uri)
     file.unlink()
     with pytest.raises(TrackingError, match=r"texts\.jsonl of run \w+ is missing; log the texts"):
