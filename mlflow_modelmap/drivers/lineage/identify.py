@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.drivers.map.extend import load_parent, rows_on
-from mlflow_modelmap.drivers.map.place import scores_on
-from mlflow_modelmap.drivers.study.selection import select
+from mlflow_modelmap.drivers.map.place import scores_on, selected_places
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.carried import effective_texts
 from mlflow_modelmap.numerics.lineage.nearest_gap import NearestGap, gap_and_error
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.words.listed import listed
 
 PARENTS_FOUND = 14, 20
 """Of single parents in the study of docs/lineage.md, those that were the nearest of all models."""
@@ -119,12 +119,18 @@ def identify(
     ScoringError
         If the model cannot be scored.
     """
-    (run_id,) = scores_on(
-        [model], map_run, texts=texts, settings=settings, experiment=experiment, progress=progress
-    )
     parent = load_parent(map_run)
     made = parent.map
-    selected = select(run_ids=(run_id,), vector=made.vector)
+    places = scores_on(
+        [model], made, texts=texts, settings=settings, experiment=experiment, progress=progress
+    )
+    selected = selected_places(places, made.vector)
+    if len(selected.runs) > 1 and not all(run.monitored for run in selected.runs):
+        raise InputError(
+            f"{os.fspath(model)!r} holds {len(selected.runs)} points, such as "
+            f"{listed([run.name for run in selected.runs], 3)}; name one of them, or RUN_ID@NAME."
+        )
+    run_id = selected.runs[0].run_id
     if selected.runs[0].text_set != made.text_set:
         raise InputError(
             f"Run {run_id} was scored on the text set {selected.runs[0].text_set[:12]}, and the "
@@ -135,7 +141,10 @@ def identify(
     notices: list[str] = []
     rows = rows_on(parent, matrix.keep_points(np.array([last])))
     kl, se = rows.kl[0, :-1], rows.se[0, :-1]
-    others = np.flatnonzero(made.points["run_id"].to_numpy() != points[last].run_id)
+    own_points = made.points["run_id"].to_numpy() == points[last].run_id
+    if points[last].imported and "row" in made.points:  # else it is the training's, or the model's
+        own_points &= (made.points["row"] == points[last].row).fillna(False).to_numpy(bool)
+    others = np.flatnonzero(~own_points)
     if len(others) < len(kl):
         notices.append("The model is on the map itself; its own points are left out.")
     if not len(others):

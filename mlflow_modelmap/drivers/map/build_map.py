@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mlflow_modelmap.drivers.map.extend import extend as extended
+from mlflow_modelmap.drivers.map.extend import load_parent
 from mlflow_modelmap.drivers.map.model_map import LARGE, ModelMap
 from mlflow_modelmap.drivers.map.pairs import Pairs, pairs_of
 from mlflow_modelmap.drivers.map.record import OfTexts, log_map
@@ -109,7 +110,7 @@ def build_map(
     selected.check_destination(output_experiment, run_id)
     if extend is not None:
         return extended(
-            extend,
+            load_parent(extend),
             selected,
             colour_by=colour_by,
             name=name,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.map.model_map import LARGE, NEAREST, ModelMap, Squares, load_map
+from mlflow_modelmap.drivers.map.model_map import LARGE, NEAREST, ModelMap, Squares, read_map
 from mlflow_modelmap.drivers.map.pairs import of_squares
 from mlflow_modelmap.drivers.map.record import OfTexts, log_map
 from mlflow_modelmap.drivers.study.selection import SelectedRuns
-from mlflow_modelmap.errors import InputError, TrackingError
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.map import COORDINATES, ColourBy
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.bits_per_byte import (
@@ -29,7 +29,7 @@ from mlflow_modelmap.numerics.points.neighbours import neighbours_table
 from mlflow_modelmap.numerics.points.placing import neighbours_kept, place, project
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.study_run import StudyRun, load_study, points_table
+from mlflow_modelmap.tracking.runs.study_run import StudyRun, points_table
 from mlflow_modelmap.tracking.store.experiments import experiment_name
 
 _BOUNDS = {"smallest_kl": min, "largest_kl": max, "largest_standard_error": max}
@@ -69,17 +69,12 @@ def load_parent(run_id: str) -> Parent:
     InputError
         If there is no such map, or it is of an earlier version, which did not keep what it takes.
     """
-    made = load_map(run_id)
-    arrays = (schema.STUDY_CENTRE, schema.STUDY_TEXT_BYTES)
-    try:
-        run = load_study(
-            made.run_id, schema.KIND_MAP, arrays=arrays, optional=(schema.STUDY_DOCUMENTS,)
-        )
-    except TrackingError as error:
+    made, run = read_map(run_id)
+    if not {schema.STUDY_CENTRE, schema.STUDY_TEXT_BYTES} <= set(run.arrays):
         raise InputError(
-            f"No point can be put on the map {run_id}, which does not keep where its centre lies "
-            f"({error}); a map that this version makes of its runs does."
-        ) from error
+            f"No point can be put on the map {run_id}, which does not keep where its centre lies; "
+            "a map that this version makes of its runs does."
+        )
     clip = run.params.get("modelmap.preprocessing.clip_value")
     texts = OfTexts(
         run.arrays[schema.STUDY_CENTRE],
@@ -120,7 +115,7 @@ def rows_on(parent: Parent, matrix: LogLikelihoodMatrix) -> Rows:
 
 
 def extend(
-    run_id: str,
+    parent: Parent,
     selected: SelectedRuns,
     *,
     colour_by: ColourBy,
@@ -130,7 +125,6 @@ def extend(
 ) -> ModelMap:
     """Put the selected runs on a map that is there; see `build_map`."""
     check_open_tsne()
-    parent = load_parent(run_id)
     made, notices = parent.map, selected.notices
     layers = parent.run.params.get("modelmap.layers") == "true"
     _check_texts(made, selected.runs)
@@ -157,6 +151,8 @@ def extend(
         summary = _bounds(parent, rows)
     rank = np.empty(len(q), dtype=np.int64)
     rank[ordered.order] = np.arange(len(q))
+    if "row" in new and "row" not in old:
+        old["row"] = pd.array([None] * count, dtype="Int64")
     points = pd.concat([old, new], ignore_index=True)[[*old.columns]].assign(heatmap_row=rank)
     placed = _placed(made, rows, drawn, matrix.points)
     return log_map(
@@ -208,11 +204,16 @@ def _new(
 ) -> tuple[LogLikelihoodMatrix, list[Point]]:
     """Those points that are not on the map, under names that are not."""
     of = parent.map.points
+    which = [of[name] for name in ("step", "layer", "row") if name in of]
     there = {
-        (str(run), None if pd.isna(step) else int(step), None if pd.isna(layer) else int(layer))
-        for run, step, layer in zip(of["run_id"], of["step"], of["layer"], strict=True)
+        (str(run), *(None if pd.isna(value) else int(value) for value in values))
+        for run, *values in zip(of["run_id"], *which, strict=True)
     }
-    keep = [k for k, p in enumerate(found) if (p.run_id, p.step, p.layer) not in there]
+    keep = [
+        k
+        for k, p in enumerate(found)
+        if (p.run_id, p.step, p.layer, p.row)[: 1 + len(which)] not in there
+    ]
     if not keep:
         raise InputError(
             f"All of the {len(found)} selected points are on the map {parent.map.run_id} already; "

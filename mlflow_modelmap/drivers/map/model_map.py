@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.divergence.carried import difference_error, effective_texts
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs, kl_with_standard_error
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
@@ -20,6 +20,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.selection import vector_in
 from mlflow_modelmap.tracking.runs.study_run import StudyRun, load_study, square_of
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.shortened import shortened
 from mlflow_modelmap.words.vectors import CONDITIONAL
 
 NEAREST = 3
@@ -226,8 +227,13 @@ def load_map(run_id: str) -> ModelMap:
     InputError
         If there is no such run, or it is not a finished map.
     TrackingError
-        If one of its artifacts is missing or damaged.
+        If one of its artifacts is missing or damaged, or they do not fit each other.
     """
+    return read_map(run_id)[0]
+
+
+def read_map(run_id: str) -> tuple[ModelMap, StudyRun]:
+    """As `load_map`, and its run, with what is kept there so that points can be put on the map."""
     read = load_study(
         run_id,
         schema.KIND_MAP,
@@ -237,17 +243,19 @@ def load_map(run_id: str) -> ModelMap:
             "kl",
             "kl_standard_error",
             "placed",
+            schema.STUDY_CENTRE,
             schema.STUDY_TEXT_BYTES,
             schema.STUDY_DOCUMENTS,
         ),
     )
+    _check_fits(read)
     squares = None
     if {"kl", "kl_standard_error"} <= set(read.tables):
         squares = Squares(*(square_of(read.tables[of]) for of in ("kl", "kl_standard_error")))
     perplexity = read.params.get("modelmap.perplexity_used")
     documents = read.metrics.get("modelmap/documents")
     shares = (read.metrics.get(f"modelmap/explained_{k}") for k in (1, 2, 3))
-    return ModelMap(
+    made = ModelMap(
         run_id=read.run_id,
         experiment_id=read.experiment_id,
         name=read.name,
@@ -269,6 +277,37 @@ def load_map(run_id: str) -> ModelMap:
         squares=squares,
         placed=read.tables.get("placed"),
     )
+    return made, read
+
+
+def _check_fits(read: StudyRun) -> None:
+    """Refuse a map whose files are not of the same points and texts."""
+    points, q = len(read.tables["points"]), read.arrays["coordinates"]
+    of_texts = (schema.STUDY_CENTRE, schema.STUDY_TEXT_BYTES, schema.STUDY_DOCUMENTS)
+    wrong = [
+        "coordinates" if q.ndim != 2 or len(q) != points else "",
+        *(
+            name
+            for name in ("kl", "kl_standard_error")
+            if name in read.tables and read.tables[name].shape != (points, points + 1)
+        ),
+        *(
+            name
+            for name in (*of_texts, schema.STUDY_WEIGHTS)
+            if name in read.arrays and read.arrays[name].shape != q.shape[1:]
+        ),
+        *(
+            name
+            for name in ("entropy_bound", "mean_bytes")
+            if f"modelmap/{name}" not in read.metrics
+        ),
+    ]
+    named = [name for name in wrong if name]
+    if named:
+        raise TrackingError(
+            f"Run {read.run_id} ({shortened(read.name, 60)!r}) is damaged: its {named[0]} do not "
+            f"fit its {points} points; make the map again."
+        )
 
 
 def sampling_in(read: StudyRun) -> Sampling | None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from mlflow_modelmap.drivers.map.build_map import build_map
-from mlflow_modelmap.drivers.map.extend import load_parent
+from mlflow_modelmap.drivers.map.extend import extend, load_parent
 from mlflow_modelmap.drivers.map.model_map import ModelMap
 from mlflow_modelmap.drivers.map.resample import texts_source
-from mlflow_modelmap.drivers.pair.named_score import is_run_id
+from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id
 from mlflow_modelmap.drivers.pair.reference_score import reference_score
+from mlflow_modelmap.drivers.study.selection import SelectedRuns, select
 from mlflow_modelmap.drivers.study.texts_of_points import read_texts_of
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.map import ColourBy
 from mlflow_modelmap.numerics.points.embedding import check_open_tsne
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_name
+
+Place: TypeAlias = tuple[str, str, int | None]
+"""Where a vector lies: `Point.place`."""
 
 
 def place_on_map(
@@ -71,35 +76,45 @@ def place_on_map(
     if not models:
         raise InputError("No model was given; name one or more to put on the map.")
     check_open_tsne()
-    ids = scores_on(
-        models, map_run, texts=texts, settings=settings, experiment=experiment, progress=progress
+    parent = load_parent(map_run)
+    places = scores_on(
+        models, parent.map, texts=texts, settings=settings, experiment=experiment, progress=progress
     )
-    return build_map(
-        run_ids=ids,
-        extend=map_run,
+    return extend(
+        parent,
+        selected_places(places, parent.map.vector),
         colour_by=colour_by,
         name=name,
         output_experiment=output_experiment,
+        into=None,
     )
 
 
 def scores_on(
     models: Sequence[str | os.PathLike[str]],
-    map_run: str,
+    made: ModelMap,
     *,
     texts: str | os.PathLike[str] | TextSet | None,
     settings: ScoringSettings | None,
     experiment: str | None,
     progress: bool,
-) -> list[str]:
-    """Run ids of the scores of models on a map's texts, made where they are not there."""
+) -> list[Place]:
+    """Where the scores of models on a map's texts lie, made where they are not there.
+
+    A bare run id stands for all of its points; all else for one.
+    """
     store = check_reachable()
-    made = load_parent(map_run).map
     whole: TextSet | None = None
-    found = []
+    found: list[Place] = []
     for model in models:
-        if is_run_id(os.fspath(model)):
-            found.append(os.fspath(model))
+        written = os.fspath(model)
+        if is_run_id(written):
+            points = (
+                [by_run_id(written, store)]
+                if "@" in written
+                else select_runs(run_ids=(written,), store=store)
+            )
+            found += [point.place for point in points]
             continue
         if whole is None:
             whole = read_texts_of(texts if texts is not None else texts_source(made, store), made)
@@ -113,5 +128,13 @@ def scores_on(
             progress=progress,
             role="model",
         )
-        found.append(scored.run_id)
+        assert scored.place is not None
+        found.append(scored.place)
     return found
+
+
+def selected_places(places: Sequence[Place], vector: str) -> SelectedRuns:
+    """These points alone, whatever else their runs hold."""
+    selected = select(run_ids=dict.fromkeys(run_id for run_id, *_ in places), vector=vector)
+    selected.runs[:] = [run for run in selected.runs if run.place in set(places)]
+    return selected

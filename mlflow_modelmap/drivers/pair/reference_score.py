@@ -68,6 +68,8 @@ class ReferenceScore:
         Between two scores of it that differ by arithmetic only, bits/byte, or None.
     vector
         Which of its vectors `log_likelihoods` are.
+    place
+        Where its vector lies: `Point.place`.
     likelihoods
         Where they are PMI: the log-likelihoods that bits per byte are of, shape (N,); else None.
     """
@@ -92,6 +94,7 @@ class ReferenceScore:
     noise_kl: float | None = None
     vector: str = CONDITIONAL
     likelihoods: np.ndarray | None = None
+    place: tuple[str, str, int | None] | None = None
 
 
 def reference_score(
@@ -265,4 +268,5 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str, vector: str) ->
         noise_kl=points[0].noise_kl,
         vector=vector,
         likelihoods=likelihoods,
+        place=run.place,
     )

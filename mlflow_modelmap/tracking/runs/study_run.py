@@ -70,8 +70,8 @@ def points_table(points: Sequence[Point], **columns: Any) -> pd.DataFrame:
     """``points.parquet``: one row a point, what its run says of it, then further columns.
 
     Columns: point, run_id, model, revision, commit, trajectory, step (nullable Int64),
-    model_type, base_model, precision, layer (nullable Int64), bits_per_byte, noise_kl, and
-    `columns`.
+    model_type, base_model, precision, layer and, where there are imported points,
+    row (nullable Int64), bits_per_byte, noise_kl, and `columns`.
     """
     frame = pd.DataFrame({"point": [p.name for p in points]})
     for name in ("run_id", "model", "revision", "commit", "trajectory"):
@@ -80,6 +80,8 @@ def points_table(points: Sequence[Point], **columns: Any) -> pd.DataFrame:
     for name in ("model_type", "base_model", "precision"):
         frame[name] = pd.array([getattr(p, name) for p in points], dtype="string")
     frame["layer"] = pd.array([p.layer for p in points], dtype="Int64")
+    if any(p.imported for p in points):
+        frame["row"] = pd.array([p.row for p in points], dtype="Int64")
     for name in ("bits_per_byte", "noise_kl"):
         values = (getattr(p, name) for p in points)
         frame[name] = np.array([np.nan if v is None else v for v in values], dtype=float)

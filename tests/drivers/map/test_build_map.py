@@ -190,3 +190,11 @@ def test_a_map_that_cannot_be_written_is_failed_not_finished(store, family, tmp_
     assert run.data.tags["modelmap.error"]
     with pytest.raises(InputError, match="failed"):
         load_map(run.info.run_id)
+
+
+def test_a_map_whose_files_do_not_fit_each_other_is_damaged(store, family):
+    made = build_map(["test"])
+    root = Path(mlflow.get_run(made.run_id).info.artifact_uri.removeprefix("file://"))
+    np.save(root / "modelmap/coordinates.npy", made.coordinates[:-1])
+    with pytest.raises(TrackingError, match=rf"{made.run_id} .*coordinates do not fit its"):
+        load_map(made.run_id)

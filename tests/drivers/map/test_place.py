@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import mlflow
+import numpy as np
+import pytest
 
-from mlflow_modelmap import build_map, place_on_map, score
+from mlflow_modelmap import (
+    InputError,
+    TextSet,
+    build_map,
+    identify,
+    import_vectors,
+    place_on_map,
+    score,
+)
+from tests.scored import made_up
 
 
 def test_a_model_is_scored_with_the_maps_texts_and_put_on_it(store, tiny_models, text_file):
@@ -22,3 +33,34 @@ def test_a_model_is_scored_with_the_maps_texts_and_put_on_it(store, tiny_models,
     kinds = [run.data.tags["modelmap.kind"] for run in runs]
     assert (kinds.count("score"), kinds.count("map")) == (6, 2)
     assert made.experiment_id == parent.experiment_id
+
+
+def test_one_of_many_imported_points_is_placed_and_identified_alone(store, tmp_path):
+    values, _ = made_up(15, 40)
+    values[12:] = values[[3, 7, 11]] + 0.01 * np.arange(40) % 0.03
+    texts = TextSet("made up", tuple(f"text {k} " + "z" * (70 + k) for k in range(40)))
+    runs = {}
+    for where, rows, names in (
+        ("old", values[:12], [f"p{k}" for k in range(12)]),
+        ("new", values[12:], ["near3", "near7", "near11"]),
+    ):
+        np.savez(tmp_path / f"{where}.npz", log_likelihoods=rows, names=np.array(names))
+        made = import_vectors(
+            tmp_path / f"{where}.npz", texts=texts, made_as="vectors", experiment=where
+        )
+        (runs[where],) = made.run_ids
+    parent = build_map(["old"], output_experiment="old")
+    for written, nearest in (("near3", "p3"), (f"{runs['new']}@near7", "p7")):
+        found = identify(written, parent.run_id, texts=texts, experiment="new")
+        assert found.nearest["point"].iloc[0] == nearest
+        assert len(found.nearest) == 10
+    own = identify(f"{runs['old']}@p5", parent.run_id, texts=texts)
+    assert "p5" not in set(own.nearest["point"])
+    assert len(own.nearest) == 10, "the run's other points are other models"
+    with pytest.raises(InputError, match="holds 3 points, such as 'near3'"):
+        identify(runs["new"], parent.run_id)
+    made = place_on_map(["near3"], parent.run_id, texts=texts, experiment="new")
+    assert made.points["point"].tolist()[12:] == ["near3"]
+    again = place_on_map([runs["new"]], made.run_id)
+    assert again.points["point"].tolist()[13:] == ["near7", "near11"]
+    assert any("1 of the selected points were on the map already" in n for n in again.notices)
