@@ -195,9 +195,10 @@ def legend(
     title: str | None = None,
     lines: bool = False,
     most: int = 30,
+    labels: Iterable[Any] = (),
 ) -> Any:
     """A legend right of the axes or figure, where it covers nothing; beyond `most` it says how
-    many more groups there are."""
+    many more groups there are, and where some of `labels` name no group what grey is."""
     names = list(colours)
     shown = names if len(names) <= most else names[: most - 1]
     handles = [
@@ -218,6 +219,10 @@ def legend(
         handles.append(Line2D([], [], linestyle="", label=f"and {rest} more"))
     if not handles:
         return None
+    if not all(map(is_group, labels)):
+        handles.append(
+            Line2D([], [], linestyle="", marker="o", markersize=5, color=OTHERS, label="not given")
+        )
     options: dict[str, Any] = (
         {"loc": "outside right upper"}
         if isinstance(target, Figure)

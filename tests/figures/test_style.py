@@ -88,3 +88,10 @@ def test_symlog_is_linear_to_a_tenth_and_labelled_plainly():
     assert low[1] - low[0] == pytest.approx(low[2] - low[1])
     assert low[3] - low[2] == pytest.approx(low[4] - low[3])
     assert {"0", "0.1", "1", "10"} <= {label.get_text() for label in axes.get_yticklabels()}
+
+
+def test_a_legend_says_what_grey_is_where_there_is_any():
+    for labels, last in ((["a", None, "b"], "not given"), (["a", "b"], "b")):
+        figure = style.figure()
+        shown = style.legend(style.panel(figure), style.colours(labels), labels=labels)
+        assert shown.get_texts()[-1].get_text() == last

@@ -116,5 +116,5 @@ def bars_figure(
                 color=style.QUIET_INK,
             )
     if with_legend:
-        style.legend(axes, colours, title=groups_title)
+        style.legend(axes, colours, title=groups_title, labels=labels)
     return figure

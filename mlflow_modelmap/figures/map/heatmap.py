@@ -110,7 +110,7 @@ def heatmap_figure(
     if (cells == 0.0).any():
         _say_zero(bar.ax)
     if strip:
-        style.legend(figure, colours, title=groups_title)
+        style.legend(figure, colours, title=groups_title, labels=groups or ())
     return figure
 
 

@@ -163,7 +163,12 @@ def map_figure(
     _say_reading(axes, bool(lines), kl is not None)
     if has_legend:
         style.legend(
-            axes, colours, markers=markers, title=WORDS.get(column or "", column), lines=bool(lines)
+            axes,
+            colours,
+            markers=markers,
+            title=WORDS.get(column or "", column),
+            lines=bool(lines),
+            labels=labels,
         )
     axes.margins(0.08)
     if len(points) <= _LABELLED and not lines:
