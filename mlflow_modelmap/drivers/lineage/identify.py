@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.map.extend import load_parent, rows_on
+from mlflow_modelmap.drivers.map.extend import rows_on
+from mlflow_modelmap.drivers.map.parent import load_parent
 from mlflow_modelmap.drivers.map.place import scores_on, selected_places
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.carried import effective_texts

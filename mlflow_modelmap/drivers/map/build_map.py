@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from mlflow_modelmap.drivers.map.extend import extend as extended
-from mlflow_modelmap.drivers.map.extend import load_parent
 from mlflow_modelmap.drivers.map.model_map import LARGE, ModelMap
 from mlflow_modelmap.drivers.map.pairs import Pairs, pairs_of
+from mlflow_modelmap.drivers.map.parent import load_parent
 from mlflow_modelmap.drivers.map.record import OfTexts, log_map
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlflow_modelmap.drivers.map.model_map import LARGE, NEAREST, ModelMap, Squares, read_map
+from mlflow_modelmap.drivers.map.model_map import LARGE, NEAREST, ModelMap, Squares
 from mlflow_modelmap.drivers.map.pairs import of_squares
-from mlflow_modelmap.drivers.map.record import OfTexts, log_map
+from mlflow_modelmap.drivers.map.parent import Parent
+from mlflow_modelmap.drivers.map.record import log_map
 from mlflow_modelmap.drivers.study.selection import SelectedRuns
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.map.map import COORDINATES, ColourBy
@@ -36,15 +37,6 @@ _BOUNDS = {"smallest_kl": min, "largest_kl": max, "largest_standard_error": max}
 
 
 @dataclass(frozen=True, eq=False)
-class Parent:
-    """A map, and what its run keeps so that further points can be put on it."""
-
-    map: ModelMap
-    run: StudyRun
-    texts: OfTexts
-
-
-@dataclass(frozen=True, eq=False)
 class Rows:
     """Further points of a map, not put on it yet.
 
@@ -59,30 +51,6 @@ class Rows:
     coordinates: np.ndarray
     kl: np.ndarray
     se: np.ndarray
-
-
-def load_parent(run_id: str) -> Parent:
-    """A map to put points on.
-
-    Raises
-    ------
-    InputError
-        If there is no such map, or it is of an earlier version, which did not keep what it takes.
-    """
-    made, run = read_map(run_id)
-    if not {schema.STUDY_CENTRE, schema.STUDY_TEXT_BYTES} <= set(run.arrays):
-        raise InputError(
-            f"No point can be put on the map {run_id}, which does not keep where its centre lies; "
-            "a map that this version makes of its runs does."
-        )
-    clip = run.params.get("modelmap.preprocessing.clip_value")
-    texts = OfTexts(
-        run.arrays[schema.STUDY_CENTRE],
-        run.arrays[schema.STUDY_TEXT_BYTES],
-        run.arrays.get(schema.STUDY_DOCUMENTS),
-        float(clip) if clip and clip != "None" else None,
-    )
-    return Parent(made, run, texts)
 
 
 def rows_on(parent: Parent, matrix: LogLikelihoodMatrix) -> Rows:

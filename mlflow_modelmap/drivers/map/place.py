@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from mlflow_modelmap.drivers.map.extend import extend, load_parent
+from mlflow_modelmap.drivers.map.extend import extend
 from mlflow_modelmap.drivers.map.model_map import ModelMap
+from mlflow_modelmap.drivers.map.parent import load_parent
 from mlflow_modelmap.drivers.map.resample import texts_source
 from mlflow_modelmap.drivers.pair.named_score import by_run_id, is_run_id
 from mlflow_modelmap.drivers.pair.reference_score import reference_score
