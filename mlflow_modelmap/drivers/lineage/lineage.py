@@ -75,7 +75,7 @@ def lineage(
     score
         Whether to score them; if not, they are named.
     hub
-        Whether the Hub is asked for parents.
+        Whether the Hub is asked: who a model's parent is, and for parents without a score.
     write_tags
         Whether model versions are tagged with parent, KL, its standard error, generation and run.
     settings
@@ -115,7 +115,7 @@ def lineage(
     claim_parents(family, list(family.members), hub, store, notices)
     added = add_parents(family, notices)
     claim_parents(family, added, hub, store, notices)
-    complete(family, score, text_set, where, how, progress, notices, store)
+    complete(family, score, hub, text_set, where, how, progress, notices, store)
     graph = order(family.members, family.claims())
     _report_graph(graph, family, notices)
     tagged = {n: m.version for n, m in family.members.items() if m.version is not None}

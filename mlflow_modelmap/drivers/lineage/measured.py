@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.lineage.copies import copies_of
 from mlflow_modelmap.drivers.lineage.members import Family
 from mlflow_modelmap.drivers.lineage.table import lineage_table
 from mlflow_modelmap.errors import InputError
@@ -30,8 +32,10 @@ from mlflow_modelmap.numerics.lineage.nearest_gap import (
 )
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.sampling import Sampling, single_codes, units_of
+from mlflow_modelmap.numerics.points.identical import first_identical
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
@@ -53,6 +57,8 @@ class Measured:
         Bits per byte, (K, K), named by member.
     table, agreement
         See `LineageResult`.
+    nodes, leaves
+        Which node of the trees each model is, and what these are called; copies share one.
     spanning, joined
         The minimum spanning tree, and that by neighbour joining.
     """
@@ -65,6 +71,8 @@ class Measured:
     se: pd.DataFrame
     table: pd.DataFrame
     agreement: Agreement
+    nodes: list[int]
+    leaves: list[str]
     spanning: Tree
     joined: Tree
 
@@ -111,13 +119,25 @@ def measure(
             f"{len(names)} of {len(family.members)} models could be measured; a lineage needs "
             f"two ({' '.join(notices)})."
         )
+    copies = copies_of(family, graph, names, matrix.values)
+    stay = [k for k, name in enumerate(names) if name not in copies.folded]
+    if len(stay) < 2:
+        raise InputError(
+            f"The {len(names)} models {listed(names)} are the same on every text, so there is "
+            "no lineage to measure; score another model."
+        )
+    if len(stay) < len(names):
+        matrix = matrix.keep_points(np.array(stay))
+        names, points = [names[k] for k in stay], [points[k] for k in stay]
     q = coordinates(matrix)
     values, errors = kl_with_standard_error(q, matrix.sampling)
     kl = pd.DataFrame(values, index=names, columns=names)
     se = pd.DataFrame(errors, index=names, columns=names)
-    nearest = nearest_candidates(graph, kl)
-    gaps = nearest_gaps(graph, names, q, nearest, matrix.sampling)
-    spanning, joined = minimum_spanning_tree(values), neighbour_joining(values)
+    nearest = nearest_candidates(graph, kl, copies.same)
+    gaps = nearest_gaps(graph, names, q, nearest, matrix.sampling, copies.same)
+    own, nodes = np.unique(first_identical(matrix.values), return_inverse=True)
+    differ = values[np.ix_(own, own)]
+    spanning, joined = minimum_spanning_tree(differ), neighbour_joining(differ)
     return Measured(
         names=names,
         points=points,
@@ -125,8 +145,10 @@ def measure(
         text_weights=matrix.weights,
         kl=kl,
         se=se,
-        table=lineage_table(family, graph, kl, se, nearest, gaps),
-        agreement=compare_trees(graph, names, nearest, spanning, joined),
+        table=lineage_table(family, graph, kl, se, nearest, gaps, copies.folded),
+        agreement=compare_trees(graph, names, nearest, spanning, joined, nodes.tolist()),
+        nodes=nodes.tolist(),
+        leaves=[" = ".join(names[i] for i in np.flatnonzero(nodes == k)) for k in range(len(own))],
         spanning=spanning,
         joined=joined,
     )
@@ -138,6 +160,7 @@ def nearest_gaps(
     q: np.ndarray,
     nearest: Mapping[str, str],
     sampling: Sampling | None = None,
+    same: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> dict[tuple[str, str], NearestGap]:
     """How much further each claimed parent is than the nearest candidate, by (child, parent).
 
@@ -151,6 +174,8 @@ def nearest_gaps(
         From `nearest_candidates`.
     sampling
         How the texts were sampled, or None.
+    same
+        Of a model that has copies, their names; copies of a candidate are one.
     """
     row = {name: k for k, name in enumerate(names)}
     of = sampling or Sampling()
@@ -160,8 +185,8 @@ def nearest_gaps(
     for parent, child in graph.edges:
         if not {parent, child} <= row.keys() or child not in nearest:
             continue
-        others = candidates(graph, child, names)
-        among = len(others) if parent in others else len(others) + 1
+        others = {*candidates(graph, child, names, same), parent}
+        among = len({min({other, *same.get(other, ())} & others) for other in others})
         one, claimed, near = (q[row[name]] for name in (child, parent, nearest[child]))
         found[child, parent] = NearestGap(
             *gap_and_error(one, claimed, near, of.expected, documents), among, texts

@@ -14,7 +14,7 @@ from mlflow_modelmap.drivers.score.resolve import resolve_model
 from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError, ModelMapError, TrackingError
 from mlflow_modelmap.scoring.model.config import brings_own_code
-from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -29,6 +29,7 @@ _NAMED = 10
 def complete(
     family: Family,
     score: bool,
+    hub: bool,
     text_set: TextSet | None,
     experiment: str | None,
     settings: Mapping[str, Any],
@@ -39,7 +40,8 @@ def complete(
     """Score the members that are not, or name them.
 
     Code that a model brings is run, if `settings` say so, for those that the user asked for; never
-    for a parent that only a tag, a card or a link names.
+    for a parent that only a tag, a card or a link names. Such a parent is not fetched from the Hub
+    either where that is not to be asked.
 
     Raises
     ------
@@ -47,6 +49,14 @@ def complete(
         If they are to be scored and nobody said on which texts.
     """
     missing = [name for name, member in family.members.items() if member.run is None]
+    if not hub:
+        on_hub = [name for name in missing if _on_hub(family.members[name])]
+        missing = [name for name in missing if name not in on_hub]
+        if on_hub:
+            notices.append(
+                f"Of the parents that are named, {listed(on_hub, _NAMED)} would be on the Hub, "
+                "which was not asked; score them by name, or leave out --no-hub."
+            )
     if not missing:
         return
     named = listed(missing, _NAMED)
@@ -91,6 +101,11 @@ def complete(
         )
 
     _score_each(family, missing, score_one, refused, notices)
+
+
+def _on_hub(member: Member) -> bool:
+    """Whether a model that somebody else named would have to be fetched."""
+    return member.only_claimed and ModelReference.parse(member.reference).kind == HUB
 
 
 def _brings_own_code(reference: str) -> bool:

@@ -73,10 +73,10 @@ def log_lineage(
             "lineage_map": lineage_map(points, measured.table),
             "lineage_tree": lineage_tree(measured.table),
             "measured_tree": measured_tree_figure(
-                measured.joined, measured.names, dict(graph.root)
+                measured.joined, measured.leaves, _roots(measured, graph)
             ),
         },
-        texts={"neighbour_joining.nwk": measured.joined.newick(measured.names)},
+        texts={"neighbour_joining.nwk": measured.joined.newick(measured.leaves)},
         metrics=metrics_of(measured.table, graph, measured.agreement),
         series=drift(measured.table),
         params={**params, "seed": seed},
@@ -105,8 +105,16 @@ def _points(measured: Measured, graph: Lineage, seed: int) -> pd.DataFrame:
     )
 
 
+def _roots(measured: Measured, graph: Lineage) -> dict[str, str | None]:
+    """The root of each leaf of the trees: of copies that of the first."""
+    found: dict[str, str | None] = {}
+    for name, node in zip(measured.names, measured.nodes, strict=True):
+        found.setdefault(measured.leaves[node], graph.root[name])
+    return found
+
+
 def _trees(measured: Measured) -> pd.DataFrame:
-    names = measured.names
+    names = measured.leaves
     ends = [names[k] if k < len(names) else f"branching {k}" for k in range(2 * len(names))]
     trees = (("minimum spanning", measured.spanning), ("neighbour joining", measured.joined))
     return pd.DataFrame(

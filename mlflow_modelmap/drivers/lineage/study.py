@@ -24,7 +24,8 @@ class LineageResult:
         ``generation``, ``kl``, ``se``, ``nearest``, ``nearest_kl``, ``source``, ``relation``,
         ``verdict``, ``root``, ``kl_to_root``, ``se_to_root``; bits per byte, missing where not
         measured. Since version 0.2 also ``gap`` (KL to the parent less that to the nearest),
-        ``gap_se`` (its paired standard error) and ``candidates`` (how many the nearest is of).
+        ``gap_se`` (its paired standard error), ``candidates`` (how many the nearest is of) and
+        ``also`` (further names of the child, scores that are the same on every text).
     agreement
         How far the claims agree with trees made without them.
     notices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -28,10 +29,16 @@ def lineage_table(
     se: pd.DataFrame,
     nearest: Mapping[str, str],
     gaps: Mapping[tuple[str, str], NearestGap],
+    folded: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """``lineage.parquet``: see `LineageResult.table`."""
+    """``lineage.parquet``: see `LineageResult.table`; `folded` are other names of its models."""
     rows = []
+    also: dict[str, list[str]] = {}
+    for name, of in folded.items():
+        also.setdefault(of, []).append(name)
     for child, parents in graph.parents.items():
+        if child in folded:
+            continue
         member = family.members.get(child)
         near = nearest.get(child)
         for parent in parents or (None,):
@@ -57,9 +64,10 @@ def lineage_table(
                     "gap": gap.gap if gap else np.nan,
                     "gap_se": gap.se if gap else np.nan,
                     "candidates": gap.candidates if gap else pd.NA,
+                    "also": ", ".join(also[child]) if child in also else None,
                 }
             )
-    text = ["child", "parent", "nearest", "source", "relation", "verdict", "root"]
+    text = ["child", "parent", "nearest", "source", "relation", "verdict", "root", "also"]
     whole = dict.fromkeys(("generation", "candidates"), "Int64")
     return pd.DataFrame(rows).astype({**whole, **dict.fromkeys(text, "string")})
 

@@ -24,6 +24,7 @@ from mlflow_modelmap.numerics.matrix.coordinates import centre_of, coordinates_a
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.numerics.matrix.sampling import uneven_lengths
 from mlflow_modelmap.numerics.points.embedding import check_open_tsne, pca, tsne
+from mlflow_modelmap.numerics.points.identical import first_identical
 from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
@@ -179,6 +180,7 @@ def _compute(
     bound = entropy_bound(matrix)
     pairs = pairs_of(q, used.sampling, matrix.points, perplexity)
     components = pca(q, 3)
+    drawn_at = components.coordinates[first_identical(q)]  # without the rounding between copies
     dimensions = (2, 3) if len(q) <= DEEP or deep else (2,)
     kl = None if pairs.squares is None else pairs.squares.kl.to_numpy()
     placed = {
@@ -195,7 +197,7 @@ def _compute(
     drawn = {
         column: values
         for key, found in (
-            (("pca", 3), components.coordinates),
+            (("pca", 3), drawn_at),
             *((("tsne", n), embedding.coordinates) for n, embedding in placed.items()),
         )
         for column, values in zip(COORDINATES[key], found.T, strict=True)

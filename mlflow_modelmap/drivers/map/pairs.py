@@ -19,6 +19,7 @@ from mlflow_modelmap.numerics.points.clustering import (
     leaves,
     tree_of_distances,
 )
+from mlflow_modelmap.numerics.points.identical import first_identical
 from mlflow_modelmap.numerics.points.neighbours import nearest, neighbours_table
 
 
@@ -32,7 +33,7 @@ class Pairs:
         KL and its standard errors; None above `LARGE` points.
     near
         Above `LARGE` points the nearest others of each, as many as t-SNE asks for: rows and KL in
-        bits/byte, shape (K, k).
+        bits/byte, shape (K, k); of those that differ, where some are identical.
     nearest
         The table of that name.
     ordered
@@ -96,9 +97,12 @@ def _many(q: np.ndarray, sampling: Sampling, names: Sequence[str], perplexity: f
     wanted = max(NEAREST, int(np.ceil(3 * min(perplexity, (len(q) - 1) / 3))))
     found = all_neighbours(q, sampling, wanted)
     order = leaves(tree_of_distances(found.distances))
+    own, differ = np.unique(first_identical(q)), found
+    if len(own) < len(q):
+        differ = all_neighbours(q[own], sampling, wanted)
     return Pairs(
         squares=None,
-        near=(found.neighbours, found.kl),
+        near=(differ.neighbours, differ.kl),
         nearest=neighbours_table(
             names, found.neighbours[:, :NEAREST], found.kl[:, :NEAREST], found.se[:, :NEAREST]
         ),

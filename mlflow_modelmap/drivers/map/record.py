@@ -14,11 +14,16 @@ from mlflow_modelmap.drivers.map.model_map import ModelMap
 from mlflow_modelmap.drivers.map.pictures import pictures
 from mlflow_modelmap.figures.map.map import ColourBy
 from mlflow_modelmap.numerics.points.clustering import OrderedKL
+from mlflow_modelmap.numerics.points.identical import first_identical
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import square_table, write_study
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.vectors import of_vectors
+
+_TOLD = 5
+"""So many groups of identical points are named in a notice."""
 
 
 class OfTexts(NamedTuple):
@@ -91,6 +96,7 @@ def log_map(
     name, output_experiment, run_id
         See `write_study`.
     """
+    made = with_identical(made)
     figures, page = pictures(made, ordered, colour_by)
     squares = {} if made.squares is None else made.squares._asdict()
     logged = write_study(
@@ -136,6 +142,30 @@ def log_map(
     info = store.get_run(logged).info
     return replace(
         made, run_id=logged, experiment_id=info.experiment_id, name=info.run_name or "map"
+    )
+
+
+def with_identical(made: ModelMap) -> ModelMap:
+    """The map with the column ``identical_to`` of its points, and a notice, where there are copies.
+
+    It names the first point with the same coordinates on every text, and is missing elsewhere.
+    """
+    first = first_identical(made.coordinates)
+    own = np.arange(len(first))
+    if np.array_equal(first, own):
+        return made
+    names = made.points["point"].to_numpy(dtype=object)
+    same = pd.array([names[f] if f < k else None for k, f in enumerate(first)], dtype="string")
+    groups = [names[first == f].tolist() for f in np.unique(first[first < own])]
+    said = "; ".join(listed(group) for group in groups[:_TOLD])
+    more = f"; and {len(groups) - _TOLD} more groups" if len(groups) > _TOLD else ""
+    return replace(
+        made,
+        points=made.points.assign(identical_to=same),
+        notices=(
+            *made.notices,
+            f"Identical on every text, and one point in the pictures: {said}{more}.",
+        ),
     )
 
 

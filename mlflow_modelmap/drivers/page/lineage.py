@@ -28,6 +28,7 @@ COLUMNS = (
     "gap",
     "gap_se",
     "candidates",
+    "also",
 )
 
 
@@ -38,8 +39,8 @@ def lineage_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dic
     -------
     dict
         ``rows``: ``child``, ``parent``, ``generation``, ``kl``, ``se``, ``nearest``,
-        ``nearest_kl``, ``source``, ``relation``, ``verdict``, ``gap``, ``gap_se``, ``candidates``
-        (the last three None in runs of version 0.1).
+        ``nearest_kl``, ``source``, ``relation``, ``verdict``, ``gap``, ``gap_se``,
+        ``candidates``, ``also`` (the last four None in runs of version 0.1).
     """
     run = opened.run
 

@@ -15,6 +15,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
+from mlflow_modelmap.tracking.runs.search import fits_a_filter
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
 from mlflow_modelmap.tracking.store.client import client
@@ -71,7 +72,7 @@ def _called(
     """
     found: dict[tuple[str, str], Point] = {}
     for reference in wanted:
-        if not _fits_a_filter(reference):
+        if not fits_a_filter(reference):
             return []
         for asked in (
             f"attributes.run_name = '{reference}'",
@@ -83,15 +84,6 @@ def _called(
                 found |= {(run.run_id, run.vectors): run for run in runs}
     named = unique_names(list(found.values()))
     return named if all(matching(reference, named) for reference in wanted) else []
-
-
-def _fits_a_filter(reference: str) -> bool:
-    """Whether a store can be asked for it: filters escape nothing, databases take UTF-8."""
-    try:
-        reference.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return bool(reference.strip()) and not {"'", "\0"} & set(reference)
 
 
 def one_named(reference: str, runs: list[Point], experiments: tuple[str, ...]) -> Point:

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.process.progress import progress_bar
 from mlflow_modelmap.drivers.score.claims import Held, claim, look, wait_for
+from mlflow_modelmap.drivers.score.name_taken import check_name
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import PointFields, ScoreRequest, trajectory_of
 from mlflow_modelmap.drivers.score.resolve_served import served_reference
@@ -99,7 +100,8 @@ safetensors_only, noise
     model_type, base_model
         Its family (by default what its configuration says) and what it was made from.
     name
-        The run's name, by default made from the model's.
+        The run's name, by default made from the model's; one that another model of the experiment
+        has already is refused.
     base
         The model that an adapter is applied to, by default the one that the adapter names; the
         user's `trust_remote_code` reaches it only if it is given here.
@@ -184,6 +186,7 @@ def score_prepared(
             there = _found_or_waited_for(prepared, where, store, progress, damaged)
         if there is not None:
             return there
+        check_name(prepared, where, store)
         check_artifacts_writable(store, experiment)
         ready = TokenCache().ready(prepared, again=again)
         try:
@@ -229,6 +232,7 @@ def _score_joined(run: OpenRun, prepared: Prepared, again: bool, progress: bool)
             same = {schema.TAG_KIND: schema.KIND_SKIPPED, schema.TAG_SAME_AS: there.run_id}
             run.log(tags=same)
             return there
+        check_name(prepared, run.experiment_id, run.store)
         run.log(tags={schema.TAG_IDENTITY: prepared.identity})
         try:
             claim(prepared, run, damaged)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.study.copies import fold
 from mlflow_modelmap.drivers.study.selection import SelectedRuns, adapter_bases, select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.figures.study.scale import scale_figure
@@ -109,7 +110,7 @@ def build_scale(
     """
     selected = select(experiments, filter, run_ids, texts=texts, vector=vector)
     selected.check_destination(output_experiment, run_id)
-    matrix, points = _with_layers(selected)
+    matrix, points = fold(*_with_layers(selected), selected.notices)
     table = points_table(points, adapter_base=adapter_bases(points))
     for tag in groups:
         values = [point.tags.get(tag) for point in points]

@@ -172,7 +172,7 @@ def map_figure(
         )
     axes.margins(0.08)
     if len(points) <= _LABELLED and not lines:
-        label_points(axes, x, y, points["point"])
+        label_points(axes, x, y, called(points))
     return figure
 
 
@@ -242,8 +242,36 @@ def _dot(points: int) -> float:
     return float(np.clip(2200.0 / max(points, 1), 7.0, 46.0))
 
 
+def called(points: pd.DataFrame) -> list[str | None]:
+    """What is written beside each point: its name, those of its copies with it; beside them none.
+
+    Parameters
+    ----------
+    points
+        Columns point and, where some are identical, identical_to; see ``points.parquet``.
+    """
+    names = [str(name) for name in points["point"]]
+    if "identical_to" not in points:
+        return [style.short(name, 32) for name in names]
+    copies: dict[str, list[str]] = {}
+    of = [None if _missing(first) else str(first) for first in points["identical_to"]]
+    for name, first in zip(names, of, strict=True):
+        if first is not None:
+            copies.setdefault(first, []).append(name)
+    return [
+        None if first is not None else _with_copies(name, copies.get(name, []))
+        for name, first in zip(names, of, strict=True)
+    ]
+
+
+def _with_copies(name: str, copies: list[str]) -> str:
+    if len(copies) == 1:
+        return f"{style.short(name, 20)} = {style.short(copies[0], 20)}"
+    return f"{style.short(name, 24)} and {len(copies)} equal" if copies else style.short(name, 32)
+
+
 def label_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Any, size: float = 7.5) -> None:
-    """Write names beside points where they cover neither a point nor another name."""
+    """Write names beside points where they cover neither a point nor another name; None is none."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # type: ignore[union-attr]
@@ -253,7 +281,9 @@ def label_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Any, size: flo
     left, low, right, high = (v / unit for v in (box.x0, box.y0, box.x1, box.y1))
     taken = [(px - 3.0, py - 3.0, px + 3.0, py + 3.0) for px, py in dots]
     for (px, py), name in zip(dots, names, strict=True):
-        text = style.plain(name, 32)
+        if name is None:
+            continue
+        text = style.plain(name, 44)
         width, height = 0.58 * size * len(text), 1.2 * size
         for dx, dy, across in (
             (6, -height / 2, "left"),

@@ -46,8 +46,11 @@ def compare_trees(
     nearest: dict[str, str],
     spanning: Tree,
     joined: Tree,
+    nodes: Sequence[int] | None = None,
 ) -> Agreement:
     """Compare a claimed lineage with trees of the same measured models; merges are left out.
+
+    A claimed parent that is a copy of its child is its neighbour.
 
     Parameters
     ----------
@@ -59,13 +62,15 @@ def compare_trees(
         From `nearest_candidates`.
     spanning, joined
         Minimum spanning tree and neighbour-joining tree of the models.
+    nodes
+        Which node of the trees each model is, where copies share one.
     """
-    index = {model: k for k, model in enumerate(models)}
+    index = dict(zip(models, range(len(models)) if nodes is None else nodes, strict=True))
     claims = single_claims(graph, models)
     ends = {frozenset(edge) for edge in spanning.edges.tolist()}
-    size = len(models)
+    size = spanning.models
     distances = [
-        nx.shortest_path_length(spanning.graph, index[child], index[parent])
+        max(1, nx.shortest_path_length(spanning.graph, index[child], index[parent]))
         for parent, child in claims
     ]
     families = {
@@ -80,7 +85,7 @@ def compare_trees(
     return Agreement(
         claimed=len(claims),
         nearest=sum(nearest.get(child) == parent for parent, child in claims),
-        spanning=sum(frozenset((index[p], index[c])) in ends for p, c in claims),
+        spanning=sum(index[p] == index[c] or {index[p], index[c]} in ends for p, c in claims),
         steps=float(np.mean(distances)) if distances else float("nan"),
         families=len(families),
         joined=sum(f in splits or whole - f in splits for f in families),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import networkx as nx
 import pandas as pd
@@ -121,16 +122,21 @@ def _cycles(
     return tuple(found.values())
 
 
-def nearest_candidates(graph: Lineage, kl: pd.DataFrame) -> dict[str, str]:
+def nearest_candidates(
+    graph: Lineage, kl: pd.DataFrame, same: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> dict[str, str]:
     """For each measured model, the nearest other one that does not descend from it.
 
     KL is symmetric, so a model's child may be as near as its parent; claimed descendants are
-    therefore no candidates.
+    therefore no candidates, and neither are copies of these and of the model. Of candidates at the
+    same KL, as copies of the parent are, the claimed one counts.
 
     Parameters
     ----------
     kl
         Bits per byte, square, named by model on both sides; each of them in `graph`.
+    same
+        Of a model that has copies among them, their names.
 
     Returns
     -------
@@ -139,13 +145,26 @@ def nearest_candidates(graph: Lineage, kl: pd.DataFrame) -> dict[str, str]:
     """
     found = {}
     for model in kl.index:
-        row = kl.loc[model, candidates(graph, model, kl.columns)]
+        row = kl.loc[model, candidates(graph, model, kl.columns, same)]
         if not row.empty:
-            found[model] = str(row.idxmin())
+            nearest = row.index[row == row.min()]
+            claimed = [parent for parent in graph.parents[model] if parent in nearest]
+            found[model] = str((claimed or [*nearest])[0])
     return found
 
 
-def candidates(graph: Lineage, model: str, measured: Iterable[str]) -> list[str]:
-    """Those of the measured models that may be a model's parent: no descendants of it by claims."""
+def candidates(
+    graph: Lineage,
+    model: str,
+    measured: Iterable[str],
+    same: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> list[str]:
+    """Those of the measured models that may be a model's parent.
+
+    Neither itself nor its descendants by claims, and of the copies of these (`same`) none but a
+    claimed parent.
+    """
     below = graph.descendants(model) | {model}
-    return [other for other in measured if other not in below]
+    copies = {copy for one in below for copy in same.get(one, ())} - {*graph.parents[model]}
+    out = below | copies
+    return [other for other in measured if other not in out]

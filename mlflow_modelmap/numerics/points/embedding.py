@@ -14,6 +14,7 @@ from sklearn.manifold import TSNE
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
+from mlflow_modelmap.numerics.points.identical import first_identical
 
 _FEWEST_POINTS = 4
 _DENSE = 1500
@@ -95,6 +96,8 @@ def tsne(
 ) -> Embedding:
     """t-SNE of the points on their KL divergences (Figures 1 and 2, Appendix D.1).
 
+    Points whose rows are identical count as one, and lie on each other.
+
     Parameters
     ----------
     q
@@ -112,6 +115,7 @@ def tsne(
     near
         Of many points, the nearest others of each and their KL in bits/byte, each of shape (K, k)
         with k three times the perplexity: they stand in for all KL, and openTSNE for scikit-learn.
+        Of those that differ alone, in the order of their first rows, where some are identical.
 
     Returns
     -------
@@ -130,12 +134,19 @@ def tsne(
     if not 1 <= perplexity < np.inf:
         raise InputError(f"A perplexity of {perplexity} is not possible; give 1 or more.")
     start = (pca(q, dimensions).coordinates if start is None else start)[:, :dimensions]
+    own, back = np.unique(first_identical(q), return_inverse=True)
+    if len(own) == 1 and len(q) >= _FEWEST_POINTS:
+        return Embedding(start, None, "All points coincide, so t-SNE has nothing to place.")
+    if len(own) < len(q):
+        kl = None if kl is None else np.asarray(kl)[np.ix_(own, own)]
+        placed = tsne(q[own], dimensions, perplexity, seed, kl=kl, start=start[own], near=near)
+        return placed._replace(coordinates=placed.coordinates[back])
     points = len(q)
     if points < _FEWEST_POINTS:
         return Embedding(
             start,
             None,
-            f"t-SNE needs at least {_FEWEST_POINTS} points and there are {points}; "
+            f"t-SNE needs at least {_FEWEST_POINTS} points that differ and there are {points}; "
             "the principal components are shown instead.",
         )
     spread = float(start[:, 0].std())

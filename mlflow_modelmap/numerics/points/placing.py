@@ -28,8 +28,8 @@ def project(q: np.ndarray, drawn: np.ndarray, new: np.ndarray) -> np.ndarray:
 def place(drawn: np.ndarray, rows: np.ndarray, kl: np.ndarray, perplexity: float) -> np.ndarray:
     """Further points in a t-SNE, each by itself; shape (n, d).
 
-    It begins at the mean of its ten nearest points, weighted with 1 / KL, so that a copy lies on
-    its original. From there t-SNE's cost is minimised over its place alone, as openTSNE's
+    A copy of a point lies on it. Any other begins at the mean of its ten nearest points, weighted
+    with 1 / KL. From there t-SNE's cost is minimised over its place alone, as openTSNE's
     `transform` does, in 250 steps against all points of the map. Where the place that is found
     keeps no more of its nearest points near than the mean, the mean stays.
 
@@ -65,8 +65,8 @@ def place(drawn: np.ndarray, rows: np.ndarray, kl: np.ndarray, perplexity: float
     near, far = rows[:, :_FOR_QUALITY], kl[:, :_FOR_QUALITY]
     weight = 1.0 / np.maximum(far, np.maximum(far.max(axis=1, keepdims=True), 1e-300) * 1e-12)
     start = (drawn[near] * weight[:, :, None]).sum(axis=1) / weight.sum(axis=1)[:, None]
-    placed = openTSNE.tsne.PartialTSNEEmbedding(start, reference, sparse.csr_matrix(affinities))
-    found = placed.optimize(
+    partial = openTSNE.tsne.PartialTSNEEmbedding(start, reference, sparse.csr_matrix(affinities))
+    found = partial.optimize(
         _ITERATIONS,
         learning_rate=0.1,
         exaggeration=1.5,
@@ -76,7 +76,8 @@ def place(drawn: np.ndarray, rows: np.ndarray, kl: np.ndarray, perplexity: float
     )
     found = np.asarray(found, dtype=np.float64)
     better = _kept(near, drawn, found) > _kept(near, drawn, start)
-    return np.where(better[:, None], found, start)
+    placed = np.where(better[:, None], found, start)
+    return np.where(kl[:, :1] == 0.0, drawn[rows[:, 0]], placed)
 
 
 def neighbours_kept(kl: np.ndarray, drawn: np.ndarray, new: np.ndarray) -> np.ndarray:

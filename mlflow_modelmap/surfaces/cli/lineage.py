@@ -40,7 +40,12 @@ DOES = "What is done"
 @vector_option
 @option("--texts", group=DOES, help="Text set on which models without a score are scored.")
 @option("--no-score", is_flag=True, group=DOES, help="Only name the models without a score.")
-@option("--no-hub", is_flag=True, group=DOES, help="Do not ask the Hub for parents.")
+@option(
+    "--no-hub",
+    is_flag=True,
+    group=DOES,
+    help="Ask the Hub for nothing: neither who was made from whom, nor parents to score.",
+)
 @option("--no-tags", is_flag=True, group=DOES, help="Write no tags on model versions.")
 @option(
     "--exact",
@@ -82,7 +87,7 @@ def lineage(
         output.notice(notice)
     rows = [
         (
-            row.child,
+            f"{row.child} = {row.also}" if row.also else row.child,
             None if row.generation is None else str(row.generation),
             row.parent,
             None if row.kl is None else f"{row.kl:.4g} ± {row.se:.2g}",

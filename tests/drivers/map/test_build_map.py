@@ -10,6 +10,7 @@ import pytest
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
 from mlflow_modelmap.drivers.study.selection import SelectedRuns
+from mlflow_modelmap.figures.map.map import map_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from tests.scored import DIGEST, made_up, write_family, write_score
 
@@ -198,3 +199,28 @@ def test_a_map_whose_files_do_not_fit_each_other_is_damaged(store, family):
     np.save(root / "modelmap/coordinates.npy", made.coordinates[:-1])
     with pytest.raises(TrackingError, match=rf"{made.run_id} .*coordinates do not fit its"):
         load_map(made.run_id)
+
+
+@pytest.mark.drawn
+def test_copies_are_one_point_in_the_pictures_and_are_named(store):
+    values, size = made_up(6)
+    for name, row in (*zip("abcdef", values, strict=True), ("copy", values[1]), ("too", values[1])):
+        write_score(store, name, row, size)
+    made = build_map(["test"])
+    same = made.points.set_index("point")["identical_to"].dropna().to_dict()
+    assert same == {"copy": "b", "too": "b"}
+    drawn = made.points.set_index("point").filter(regex="pca_|tsne")
+    assert drawn.loc["copy"].equals(drawn.loc["b"])
+    assert made.between("b", "copy") == (0.0, 0.0)
+    assert (
+        "Identical on every text, and one point in the pictures: 'b', 'copy', 'too'."
+    ) in made.notices
+    figure = map_figure(made.points)
+    written = {text.get_text() for text in figure.axes[0].texts}
+    assert "b and 2 equal" in written
+    assert not {"b", "copy", "too"} & written
+    write_score(store, "later", values[4], size)
+    more = build_map(["test"], extend=made.run_id)
+    assert more.points.set_index("point").at["later", "identical_to"] == "e"
+    drawn = more.points.set_index("point")[["tsne2_1", "tsne2_2"]]
+    assert drawn.loc["later"].equals(drawn.loc["e"])

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -381,3 +382,21 @@ def test_nothing_is_printed_but_a_bar_on_a_terminal(store, tiny_model, text_file
             assert b"tok/s" in printed
         else:
             assert printed == b""
+
+
+def test_a_name_that_another_model_has_is_refused_before_anything_is_made(
+    tiny_model, texts, store, tmp_path
+):
+    first = score(tiny_model, texts, name="mine", progress=False)
+    assert score(tiny_model, texts, name="mine", progress=False).run_id == first.run_id
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    with pytest.raises(InputError, match=r"The name 'mine' belongs to another model .*: model '"):
+        score(other, texts, name="mine", progress=False)
+    with pytest.raises(InputError, match=r"precision 'float32', not 'bfloat16'\); give another"):
+        score(tiny_model, texts, name="mine", precision="bfloat16", progress=False)
+    runs = mlflow.search_runs(search_all_experiments=True)
+    assert runs["run_id"].tolist() == [first.run_id]
+    assert not score(tiny_model, texts, name="mine", again=True, progress=False).skipped
+    there = score(other, texts, name="mine", experiment="elsewhere", progress=False)
+    assert there.name == "mine"

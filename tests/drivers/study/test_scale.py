@@ -73,3 +73,25 @@ def test_groups_along_training_are_clipped_and_freed_of_texts_and_others_are_not
 def test_what_stands_on_no_trajectory_cannot_be_clipped(family):
     with pytest.raises(InputError, match="No selected run stands on a trajectory"):
         build_scale(["test"], clip=0.02)
+
+
+def test_a_model_under_two_names_counts_once_and_a_copy_that_differs_in_kind_twice(
+    family, write_run
+):
+    before = build_scale(["test"])
+    some = "org/llama-0"
+    write_run("registered", family[some], model="models:/llama/1", model_type="llama",
+              precision="float16")  # fmt: skip
+    write_run("int8 again", family[some, "int8"], model="org/llama-0", model_type="llama",
+              precision="int8")  # fmt: skip
+    found = build_scale(["test"])
+    columns = ["group", "median", "mean", "sd", "n"]
+    assert found.table[columns].equals(before.table[columns])
+    assert (
+        "Models that are the same on every text count once: 'org/llama-0' is also 'registered'; "
+        "'org/llama-0 int8' is also 'int8 again'."
+    ) in found.notices
+    # A quantised copy that changed nothing is still a copy, at KL 0.
+    write_run("lossless", family[some], model=some, model_type="llama", precision="int8")
+    table = build_scale(["test"]).table.set_index("group")
+    assert table.at["8-bit", "n"] == before.table.set_index("group").at["8-bit", "n"] + 1

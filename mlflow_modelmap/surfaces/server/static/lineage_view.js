@@ -24,7 +24,7 @@ export function showLineage(here, {data}) {
   for (const row of rows) if (!placed.has(row.child)) tree.append(branch(row));
 
   function branch(row) {
-    const item = el("li", {}, el("strong", {}, row.child), told(row));
+    const item = el("li", {}, el("strong", {}, called(row)), told(row));
     if (placed.has(row.child)) return item;
     placed.add(row.child);
     const below = (children.get(row.child) || []).filter((child) => child.child !== row.child);
@@ -32,23 +32,30 @@ export function showLineage(here, {data}) {
     return item;
   }
 
+  function called(row) {
+    return row.also ? `${row.child} = ${row.also}` : row.child;
+  }
+
   function told(row) {
     if (row.absent) return el("p", {class: "under"}, "not among the models");
     if (!row.parent) return el("p", {class: "under"}, "no parent known");
-    const parts = [`KL to ${row.parent}: ${kl(row.kl, row.se)}`];
+    const measured = row.kl !== null;
+    const parts = [measured ? `KL to ${row.parent}: ${kl(row.kl, row.se)}` : `from ${row.parent}`];
     if (row.relation) parts.push(row.relation);
     if (row.generation !== null) parts.push(`generation ${row.generation}`);
+    // Whoever has a score has a nearest model too.
+    if (!measured) parts.push(`KL to that not measured, as ${row.nearest ? row.parent : row.child} has no score`);
     const flagged = row.verdict === "another is nearer";
     const gap = row.gap ? `, ${withError(row.gap, row.gap_se)} nearer, of ${row.candidates} candidates` : "";
     const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null)}${gap}` : "";
     return [el("p", {class: "under"}, parts.join(" · ")),
-      row.verdict ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
+      row.verdict && measured ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
   }
 
   const rest = alone.length ? el("details", {}, el("summary", {}, `${alone.length} without a parent or child`),
-    el("ul", {}, alone.map((root) => el("li", {}, root.child)))) : "";
+    el("ul", {}, alone.map((root) => el("li", {}, called(root))))) : "";
   here.append(el("h2", {}, "Tree"), tree, rest, el("h2", {}, "All parents"), table("Lineage", [
-    {title: "Model", name: true, of: (row) => row.child},
+    {title: "Model", name: true, of: called},
     {title: "Parent", name: true, of: (row) => row.parent || ""},
     {title: "Generation", number: true, of: (row) => row.generation === null ? "" : String(row.generation)},
     {title: "KL ± standard error", number: true, of: (row) => row.kl === null ? "" : withError(row.kl, row.se)},
