@@ -92,7 +92,7 @@ def _codes(file: _Bounded) -> Iterator[tuple[str, Any]]:
         byte = file.read(1)
         code = pickletools.code2op.get(byte.decode("latin1"))
         if code is None:
-            raise NotRead(f"is no pickle: it has the code {byte!r}; get it again")
+            raise ValueError(f"it has the code {byte!r}")
         if code.name in _TEXTS:
             yield code.name, _text(file, _TEXTS[code.name])
         else:

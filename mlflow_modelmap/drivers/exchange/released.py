@@ -135,7 +135,7 @@ def _number(key: str, name: str, keys: str | None, where: str) -> int:
         number = None
     if number is None or str(number) != key:
         raise InputError(
-            f"{shortened(name, 60)!r} in {where} has the {keys} {shortened(key, 60)}, which "
+            f"{shortened(name, 60)!r} in {where} has the {keys} {shortened(repr(key), 60)}, which "
             "is no whole number."
         )
     return number

@@ -305,7 +305,7 @@ REFUSED = {
     "a number for a name": ({1: ONE}, None, "has the number 1 where a name is due"),
     "two ways to write a step": ({"a": {1: ONE, "1": ONE}}, "step", "has the key '1' twice"),
     "letters for a step": ({"a": {"x": ONE}}, "step", "has the step 'x'"),
-    "half a step": ({"a": {1.5: ONE}}, "step", r"has the step 1\.5"),
+    "half a step": ({"a": {1.5: ONE}}, "step", r"has the step '1\.5'"),
     "all missing": ({"a": None}, None, "Every vector in .* is missing"),
     "a list": ([1, 2], None, "neither an array nor a dictionary"),
     "nothing": ({}, None, "neither an array nor a dictionary"),
