@@ -269,8 +269,11 @@ def _weights(many: ManyVectors) -> dict[str, str]:
 
 
 def _identity(many: ManyVectors, names: Iterable[str], values: np.ndarray) -> str:
-    """SHA-256 (hex) of what is imported: the text set, names and numbers, not their labels."""
-    sha = hashlib.sha256(f"imported\0{many.text_set}\0{values.dtype}\0".encode())
+    """SHA-256 (hex) of what is imported: the text set, names and numbers, not their labels.
+
+    Numbers count as float64, so that a vector is the same whatever others its file holds.
+    """
+    sha = hashlib.sha256(f"imported\0{many.text_set}\0".encode())
     for name in names:
         sha.update(f"{name}\0".encode())
     for part in _parts(many, values):
@@ -283,4 +286,5 @@ def _parts(many: ManyVectors, values: np.ndarray) -> Iterator[np.ndarray]:
     for of_texts in (many.weights, many.documents):
         if of_texts is not None:
             yield of_texts
-    yield from values
+    for row in values:
+        yield row.astype(np.float64, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 import stat
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from mlflow_modelmap.tracking.runs.largest_sizes import (
     megabytes,
 )
 from mlflow_modelmap.tracking.runs.vector_table import ROUNDING
+from mlflow_modelmap.tracking.runs.vectors_points import OWN, is_said
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
@@ -38,7 +41,7 @@ COLUMNS = ("model", "revision", "commit", "trajectory", "model_type", "base_mode
 """What a file may say of a point in words; `step`, `layer` and `noise_kl` are numbers."""
 WHOLE = ("step", "layer")
 NUMBERS = ("noise_kl",)
-_TAG = re.compile(r"[\w .:/-]{1,250}", re.ASCII)
+_TAG = re.compile(r"[\w .:/-]{1,250}")
 OF_OUR_TABLES = ("row", "run_id", "bits_per_byte", "bits_per_byte_se")
 """Columns of our own tables that are made anew."""
 
@@ -147,16 +150,30 @@ def checked(held: VectorsInFile, path: Path) -> VectorsInFile:
             f"There are {held.values.shape[0]} vectors and {len(held.points)} names in {where}; "
             "give each vector one name."
         )
-    _check_names(held.points["point"].tolist(), where)
-    odd = [name for name in held.points.columns if not _TAG.fullmatch(name)]
+    check_names(held.points["point"].tolist(), path)
+    odd = [name for name in held.points.columns if not is_tag_name(name)]
     if odd:
         raise InputError(
             f"The column {shortened(odd[0], 60)!r} of {where} is no name that MLflow takes for a "
-            "tag; use letters, digits, spaces and _ - . / : only."
+            "tag; use letters, digits, spaces and _ - . : only, and / between them."
         )
     _check_values(held, where)
     _check_texts(held, where)
-    return replace(held, points=_typed(held.points, where))
+    points = _typed(held.points, where)
+    left_out = [name for name in points.columns if name not in OWN and not is_said(name)]
+    if not left_out:
+        return replace(held, points=points)
+    notice = (
+        f"The columns {listed(left_out, 5)} are left out: names that begin so belong to MLflow or "
+        "to this plugin."
+    )
+    return replace(held, points=points.drop(columns=left_out), notices=(*held.notices, notice))
+
+
+def is_tag_name(name: str) -> bool:
+    """Whether MLflow takes it for the name of a tag."""
+    plain = posixpath.normpath(name) == name and name != "." and not name.startswith(("/", ".."))
+    return plain and _TAG.fullmatch(name) is not None
 
 
 def _typed(points: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -167,9 +184,7 @@ def _typed(points: pd.DataFrame, where: str) -> pd.DataFrame:
         if name in WHOLE:
             columns[name] = _whole_numbers(column, name, where)
         elif name in NUMBERS:
-            columns[name] = pd.to_numeric(column, errors="coerce").to_numpy(
-                np.float64, na_value=np.nan
-            )
+            columns[name] = _numbers(column, name, where)
         else:
             held = column.astype(object).where(column.notna(), None)
             texts = [None if cell is None or str(cell) == "" else str(cell) for cell in held]
@@ -179,22 +194,52 @@ def _typed(points: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _whole_numbers(column: pd.Series, name: str, where: str) -> Any:
-    numbers = pd.to_numeric(column, errors="coerce")
-    least = 0 if name == "layer" else -LARGEST_STEP
-    there = numbers.dropna()
-    wrong = column.notna() & numbers.isna()
-    bad = (there < least) | (there > LARGEST_STEP) | (there != np.floor(there.astype(float)))
-    wrong |= bad.reindex(column.index, fill_value=False)
+    low = 0 if name == "layer" else -LARGEST_STEP
+    found = [_as_whole(cell) for cell in column]
+    for at, number in enumerate(found):
+        if number is not None and not low <= number <= LARGEST_STEP:  # of NaN too
+            raise InputError(
+                f"The {name} of point {at} in {where} is {shortened(str(column.iloc[at]), 60)!r}; "
+                f"give a whole number{' from 0 on' if low == 0 else ''}, or none."
+            )
+    return pd.array(found, dtype="Int64")
+
+
+def _as_whole(cell: Any) -> int | float | None:
+    """A cell as the whole number that it says, in whatever type; None for none, NaN for no such."""
+    if pd.isna(cell) or cell == "":
+        return None
+    if isinstance(cell, bool | np.bool_) or "_" in str(cell):
+        return np.nan
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if isinstance(cell, str) or int(cell) == cell:
+            return int(cell)
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        number = float(cell)  # of "3.0" and "1e3"
+        return int(number) if number.is_integer() else np.nan
+    return np.nan
+
+
+def _numbers(column: pd.Series, name: str, where: str) -> np.ndarray:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = column.notna().to_numpy() & ~((numbers >= 0) & (numbers < np.inf))
     if wrong.any():
         at = int(np.argmax(wrong))
         raise InputError(
             f"The {name} of point {at} in {where} is {shortened(str(column.iloc[at]), 60)!r}; give "
-            f"a whole number{' from 0 on' if least == 0 else ''}, or none."
+            "a number from 0 on, or none."
         )
-    return pd.array([None if pd.isna(n) else int(n) for n in numbers.tolist()], dtype="Int64")
+    return numbers
 
 
-def _check_names(names: list[object], where: str) -> None:
+def check_names(names: list[object], path: Path) -> None:
+    """Refuse names of points that are none, too long or there twice.
+
+    Raises
+    ------
+    InputError
+    """
+    where = f"the file {shortened(str(path))!r}"
     seen = set()
     for at, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or len(name) > 1_000:
@@ -264,6 +309,23 @@ def _check_texts(held: VectorsInFile, where: str) -> None:
 
 def _is_digest(written: str) -> bool:
     return len(written) == 64 and set(written) <= set("0123456789abcdef")
+
+
+def whole(values: np.ndarray, name: str) -> np.ndarray:
+    """Numbers of texts that count something, as int64; 3.0 is 3.
+
+    Raises
+    ------
+    NotRead
+        If one is no whole number.
+    """
+    wrong = ~((np.abs(values) <= 2.0**53) & (values == np.floor(values)))  # of NaN too
+    if values.dtype.kind == "f" and wrong.any():
+        at = int(np.argmax(wrong))
+        raise NotRead(
+            f"holds {values.flat[at]} as the {name} of text {at}; give a whole number for each text"
+        )
+    return values.astype(np.int64)
 
 
 def compact(values: np.ndarray) -> np.ndarray:
