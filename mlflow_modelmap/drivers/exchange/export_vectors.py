@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mlflow_modelmap.drivers.exchange.file_checks import is_tag_name
 from mlflow_modelmap.drivers.exchange.in_file import (
     COLUMNS,
     NUMBERS,
@@ -19,7 +20,6 @@ from mlflow_modelmap.drivers.exchange.in_file import (
     WHOLE,
     VectorsInFile,
     compact,
-    is_tag_name,
 )
 from mlflow_modelmap.drivers.exchange.npz import KEYS, OF_SET, OF_TEXTS, write_npz
 from mlflow_modelmap.drivers.exchange.read_file import CSV, NPZ, PARQUET

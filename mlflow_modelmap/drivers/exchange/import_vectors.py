@@ -125,7 +125,6 @@ def import_vectors(
     """
     with quiet():
         store = check_reachable()
-        where = target_experiment(store, experiment)
         if made_as not in (None, RUNS, VECTORS):
             raise InputError(f"Points are imported as {RUNS} or as {VECTORS}, not {made_as!r}.")
         if keys not in (None, *KEYS):
@@ -154,6 +153,7 @@ def import_vectors(
             raise InputError(
                 f"The name {name!r} is for one run of all points; give --as vectors, or no name."
             )
+        where = target_experiment(store, experiment)  # made only for a file that can be read
         source = Path(os.fspath(file)).name
         log = _log_runs if as_runs else _log_one
         run_ids, found = log(

@@ -19,6 +19,7 @@ from mlflow_modelmap.drivers.exchange.in_file import (
     VALUES,
     WHOLE,
     VectorsInFile,
+    check_count,
     reading,
     whole,
 )
@@ -68,7 +69,8 @@ def read_npz(path: Path) -> VectorsInFile:
         values = held.pop(VALUES)
         if values.dtype.kind not in "fiu":
             raise NotRead(f"holds {values.dtype} as {VALUES}, and log-likelihoods are numbers")
-        count = len(values)
+        count = len(values) if values.ndim else 0
+        check_count(count, len(held))
         texts: dict[str, Any] = {
             name: _numbers(name, held.pop(name)) for name in OF_TEXTS if name in held
         }

@@ -8,13 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlflow_modelmap.drivers.exchange.in_file import (
-    VectorsInFile,
-    check_names,
-    checked,
-    compact,
-    path_of,
-)
+from mlflow_modelmap.drivers.exchange.file_checks import check_names, checked
+from mlflow_modelmap.drivers.exchange.in_file import VectorsInFile, compact, path_of
 from mlflow_modelmap.drivers.exchange.labels import Labels, read_names
 from mlflow_modelmap.drivers.exchange.npz import read_npy, read_npz
 from mlflow_modelmap.drivers.exchange.released import read_vectors_pickle

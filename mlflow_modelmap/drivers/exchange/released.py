@@ -144,6 +144,11 @@ def _number(key: str, name: str, keys: str | None, where: str) -> int:
 def _stacked(vectors: Sequence[np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Vectors below each other; looked at one by one before they are copied."""
     texts = vectors[0].shape[0] if vectors[0].ndim else 0
+    if vectors[0].ndim == 2:
+        raise InputError(
+            f"{shortened(names[0], 100)!r} holds a table of shape {vectors[0].shape}, not a number "
+            "for each text; give vectors, or distances of weights with --weights."
+        )
     for array, name in zip(vectors, names, strict=True):
         if array.dtype.kind not in "fiu" or array.shape != (texts,):
             raise InputError(
@@ -196,8 +201,15 @@ def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFr
         )
     at = np.array(steps)
     _check_size(len(held) * len(at) ** 2 * 32)  # four columns of half of it, twice at the end
+    called = [name.replace("{}", str(size)).rpartition("/")[2] for size in held]
+    if len(set(called)) < len(called):
+        twice = next(one for one in called if called.count(one) > 1)
+        raise InputError(
+            f"Two names in the pickle are both the trajectory {shortened(twice, 60)!r}, by their "
+            "last part; rename one."
+        )
     frames = []
-    for size, matrix in held.items():
+    for trajectory, (size, matrix) in zip(called, held.items(), strict=True):
         table = np.asarray(matrix)
         if table.shape != (len(at), len(at)) or table.dtype.kind not in "fiu":
             raise InputError(
@@ -214,7 +226,7 @@ def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFr
         frames.append(
             pd.DataFrame(
                 {
-                    "trajectory": name.replace("{}", str(size)).rpartition("/")[2],
+                    "trajectory": trajectory,
                     "step_from": at[i],
                     "step": at[j],
                     "squared_distance": table[i, j],

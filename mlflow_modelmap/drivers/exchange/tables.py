@@ -22,13 +22,14 @@ from mlflow_modelmap.drivers.exchange.in_file import (
     OF_OUR_TABLES,
     VALUES,
     VectorsInFile,
+    check_count,
     path_of,
     reading,
     whole,
 )
 from mlflow_modelmap.drivers.exchange.npz import OF_SET, OF_TEXTS, as_float
 from mlflow_modelmap.tracking.runs.artifacts import bytes_of
-from mlflow_modelmap.tracking.runs.largest_sizes import TEXT, NotRead
+from mlflow_modelmap.tracking.runs.largest_sizes import MEBIBYTE, TEXT, NotRead, megabytes
 from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
@@ -41,6 +42,8 @@ _INDEX = re.compile(r"__index_level_[0-9]+__")
 """What pandas calls an index without a name."""
 _CELLS_A_GROUP = 4_000_000
 _BLOCK = 2**26
+_MOST_SAID = 128 * MEBIBYTE
+"""Of JSON about texts in a Parquet file: four million texts with weights and documents."""
 
 
 def read_parquet_file(path: Path) -> VectorsInFile:
@@ -55,7 +58,12 @@ def read_parquet_file(path: Path) -> VectorsInFile:
         data = bytes_of(path, LARGEST)
         table = read_parquet(data, LARGEST, lists=(VALUES,))
         with pq.ParquetFile(pa.BufferReader(data)) as file:
-            said = (file.schema_arrow.metadata or {}).get(METADATA)
+            said = (file.schema_arrow.metadata or {}).get(METADATA) or b""
+        if len(said) > _MOST_SAID:
+            raise NotRead(
+                f"says {megabytes(len(said))} of its texts, and {LARGEST.reader} reads at most "
+                f"{megabytes(_MOST_SAID)}; give the texts with --texts, and a file without"
+            )
         return _of_table(table, _of_texts(json.loads(said)) if said else {})
 
 
@@ -145,13 +153,13 @@ def _of_table(table: pa.Table, of_texts: dict[str, Any]) -> VectorsInFile:
         raise NotRead(f"has the column {next(n for n in names if names.count(n) > 1)!r} twice")
     if "point" not in names:
         raise NotRead("has no column point with the name of each vector")
+    labels = [name for name in names if VALUES in names or not NUMBER.fullmatch(name)]
+    check_count(table.num_rows, len(labels))
     if VALUES in names and "0" in names:
         raise NotRead(f"has a column {VALUES} and a column 0; leave out one of them")
     values = _lists(table) if VALUES in names else _numbered(table)
     used = {VALUES, *OF_OUR_TABLES, *filter(_INDEX.fullmatch, names)}
-    if VALUES not in names:
-        used.update(filter(NUMBER.fullmatch, names))
-    points = {name: _cells(name, table[name]) for name in names if name not in used}
+    points = {name: _cells(name, table[name]) for name in labels if name not in used}
     return VectorsInFile(values, pd.DataFrame(points), **of_texts)
 
 

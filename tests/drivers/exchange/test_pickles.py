@@ -299,7 +299,8 @@ REFUSED = {
     "not by number": ({"a": ONE}, "step", "leave out --keys"),
     "some by number": ({"a": {0: ONE}, "b": ONE}, "step", "'b' in .* holds no dictionary by step"),
     "another length": ({"a": ONE, "b": np.zeros(3)}, None, r"'b' has .* shape \(3,\), where 'a'"),
-    "a matrix": ({"a": np.zeros((2, 2))}, None, "'a' has log-likelihoods of type"),
+    "a matrix": ({"a": np.zeros((2, 2))}, None, "'a' holds a table .* distances of weights with"),
+    "a matrix behind": ({"b": ONE, "a": np.zeros((2, 2))}, None, "'a' has log-likelihoods of type"),
     "truth values": ({"a": np.array([True])}, None, "'a' has log-likelihoods of type bool"),
     "a number": ({"a": -3.5}, None, r"'a' has log-likelihoods of type float64 and shape \(\)"),
     "a number for a name": ({1: ONE}, None, "has the number 1 where a name is due"),
@@ -330,6 +331,7 @@ def test_weight_distances_are_the_upper_triangles():
     for held, said in (
         ({"1b": np.zeros((2, 2))}, r"The distances of 1b have the shape \(2, 2\)"),
         ({"1b": np.full((3, 3), np.nan)}, "not all finite"),
+        ({"x/1b": table, "y/1b": table}, "Two names in the pickle are both the trajectory '1b'"),
         ([1], "no dictionary of names and arrays"),
     ):
         with pytest.raises(InputError, match=said):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlflow_modelmap import InputError, TextSet, export_vectors, import_vectors
-from mlflow_modelmap.drivers.exchange import in_file
+from mlflow_modelmap.drivers.exchange import file_checks, in_file
 from mlflow_modelmap.drivers.exchange.read_file import read_file
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.scored import made_up, write_family
@@ -163,9 +163,9 @@ def test_whole_numbers_may_be_written_as_floats(here):
 def test_all_numbers_are_looked_at_once(here, monkeypatch):
     """And the names that are made of a file's keys once they are made."""
     looked = []
-    real = in_file._check_values
+    real = file_checks._check_values
     monkeypatch.setattr(
-        in_file, "_check_values", lambda *held: (looked.append(held), real(*held))[1]
+        file_checks, "_check_values", lambda *held: (looked.append(held), real(*held))[1]
     )
     write_npz()
     read_file("x.npz", texts=TEXTS)
@@ -174,3 +174,27 @@ def test_all_numbers_are_looked_at_once(here, monkeypatch):
     Path("x.pkl").write_bytes(pickle.dumps({"a/x": {0: vector}, "b/x": {0: vector}}))
     with pytest.raises(InputError, match=r"Two points of .* have the name 'x step 0'"):
         read_file("x.pkl", texts=TEXTS, keys="step")
+
+
+def test_no_more_points_or_labels_than_are_read(here, monkeypatch):
+    """Of small files that hold many; said before any of them becomes an object."""
+    frame = pd.DataFrame({"point": ["a", "b", "c"], "x": 1, "y": 2, "0": -1.0})
+    frame.to_csv("many.csv", index=False)
+    frame.to_parquet("many.parquet")
+    names = {name: np.array(["a", "b", "c"]) for name in ("names", "x", "y")}
+    np.savez("many.npz", log_likelihoods=VALUES[:3], **names)
+    monkeypatch.setattr(in_file, "MOST_LABELS", 8)
+    for file in ("many.csv", "many.parquet", "many.npz"):
+        with pytest.raises(InputError, match="has 3 labels of each of 3 points, and modelmap imp"):
+            read_file(file)
+    monkeypatch.setattr(in_file, "LARGEST", in_file.Limit(10**6, 2, "the test"))
+    for file in ("many.csv", "many.parquet", "many.npz"):
+        with pytest.raises(InputError, match="has 3 points, and the test reads at most 2; split"):
+            read_file(file)
+
+
+def test_a_file_that_is_refused_leaves_no_experiment(here):
+    write_npz(log_likelihoods=-VALUES)
+    with pytest.raises(InputError, match="not losses"):
+        import_vectors("x.npz", texts=TEXTS, experiment="fresh")
+    assert mlflow.get_experiment_by_name("fresh") is None
