@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import subprocess
 import sys
 from collections import OrderedDict
 
@@ -19,6 +18,7 @@ from mlflow_modelmap.drivers.exchange import in_file, pickles, released
 from mlflow_modelmap.drivers.exchange.labels import Labels, read_names, read_parents, read_types
 from mlflow_modelmap.drivers.exchange.pickles import read_pickle
 from mlflow_modelmap.drivers.exchange.released import read_vectors_pickle, weight_table
+from tests import forking
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_nothing_is_damaged_by_a_type_with_pointers(pickled):
         "except Exception as error: print(type(error).__name__)\n"
         "print('alive')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)
+    done = forking.run("-c", code, str(file))
     assert (done.returncode, done.stdout.split()) == (0, ["InputError", "alive"]), done.stderr
 
 
