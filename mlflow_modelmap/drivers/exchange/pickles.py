@@ -64,7 +64,7 @@ _TEXTS = {"SHORT_BINUNICODE": 1, "BINUNICODE": 4, "BINUNICODE8": 8}
 """Codes of texts, and bytes of the length in front of each."""
 _LATIN = 0xC3
 """The highest first byte in UTF-8 of the characters that stand for bytes."""
-_CODE_OF = {code.code: code for code in pickletools.opcodes}
+_CODE_OF: dict[str, Any] = {code.code: code for code in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
