@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mlflow_modelmap.drivers.exchange.file_checks import is_tag_name
 from mlflow_modelmap.drivers.exchange.in_file import (
     COLUMNS,
     NUMBERS,
@@ -22,12 +23,18 @@ from mlflow_modelmap.drivers.exchange.in_file import (
 )
 from mlflow_modelmap.drivers.exchange.npz import KEYS, OF_SET, OF_TEXTS, write_npz
 from mlflow_modelmap.drivers.exchange.read_file import CSV, NPZ, PARQUET
-from mlflow_modelmap.drivers.exchange.tables import beside, write_csv_file, write_parquet_file
+from mlflow_modelmap.drivers.exchange.tables import (
+    beside,
+    can_be_tag,
+    write_csv_file,
+    write_parquet_file,
+)
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.vectors_points import PARAMS, TAGS
 from mlflow_modelmap.tracking.schema import PARAM_BOS_APPLIED
+from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
 
 _WRITERS: dict[str, Callable[[Path, VectorsInFile], None]] = {
@@ -35,7 +42,8 @@ _WRITERS: dict[str, Callable[[Path, VectorsInFile], None]] = {
     PARQUET: write_parquet_file,
     CSV: write_csv_file,
 }
-_TAKEN = {*("point", VALUES), *COLUMNS, *WHOLE, *NUMBERS, *OF_OUR_TABLES, *KEYS, *OF_TEXTS, *OF_SET}
+_LABELS = {"point", VALUES, *COLUMNS, *WHOLE, *NUMBERS, *OF_OUR_TABLES}
+_ARRAYS = {*KEYS, *OF_TEXTS, *OF_SET}
 
 
 @dataclass(frozen=True)
@@ -113,9 +121,11 @@ def export_vectors(
     path = check_output(out)
     selected = select(experiments, filter, run_ids)
     matrix, points = selected.matrix(layers=layers)
+    own = sorted({name for p in points for name in p.tags if _is_own(name) and p.tags[name]})
+    tags = [name for name in own if _can_be_read(name, path.suffix.lower())]
     held = VectorsInFile(
         values=compact(matrix.values),
-        points=_table(matrix.points, points),
+        points=_table(matrix.points, points, tags),
         bytes=matrix.text_bytes,
         weights=matrix.weights,
         documents=matrix.documents,
@@ -129,7 +139,10 @@ def export_vectors(
         points=len(points),
         texts=len(matrix.text_bytes),
         text_set=points[0].text_set,
-        notices=tuple(notice for notice in selected.notices if notice != selected.lengths),
+        notices=(
+            *(notice for notice in selected.notices if notice != selected.lengths),
+            *_left_out([name for name in own if name not in tags], path.suffix.lower()),
+        ),
     )
 
 
@@ -150,8 +163,8 @@ def _write_whole(path: Path, held: VectorsInFile) -> None:
                 left.unlink()
 
 
-def _table(names: Sequence[str], points: Sequence[Point]) -> pd.DataFrame:
-    """A row a point: what its run says of it, and the user's own tags."""
+def _table(names: Sequence[str], points: Sequence[Point], own: Sequence[str]) -> pd.DataFrame:
+    """A row a point: what its run says of it, and these tags of the user's own."""
     columns: dict[str, Any] = {"point": list(names)}
     for name in COLUMNS:
         columns[name] = pd.array([getattr(p, name) for p in points], dtype="string")
@@ -160,8 +173,7 @@ def _table(names: Sequence[str], points: Sequence[Point]) -> pd.DataFrame:
     for name in NUMBERS:
         values = [getattr(p, name) for p in points]
         columns[name] = pd.array([float("nan") if v is None else v for v in values], dtype=float)
-    of_user = sorted({name for p in points for name in p.tags if _is_own(name)})
-    for name in (*TAGS, *of_user):
+    for name in (*TAGS, *own):
         columns[name] = pd.array([p.tags.get(name) for p in points], dtype="string")
     for name in PARAMS:
         columns[name] = pd.array([_param(p, name) for p in points], dtype="string")
@@ -170,9 +182,23 @@ def _table(names: Sequence[str], points: Sequence[Point]) -> pd.DataFrame:
 
 
 def _is_own(tag: str) -> bool:
-    """Whether a tag is the user's, and no column of ours."""
+    """Whether a tag is the user's."""
+    return not tag.startswith(("mlflow.", "modelmap."))
+
+
+def _can_be_read(tag: str, ending: str) -> bool:
+    """Whether `import` would read a column or array of that name as this tag."""
+    if tag in _LABELS or not is_tag_name(tag):
+        return False
+    return tag not in _ARRAYS if ending == NPZ else can_be_tag(tag, ending == PARQUET)
+
+
+def _left_out(tags: Sequence[str], ending: str) -> tuple[str, ...]:
+    if not tags:
+        return ()
     return (
-        not tag.startswith(("mlflow.", "modelmap.")) and tag not in _TAKEN and not tag.isdecimal()
+        f"Tags of these names are left out, as import would not read them as tags from a {ending} "
+        f"file: {listed(tags, 8)}; rename them, or write another format.",
     )
 
 

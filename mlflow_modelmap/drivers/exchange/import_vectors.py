@@ -125,7 +125,6 @@ def import_vectors(
     """
     with quiet():
         store = check_reachable()
-        where = target_experiment(store, experiment)
         if made_as not in (None, RUNS, VECTORS):
             raise InputError(f"Points are imported as {RUNS} or as {VECTORS}, not {made_as!r}.")
         if keys not in (None, *KEYS):
@@ -154,6 +153,7 @@ def import_vectors(
             raise InputError(
                 f"The name {name!r} is for one run of all points; give --as vectors, or no name."
             )
+        where = target_experiment(store, experiment)  # made only for a file that can be read
         source = Path(os.fspath(file)).name
         log = _log_runs if as_runs else _log_one
         run_ids, found = log(
@@ -269,8 +269,11 @@ def _weights(many: ManyVectors) -> dict[str, str]:
 
 
 def _identity(many: ManyVectors, names: Iterable[str], values: np.ndarray) -> str:
-    """SHA-256 (hex) of what is imported: the text set, names and numbers, not their labels."""
-    sha = hashlib.sha256(f"imported\0{many.text_set}\0{values.dtype}\0".encode())
+    """SHA-256 (hex) of what is imported: the text set, names and numbers, not their labels.
+
+    Numbers count as float64, so that a vector is the same whatever others its file holds.
+    """
+    sha = hashlib.sha256(f"imported\0{many.text_set}\0".encode())
     for name in names:
         sha.update(f"{name}\0".encode())
     for part in _parts(many, values):
@@ -283,4 +286,5 @@ def _parts(many: ManyVectors, values: np.ndarray) -> Iterator[np.ndarray]:
     for of_texts in (many.weights, many.documents):
         if of_texts is not None:
             yield of_texts
-    yield from values
+    for row in values:
+        yield row.astype(np.float64, copy=False)

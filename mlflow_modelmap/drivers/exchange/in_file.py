@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking.runs.largest_sizes import (
-    LARGEST_LOG_LIKELIHOOD,
-    LARGEST_STEP,
-    LARGEST_TEXT,
-    LARGEST_WEIGHT,
     MEBIBYTE,
     Limit,
     NotRead,
     megabytes,
 )
-from mlflow_modelmap.tracking.runs.vector_table import ROUNDING
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shortened import shortened
 
 LARGEST = Limit(4096 * MEBIBYTE, 1_000_000, "modelmap import")
 """What is read of a file: 50,000 points on 10,000 texts in float64."""
+
+MOST_LABELS = 20_000_000
+"""Of all points of a file together; each takes about 60 bytes of memory."""
 
 VALUES = "log_likelihoods"
 """What the vectors are called in a file."""
@@ -38,7 +34,6 @@ COLUMNS = ("model", "revision", "commit", "trajectory", "model_type", "base_mode
 """What a file may say of a point in words; `step`, `layer` and `noise_kl` are numbers."""
 WHOLE = ("step", "layer")
 NUMBERS = ("noise_kl",)
-_TAG = re.compile(r"[\w .:/-]{1,250}", re.ASCII)
 OF_OUR_TABLES = ("row", "run_id", "bits_per_byte", "bits_per_byte_se")
 """Columns of our own tables that are made anew."""
 
@@ -131,139 +126,44 @@ def reading(path: Path, what: str) -> Iterator[None]:
         ) from None
 
 
-def checked(held: VectorsInFile, path: Path) -> VectorsInFile:
-    """What a file holds, if every number of it can be what it says.
+def check_count(points: int, labels: int) -> None:
+    """Refuse more points, or labels of them, than are read, before any becomes an object.
+
+    Parameters
+    ----------
+    labels
+        Of each point.
 
     Raises
     ------
-    InputError
-        Which names the file and the point or text.
+    NotRead
     """
-    where = f"the file {shortened(str(path))!r}"
-    if held.values.ndim != 2 or not held.values.size:
-        raise InputError(f"There are no vectors in {where}; give one a point, of as many texts.")
-    if held.values.shape[0] != len(held.points):
-        raise InputError(
-            f"There are {held.values.shape[0]} vectors and {len(held.points)} names in {where}; "
-            "give each vector one name."
+    if points > LARGEST.rows:
+        raise NotRead(
+            f"has {points:,} points, and {LARGEST.reader} reads at most {LARGEST.rows:,}; split it"
         )
-    _check_names(held.points["point"].tolist(), where)
-    odd = [name for name in held.points.columns if not _TAG.fullmatch(name)]
-    if odd:
-        raise InputError(
-            f"The column {shortened(odd[0], 60)!r} of {where} is no name that MLflow takes for a "
-            "tag; use letters, digits, spaces and _ - . / : only."
+    if points * labels > MOST_LABELS:
+        raise NotRead(
+            f"has {labels:,} labels of each of {points:,} points, and {LARGEST.reader} reads at "
+            f"most {MOST_LABELS:,}; split it"
         )
-    _check_values(held, where)
-    _check_texts(held, where)
-    return replace(held, points=_typed(held.points, where))
 
 
-def _typed(points: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The columns as what they are: whole numbers, numbers, or texts; those that say nothing go."""
-    columns: dict[str, Any] = {"point": points["point"].tolist()}
-    for name in points.columns.drop("point"):
-        column = points[name]
-        if name in WHOLE:
-            columns[name] = _whole_numbers(column, name, where)
-        elif name in NUMBERS:
-            columns[name] = pd.to_numeric(column, errors="coerce").to_numpy(
-                np.float64, na_value=np.nan
-            )
-        else:
-            held = column.astype(object).where(column.notna(), None)
-            texts = [None if cell is None or str(cell) == "" else str(cell) for cell in held]
-            columns[name] = pd.array(texts, dtype="string")
-    typed = pd.DataFrame(columns)
-    return typed[[name for name in typed.columns if name == "point" or typed[name].notna().any()]]
+def whole(values: np.ndarray, name: str) -> np.ndarray:
+    """Numbers of texts that count something, as int64; 3.0 is 3.
 
-
-def _whole_numbers(column: pd.Series, name: str, where: str) -> Any:
-    numbers = pd.to_numeric(column, errors="coerce")
-    least = 0 if name == "layer" else -LARGEST_STEP
-    there = numbers.dropna()
-    wrong = column.notna() & numbers.isna()
-    bad = (there < least) | (there > LARGEST_STEP) | (there != np.floor(there.astype(float)))
-    wrong |= bad.reindex(column.index, fill_value=False)
-    if wrong.any():
+    Raises
+    ------
+    NotRead
+        If one is no whole number.
+    """
+    wrong = ~((np.abs(values) <= 2.0**53) & (values == np.floor(values)))  # of NaN too
+    if values.dtype.kind == "f" and wrong.any():
         at = int(np.argmax(wrong))
-        raise InputError(
-            f"The {name} of point {at} in {where} is {shortened(str(column.iloc[at]), 60)!r}; give "
-            f"a whole number{' from 0 on' if least == 0 else ''}, or none."
+        raise NotRead(
+            f"holds {values.flat[at]} as the {name} of text {at}; give a whole number for each text"
         )
-    return pd.array([None if pd.isna(n) else int(n) for n in numbers.tolist()], dtype="Int64")
-
-
-def _check_names(names: list[object], where: str) -> None:
-    seen = set()
-    for at, name in enumerate(names):
-        if not isinstance(name, str) or not name.strip() or len(name) > 1_000:
-            raise InputError(
-                f"Point {at} of {where} has the name {shortened(repr(name), 60)}; give each point "
-                "a name of at most 1,000 characters."
-            )
-        if name in seen:
-            raise InputError(
-                f"Two points of {where} have the name {shortened(name, 100)!r}; give each its own."
-            )
-        seen.add(name)
-
-
-def _check_values(held: VectorsInFile, where: str) -> None:
-    values, names = held.values, held.points["point"].tolist()
-    wrong = ~(np.abs(values) <= LARGEST_LOG_LIKELIHOOD)  # of NaN too
-    if wrong.any():
-        at, text = np.argwhere(wrong)[0]
-        points = int(wrong.any(axis=1).sum())
-        raise InputError(
-            f"The log-likelihood of text {text} of {shortened(names[at], 100)!r} in {where} is "
-            f"{values[at, text]} ({points} of {len(names)} points have such values); leave out the "
-            "points that have, or give finite numbers in nats."
-        )
-    tokens = 0 if held.scored_tokens is None else held.scored_tokens
-    above = values > ROUNDING * (1 + np.asarray(tokens))
-    if above.any():
-        at, text = np.argwhere(above)[0]
-        raise InputError(
-            f"The log-likelihood of text {text} of {shortened(names[at], 100)!r} in {where} is "
-            f"{values[at, text]:g}, above 0, which no probability gives; give log-likelihoods, not "
-            "losses."
-        )
-
-
-def _check_texts(held: VectorsInFile, where: str) -> None:
-    texts = held.values.shape[1]
-    for name in ("bytes", "scored_tokens", "weights", "documents"):
-        given = getattr(held, name)
-        if given is None:
-            continue
-        if given.shape != (texts,):
-            raise InputError(
-                f"The {name} in {where} have the shape {given.shape}, but there are {texts} texts; "
-                "give one a text."
-            )
-        low, most = {
-            "bytes": (1, LARGEST_TEXT),
-            "scored_tokens": (0, LARGEST_TEXT),
-            "weights": (np.nextafter(0, 1), LARGEST_WEIGHT),
-            "documents": (-1, texts - 1),
-        }[name]
-        wrong = ~((given >= low) & (given <= most))
-        if wrong.any():
-            at = int(np.argmax(wrong))
-            raise InputError(
-                f"The {name} of text {at} in {where} are {given[at]}, not between {low:g} and "
-                f"{most:g}; correct them."
-            )
-    if held.text_set is not None and not _is_digest(held.text_set):
-        raise InputError(
-            f"The digest of the text set in {where} is {shortened(held.text_set, 80)!r}, not the "
-            "64 hexadecimal digits of a SHA-256; leave it out and give the texts (--texts)."
-        )
-
-
-def _is_digest(written: str) -> bool:
-    return len(written) == 64 and set(written) <= set("0123456789abcdef")
+    return values.astype(np.int64)
 
 
 def compact(values: np.ndarray) -> np.ndarray:

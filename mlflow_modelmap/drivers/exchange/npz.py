@@ -19,11 +19,14 @@ from mlflow_modelmap.drivers.exchange.in_file import (
     VALUES,
     WHOLE,
     VectorsInFile,
+    check_count,
     reading,
+    whole,
 )
 from mlflow_modelmap.tracking.runs.array_file import array_header
 from mlflow_modelmap.tracking.runs.largest_sizes import NotRead, megabytes
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.shortened import shortened
 
 KEYS = {
     "names": "point",
@@ -53,22 +56,25 @@ def read_npz(path: Path) -> VectorsInFile:
     """
     with reading(path, "numpy archive"), zipfile.ZipFile(path) as archive:
         _check_size(archive)
-        held = {
-            info.filename.removesuffix(".npy"): _array(archive, info)
-            for info in archive.infolist()
-            if info.filename.endswith(".npy")
-        }
+        held: dict[str, np.ndarray] = {}
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if name in held:
+                raise NotRead(f"has the array {shortened(name, 60)!r} twice")
+            if name != info.filename:
+                held[name] = _array(archive, info)
         missing = [name for name in (VALUES, "names") if name not in held]
         if missing:
             raise NotRead(f"lacks the array {listed(missing)}; it has {listed(sorted(held)) or 0}")
         values = held.pop(VALUES)
         if values.dtype.kind not in "fiu":
             raise NotRead(f"holds {values.dtype} as {VALUES}, and log-likelihoods are numbers")
-        count = len(values)
+        count = len(values) if values.ndim else 0
+        check_count(count, len(held))
         texts: dict[str, Any] = {
             name: _numbers(name, held.pop(name)) for name in OF_TEXTS if name in held
         }
-        texts |= {name: str(held.pop(name)) or None for name in OF_SET if name in held}
+        texts |= {name: _one_text(name, held.pop(name)) for name in OF_SET if name in held}
         points = pd.DataFrame({"point": _words("names", held.pop("names"), count)})
         for name, array in held.items():
             column = KEYS.get(name, name)
@@ -79,6 +85,8 @@ def read_npz(path: Path) -> VectorsInFile:
                     f"has the array {name!r} of shape {array.shape}, but {count} vectors; give one "
                     "value a point"
                 )
+            if column in points:
+                raise NotRead(f"says the {column} of its points in two arrays")
             points[column] = _column(name, column, array)
     return VectorsInFile(as_float(values), points, **texts)
 
@@ -164,7 +172,13 @@ def _words(name: str, array: np.ndarray, count: int) -> list[str]:
 def _numbers(name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiu":
         raise NotRead(f"holds {array.dtype} as {name}, which are numbers")
-    return array.astype(np.float64 if name == "weights" else np.int64)
+    return array.astype(np.float64) if name == "weights" else whole(array, name)
+
+
+def _one_text(name: str, array: np.ndarray) -> str | None:
+    if array.dtype.kind != "U" or array.size != 1:
+        raise NotRead(f"has {array.dtype} of shape {array.shape} as {name}, which is one text")
+    return str(array.item()) or None
 
 
 def _column(name: str, column: str, array: np.ndarray) -> Any:
@@ -174,7 +188,11 @@ def _column(name: str, column: str, array: np.ndarray) -> Any:
             raise NotRead(f"holds {array.dtype} as {name}, which are numbers")
         if column in NUMBERS:
             return array.astype(np.float64)
-        return pd.Series(array).mask(array == -1)
+        return pd.Series([None if v == -1 else v for v in array.tolist()], dtype=object)
     if array.dtype.kind != "U" and column in COLUMNS:
         raise NotRead(f"holds {array.dtype} as {name}, which are texts")
-    return pd.array([str(v) if str(v) not in ("", "nan") else None for v in array], dtype="string")
+    none = np.isnan(array) if array.dtype.kind == "f" else array == ""
+    if array.dtype.kind in "iub":
+        none = np.zeros(len(array), dtype=bool)
+    cells = zip(array, none, strict=True)
+    return pd.array([None if said_nothing else str(v) for v, said_nothing in cells], dtype="string")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlflow_modelmap.drivers.exchange.in_file import VectorsInFile, checked, compact, path_of
+from mlflow_modelmap.drivers.exchange.file_checks import check_names, checked
+from mlflow_modelmap.drivers.exchange.in_file import VectorsInFile, compact, path_of
 from mlflow_modelmap.drivers.exchange.labels import Labels, read_names
 from mlflow_modelmap.drivers.exchange.npz import read_npy, read_npz
 from mlflow_modelmap.drivers.exchange.released import read_vectors_pickle
@@ -66,7 +67,8 @@ def read_file(
     path = path_of(file)
     held = _by_ending(path, names, keys)
     held = (labels or Labels()).of(checked(held, path))
-    held = checked(held, path)  # the names that were made are to differ as well
+    if not held.named:
+        check_names(held.points["point"].tolist(), path)  # those that were made of it
     many = _on_texts(held, path, texts)
     points = many.points.assign(bits_per_byte=_bits(many))
     return replace(many, points=points), held.notices

@@ -49,10 +49,6 @@ def read_vectors_pickle(
         not of as many texts.
     """
     held = read_pickle(path)
-    if isinstance(held, pd.DataFrame):
-        if names is None and all(isinstance(name, str) for name in held.index):
-            names = [str(name) for name in held.index]
-        held = held.to_numpy()
     where = f"the file {shortened(str(path))!r}"
     if isinstance(held, np.ndarray):
         return _of_array(held, names, where)
@@ -101,6 +97,7 @@ def _of_array(held: np.ndarray, names: Sequence[str] | None, where: str) -> Vect
             f"The array in {where} is {held.dtype} of shape {held.shape}; give numbers, a row a "
             "point."
         )
+    _check_size(held.size * as_float(held[:0]).itemsize)
     return VectorsInFile(as_float(held), pd.DataFrame({"point": list(names)}), named=False)
 
 
@@ -113,17 +110,15 @@ def _in_dictionary(
 ) -> Iterator[tuple[str, int | None, Any]]:
     """Name, number and vector of each; `missing` receives those that are None."""
     for name, value in held.items():
-        if not isinstance(name, str):
-            raise InputError(f"A vector in {where} has the name {shortened(repr(name), 60)}.")
         if value is None:
             missing.append(repr(name))
         elif isinstance(value, dict):
-            numbered = {_number(key, name, keys, where): vector for key, vector in value.items()}
-            for number in sorted(numbered):
-                if numbered[number] is None:
+            numbered = [(_number(key, name, keys, where), vector) for key, vector in value.items()]
+            for number, vector in sorted(numbered, key=lambda pair: pair[0]):
+                if vector is None:
                     missing.append(repr(_called(name, number, keys)))
                 else:
-                    yield name, number, numbered[number]
+                    yield name, number, vector
         elif keys:
             raise InputError(
                 f"{shortened(name, 60)!r} in {where} holds no dictionary by {keys}, and others do; "
@@ -133,41 +128,49 @@ def _in_dictionary(
             yield name, None, value
 
 
-def _number(key: object, name: str, keys: str | None, where: str) -> int:
+def _number(key: str, name: str, keys: str | None, where: str) -> int:
     try:
-        number = int(key)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
+        number = int(key)
+    except ValueError:
         number = None
-    if number is None or (number != key and str(number) != key):
+    if number is None or str(number) != key:
         raise InputError(
             f"{shortened(name, 60)!r} in {where} has the {keys} {shortened(repr(key), 60)}, which "
             "is no whole number."
         )
-    return int(number)
+    return number
 
 
-def _stacked(vectors: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+def _stacked(vectors: Sequence[np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Vectors below each other; looked at one by one before they are copied."""
-    arrays = [np.asarray(vector) for vector in vectors]
-    texts = arrays[0].shape[0] if arrays[0].ndim else 0
-    for array, name in zip(arrays, names, strict=True):
+    texts = vectors[0].shape[0] if vectors[0].ndim else 0
+    if vectors[0].ndim == 2:
+        raise InputError(
+            f"{shortened(names[0], 100)!r} holds a table of shape {vectors[0].shape}, not a number "
+            "for each text; give vectors, or distances of weights with --weights."
+        )
+    for array, name in zip(vectors, names, strict=True):
         if array.dtype.kind not in "fiu" or array.shape != (texts,):
             raise InputError(
                 f"{shortened(name, 100)!r} has log-likelihoods of type {array.dtype} and shape "
                 f"{array.shape}, where {names[0]!r} has {texts} numbers; give every point a number "
                 "for each text."
             )
-    kind = np.float32 if all(as_float(a[:0]).dtype == np.float32 for a in arrays) else np.float64
-    size = len(arrays) * texts * np.dtype(kind).itemsize
-    if size > LARGEST.size:
-        raise InputError(
-            f"The vectors take {megabytes(size)}, and {LARGEST.reader} reads at most "
-            f"{megabytes(LARGEST.size)}; split the file."
-        )
-    values = np.empty((len(arrays), texts), dtype=kind)
-    for row, array in zip(values, arrays, strict=True):
+    kind = np.float32 if all(as_float(a[:0]).dtype == np.float32 for a in vectors) else np.float64
+    _check_size(len(vectors) * texts * np.dtype(kind).itemsize)
+    values = np.empty((len(vectors), texts), dtype=kind)
+    for row, array in zip(values, vectors, strict=True):
         row[:] = array
     return values
+
+
+def _check_size(size: int) -> None:
+    """Before anything of that many bytes is made: an array may be in a file many times."""
+    if size > LARGEST.size:
+        raise InputError(
+            f"The numbers take {megabytes(size)}, and {LARGEST.reader} reads at most "
+            f"{megabytes(LARGEST.size)}; split the file."
+        )
 
 
 def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFrame:
@@ -197,8 +200,16 @@ def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFr
             f"The pickle holds no dictionary of names and arrays; give {_PICKLES['weights']}."
         )
     at = np.array(steps)
+    _check_size(len(held) * len(at) ** 2 * 32)  # four columns of half of it, twice at the end
+    called = [name.replace("{}", str(size)).rpartition("/")[2] for size in held]
+    if len(set(called)) < len(called):
+        twice = next(one for one in called if called.count(one) > 1)
+        raise InputError(
+            f"Two names in the pickle are both the trajectory {shortened(twice, 60)!r}, by their "
+            "last part; rename one."
+        )
     frames = []
-    for size, matrix in held.items():
+    for trajectory, (size, matrix) in zip(called, held.items(), strict=True):
         table = np.asarray(matrix)
         if table.shape != (len(at), len(at)) or table.dtype.kind not in "fiu":
             raise InputError(
@@ -215,7 +226,7 @@ def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFr
         frames.append(
             pd.DataFrame(
                 {
-                    "trajectory": name.replace("{}", str(size)).rpartition("/")[2],
+                    "trajectory": trajectory,
                     "step_from": at[i],
                     "step": at[j],
                     "squared_distance": table[i, j],

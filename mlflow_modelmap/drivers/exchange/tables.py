@@ -21,22 +21,29 @@ from mlflow_modelmap.drivers.exchange.in_file import (
     NUMBERS,
     OF_OUR_TABLES,
     VALUES,
-    WHOLE,
     VectorsInFile,
+    check_count,
     path_of,
     reading,
+    whole,
 )
 from mlflow_modelmap.drivers.exchange.npz import OF_SET, OF_TEXTS, as_float
 from mlflow_modelmap.tracking.runs.artifacts import bytes_of
-from mlflow_modelmap.tracking.runs.largest_sizes import TEXT, NotRead
+from mlflow_modelmap.tracking.runs.largest_sizes import MEBIBYTE, TEXT, NotRead, megabytes
 from mlflow_modelmap.tracking.runs.parquet_table import read_parquet
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.shortened import shortened
 
 METADATA = b"mlflow_modelmap"
 """Key of a Parquet file's metadata under which it says what its texts are, as JSON."""
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+"""Columns of texts are called so."""
+_INDEX = re.compile(r"__index_level_[0-9]+__")
+"""What pandas calls an index without a name."""
 _CELLS_A_GROUP = 4_000_000
 _BLOCK = 2**26
+_MOST_SAID = 128 * MEBIBYTE
+"""Of JSON about texts in a Parquet file: four million texts with weights and documents."""
 
 
 def read_parquet_file(path: Path) -> VectorsInFile:
@@ -51,7 +58,12 @@ def read_parquet_file(path: Path) -> VectorsInFile:
         data = bytes_of(path, LARGEST)
         table = read_parquet(data, LARGEST, lists=(VALUES,))
         with pq.ParquetFile(pa.BufferReader(data)) as file:
-            said = (file.schema_arrow.metadata or {}).get(METADATA)
+            said = (file.schema_arrow.metadata or {}).get(METADATA) or b""
+        if len(said) > _MOST_SAID:
+            raise NotRead(
+                f"says {megabytes(len(said))} of its texts, and {LARGEST.reader} reads at most "
+                f"{megabytes(_MOST_SAID)}; give the texts with --texts, and a file without"
+            )
         return _of_table(table, _of_texts(json.loads(said)) if said else {})
 
 
@@ -68,7 +80,7 @@ def read_csv_file(path: Path) -> VectorsInFile:
             header = file.readline(_BLOCK).decode("utf-8-sig")
         names = pd.read_csv(io.StringIO(header), nrows=0, dtype=str).columns
         kinds = {
-            name: pa.float64() if _NUMBER.fullmatch(name) or name in NUMBERS else pa.string()
+            name: pa.float64() if NUMBER.fullmatch(name) or name in NUMBERS else pa.string()
             for name in names
         }
         table = pa.csv.read_csv(
@@ -86,6 +98,18 @@ def read_csv_file(path: Path) -> VectorsInFile:
     with reading(path_of(there, TEXT), "JSON file"):
         said = _of_texts(json.loads(there.read_text(encoding="utf-8")))
     return VectorsInFile(held.values, held.points, **said)
+
+
+def can_be_tag(column: str, values_listed: bool) -> bool:
+    """Whether a table's column of that name is read as a tag, and not as a text's or an index's.
+
+    Parameters
+    ----------
+    values_listed
+        Whether vectors are in one column (Parquet), rather than in columns 0 to N - 1 (CSV).
+    """
+    of_texts = column == "0" if values_listed else NUMBER.fullmatch(column)
+    return not of_texts and not _INDEX.fullmatch(column)
 
 
 def beside(path: Path) -> Path:
@@ -129,17 +153,23 @@ def _of_table(table: pa.Table, of_texts: dict[str, Any]) -> VectorsInFile:
         raise NotRead(f"has the column {next(n for n in names if names.count(n) > 1)!r} twice")
     if "point" not in names:
         raise NotRead("has no column point with the name of each vector")
+    labels = [name for name in names if VALUES in names or not NUMBER.fullmatch(name)]
+    check_count(table.num_rows, len(labels))
+    if VALUES in names and "0" in names:
+        raise NotRead(f"has a column {VALUES} and a column 0; leave out one of them")
     values = _lists(table) if VALUES in names else _numbered(table)
-    used = {VALUES, *OF_OUR_TABLES, *filter(_NUMBER.fullmatch, names)}
-    points = table.select([name for name in names if name not in used]).to_pandas()
-    for name in points.columns:
-        numeric = pd.api.types.is_numeric_dtype(points[name])
-        if name in COLUMNS and numeric and points[name].notna().any():
-            raise NotRead(f"holds numbers in the column {name}, which is text")
-        if name in WHOLE and not numeric:
-            points[name] = points[name].astype(object)
-    points["point"] = points["point"].astype(object)
-    return VectorsInFile(values, points, **of_texts)
+    used = {VALUES, *OF_OUR_TABLES, *filter(_INDEX.fullmatch, names)}
+    points = {name: _cells(name, table[name]) for name in labels if name not in used}
+    return VectorsInFile(values, pd.DataFrame(points), **of_texts)
+
+
+def _cells(name: str, column: pa.ChunkedArray) -> pd.Series:
+    """The cells as they are; what pandas wrote of a column beside it counts for nothing."""
+    cells = column.to_pylist()
+    number = next((c for c in cells if c is not None and not isinstance(c, str)), None)
+    if name in COLUMNS and number is not None and number == number:  # NaN is none
+        raise NotRead(f"holds {shortened(repr(number), 60)} in the column {name}, which is text")
+    return pd.Series(cells, dtype=object)
 
 
 def _lists(table: pa.Table) -> np.ndarray:
@@ -147,19 +177,21 @@ def _lists(table: pa.Table) -> np.ndarray:
     if column.null_count:
         raise NotRead(f"has no vector in row {_first_null(column)}")
     lengths = np.asarray(pa.compute.list_value_length(column))
-    if not len(lengths) or (lengths != lengths[0]).any():
-        at = int(np.argmax(lengths != lengths[0])) if len(lengths) else 0
-        counts = f"{lengths[at]} in row {at} and {lengths[0]} in row 0" if len(lengths) else "none"
+    if not len(lengths):
+        return np.zeros((0, 0))
+    if (lengths != lengths[0]).any():
+        at = int(np.argmax(lengths != lengths[0]))
+        counts = f"{lengths[at]} in row {at} and {lengths[0]} in row 0"
         raise NotRead(f"has vectors of unlike length, {counts}; give each point every text")
     flat = column.flatten()
     if flat.null_count:
         raise NotRead(f"has an empty value in row {_first_null(flat) // int(lengths[0])}")
-    return as_float(flat.to_numpy(zero_copy_only=False)).reshape(len(lengths), -1)
+    return as_float(flat.to_numpy(zero_copy_only=False)).reshape(len(lengths), int(lengths[0]))
 
 
 def _numbered(table: pa.Table) -> np.ndarray:
     """The columns 0 to N - 1, whatever their order in the file."""
-    numbers = sorted(int(name) for name in table.column_names if _NUMBER.fullmatch(name))
+    numbers = sorted(int(name) for name in table.column_names if NUMBER.fullmatch(name))
     if not numbers:
         raise NotRead(
             f"has neither a column {VALUES} nor columns 0, 1, 2, ... with the log-likelihood of "
@@ -205,16 +237,19 @@ def _of_texts(said: Any) -> dict[str, Any]:
         if name in said:
             found[name] = _list_of_numbers(name, said[name])
     for name in OF_SET:
-        if name in said:
-            found[name] = str(said[name])
+        if said.get(name) is not None:
+            if not isinstance(said[name], str):
+                raise NotRead(f"says a {name} of its texts that is no text")
+            found[name] = said[name]
     return found
 
 
 def _list_of_numbers(name: str, values: Sequence[Any]) -> np.ndarray:
-    kinds = (int, float) if name == "weights" else (int,)
     wrong = not isinstance(values, list) or any(
-        not isinstance(v, kinds) or isinstance(v, bool) for v in values
+        not isinstance(v, int | float) or isinstance(v, bool) for v in values
     )
     if wrong:
         raise NotRead(f"says {name} of its texts that are no list of numbers")
-    return np.array(values, dtype=np.float64 if name == "weights" else np.int64)
+    if name == "weights":
+        return np.array(values, dtype=np.float64)
+    return whole(np.array(values), name)

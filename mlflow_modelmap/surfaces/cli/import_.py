@@ -90,9 +90,13 @@ def import_(
         output.notice(notice)
     one = made.made_as == "vectors"
     if made.found:
+        there = (
+            "All of it was"
+            if one or made.found == made.points
+            else f"{made.found:,} of the {made.points:,} points were"
+        )
         output.notice(
-            f"{'All' if one or made.found == made.points else made.found} of it was there already, "
-            "with the same numbers; --again imports it once more."
+            f"{there} there already, with the same numbers; --again imports it once more."
         )
     what = f"{made.points:,} point{'' if made.points == 1 else 's'} on {made.texts:,} texts"
     of = f"run {made.run_ids[0]}" if one else f"{len(made.run_ids):,} score runs"
@@ -138,7 +142,8 @@ def _weights(file: str, output: Output, steps: str | None, values: dict[str, Any
             "trajectories": list(made.trajectories),
         },
         [
-            f"{made.distances:,} distances of {len(made.trajectories)} trajectories as run "
+            f"{made.distances:,} distances of {len(made.trajectories)} "
+            f"{'trajectory' if len(made.trajectories) == 1 else 'trajectories'} as run "
             f"{made.run_id}; give it as --weights-run."
         ],
         ids=[made.run_id],

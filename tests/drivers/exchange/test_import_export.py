@@ -230,6 +230,14 @@ BAD = {
     "no name": ({"names": np.array(list("abcde "))}, "Point 5 of .* has the name ' '"),
     "few names": ({"names": np.array(list("abc"))}, "one text for each of its 6 vectors"),
     "names that are numbers": ({"names": np.arange(6)}, "has int64 of shape"),
+    "half a byte": ({"bytes": np.full(40, 70.5)}, r"holds 70\.5 as the bytes of text 0; give a wh"),
+    "documents of no number": ({"documents": np.full(40, np.nan)}, "holds nan as the documents of"),
+    "a truth value for a step": ({"steps": np.array([True] * 6)}, "holds bool as steps"),
+    "noise below 0": ({"noise_kl": np.full(6, -1.0)}, r"The noise_kl of point 0 in .* is '-1\.0'"),
+    "a path for a tag": ({"a//b": np.array(list("abcdef"))}, r"'a//b' of .* MLflow takes"),
+    "a label in two arrays": ({"steps": np.arange(6), "step": np.arange(6)}, "the step of its poi"),
+    "names in two arrays": ({"point": np.array(list("abcdef"))}, "the point of its points in two"),
+    "two set names": ({"text_set_name": np.array(["a", "b"])}, "as text_set_name, which is one te"),
     "a step too few": ({"steps": np.arange(5)}, r"'steps' of shape \(5,\), but 6 vectors"),
     "half a step": ({"steps": np.arange(6) / 2}, r"The step of point 1 in .* is '0\.5'"),
     "a layer below 0": ({"layers": np.array([0, 1, 2, 3, 4, -5])}, "The layer of point 5"),
@@ -288,6 +296,20 @@ def test_bad_files_are_one_sentence(here, monkeypatch):
     pq.write_table(pa.table({"point": ["a"], "0": [-1.0], "2": [-1.0]}), "gap.parquet")
     pq.write_table(pa.table({"point": ["a"], "x": [-1.0]}), "none.parquet")
     pq.write_table(pa.table({"name": ["a"], "0": [-1.0]}), "unnamed.parquet")
+    lists = [[-1.0], [-2.0]]
+    listed: dict[str, dict] = {
+        "rows.parquet": {
+            "point": pa.array([], pa.string()),
+            "log_likelihoods": pa.array([], pa.list_(pa.float32())),
+        },
+        "two.parquet": {"point": ["a", "b"], "log_likelihoods": lists, "0": [-1.0, -2.0]},
+        "words.parquet": {"point": ["a", "b"], "log_likelihoods": lists, "noise_kl": ["low", None]},
+        "half.parquet": {"point": ["a", "b"], "log_likelihoods": lists, "step": [1.0, 1.5]},
+        "truth.parquet": {"point": ["a", "b"], "log_likelihoods": lists, "layer": [True, None]},
+        "numbers.parquet": {"point": ["a", "b"], "log_likelihoods": lists, "model": [None, 7]},
+    }  # fmt: skip
+    for name, columns in listed.items():
+        pq.write_table(pa.table(columns), name)
     objects = npy(np.array([None]), allow_pickle=True)
     written: dict[str, tuple[bytes | str | None, str]] = {
         "none.npz": (None, "cannot be read: No such file"),
@@ -309,6 +331,14 @@ def test_bad_files_are_one_sentence(here, monkeypatch):
         "hole.csv": ("point,0,1\na,-1,\n", "empty cell in row 0, column 1"),
         "nan.csv": ("point,0,1\na,-1,NaN\n", "text 1 of 'a' in .* is nan"),
         "twice.csv": ("point,0\na,-1\na,-2\n", "Two points of .* have the name 'a'"),
+        "rows.csv": ("point,0,1\n", "There are no vectors in"),
+        "rows.parquet": (None, "There are no vectors in"),
+        "two.parquet": (None, "has a column log_likelihoods and a column 0"),
+        "words.parquet": (None, "The noise_kl of point 0 in .* is 'low'"),
+        "half.parquet": (None, r"The step of point 1 in .* is '1\.5'"),
+        "truth.parquet": (None, "The layer of point 0 in .* is 'True'"),
+        "numbers.parquet": (None, "holds 7 in the column model, which is text"),
+        "half.csv": ("point,step,0\na,1,-1\nb,1.5,-1\n", r"The step of point 1 in .* is '1\.5'"),
         "column.csv": ("point,0,0\na,-1,-2\n", "has the column '0' twice"),
     }
     for name, (content, said) in written.items():
