@@ -34,8 +34,8 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	fi; \
 	echo "Making .venv with $$("$$python" --version); the first time this takes some minutes."; \
 	"$$python" -m venv .venv; \
-	$(PY) -m pip install -qq -c constraints.txt torch; \
-	$(PY) -m pip install -qq -c constraints.txt -e '.[test,lint]'; \
+	$(PY) -m pip install -qq --no-compile -c constraints.txt torch; \
+	$(PY) -m pip install -qq --no-compile -c constraints.txt -e '.[test,lint]'; \
 	touch $@
 
 quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 cores)

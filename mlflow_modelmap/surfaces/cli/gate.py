@@ -170,5 +170,5 @@ def gate(candidate: str, reference: str, texts: str, output: Output, **values: A
         **{key: values[key] for key in own},
     )
     lines = [decision.paragraph, f"Run {decision.run_id}"]
-    output.tell(as_json(decision), lines, ids=[decision.verdict])
+    output.tell(as_json(decision), lines, ids=[decision.verdict], study=decision.run_id)
     return decision.exit_code

@@ -52,7 +52,7 @@ def layers(output: Output, **values: Any) -> None:
         "exact": None if found.exact is None else found.exact.to_dict("records"),
         "notices": list(found.notices),
     }
-    output.tell(result, lines, ids=[found.run_id])
+    output.tell(result, lines, ids=[found.run_id], study=found.run_id)
 
 
 def _exact_lines(exact: Any) -> list[str]:

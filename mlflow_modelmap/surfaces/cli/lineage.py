@@ -116,7 +116,7 @@ def lineage(
         "agreement": asdict(said),
         "notices": list(found.notices),
     }
-    output.tell(result, lines, ids=[found.run_id])
+    output.tell(result, lines, ids=[found.run_id], study=found.run_id)
 
 
 def _exact(row: Any) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,7 +77,7 @@ def map(output: Output, **values: Any) -> None:
     made = build_map(**values)
     for notice in made.notices:
         output.notice(notice)
-    output.tell(_result(made), _lines(made), ids=[made.run_id])
+    output.tell(_result(made), _lines(made), ids=[made.run_id], study=made.run_id)
 
 
 def _result(made: ModelMap) -> dict[str, Any]:
@@ -99,7 +98,6 @@ def _result(made: ModelMap) -> dict[str, Any]:
 
 
 def _lines(made: ModelMap) -> list[str]:
-    from mlflow_modelmap.tracking.store.client import tracking_uri
     from mlflow_modelmap.words.value_and_error import with_error
     from mlflow_modelmap.words.vectors import of_vectors
 
@@ -116,17 +114,6 @@ def _lines(made: ModelMap) -> list[str]:
         ]
         for row in made.closest_pairs().itertuples()
     ]
-    uri = tracking_uri()
-    if uri.startswith("http"):
-        where = (
-            f"Look at {uri.rstrip('/')}/#/experiments/{made.experiment_id}/runs/{made.run_id}"
-            "/artifacts/modelmap/map.html"
-        )
-    else:
-        where = (
-            f"Look: mlflow server --backend-store-uri {shlex.quote(uri)}, then run {made.name!r}, "
-            "Artifacts, modelmap/map.html"
-        )
     return [
         f"Model map{of_vectors(made.vector)} of {len(made.points):,} points on {made.texts:,} "
         f"texts{name}",
@@ -141,5 +128,4 @@ def _lines(made: ModelMap) -> list[str]:
         ),
         "",
         f"Run {made.run_id} in experiment {made.experiment_id}",
-        where,
     ]

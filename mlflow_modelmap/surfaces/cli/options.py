@@ -15,6 +15,7 @@ from mlflow_modelmap.drivers.process.stopping import stoppable
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.strict import OneOf
+from mlflow_modelmap.surfaces.cli.look import look
 from mlflow_modelmap.words.json_values import finite
 from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
@@ -242,12 +243,24 @@ class Output:
         """Whether progress bars are shown (on stderr)."""
         return not self.quiet
 
-    def tell(self, result: Mapping[str, Any], text: Iterable[str], ids: Sequence[str] = ()) -> None:
-        """Answer on stdout: the result as JSON, or lines of text, or with --quiet only ids."""
+    def tell(
+        self,
+        result: Mapping[str, Any],
+        text: Iterable[str],
+        ids: Sequence[str] = (),
+        study: str | None = None,
+    ) -> None:
+        """Answer on stdout: the result as JSON, or lines of text, or with --quiet only ids.
+
+        Lines end with where the page shows the run `study`.
+        """
         if self.json:
             click.echo(json.dumps(finite(result), indent=2, ensure_ascii=False))
-        else:
-            for line in ids if self.quiet else text:
+            return
+        for line in ids if self.quiet else text:
+            click.echo(line)
+        if study is not None and not self.quiet:
+            for line in look(study):
                 click.echo(line)
 
     def notice(self, text: str) -> None:

@@ -88,4 +88,5 @@ def place(models: tuple[str, ...], map_run: str, output: Output, **values: Any) 
             f"Run {made.run_id} in experiment {made.experiment_id}, {len(made.points):,} points",
         ],
         ids=[made.run_id],
+        study=made.run_id,
     )

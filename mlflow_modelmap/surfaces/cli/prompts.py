@@ -91,7 +91,7 @@ def prompts(output: Output, **values: Any) -> None:
         "additivity": found.additivity.to_dict("records"),
         "notices": list(found.notices),
     }
-    output.tell(result, lines, ids=[found.run_id])
+    output.tell(result, lines, ids=[found.run_id], study=found.run_id)
 
 
 def _share(value: float, error: float | None = None) -> str:

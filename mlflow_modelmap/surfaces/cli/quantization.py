@@ -84,4 +84,4 @@ def quantization(output: Output, **values: Any) -> None:
         "exact_run": found.exact_run,
         "notices": list(found.notices),
     }
-    output.tell(result, lines, ids=[found.run_id])
+    output.tell(result, lines, ids=[found.run_id], study=found.run_id)

@@ -77,7 +77,7 @@ def scale(
         "notices": list(found.notices),
         "note": note,
     }
-    output.tell(result, lines, ids=[found.run_id])
+    output.tell(result, lines, ids=[found.run_id], study=found.run_id)
 
 
 def _short(value: float) -> str | None:

@@ -122,7 +122,7 @@ def trajectory(
     )
     for notice in found.notices:
         output.notice(notice)
-    output.tell(_result(found), _lines(found), ids=[found.run_id])
+    output.tell(_result(found), _lines(found), ids=[found.run_id], study=found.run_id)
 
 
 def _names(values: Sequence[str]) -> tuple[str, ...]:

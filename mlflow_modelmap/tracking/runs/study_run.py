@@ -17,6 +17,7 @@ from mlflow_modelmap.machine.folders import temporary_folder
 from mlflow_modelmap.texts.text_set import digest_of_weights
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, local_path, read_artifact
+from mlflow_modelmap.tracking.runs.description import description
 from mlflow_modelmap.tracking.runs.destination import shared_experiment
 from mlflow_modelmap.tracking.runs.largest_sizes import PROGRAM, Limit
 from mlflow_modelmap.tracking.runs.long_values import whole_params
@@ -188,6 +189,7 @@ def write_study(
                 root = store.get_run(run.run_id).info.artifact_uri
                 raise artifacts_not_written(root, error) from error
         run.log(params=params, metrics={_prefixed(k): v for k, v in (metrics or {}).items()})
+        run.log(tags={schema.TAG_NOTE: description(kind, run.run_id, own_tags)})
         run.log_series((_prefixed(k), step, value) for k, step, value in series)
         said = [*notices, *(then(run.run_id) if then else ())]
         if said:

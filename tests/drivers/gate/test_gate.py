@@ -82,7 +82,9 @@ def test_the_decision_is_a_finished_run_that_says_everything(write_pair, many, s
     assert tags["modelmap.candidate_run"] == candidate
     assert tags["modelmap.reference_run"] == reference
     assert tags["modelmap.text_set"] == many.digest
-    assert tags["mlflow.note.content"] == decision.paragraph
+    link = f"](modelmap/?run={decision.run_id})"
+    assert tags["mlflow.note.content"].startswith(decision.paragraph)
+    assert link in tags["mlflow.note.content"]
     assert metrics["modelmap/kl"] == pytest.approx(decision.kl)
     assert metrics["modelmap/kl_low"] < decision.kl < metrics["modelmap/kl_high"]
     assert metrics["modelmap/bits_per_byte_difference"] == pytest.approx(0, abs=1e-9)
