@@ -17,6 +17,8 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Three requests a score, which tests/tracking/runs/test_logged_model.py makes.
+os.environ.setdefault("MLFLOW_MODELMAP_LOGGED_MODELS", "false")
 
 from mlflow_modelmap import TextSet
 from tests import tiny

@@ -123,7 +123,7 @@ def registered_versions(
                 version=str(version.version),
                 source=version.source or None,
                 run_id=version.run_id or None,
-                model_id=version.model_id or _logged_model(version.source),
+                model_id=version.model_id or logged_model_in(version.source),
                 aliases=tuple(sorted(aliases.get(str(version.version), ()))),
                 tags=dict(version.tags),
                 model_tags=dict(model.tags),
@@ -150,7 +150,7 @@ def versions_of(name: str, store: MlflowClient) -> list[ModelVersion]:
     return sorted(found, key=lambda version: int(version.version))
 
 
-def _logged_model(source: str | None) -> str | None:
+def logged_model_in(source: str | None) -> str | None:
     """The id in a source such as ``models:/m-0123``; not every store has it apart."""
     match = _LOGGED.fullmatch(source or "")
     return match[1] if match else None

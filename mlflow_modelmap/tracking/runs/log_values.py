@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
@@ -26,6 +26,14 @@ from mlflow_modelmap.words.redact import redact
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
 
 PARAM_PREFIX = "modelmap."
+
+
+class OfModel(NamedTuple):
+    """Which LoggedModel metrics are of, and on which dataset (its name and digest)."""
+
+    model_id: str
+    dataset_name: str
+    dataset_digest: str
 
 
 @dataclass
@@ -71,13 +79,15 @@ class OpenRun:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, Any] | None = None,
         step: int = 0,
+        model: OfModel | None = None,
     ) -> None:
         """Log params (under ``modelmap.``), metrics (at one step) and tags, in few requests.
 
         Passwords and tokens are taken out. A value longer than MLflow keeps is shortened visibly
         and logged whole in ``modelmap/long_values.json``. A metric that is not finite is left
-        out, and named in the tag ``modelmap.not_finite``.
+        out, and named in the tag ``modelmap.not_finite``. With a `model` metrics are its too.
         """
+        of = {} if model is None else model._asdict()
         stamp = get_current_time_millis()
         wrong = [name for name, value in (metrics or {}).items() if not math.isfinite(value)]
         tags = dict(tags or {})
@@ -85,7 +95,7 @@ class OpenRun:
             tags[schema.TAG_NOT_FINITE] = ", ".join(wrong)
         self.log_entities(
             [
-                Metric(metric_name(name), float(value), stamp, step)
+                Metric(metric_name(name), float(value), stamp, step, **of)
                 for name, value in (metrics or {}).items()
                 if name not in wrong
             ],

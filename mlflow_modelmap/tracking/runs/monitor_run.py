@@ -31,7 +31,8 @@ from mlflow_modelmap.tracking.runs.checkpoint_index import (
     read_index,
 )
 from mlflow_modelmap.tracking.runs.end_run import verdict_of
-from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.log_values import OfModel, OpenRun
+from mlflow_modelmap.tracking.runs.logged_model import model_of
 from mlflow_modelmap.tracking.runs.open_run import inherited_run_id
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.readable_or_refused import (
@@ -67,8 +68,11 @@ class MonitorRun:
         texts: TextSetDataset,
         index: pd.DataFrame,
         before: RunInfo | None = None,
+        tags: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.texts, self.index, self._before = run, texts, index, before
+        said = {key: value for key, value in (tags or {}).items() if value is not None}
+        self._tags = {schema.TAG_TRAJECTORY: run.name, **said}
 
     @property
     def steps(self) -> list[int]:
@@ -103,7 +107,19 @@ class MonitorRun:
         index = pd.concat(parts, ignore_index=True)
         self._write_index(index)
         self.index = index
-        self.run.log_entities(_metrics(added))
+        self.run.log_entities(_metrics(added, self._model(step, row.get("model"))))
+
+    def _model(self, step: int, folder: object) -> OfModel | None:
+        """The LoggedModel that a checkpoint becomes."""
+        line, text_set = self._tags[schema.TAG_TRAJECTORY], self.texts.text_set
+        tags = {
+            **self._tags,
+            schema.TAG_MODEL: folder if isinstance(folder, str) else line,
+            schema.TAG_STEP: step,
+            schema.TAG_TEXT_SET: text_set.digest,
+            schema.TAG_TEXT_SET_NAME: text_set.name,
+        }
+        return model_of(self.run, tags, self.texts, name=f"{line} step {step}", step=step)
 
     def saved(self, step: int, folder: str) -> None:
         """Note where the weights of a recorded checkpoint were saved."""
@@ -206,7 +222,8 @@ def open_monitor_run(
             "No MLflow run is active and none is to be made; start one with mlflow.start_run(), "
             "or leave start_run as it is."
         )
-    monitor = MonitorRun(run, texts, pd.DataFrame(columns=["step", "model"]), before)
+    empty = pd.DataFrame(columns=["step", "model"])
+    monitor = MonitorRun(run, texts, empty, before, tags)
     begin_work(run.run_id, store)
     try:
         if held is None:
@@ -280,10 +297,10 @@ def _introduce(run: OpenRun, texts: TextSetDataset, tags: Mapping[str, Any]) -> 
     run.log_texts(texts)
 
 
-def _metrics(index: pd.DataFrame) -> list[Metric]:
-    stamp = get_current_time_millis()
+def _metrics(index: pd.DataFrame, model: OfModel | None = None) -> list[Metric]:
+    stamp, of = get_current_time_millis(), {} if model is None else model._asdict()
     return [
-        Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]))
+        Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]), **of)
         for row in index.to_dict("records")
         for name in index.select_dtypes("number").columns.drop(["step", "model"], errors="ignore")
         if np.isfinite(row[name])

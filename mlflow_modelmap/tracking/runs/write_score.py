@@ -16,6 +16,7 @@ from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.logged_model import model_of
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.runs.vector_table import vectors_digest, vectors_of, write_vectors
 
@@ -92,4 +93,5 @@ def log_score(
             schema.TAG_UNCONDITIONAL: None if result.unconditional is None else "true",
         },
         step=step or 0,
+        model=model_of(run, tags, dataset, step=step or 0),
     )
