@@ -25,6 +25,8 @@ def spread_out(
     TrackingError
         If the store is gone.
     """
+    if not asked:
+        return (), ()
     engine = _engine(asked, options)
     status.workers = f"{engine.count} on {options.on}"
     fan_out = FanOut(work, engine, status, workers_log=options.log_from == WORKER)
