@@ -206,6 +206,7 @@ class FanOut:
             parent_run_id=parent.run_id,
             task=self._name_of(one),
             again=work.again,
+            formerly=work.looks_formerly(),
         )
 
     def _name_of(self, one: _Todo) -> str:
