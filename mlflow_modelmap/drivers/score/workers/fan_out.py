@@ -36,6 +36,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.end_run import fail_run
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.search import search_runs
+from mlflow_modelmap.tracking.store.client import briefly
 
 _TRIES = 2
 _LOOK_SECONDS = 0.2
@@ -117,7 +118,7 @@ class FanOut:
             for one in todo:
                 _leave(one, error)
             for one in self._flying.values() if self.workers_log else ():
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(Exception), briefly():
                     self._end_run_of(one, error)
             raise
         finally:
@@ -167,30 +168,27 @@ class FanOut:
     def _begin(self, one: _Todo) -> Ready | Asked | Whole | None:
         """What is to be done for a model; None where it has come to its end already."""
         work = self.work
-        if not self.engine.prepares or self.workers_log:
+        if one.run is None:
             if self.engine.prepares and one.prepared is None:
                 one.prepared = self._ahead.take(one.number)
-            if one.prepared is not None:
-                there = work.there(one.prepared)
-                if there is not None:
-                    return self._ended(one, there)
+            there = None if one.prepared is None else work.there(one.prepared)
+            if there is not None:
+                self._ended(one, there)
+                return None
+        if not self.engine.prepares or self.workers_log:
             return self._task(one)
         if one.run is None:
-            if one.prepared is None:
-                one.prepared = self._ahead.take(one.number)
-            there = work.there(one.prepared)
-            if there is not None:
-                return self._ended(one, there)
+            assert one.prepared is not None
             one.ready = work.tokens.ready(one.prepared, again=work.again)
-            stack = contextlib.ExitStack()
-            one.run = stack.enter_context(work.open_for(one.prepared))
-            one.open = stack
+            one.open = contextlib.ExitStack()
+            one.run = one.open.enter_context(work.open_for(one.prepared))
             if not work.again:
                 claim(one.prepared, one.run)
         assert one.ready is not None
-        if one.ready.kept is not None:
-            return self._log(one, one.ready.kept)
-        return one.ready
+        if one.ready.kept is None:
+            return one.ready
+        self._log(one, one.ready.kept)
+        return None
 
     def _task(self, one: _Todo) -> Asked | Whole:
         work = self.work
