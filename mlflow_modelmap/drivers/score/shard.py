@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ class Shard:
         InputError
             If it is no part of a whole.
         """
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", written.strip())
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", written.strip())
         if not found or not 1 <= int(found[1]) <= int(found[2]):
             raise InputError(
                 f"The shard is {written!r}; write which part of how many, from 1/8 to 8/8."
@@ -54,12 +55,12 @@ class Shard:
         parts together are the plan, each model once, whenever they are started.
         """
         sizes = [size_of(request) for request in requests]
-        loads = [0] * self.of
+        loads = [(0, part) for part in range(1, self.of + 1)]  # a heap: the least is the first
         chosen: set[int] = set()
         for place in sorted(range(len(requests)), key=lambda place: (-sizes[place], place)):
-            part = min(range(self.of), key=lambda part: (loads[part], part))
-            loads[part] += sizes[place]
-            if part == self.number - 1:
+            load, part = loads[0]
+            heapq.heapreplace(loads, (load + sizes[place], part))
+            if part == self.number:
                 chosen.add(place)
         return [request for place, request in enumerate(requests) if place in chosen]
 

@@ -16,11 +16,12 @@ from mlflow_modelmap.drivers.process.memory import many_models
 from mlflow_modelmap.drivers.score.claims import end
 from mlflow_modelmap.drivers.score.plan_file import Plan, parse_plan, read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
+from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.shard import Shard
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, Sweep, SweepRow, log_rows, planned
 from mlflow_modelmap.drivers.score.sweep_work import Parent, Work
 from mlflow_modelmap.drivers.score.texts import load_texts
-from mlflow_modelmap.drivers.score.workers.options import LOCAL, Workers
+from mlflow_modelmap.drivers.score.workers.options import LOCAL, WORKER, Workers
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.drivers.score.workers.spread import spread_out
 from mlflow_modelmap.errors import InputError, ModelMapError
@@ -37,7 +38,7 @@ from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.reason import reason
 
-FEW = 20
+FEW = 50
 """Models of a plan that are looked for one by one; for more the whole experiment is read once."""
 
 
@@ -126,9 +127,17 @@ def sweep(
             name = f"{name} {part}"
         left = _left_of(name, text_set, where, store)
         done: Mapping[str, list[Point]] = {}
-        one_by_one = spread is None and len(asked) <= FEW
+        one_by_one = _looks_one_by_one(asked, spread)
         if not again and not one_by_one:
-            done = scored(where, store, text_digest=text_set.digest, texts=len(text_set))
+            names = {request.reference.name for request in asked}
+            few = len(names) <= FEW and not any("'" in name and '"' in name for name in names)
+            done = scored(
+                where,
+                store,
+                text_digest=text_set.digest,
+                texts=len(text_set),
+                models=names if few else None,
+            )
         parent = Parent(
             open_run(
                 schema.KIND_SWEEP,
@@ -168,6 +177,16 @@ def sweep(
                 )
         notices = deaths + _changed(plan, written)
         return Sweep(parent.run.run_id if parent.run else None, where, rows, not_logged, notices)
+
+
+def _looks_one_by_one(asked: Sequence[ScoreRequest], spread: Workers | None) -> bool:
+    """Whether the store is asked for each model as it comes, here or by the workers.
+
+    Workers of a cluster that do not log are told before what they need not make.
+    """
+    if spread is None or spread.on == LOCAL:
+        return len(asked) <= FEW
+    return spread.log_from == WORKER
 
 
 def _changed(plan: str | os.PathLike[str] | Mapping[str, Any], written: str) -> tuple[str, ...]:

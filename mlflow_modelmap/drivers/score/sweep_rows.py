@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -92,7 +92,8 @@ def planned(request: ScoreRequest) -> SweepRow:
 
 def log_rows(run: OpenRun, rows: Sequence[SweepRow], plan: str) -> None:
     """Log what became of each model, and the plan as written, into the sweep's own run."""
-    frame = pd.DataFrame([asdict(row) for row in rows]).drop(columns="notices")
+    columns = [field.name for field in fields(SweepRow)]
+    frame = pd.DataFrame([asdict(row) for row in rows], columns=columns).drop(columns="notices")
     with temporary_folder() as folder:
         frame.astype({"step": "Int64", "run_id": "string"}).to_parquet(
             Path(folder) / SWEEP_TABLE, index=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,11 @@ from mlflow_modelmap.tracking.runs.readable_or_refused import find_run, kind_of
 from mlflow_modelmap.tracking.runs.search import search_runs
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
+from mlflow_modelmap.words.one_line import one_line
+
+_MOST = 10**15
+"""No number of a sweep is larger."""
+_SHOWN = 250
 
 
 @dataclass(frozen=True)
@@ -76,19 +82,19 @@ def sweep_status(run_id: str) -> SweepStatus:
     ends = Counter(child.info.status for child in children)
     skipped = said.get("skipped")
     metrics = run.data.metrics
-    if skipped is None and "modelmap/skipped" in metrics:
-        skipped = int(metrics["modelmap/skipped"])
+    if skipped is None:
+        skipped = _counted(metrics, "modelmap/skipped")
     return SweepStatus(
         run_id=run_id,
-        name=run.info.run_name or "",
+        name=one_line(run.info.run_name or "")[:_SHOWN],
         status=run.info.status,
         models=said.get("models"),
         scored=ends["FINISHED"],
         skipped=skipped,
-        failed=max(int(said.get("failed") or 0), int(metrics.get("modelmap/failed", 0))),
+        failed=max(said.get("failed", 0), _counted(metrics, "modelmap/failed") or 0),
         working=tuple(
             sorted(
-                child.info.run_name or child.info.run_id
+                one_line(child.info.run_name or child.info.run_id)[:_SHOWN]
                 for child in children
                 if child.info.status == "RUNNING" and left_over(child) is None
             )
@@ -101,6 +107,11 @@ def sweep_status(run_id: str) -> SweepStatus:
     )
 
 
+def _counted(metrics: Mapping[str, float], name: str) -> int | None:
+    value = metrics.get(name)
+    return int(value) if value is not None and 0 <= value <= _MOST else None
+
+
 def _said(written: str | None) -> dict[str, Any]:
     """What the sweep wrote down; nothing of what is no such thing: anyone can write a tag."""
     try:
@@ -109,9 +120,14 @@ def _said(written: str | None) -> dict[str, Any]:
         return {}
     if not isinstance(held, dict):
         return {}
-    numbers = ("models", "skipped", "failed", "tokens_per_second", "seconds_left")
+    counts, numbers = ("models", "skipped", "failed"), ("tokens_per_second", "seconds_left")
     texts = ("workers", "at")
     return {
-        **{k: held[k] for k in numbers if type(held.get(k)) in (int, float)},
-        **{k: held[k][:100] for k in texts if isinstance(held.get(k), str)},
+        **{k: held[k] for k in counts if type(held.get(k)) is int and 0 <= held[k] <= _MOST},
+        **{
+            k: held[k]
+            for k in numbers
+            if type(held.get(k)) in (int, float) and 0 <= held[k] <= _MOST
+        },
+        **{k: one_line(held[k])[:_SHOWN] for k in texts if isinstance(held.get(k), str)},
     }

@@ -29,7 +29,7 @@ from mlflow_modelmap.scoring.model.fetched import FetchedWeights
 from mlflow_modelmap.scoring.model.reference import HUB
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.find_score import scores_with
+from mlflow_modelmap.tracking.runs.find_score import holds_scores_of_0_1_0, scores_with
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.point import Point
@@ -83,6 +83,8 @@ class Work:
         Scores that were there when the sweep began, and what killed work left, by identity.
     one_by_one
         Whether each model is looked for by itself, and `done` is not asked.
+    formerly
+        Whether models are looked for by what version 0.1.0 called them too; None to ask the store.
     task
         By which whoever gave this out knows its run again.
     moved
@@ -101,6 +103,7 @@ class Work:
     progress: bool = False
     tell: Callable[[SweepRow], None] = lambda row: None
     one_by_one: bool = False
+    formerly: bool | None = None
     task: str | None = None
     moved: Callable[[int, int], None] | None = None
     fetched: FetchedWeights | None = None
@@ -256,14 +259,21 @@ class Work:
         for key in prepared.identities:
             for left in self.left.pop(key, ()):
                 end(left, self.store)
-        there = self._done(prepared)
+        there = None if self.one_by_one else self._done(prepared)
         if there is None and not self.again:  # another process may have scored it since
-            there = look(prepared, self.experiment_id, self.store, formerly=bool(self.task))
+            formerly = self.one_by_one and self.looks_formerly()
+            there = look(prepared, self.experiment_id, self.store, formerly=formerly)
         if there is None:
             return None
         bits = there.bits_per_byte
         row = planned(prepared.request)
         return replace(row, state=SKIPPED, run_id=there.run_id, bits_per_byte=bits)
+
+    def looks_formerly(self) -> bool:
+        """Whether there are scores of version 0.1.0, which go by another name."""
+        if self.formerly is None:
+            self.formerly = holds_scores_of_0_1_0(self.experiment_id, self.store)
+        return self.formerly
 
     def open_for(self, prepared: Prepared) -> AbstractContextManager[OpenRun]:
         """The run of a model, under the sweep's."""

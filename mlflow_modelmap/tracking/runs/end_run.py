@@ -15,6 +15,7 @@ from mlflow_modelmap.machine.signals import shielded
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import let_go
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.store.client import briefly
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, is_busy, not_written
 from mlflow_modelmap.words.reason import reason_with_type
 from mlflow_modelmap.words.redact import redact
@@ -50,8 +51,9 @@ def finish_run(run: OpenRun) -> None:
 def fail_run(run: OpenRun, error: BaseException) -> None:
     """Mark a run FAILED (KILLED where somebody stopped it) with its reason in one sentence."""
     status, why = verdict_of(error)
-    with shielded():
-        # The store itself may be what failed: the error on its way up says more than one from here.
+    with shielded(), briefly():
+        # The store itself may be what failed: the error on its way up says more than one from here,
+        # and must not wait for minutes at each of many runs.
         if run.in_vain:
             with contextlib.suppress(Exception):
                 run.store.delete_run(run.run_id)

@@ -6,11 +6,15 @@ from collections.abc import Collection, Iterable
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
 from mlflow_modelmap.tracking.runs.looks_whole import looks_whole
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.search import of_kind, points_in, search_runs, search_scores
+from mlflow_modelmap.tracking.runs.readable_or_refused import kind_of
+from mlflow_modelmap.tracking.runs.search import points_in, search_runs, search_scores
+from mlflow_modelmap.tracking.store.failures import failed
 
 
 def scores_with(
@@ -33,16 +37,25 @@ def attempts(
     identities: Collection[str], experiment_ids: Collection[str], store: MlflowClient
 ) -> list[Run]:
     """All score runs of experiments with one of these identities, whatever became of them."""
-    # MLflow's filters know no OR, and no IN for tags.
+    # MLflow's filters know no OR, and no IN for tags; each condition reads all tags of its name, so
+    # that the kind is looked at here.
     return [
         run
         for identity in identities
         for run in search_runs(
-            list(experiment_ids),
-            of_kind(schema.KIND_SCORE, f"tags.`{schema.TAG_IDENTITY}` = '{identity}'"),
-            store,
+            list(experiment_ids), f"tags.`{schema.TAG_IDENTITY}` = '{identity}'", store
         )
+        if kind_of(run) == schema.KIND_SCORE
     ]
+
+
+def holds_scores_of_0_1_0(experiment_id: str, store: MlflowClient) -> bool:
+    """Whether an experiment holds scores that version 0.1.0 made."""
+    made = f"params.`{PARAM_PREFIX}mlflow_modelmap` LIKE '0.1.%'"
+    try:
+        return bool(store.search_runs([experiment_id], made, max_results=1))
+    except MlflowException as error:
+        raise failed("Runs cannot be read", store.tracking_uri, error) from error
 
 
 def scores_among(runs: Iterable[Run], *, texts: int | None = None) -> list[Point]:
@@ -52,12 +65,30 @@ def scores_among(runs: Iterable[Run], *, texts: int | None = None) -> list[Point
 
 
 def scored(
-    experiment_id: str, store: MlflowClient, *, text_digest: str, texts: int | None = None
+    experiment_id: str,
+    store: MlflowClient,
+    *,
+    text_digest: str,
+    texts: int | None = None,
+    models: Collection[str] | None = None,
 ) -> dict[str, list[Point]]:
-    """The readable score runs of an experiment on one text set by identity, the latest first."""
+    """The readable score runs of an experiment on one text set by identity, the latest first.
+
+    Parameters
+    ----------
+    texts
+        So many texts a score must cover.
+    models
+        Only of these models, as their runs name them; a question to the store for each.
+    """
     on_these = f"tags.`{schema.TAG_TEXT_SET}` = '{text_digest}'"
+    filters = [on_these]
+    if models is not None:
+        quoted = [f'"{model}"' if "'" in model else f"'{model}'" for model in sorted(set(models))]
+        filters = [f"{on_these} AND tags.`{schema.TAG_MODEL}` = {model}" for model in quoted]
+    there = [run for asked in filters for run in search_scores([experiment_id], asked, store)]
     found: dict[str, list[Point]] = {}
-    for run in sorted(search_scores([experiment_id], on_these, store), key=_age, reverse=True):
+    for run in sorted(there, key=_age, reverse=True):
         if run.identity and looks_whole(run, texts):
             found.setdefault(run.identity, []).append(run)
     return found

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.time import get_current_time_millis
 
 from mlflow_modelmap.errors import TrackingError
@@ -58,6 +59,9 @@ class OpenRun:
         Whether it has come to its end.
     tags_there
         Tags that were written with it, which need not be written again.
+    artifact_uri
+        Where its artifacts lie, so that the store need not be asked for it; "" where that is not
+        known.
     """
 
     store: MlflowClient
@@ -70,6 +74,7 @@ class OpenRun:
     in_vain: bool = False
     ended: bool = False
     tags_there: dict[str, str] = field(default_factory=dict)
+    artifact_uri: str = ""
     _long: dict[str, str] = field(default_factory=dict)
 
     def log(
@@ -144,7 +149,12 @@ class OpenRun:
 
     def log_folder(self, folder: str | os.PathLike[str]) -> None:
         """Log every file of a folder under ``modelmap/`` among the run's artifacts."""
-        self.store.log_artifacts(self.run_id, os.fspath(folder), schema.ARTIFACT_FOLDER)
+        where, address = self.artifact_uri, self.store.tracking_uri
+        if not where or where.startswith("dbfs:"):  # Databricks' need what the client knows
+            self.store.log_artifacts(self.run_id, os.fspath(folder), schema.ARTIFACT_FOLDER)
+            return
+        repository = get_artifact_repository(where, tracking_uri=address)
+        repository.log_artifacts(os.fspath(folder), schema.ARTIFACT_FOLDER)
 
     def log_texts(self, dataset: TextSetDataset) -> None:
         """Log a text set as what was scored, for the UI and for filters."""

@@ -148,6 +148,7 @@ def _make(
         raise not_written("A run cannot be made", store.tracking_uri, error) from error
     run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
     run.tags_there.update(written)
+    run.artifact_uri = made.info.artifact_uri
     try:
         run.log(tags=longer)
     except BaseException as error:
@@ -190,6 +191,7 @@ def _join(
         name or info.run_name or "",
         owned=False,
         there=dict(there.data.params),
+        artifact_uri=info.artifact_uri,
     )
     try:
         if name and name != info.run_name:

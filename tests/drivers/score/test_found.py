@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import mlflow
 import pytest
 
@@ -29,6 +31,8 @@ def test_a_score_that_version_0_1_0_made_is_found_everywhere(store, tiny_model, 
     own, former = prepare(request, texts).identities
     assert mlflow.get_run(first.run_id).data.tags["modelmap.identity"] == own
     mlflow.MlflowClient().set_tag(first.run_id, "modelmap.identity", former)
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as held:
+        held.execute("UPDATE params SET value = '0.1.0' WHERE key = 'modelmap.mlflow_modelmap'")
     assert score(tiny_model, texts, **settings).run_id == first.run_id
     found = reference_score(tiny_model, texts, settings=ScoringSettings(**settings))
     assert (found.run_id, found.scored_now) == (first.run_id, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mlflow
 import pytest
 
 from mlflow_modelmap import InputError
@@ -43,7 +44,7 @@ def test_a_size_is_read_from_a_name_or_from_files(tiny_model):
     assert size_of(here) == (tiny_model / "model.safetensors").stat().st_size
 
 
-@pytest.mark.parametrize("written", ["0/4", "5/4", "1", "1/0", "a/b", "-1/4", "1/4/2"])
+@pytest.mark.parametrize("written", ["0/4", "5/4", "1", "1/0", "a/b", "-1/4", "1/4/2", "２/８"])
 def test_no_part_of_a_whole_is_refused(written):
     with pytest.raises(InputError, match="from 1/8 to 8/8"):
         Shard.parse(written)
@@ -59,3 +60,12 @@ def test_shards_meet_in_the_store_only_and_the_last_finds_all(store, tiny_models
     assert len(first.rows) + len(second.rows) == 3
     assert {row.state for row in (*first.rows, *second.rows)} == {"scored"}
     assert len(select_runs(["test"])) == 3
+
+
+def test_a_part_without_models_is_no_failure_of_a_project(store, tiny_model, texts, monkeypatch):
+    project = mlflow.MlflowClient(store).create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", project)
+    plan = {"models": [str(tiny_model)]}
+    done = sweep(plan, texts=texts, shard="999999/999999", progress=False)
+    assert (done.run_id, done.rows, done.not_logged) == (project, (), None)
+    assert mlflow.get_run(project).data.metrics["modelmap/scored"] == 0

@@ -38,3 +38,10 @@ def test_all_scores_on_a_text_set_come_by_identity(write_run, client):
     write_run("without an identity")
     found = scored(where(client), client, text_digest="a" * 64)
     assert {identity: runs[0].run_id for identity, runs in found.items()} == {"a": new}
+
+
+def test_all_scores_of_some_models_come_too(write_run, client):
+    one = write_run("one", identity="a", model="it's")
+    write_run("two", identity="b", model="org/two")
+    found = scored(where(client), client, text_digest="a" * 64, models={"it's", "org/none"})
+    assert {identity: runs[0].run_id for identity, runs in found.items()} == {"a": one}

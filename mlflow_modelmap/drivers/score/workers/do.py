@@ -75,6 +75,7 @@ def _whole(work: Whole, progress: Progress | None) -> Any:
         store = client()
         parent = OpenRun(store, work.parent_run_id, work.experiment_id, "", owned=False)
         one = Work(store, work.texts, work.experiment_id, lambda: parent, again=work.again)
+        one.one_by_one, one.formerly = True, work.formerly
         scored = [0]
 
         def moved(done: int, total: int) -> None:

@@ -40,6 +40,8 @@ class Whole:
         Addresses.
     task
         The tag by which the sweep knows the run again, should the worker die.
+    formerly
+        Whether there are scores of version 0.1.0, which go by another name.
     """
 
     request: ScoreRequest
@@ -50,6 +52,7 @@ class Whole:
     parent_run_id: str
     task: str
     again: bool
+    formerly: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.end_run import fail_run
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.search import search_runs
+from mlflow_modelmap.tracking.store.client import briefly
 
 _TRIES = 2
 _LOOK_SECONDS = 0.2
@@ -114,11 +115,11 @@ class FanOut:
                     self.work.say_status(self.status)
         except BaseException as error:
             self.engine.close()
-            for one in self._flying.values():
+            for one in todo:
                 _leave(one, error)
-                if self.workers_log:
-                    with contextlib.suppress(Exception):
-                        self._end_run_of(one, error)
+            for one in self._flying.values() if self.workers_log else ():
+                with contextlib.suppress(Exception), briefly():
+                    self._end_run_of(one, error)
             raise
         finally:
             self._ahead.close()
@@ -148,50 +149,45 @@ class FanOut:
                 continue
             self._waiting.remove(one)
             try:
-                self._begin(one)
+                task = self._begin(one)
             except Held as held:
                 if one.held is None:
                     name = one.request.point_name
                     say(f"{who(held.run)} is scoring {name!r}; it comes last.", self.status.shown)
-                one.held = held.run.info.run_id
-                self._held.append(one)
+                self._is_held(one, held)
             except Exception as error:
+                _leave(one, error)
                 self._ended(one, self.work.failed(one.request, error))
+            else:
+                if task is not None:
+                    self._give(one, task)
 
     def _preparing(self, one: _Todo) -> Callable[[], Prepared]:
         return lambda: self.work.prepare(one.request)
 
-    def _begin(self, one: _Todo) -> None:
+    def _begin(self, one: _Todo) -> Ready | Asked | Whole | None:
+        """What is to be done for a model; None where it has come to its end already."""
         work = self.work
-        if not self.engine.prepares or self.workers_log:
+        if one.run is None:
             if self.engine.prepares and one.prepared is None:
                 one.prepared = self._ahead.take(one.number)
-            if one.prepared is not None:
-                there = work.there(one.prepared)
-                if there is not None:
-                    return self._ended(one, there)
-            self._give(one, self._task(one))
-            return None
-        if one.run is None:
-            if one.prepared is None:
-                one.prepared = self._ahead.take(one.number)
-            there = work.there(one.prepared)
+            there = None if one.prepared is None else work.there(one.prepared)
             if there is not None:
-                return self._ended(one, there)
+                self._ended(one, there)
+                return None
+        if not self.engine.prepares or self.workers_log:
+            return self._task(one)
+        if one.run is None:
+            assert one.prepared is not None
             one.ready = work.tokens.ready(one.prepared, again=work.again)
-            stack = contextlib.ExitStack()
-            one.run = stack.enter_context(work.open_for(one.prepared))
-            one.open = stack
-            try:
-                if not work.again:
-                    claim(one.prepared, one.run)
-            except BaseException as error:
-                _leave(one, error)
-                raise
+            one.open = contextlib.ExitStack()
+            one.run = one.open.enter_context(work.open_for(one.prepared))
+            if not work.again:
+                claim(one.prepared, one.run)
         assert one.ready is not None
-        if one.ready.kept is not None:
-            return self._log(one, one.ready.kept)
-        self._give(one, one.ready)
+        if one.ready.kept is None:
+            return one.ready
+        self._log(one, one.ready.kept)
         return None
 
     def _task(self, one: _Todo) -> Asked | Whole:
@@ -208,6 +204,7 @@ class FanOut:
             parent_run_id=parent.run_id,
             task=self._name_of(one),
             again=work.again,
+            formerly=work.looks_formerly(),
         )
 
     def _name_of(self, one: _Todo) -> str:
@@ -230,11 +227,16 @@ class FanOut:
         try:
             self._answered(one, event)
         except Held as held:
-            one.held = held.run.info.run_id
-            self._held.append(one)
+            self._is_held(one, held)
         except Exception as error:
             _leave(one, error)
             self._ended(one, self.work.failed(one.request, error))
+
+    def _is_held(self, one: _Todo, held: Held) -> None:
+        """Others are scoring it; the run that was made for it in vain goes."""
+        _leave(one, held)
+        one.held = held.run.info.run_id
+        self._held.append(one)
 
     def _answered(self, one: _Todo, answer: Answer) -> None:
         outcome = answer.outcome
@@ -318,7 +320,6 @@ class FanOut:
         for one in list(self._held):
             if not _holds(one, self.work):
                 self._held.remove(one)
-                one.run = one.open = None
                 self._waiting.append(one)
 
 

@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ from mlflow_modelmap.drivers.score.workers.events import Answer, Died, Moved
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.drivers.score.workers.parcels import Parcels
 from mlflow_modelmap.drivers.score.workers.process import read, write
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.machine.folders import temporary_folder
+from mlflow_modelmap.words.reason import reason
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _NOT_THEIRS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -88,9 +90,15 @@ class LocalProcesses:
 
     def give(self, number: int, need: int, work: Any) -> None:
         idle = [worker for worker in self._workers.values() if worker.task is None]
-        worker = idle[0] if idle else self._start()
+        try:
+            packed, _ = self._parcels.pack(work)
+            worker = idle[0] if idle else self._start()
+        except OSError as error:
+            raise ScoringError(
+                f"No work can be given to processes of this machine ({reason(error)}); see whether "
+                f"{tempfile.gettempdir()!r} has room, and processes may be started."
+            ) from error
         worker.task, worker.need = number, need
-        packed, _ = self._parcels.pack(work)
         assert worker.process.stdin is not None
         with contextlib.suppress(OSError):  # it is gone, which is heard of
             write(worker.process.stdin, (number, packed))
@@ -161,12 +169,11 @@ class LocalProcesses:
         return None
 
     def _gone(self, worker: _Worker) -> Died | None:
+        code = 0
+        with contextlib.suppress(subprocess.TimeoutExpired):  # why, it says itself
+            code = worker.process.wait(_END_SECONDS)
         _kill(worker)
         self._workers.pop(worker.place, None)
-        try:
-            code = worker.process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = 0
         if self._closed or worker.task is None:
             return None
         return Died(worker.task, self._name(worker), _why(code))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from mlflow_modelmap.drivers.process.progress import say
 from mlflow_modelmap.drivers.score.spool import spool_folder
 from mlflow_modelmap.drivers.score.workers.events import Answer, Died, Moved
 from mlflow_modelmap.drivers.score.workers.options import LOCAL, Workers
@@ -20,18 +22,26 @@ from mlflow_modelmap.drivers.score.workers.slurm_job import (
     CLOSED,
     DONE,
     SHARED,
+    SILENT_SECONDS,
     TAKEN,
     TODO,
+    Silence,
     SlurmJob,
     write_whole,
 )
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.reason import reason
 
 _COUNT, _THREADS, _MINUTES = 4, 4, 60
 _AGAIN = 100
 """How often a job that is preempted, or runs out of time, is started again."""
 _ALIVE_SECONDS, _STATE_SECONDS, _POLL_SECONDS = 5.0, 30.0, 0.1
+_PATIENCE_SECONDS = 180.0
+"""For so long Slurm may say nothing of new jobs."""
+_KEPT_SECONDS = 24 * 3600
+"""What the jobs of a sweep said that failed or was killed stays for a day."""
+_UNKNOWN = "UNKNOWN"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -49,7 +59,16 @@ class OnSlurm:
 
     prepares = False
 
-    def __init__(self, options: Workers, most: int) -> None:
+    def __init__(self, options: Workers, most: int, shown: bool = False) -> None:
+        """Submit the jobs.
+
+        Parameters
+        ----------
+        most
+            So many tasks there are.
+        shown
+            Whether remarks are shown on stderr.
+        """
         if options.cluster != LOCAL and shutil.which("sbatch") is None:
             raise InputError(
                 "There is no `sbatch` on this machine; start the sweep where Slurm's commands are, "
@@ -59,9 +78,11 @@ class OnSlurm:
         root = Path(options.folder or spool_folder() / "slurm").expanduser().absolute()
         try:
             root.mkdir(parents=True, exist_ok=True)
+            _forget_old(root)
             self._folder = Path(tempfile.mkdtemp(prefix="sweep-", dir=root))
             for name in (TODO, TAKEN, DONE, SHARED):
                 (self._folder / name).mkdir()
+            self._owner = self._folder.stat().st_uid
         except OSError as error:
             raise InputError(
                 f"The folder {str(root)!r}, where Slurm's jobs and the sweep are to meet, cannot "
@@ -70,9 +91,12 @@ class OnSlurm:
         self._parcels = Parcels(lambda name, data: write_whole(self._folder / SHARED / name, data))
         self._flying: dict[int, str] = {}
         self._given, self._ended_idle, self._failed = 0, 0, False
+        self._shown, self._began = shown, time.monotonic()
+        self._silences: dict[str, Silence] = {}
         self._touched = self._looked = 0.0
         self._jobs: dict[str, Any] = {}
         try:
+            logging.getLogger("submitit").setLevel(logging.ERROR)  # at each question to `sacct`
             self._executor = _executor(options, self._folder / "jobs", self.count)
             self._touch()
             self._submit(self.count)
@@ -84,10 +108,14 @@ class OnSlurm:
         return len(self._flying) < self.count
 
     def give(self, number: int, need: int, work: Any) -> None:
-        packed, _ = self._parcels.pack(work)
         self._given += 1
-        name = self._flying[number] = f"{self._given:06}-{number}.task"
-        write_whole(self._folder / TODO / name, packed)
+        name = f"{self._given:06}-{number}.task"
+        try:
+            packed, _ = self._parcels.pack(work)
+            write_whole(self._folder / TODO / name, packed)
+        except OSError as error:
+            raise self._not_written(error) from error
+        self._flying[number] = name
 
     def events(self, seconds: float) -> list[Answer | Moved | Died]:
         until = time.monotonic() + seconds
@@ -116,7 +144,12 @@ class OnSlurm:
     def _touch(self) -> None:
         if time.monotonic() - self._touched > _ALIVE_SECONDS:
             self._touched = time.monotonic()
-            (self._folder / ALIVE).touch()
+            try:
+                (self._folder / ALIVE).touch()
+            except FileNotFoundError as error:
+                raise self._not_written(error) from error
+            except OSError:
+                pass  # the next time, perhaps
 
     def _submit(self, count: int) -> None:
         try:
@@ -130,16 +163,31 @@ class OnSlurm:
             ) from error
         self._jobs |= {str(job.job_id): job for job in jobs}
 
-    def _answers(self) -> list[Answer]:
-        found = []
+    def _not_written(self, error: OSError) -> ScoringError:
+        return ScoringError(
+            f"The folder {str(self._folder)!r}, where Slurm's jobs and the sweep meet, cannot be "
+            f"written any more ({reason(error)}); see whether it is there and has room."
+        )
+
+    def _answers(self) -> list[Answer | Died]:
+        found: list[Answer | Died] = []
         for number, name in list(self._flying.items()):
             path = self._folder / DONE / name
-            with contextlib.suppress(FileNotFoundError):
-                job, outcome = pickle.loads(path.read_bytes())  # noqa: S301 - this sweep's own
-                path.unlink()
-                del self._flying[number]
-                self._ended_idle = 0
+            try:
+                data, owner = path.read_bytes(), path.stat().st_uid
+                if owner != self._owner:
+                    raise ValueError("another user wrote it")
+                job, outcome = pickle.loads(data)  # noqa: S301 - this sweep's own
                 found.append(Answer(number, outcome, job))
+                self._ended_idle = 0
+            except OSError:
+                continue  # not there yet
+            except Exception as error:
+                why = f"its answer cannot be read: {reason(error)}"
+                found.append(Died(number, "of Slurm", why))
+            with contextlib.suppress(OSError):
+                path.unlink()
+            del self._flying[number]
         return found
 
     def _deaths(self) -> list[Died]:
@@ -149,12 +197,15 @@ class OnSlurm:
             with contextlib.suppress(Exception):
                 job.watcher.update()  # one question for all; submitit asks every ten minutes
         for name, job in list(self._jobs.items()):
-            if not _has_ended(job):
+            taken = [path.name.partition(".")[2] for path in self._taken(name)]
+            if _has_ended(job):
+                why = _why(job)
+            elif taken and _state(job) == _UNKNOWN and self._is_silent(f"{name}.{taken[0]}"):
+                why = "it gives no sign, and Slurm says nothing of it"
+            else:
                 continue
             del self._jobs[name]
             self._failed = True
-            why = _why(job)
-            taken = [path.name.partition(".")[2] for path in self._taken(name)]
             died = [number for number, task in self._flying.items() if task in taken]
             for number in died:
                 del self._flying[number]
@@ -165,8 +216,37 @@ class OnSlurm:
                     f"The jobs end before they have done anything ({why}); what they said is in "
                     f"{str(self._folder / 'jobs')!r}."
                 )
-            self._submit(1)
+        self._submit_again(self.count - len(self._jobs))
+        self._say_of_lost()
         return found
+
+    def _submit_again(self, count: int) -> None:
+        """In the place of jobs that are gone; Slurm may be too busy just now."""
+        try:
+            if count:
+                self._submit(count)
+        except InputError:
+            if not self._jobs:
+                raise
+
+    def _is_silent(self, taken: str) -> bool:
+        """Whether the file of a task was touched no more for long."""
+        path = self._folder / TAKEN / taken
+        with contextlib.suppress(OSError):
+            return self._silences.setdefault(taken, Silence(path)).seconds() > SILENT_SECONDS
+        return False
+
+    def _say_of_lost(self) -> None:
+        """Jobs that no one knows of may be lost, or a cluster keeps no accounts: who can tell?"""
+        late = time.monotonic() - self._began > _PATIENCE_SECONDS
+        if not late or not self._shown or list((self._folder / TAKEN).glob("*")):
+            return
+        if all(_state(job) == _UNKNOWN for job in self._jobs.values()):
+            self._shown = False
+            say(
+                f"Slurm says nothing of job {next(iter(self._jobs))} (`sacct` knows none, or "
+                "fails); if it is lost, stop the sweep and start it again."
+            )
 
     def _taken(self, job: str) -> list[Path]:
         return list((self._folder / TAKEN).glob(f"{job}.*"))
@@ -222,10 +302,23 @@ def _has_ended(job: Any) -> bool:
     return False
 
 
+def _state(job: Any) -> str:
+    with contextlib.suppress(Exception):
+        return one_line(job.state)[:100]
+    return _UNKNOWN
+
+
 def _why(job: Any) -> str:
     """What is known of a job's end."""
-    with contextlib.suppress(Exception):
-        state = str(job.state)
-        if state not in ("UNKNOWN", "COMPLETED", "FINISHED"):
-            return f"Slurm says {state}"
-    return "the job ended"
+    state = _state(job)
+    return (
+        "the job ended" if state in (_UNKNOWN, "COMPLETED", "FINISHED") else f"Slurm says {state}"
+    )
+
+
+def _forget_old(root: Path) -> None:
+    """Remove what sweeps left here that were killed, or whose jobs failed, a day ago."""
+    for alive in root.glob(f"sweep-*/{ALIVE}"):
+        with contextlib.suppress(OSError):
+            if time.time() - alive.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(alive.parent)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 TODO, TAKEN, DONE, SHARED = "todo", "taken", "done", "shared"
 ALIVE, CLOSED = "alive", "closed"
 _LOOK_SECONDS = 0.3
-_SILENT_SECONDS = 900.0
-"""After which the sweep is taken to be gone."""
+_SIGN_SECONDS = 60.0
+SILENT_SECONDS = 900.0
+"""After which a sweep, or a job of which Slurm says nothing, is taken to be gone."""
 
 
 class SlurmJob:
@@ -39,14 +42,16 @@ class SlurmJob:
         for left in (folder / TAKEN).glob(f"{job}.*"):  # it was preempted, and goes on
             with contextlib.suppress(FileNotFoundError):
                 os.rename(left, folder / TODO / left.name.partition(".")[2])
-        count = 0
-        while self._goes_on(folder):
+        count, sweep = 0, Silence(folder / ALIVE)
+        while _goes_on(folder, sweep):
             taken = _take(folder, job)
             if taken is None:
                 time.sleep(_LOOK_SECONDS)
                 continue
             work = unpack(taken.read_bytes(), lambda name: (folder / SHARED / name).read_bytes())
-            write_whole(folder / DONE / taken.name.partition(".")[2], pickle.dumps((job, do(work))))
+            with _giving_signs(taken):
+                answer = pickle.dumps((job, do(work)))
+            write_whole(folder / DONE / taken.name.partition(".")[2], answer)
             taken.unlink(missing_ok=True)
             count += 1
         return count
@@ -57,11 +62,48 @@ class SlurmJob:
 
         return DelayedSubmission(self, place)
 
-    def _goes_on(self, folder: Path) -> bool:
-        with contextlib.suppress(OSError):
-            silent = time.time() - (folder / ALIVE).stat().st_mtime
-            return silent < _SILENT_SECONDS and not (folder / CLOSED).exists()
-        return False
+
+class Silence:
+    """How long a file has not been touched, by one's own clock: those of nodes may differ."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._touched, self._since = path, 0, time.monotonic()
+
+    def seconds(self) -> float:
+        """Since it was last seen to be touched.
+
+        Raises
+        ------
+        OSError
+            If it is not there.
+        """
+        touched = self._path.stat().st_mtime_ns
+        if touched != self._touched:
+            self._touched, self._since = touched, time.monotonic()
+        return time.monotonic() - self._since
+
+
+def _goes_on(folder: Path, sweep: Silence) -> bool:
+    with contextlib.suppress(OSError):
+        return sweep.seconds() < SILENT_SECONDS and not (folder / CLOSED).exists()
+    return False
+
+
+@contextlib.contextmanager
+def _giving_signs(taken: Path) -> Iterator[None]:
+    """The file of a task is touched now and then, for as long as it is worked on."""
+    over = threading.Event()
+
+    def touch() -> None:
+        while not over.wait(_SIGN_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(taken)
+
+    threading.Thread(target=touch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _take(folder: Path, job: str) -> Path | None:

@@ -25,14 +25,16 @@ def spread_out(
     TrackingError
         If the store is gone.
     """
-    engine = _engine(asked, options)
+    if not asked:
+        return (), ()
+    engine = _engine(asked, options, status.shown)
     status.workers = f"{engine.count} on {options.on}"
     fan_out = FanOut(work, engine, status, workers_log=options.log_from == WORKER)
     rows = fan_out.all(asked)
     return rows, tuple(fan_out.deaths)
 
 
-def _engine(asked: Sequence[ScoreRequest], options: Workers) -> Engine:
+def _engine(asked: Sequence[ScoreRequest], options: Workers, shown: bool) -> Engine:
     if options.on == RAY:
         from mlflow_modelmap.drivers.score.workers.on_ray import OnRay
 
@@ -40,7 +42,7 @@ def _engine(asked: Sequence[ScoreRequest], options: Workers) -> Engine:
     if options.on == SLURM:
         from mlflow_modelmap.drivers.score.workers.on_slurm import OnSlurm
 
-        return OnSlurm(options, min(len(asked), options.count or len(asked)))
+        return OnSlurm(options, len(asked), shown)
     from mlflow_modelmap.drivers.score.workers.local import LocalProcesses
 
     devices = {request.settings.device for request in asked}

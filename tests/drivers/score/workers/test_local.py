@@ -19,6 +19,7 @@ from mlflow_modelmap.drivers.score.workers import local
 from mlflow_modelmap.drivers.score.workers.local import LocalProcesses, _shares
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.machine.processes import number_lives
+from mlflow_modelmap.surfaces.cli import main
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 
@@ -234,3 +235,21 @@ def test_a_status_of_what_is_no_sweep_is_refused(store):
         pass
     with pytest.raises(InputError, match="is no sweep"):
         sweep_status(run.info.run_id)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"models": NaN, "failed": NaN, "skipped": -1}',
+        '{"seconds_left": Infinity, "tokens_per_second": 1e999}',
+        f'{{"models": {"9" * 400}, "tokens_per_second": {"9" * 400}}}',
+        '{"models": "3", "workers": 4, "failed": 1.5, "seconds_left": -5}',
+    ],
+)
+def test_a_status_believes_no_nonsense(store, said, capsys):
+    with mlflow.start_run(run_name="a \x1b[31msweep\nand more") as run:
+        mlflow.set_tags({"modelmap.kind": "sweep", "modelmap.progress": said})
+        with pytest.raises(SystemExit) as ended:
+            main(["sweep", "--status", run.info.run_id])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "a [31msweep and more (RUNNING): 0 scored, 0 failed.\n"
