@@ -16,6 +16,7 @@ from mlflow_modelmap.drivers.process.memory import free_memory
 from mlflow_modelmap.drivers.process.progress import look_up, progress_bar, say
 from mlflow_modelmap.drivers.score.claims import Held, claim, end, look, still_held, who
 from mlflow_modelmap.drivers.score.found import believed
+from mlflow_modelmap.drivers.score.name_taken import check_name
 from mlflow_modelmap.drivers.score.next_base import next_base
 from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
 from mlflow_modelmap.drivers.score.request import ScoreRequest
@@ -248,13 +249,15 @@ class Work:
             made = score_into(run, ready, moved, self.base)
         return scored_row(prepared, made)
 
-    def there(self, prepared: Prepared) -> SweepRow | None:
+    def there(self, prepared: Prepared, *, made: bool = False) -> SweepRow | None:
         """The row of a model that is scored already; what killed work left of it is ended.
 
         Raises
         ------
         Held
             If another process is scoring it.
+        InputError
+            If another model has its name, and its vector is not `made` yet.
         """
         for key in prepared.identities:
             for left in self.left.pop(key, ()):
@@ -264,6 +267,8 @@ class Work:
             formerly = self.one_by_one and self.looks_formerly()
             there = look(prepared, self.experiment_id, self.store, formerly=formerly)
         if there is None:
+            if not made:
+                check_name(prepared, self.experiment_id, self.store)
             return None
         bits = there.bits_per_byte
         row = planned(prepared.request)

@@ -102,6 +102,15 @@ def test_one_failed_model_stops_no_other(store, tiny_models, family, texts, tmp_
 
 
 @pytest.mark.usefixtures("looked_for")
+def test_a_name_that_another_model_has_fails_alone(store, family, texts, all_runs):
+    score(family[0], texts, name="mine", progress=False)
+    plan = {"models": [{"model": family[1], "name": "mine"}, family[2]]}
+    done = sweep(plan, texts=texts, progress=False)
+    assert states(done) == ["failed", "scored"]
+    assert "The name 'mine' belongs to another model" in done.rows[0].error
+    assert [run.info.run_name for run in all_runs()].count("mine") == 1
+
+
 def test_again_makes_no_run_where_nothing_is_missing(store, family, texts, all_runs):
     first = sweep({"models": family}, texts=texts, progress=False)
     count = len(all_runs())

@@ -257,7 +257,7 @@ class FanOut:
     def _log_made(self, one: _Todo, made: Made) -> None:
         """Log what was prepared elsewhere, unless it is there by now."""
         prepared = one.prepared = replace(made.prepared, texts=self.work.texts)
-        there = self.work.there(prepared)
+        there = self.work.there(prepared, made=True)
         if there is not None:
             return self._ended(one, there)
         if made.result is None:  # what is there under its name is not believed
