@@ -1,4 +1,4 @@
-"""For the site: parameters that a docstring describes together are told apart, each with its type."""
+"""For the site: parameters that are described together are told apart, each with its type."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Put the built site into the branch `gh-pages` as one version among others, by mike.
 
-``python docs/publish_site.py 0.2`` commits ``build/docs/site`` as ``0.2`` and as ``latest``, which the
-front page leads to; ``python docs/publish_site.py dev`` changes only ``dev``. Nothing is pushed.
+``python docs/publish_site.py 0.2`` commits ``build/docs/site`` as ``0.2`` and as ``latest``, which
+the front page leads to; with ``dev`` only that is changed. Nothing is pushed.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_the_metadata_name_the_address_that_the_release_gives(made):
     assert f"]({ADDRESS}/blob/main/docs/method.md)" in said
 
 
-@pytest.mark.parametrize("version, at", [("0.2.0", "v0.2.0"), ("0.2.0.dev0", "main")])
+@pytest.mark.parametrize(("version", "at"), [("0.2.0", "v0.2.0"), ("0.2.0.dev0", "main")])
 def test_links_of_a_published_readme_are_absolute_and_of_its_version(version, at):
     shown = SETUP["standalone"](README, ADDRESS, version)
     before, after = LINK.findall(README), LINK.findall(shown)
@@ -82,4 +82,5 @@ def test_links_of_a_published_readme_are_absolute_and_of_its_version(version, at
 def test_without_an_address_nothing_links_to_what_is_not_there():
     shown = SETUP["standalone"](README, "", "0.2.0")
     assert all(re.match(r"\w+:|#", target) for target in LINK.findall(shown))
-    assert "the method" in shown and "![" not in shown
+    assert "the method" in shown
+    assert "![" not in shown

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 
 class MonitorOptions(TypedDict, total=False):
-    """What `Monitor` takes beside the texts and the tokenizer; its docstring says what each does."""
+    """What `Monitor` takes beside texts and tokenizer; its docstring says what each does."""
 
     reference: str | None
     exact: bool
