@@ -12,7 +12,7 @@ from mlflow_modelmap.drivers.score.plan_file import parse_plan, read_plan
     ("plan", "said"),
     [
         ({}, "'models' is missing"),
-        ({"models": []}, "at least 1 item"),
+        ({"models": []}, "names no model; it needs at least a list"),
         ({"models": ["a/b"], "modles": []}, "unknown key 'modles'; the keys there are models"),
         ({"models": [{"modell": "a"}]}, "unknown key 'modell' in model 1"),
         ({"models": ["a/b"], "defaults": {"step": 1}}, "unknown key 'step' under defaults"),
