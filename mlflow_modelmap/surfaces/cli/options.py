@@ -56,9 +56,10 @@ class Option(click.Option):
         try:
             return super().type_cast_value(ctx, value)
         except click.BadParameter as error:
-            if isinstance(self.type, click.Choice) and isinstance(value, str):
-                error.message += did_you_mean(value, map(str, self.type.choices))
-            raise
+            if not isinstance(self.type, click.Choice) or not isinstance(value, str):
+                raise
+            meant = did_you_mean(value, map(str, self.type.choices))
+            raise click.BadParameter(error.message + meant, ctx, self) from None
 
 
 class Command(click.Command):
