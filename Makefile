@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart real-model test test-quick test-heavy coverage lint format docs ui bench clean
+.PHONY: help venv quickstart real-model test test-quick test-heavy coverage lint format docs site package ui bench clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -21,7 +21,7 @@ help: ## list the targets
 
 venv: .venv/installed ## make .venv with the tested versions (again only when they change)
 
-.venv/installed: setup.cfg pyproject.toml constraints.txt
+.venv/installed: setup.cfg setup.py pyproject.toml constraints.txt
 	@set -e; python='$(PYTHON)'; \
 	if [ -z "$$python" ]; then \
 		echo 'No Python 3.10 or newer that can make a virtual environment was found; install one' \
@@ -73,6 +73,16 @@ format: venv ## write the code as `make lint` wants it
 
 docs: venv ## write the command line page from the commands' own help
 	$(PY) docs/make_cli.py
+
+site: venv ## build the documentation site into build/docs/site, strictly (needs Python 3.11 or newer)
+	$(PY) -m pip install -q -c constraints.txt zensical mkdocstrings-python mike
+	$(PY) docs/make_site.py
+	$(PY) -m zensical build --strict --config-file build/docs/mkdocs.yml
+
+package: venv ## build sdist and wheel into dist, and check them
+	$(PY) -m pip install -q build twine
+	$(PY) -m build --outdir dist
+	$(PY) -m twine check --strict dist/*
 
 ui: venv ## open the MLflow UI and the map page on the quickstart's runs (PORT=5000)
 	$(PY) -m mlflow server --app-name modelmap --backend-store-uri "$(STORE)" --port $(PORT)

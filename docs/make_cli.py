@@ -33,6 +33,23 @@ def page() -> str:
         "",
         "This page is written by `python docs/make_cli.py` from the commands' own help.",
         "",
+        "A shell completes commands, options and their values after one line in its start-up file:",
+        "",
+        "| shell | file | line |",
+        "| --- | --- | --- |",
+        *(
+            f"| {shell} | `{file}` | `{line}` |"
+            for shell, file, line in (
+                ("bash", "~/.bashrc", 'eval "$(_MODELMAP_COMPLETE=bash_source modelmap)"'),
+                ("zsh", "~/.zshrc", 'eval "$(_MODELMAP_COMPLETE=zsh_source modelmap)"'),
+                (
+                    "fish",
+                    "~/.config/fish/completions/modelmap.fish",
+                    "_MODELMAP_COMPLETE=fish_source modelmap | source",
+                ),
+            )
+        ),
+        "",
     ]
     return "\n".join(head + sections(cli, context, "modelmap"))
 

@@ -2,6 +2,12 @@
 # A release gate in any pipeline: gate.sh CANDIDATE REFERENCE TEXTS
 # For example: gate.sh models:/my-model/7 models:/my-model@champion held_out.jsonl
 
+case "$#:${1:-}" in
+3:*) ;;
+1:-h | 1:--help) echo "gate.sh CANDIDATE REFERENCE TEXTS, with MAX_KL (bits/byte) in the environment" && exit 0 ;;
+*) echo "gate.sh takes three arguments: CANDIDATE REFERENCE TEXTS" >&2 && exit 3 ;;
+esac
+
 told=$(modelmap gate --reference="$2" --texts="$3" --max-kl="${MAX_KL:-0.5}" --json -- "$1")
 status=$?
 

@@ -10,6 +10,7 @@ training of its own; the base model is scored only once.
 """
 
 import argparse
+import sys
 
 import mlflow
 import torch
@@ -22,17 +23,23 @@ from mlflow_modelmap.words.value_and_error import with_error
 
 BATCH, LENGTH = 8, 128  # blocks, and tokens in each
 
-parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-parser.add_argument("--model", default="EleutherAI/pythia-70m")
-parser.add_argument("--train", help="text file or folder, JSONL, ...; by default Python's docs")
+parser = argparse.ArgumentParser(
+    description=(__doc__ or "").partition("\n")[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+)
+parser.add_argument("--model", default="EleutherAI/pythia-70m", help="org/name or a directory")
+parser.add_argument("--train", help="text file or folder, JSONL, ...; without it Python's docs")
 parser.add_argument("--texts", default="python-docs:200", help="held-out texts that are scored")
-parser.add_argument("--steps", type=int, default=100)
-parser.add_argument("--record-every", type=int, default=20)
+parser.add_argument("--steps", type=int, default=100, help="of training")
+parser.add_argument("--record-every", type=int, default=20, help="steps between two records")
 parser.add_argument("--max-kl", type=float, default=1.0, help="bits/byte from the base model")
-parser.add_argument("--name", default="my loop")
+parser.add_argument("--name", default="my loop", help="of the run")
 args = parser.parse_args()
 
-tokenizer = AutoTokenizer.from_pretrained(args.model)
+try:
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+except OSError as error:
+    sys.exit(f"{args.model} cannot be loaded: {str(error).splitlines()[0]}")
 model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).train()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 documents = read_texts(args.train).texts if args.train else python_docs_corpus()

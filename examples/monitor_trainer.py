@@ -10,6 +10,7 @@ again, training and run go on where they were.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import mlflow
@@ -29,16 +30,22 @@ from mlflow_modelmap.words.value_and_error import with_error
 
 LENGTH = 128  # tokens in a block of training text
 
-parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-parser.add_argument("--model", default="EleutherAI/pythia-70m")
-parser.add_argument("--train", help="text file or folder, JSONL, ...; by default Python's docs")
+parser = argparse.ArgumentParser(
+    description=(__doc__ or "").partition("\n")[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+)
+parser.add_argument("--model", default="EleutherAI/pythia-70m", help="org/name or a directory")
+parser.add_argument("--train", help="text file or folder, JSONL, ...; without it Python's docs")
 parser.add_argument("--texts", default="python-docs:200", help="held-out texts that are scored")
-parser.add_argument("--steps", type=int, default=100)
-parser.add_argument("--save-every", type=int, default=20)
-parser.add_argument("--output", type=Path, default=Path("fine-tuned"))
+parser.add_argument("--steps", type=int, default=100, help="of training")
+parser.add_argument("--save-every", type=int, default=20, help="steps between two records")
+parser.add_argument("--output", type=Path, default=Path("fine-tuned"), help="for checkpoints")
 args = parser.parse_args()
 
-tokenizer = AutoTokenizer.from_pretrained(args.model)
+try:
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+except OSError as error:
+    sys.exit(f"{args.model} cannot be loaded: {str(error).splitlines()[0]}")
 documents = read_texts(args.train).texts if args.train else python_docs_corpus()
 ids = [i for text in documents for i in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
 blocks = [ids[start : start + LENGTH] for start in range(0, len(ids) - LENGTH + 1, LENGTH)]

@@ -22,15 +22,18 @@ from mlflow_modelmap import ModelMapCallback, read_texts
 from mlflow_modelmap.texts.prompt import messages_of
 from mlflow_modelmap.words.value_and_error import with_error
 
-parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-parser.add_argument("--method", choices=("sft", "dpo"), default="sft")
+parser = argparse.ArgumentParser(
+    description=(__doc__ or "").partition("\n")[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+)
+parser.add_argument("--method", choices=("sft", "dpo"), default="sft", help="of TRL")
 parser.add_argument("--lora", action="store_true", help="train an adapter instead of the model")
-parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct")
+parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="a chat model")
 parser.add_argument("--train", default="python-qa", help="prompts with responses: JSONL, ...")
 parser.add_argument("--texts", default="python-qa:100", help="held-out ones that are scored")
-parser.add_argument("--steps", type=int, default=100)
-parser.add_argument("--save-every", type=int, default=20)
-parser.add_argument("--output", type=Path, default=Path("fine-tuned"))
+parser.add_argument("--steps", type=int, default=100, help="of training")
+parser.add_argument("--save-every", type=int, default=20, help="steps between two records")
+parser.add_argument("--output", type=Path, default=Path("fine-tuned"), help="for checkpoints")
 args = parser.parse_args()
 
 watched, pairs = read_texts(args.texts), read_texts(args.train)

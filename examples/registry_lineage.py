@@ -1,6 +1,6 @@
 """What did each fine-tune do to its parent? Ask the Model Registry.
 
-    python examples/registry_lineage.py [--base EleutherAI/pythia-70m] [--steps 100]
+    python examples/registry_lineage.py [--model EleutherAI/pythia-70m] [--steps 100]
 
 Registers a base model and two fine-tunes of it, one on documentation and one on code that ship with
 Python, with MLflow's usual `log_model`; a tag `base_model` on each version names its parent. The
@@ -12,6 +12,7 @@ nothing is trained or scored twice. Needs mlflow-modelmap.
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 
 import mlflow
@@ -40,8 +41,11 @@ def fine_tune(model, tokenizer, documents, steps):
         optimizer.zero_grad()
 
 
-parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-parser.add_argument("--base", default="EleutherAI/pythia-70m")
+parser = argparse.ArgumentParser(
+    description=(__doc__ or "").partition("\n")[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+)
+parser.add_argument("--model", default="EleutherAI/pythia-70m", help="the base model")
 parser.add_argument("--steps", type=int, default=100, help="of each fine-tuning")
 parser.add_argument("--texts", default="python-docs:200", help="what the versions are scored on")
 args = parser.parse_args()
@@ -52,8 +56,11 @@ code = [file.read_text(encoding="utf-8") for file in library]
 for name, documents in (("base", []), ("docs", python_docs_corpus()), ("code", code)):
     registered = f"{FAMILY}-{name}"
     if not client.search_model_versions(f"name = '{registered}'"):
-        tokenizer = AutoTokenizer.from_pretrained(args.base)
-        model = AutoModelForCausalLM.from_pretrained(args.base, dtype=torch.float32)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(args.model)
+        except OSError as error:
+            sys.exit(f"{args.model} cannot be loaded: {str(error).splitlines()[0]}")
+        model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
         if documents:
             fine_tune(model.train(), tokenizer, documents, args.steps)
         with mlflow.start_run(run_name=registered):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -52,3 +54,17 @@ def test_the_layout_page_names_every_folder_and_only_files_that_are_there():
     assert len(files) >= 12
     for name in files:
         assert (package / name).exists() or (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file.relative_to(ROOT)
+        for file in sorted((ROOT / "mlflow_modelmap").rglob("*.py"))
+        if ">>> " in file.read_text(encoding="utf-8")
+    ],
+    ids=str,
+)
+def test_what_docstrings_show_is_what_comes(file):
+    module = importlib.import_module(".".join(file.with_suffix("").parts))
+    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0

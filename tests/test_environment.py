@@ -53,7 +53,7 @@ def conda_pins() -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_name_a_version_of_everything_within_the_ranges_of_setup_cfg(python):
     pinned = constraints(python)
-    asked = setup_requirements("test", "lint", "quantization", "lightning", "auth")
+    asked = setup_requirements("test", "lint", "quantization", "lightning", "auth", "docs")
     wanted = {
         name: requirement
         for name, requirement in asked.items()

@@ -58,6 +58,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {
             *("mlflow", "click", "flask", "plotly", "pydantic"),
             *("transformers", "lightning", "pytorch_lightning"),
+            "typing_extensions",  # for type checkers alone
         },
     ),
 }

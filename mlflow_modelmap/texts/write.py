@@ -80,7 +80,10 @@ def write_texts(text_set: TextSet, path: str | os.PathLike[str]) -> Path:
             raise
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{str(out)!r} cannot be written ({why}).") from None
+        raise InputError(
+            f"{str(out)!r} cannot be written ({why}); give a file in a folder that you may "
+            "write to."
+        ) from None
     return out
 
 

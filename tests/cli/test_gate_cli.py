@@ -72,6 +72,22 @@ def test_an_increase_may_be_negative_and_confidence_is_heard(store, text_file, a
     assert "99.9 % interval" in out
 
 
+def test_a_decision_says_the_interval_under_the_names_of_compare(store, text_file, ask, capfd):
+    from mlflow_modelmap import read_texts
+
+    texts = read_texts(text_file)
+    generator = np.random.default_rng(0)
+    for name in ("old", "new"):
+        row = generator.normal(-50, 3, len(texts))
+        write_score(store, name, row, texts.bytes, digest=texts.digest)
+    decided = json.loads(ask("new", "--reference", "old", "--max-kl", "9", "--json")[1])
+    compared = json.loads(call(capfd, "compare", "new", "old", "--json")[1])
+    same = ("kl", "se", "low", "high", "bits_per_byte", "other_bits_per_byte")
+    assert {n: decided[n] for n in same} == pytest.approx({n: compared[n] for n in same})
+    assert decided["low"] < decided["kl"] < decided["high"]
+    assert decided["kl_se"] == decided["se"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -167,7 +167,7 @@ def test_a_loop_is_monitored_and_can_act_on_what_it_hears(run, model, text_file,
 @pytest.mark.heavy
 def test_quantised_copies_are_compared_and_scored_once(run, model, all_runs):
     pytest.importorskip("bitsandbytes")
-    printed = run("compare_quantisations.py", model, "--texts", TEXTS)
+    printed = run("compare_quantisations.py", "--model", model, "--texts", TEXTS)
     scores = {r.data.tags["modelmap.precision"]: r for r in of_kind(all_runs(), "score")}
     assert set(scores) == {"float32", "int8", "nf4", "fp4"}
     (made,) = of_kind(all_runs(), "quantization")
@@ -184,7 +184,7 @@ def test_quantised_copies_are_compared_and_scored_once(run, model, all_runs):
     files = {file.path for file in client.list_artifacts(made.info.run_id, "modelmap")}
     assert {"modelmap/kl.png", "modelmap/map.png"} <= files
 
-    assert run("compare_quantisations.py", model, "--texts", TEXTS).startswith(
+    assert run("compare_quantisations.py", "--model", model, "--texts", TEXTS).startswith(
         printed.partition("\nFigures")[0]
     )
     assert len(of_kind(all_runs(), "score")) == 4
@@ -192,7 +192,7 @@ def test_quantised_copies_are_compared_and_scored_once(run, model, all_runs):
 
 @pytest.mark.heavy
 def test_fine_tunes_in_the_registry_are_measured_against_their_parent(run, model, all_runs):
-    asked = ["--base", model, "--texts", TEXTS, "--steps", 12]
+    asked = ["--model", model, "--texts", TEXTS, "--steps", 12]
     printed = run("registry_lineage.py", *asked)
     client = mlflow.MlflowClient()
     versions = {v.name: v for v in client.search_model_versions("name LIKE 'my-model-%'")}

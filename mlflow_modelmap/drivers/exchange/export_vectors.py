@@ -156,7 +156,10 @@ def _write_whole(path: Path, held: VectorsInFile) -> None:
         os.replace(partial, path)
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{shortened(str(path))!r} cannot be written ({why}).") from None
+        raise InputError(
+            f"{shortened(str(path))!r} cannot be written ({why}); give a file in a folder that you "
+            "may write to."
+        ) from None
     finally:
         for left in (partial, beside(partial)):
             with contextlib.suppress(OSError, ValueError):

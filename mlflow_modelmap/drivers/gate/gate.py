@@ -279,6 +279,8 @@ def _facts(
         "reference": _gated(reference),
         "limits": limits,
         **{name: value for name, value in measured.logged().items() if name in MEASURED},
+        "low": measured.low,
+        "high": measured.high,
         "confidence": confidence,
         "texts": len(texts),
         "text_set": texts.digest,

@@ -77,6 +77,8 @@ class GateDecision:
         Each limit with what was measured, its interval and its own verdict.
     kl, kl_se, words
         KL divergence in bits/byte with its standard error, and how large that is in words.
+    low, high
+        The confidence interval of the KL, at the level `confidence`.
     bits_per_byte_difference, bits_per_byte_difference_se
         Of the candidate less the reference.
     bits_per_byte_difference_low, bits_per_byte_difference_high
@@ -122,6 +124,8 @@ class GateDecision:
     sharpness: str = ""
     exact: dict[str, Any] | None = None
     vector: str = CONDITIONAL
+    low: float = math.nan
+    high: float = math.nan
 
     @property
     def exit_code(self) -> int:
@@ -130,17 +134,30 @@ class GateDecision:
 
 
 def as_json(facts: GateDecision | dict[str, Any]) -> dict[str, Any]:
-    """A decision as plain values, for ``decision.json`` and ``--json``."""
+    """A decision as plain values, for ``decision.json`` and ``--json``.
+
+    What `modelmap compare --json` has too stands under its names as well: ``se``, ``low``,
+    ``high``, ``bits_per_byte`` (the candidate's) and ``other_bits_per_byte`` (the reference's).
+    """
     if isinstance(facts, GateDecision):
-        values = {**asdict(facts), "exit_code": facts.exit_code}
+        values = {**asdict(facts), **_as_compared(asdict(facts)), "exit_code": facts.exit_code}
         if facts.vector == CONDITIONAL:
             del values["vector"]
         return values
-    return {
+    values = {
         **facts,
         "candidate": asdict(facts["candidate"]),
         "reference": asdict(facts["reference"]),
         "limits": [asdict(limit) for limit in facts["limits"]],
+    }
+    return {**values, **_as_compared(values)}
+
+
+def _as_compared(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "se": values["kl_se"],
+        "bits_per_byte": values["candidate"]["bits_per_byte"],
+        "other_bits_per_byte": values["reference"]["bits_per_byte"],
     }
 
 

@@ -24,6 +24,7 @@ from mlflow_modelmap.scoring.strict import (
     value_sentence,
     worst,
 )
+from mlflow_modelmap.words.near import did_you_mean
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shown import shown as shown_value
 
@@ -129,10 +130,10 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[Plan, str]:
         raise InputError(f"The plan {shown} is no valid YAML (nested too deeply).") from None
     except Exception as error:  # a value such as 2024-99-99 raises whatever Python makes of it
         raise InputError(f"The plan {shown} is no valid YAML ({reason(error)}).") from None
+    if content is None:
+        raise InputError(f"The plan {shown} is empty; {_LEAST}.")
     if not isinstance(content, dict):
-        raise InputError(
-            f"The plan {shown} is no mapping; it needs at least a list of models under `models`."
-        )
+        raise InputError(f"The plan {shown} is no mapping; {_LEAST}.")
     return parse_plan(content, shown), text
 
 
@@ -166,6 +167,7 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_LEAST = "it needs at least a list of models, such as `models: [org/name]` (docs/sweep.md)"
 _PARTS: dict[str, type[Strict]] = {
     "defaults": PlanSettings,
     "models": ModelEntry,
@@ -180,7 +182,7 @@ def _refusal(problem: Any, shown: str) -> str:
         part = next((_PARTS[word] for word in reversed(where) if word in _PARTS), Plan)
         return (
             f"The plan {shown} has the unknown key {last!r}{_inside(where)}; the keys there are "
-            f"{', '.join(part.model_fields)}."
+            f"{', '.join(part.model_fields)}." + did_you_mean(last, part.model_fields)
         )
     if problem["type"] == NOT_A_CHOICE:
         whose = "The plan's defaults"
@@ -188,6 +190,8 @@ def _refusal(problem: Any, shown: str) -> str:
             whose = f"Model {where[1] + 1} of the plan"
         name = "precision" if isinstance(last, int) else last
         return f"{whose}: {value_sentence(name, problem)}"
+    if problem["type"] == "too_short" and last == "models":
+        return f"The plan {shown} names no model; {_LEAST}."
     place = " ".join(f"number {p + 1}" if isinstance(p, int) else p for p in problem["loc"])
     return f"The plan {shown} has {shown_value(problem['input'])} at {place}: {_remedy(problem)}."
 

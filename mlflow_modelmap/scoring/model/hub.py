@@ -93,6 +93,21 @@ def snapshot(
         raise InputError(told_of(reference, error, cached is not None)) from error
 
 
+def is_plain(reference: ModelReference) -> bool:
+    """Whether it is a plain word: a few old models of the Hub are called so, and directories."""
+    return reference.kind == HUB and "/" not in reference.name
+
+
+def asked_for(reference: ModelReference) -> str | None:
+    """What to tell before the Hub is asked for a word that may have been meant for a directory."""
+    if not is_plain(reference) or cached_snapshot(reference) is not None:
+        return None
+    return (
+        f"There is no directory {reference.name!r} here, so the Hugging Face Hub is asked for a "
+        "model of that name."
+    )
+
+
 def info_of(reference: ModelReference) -> Any:
     """What the Hub says of a repository, within seconds."""
     import huggingface_hub
@@ -276,14 +291,17 @@ def told_of(reference: ModelReference, error: Exception, incomplete: bool = Fals
     if status in (400, 403, 404):
         return f"The Hugging Face Hub refuses access to {name!r} ({status}); see {page}."
     here = "is only partly in the local cache" if incomplete else "is not in the local cache"
+    the = f"There is no directory {name!r} here, and the" if is_plain(reference) else "The"
     if _first_of(error, errors.OfflineModeIsEnabled):
-        return f"The model {str(reference)!r} {here} and HF_HUB_OFFLINE is set; unset it to fetch."
+        return (
+            f"{the} model {str(reference)!r} {here} and HF_HUB_OFFLINE is set; unset it to fetch."
+        )
     if status is not None:
         return (
-            f"The Hugging Face Hub answers {status} and the model {str(reference)!r} {here}; try "
+            f"{the} Hugging Face Hub answers {status} and the model {str(reference)!r} {here}; try "
             "again later."
         )
     return (
-        f"The model {str(reference)!r} {here} and could not be fetched from {constants.ENDPOINT} "
+        f"{the} model {str(reference)!r} {here} and could not be fetched from {constants.ENDPOINT} "
         f"({reason(error)}); check the network, or give a local directory."
     )

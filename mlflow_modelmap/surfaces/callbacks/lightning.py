@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_modelmap.drivers.monitor.monitor import Monitor
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.reason import reason_with_type
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from mlflow_modelmap.drivers.monitor.options import MonitorOptions
 
 try:
     from lightning.pytorch import Callback
@@ -57,7 +62,7 @@ class ModelMapLightningCallback(Callback):
         tokenizer: Any,
         every: int | None = None,
         model: Callable[[Any], Any] | None = None,
-        **options: Any,
+        **options: Unpack[MonitorOptions],
     ) -> None:
         if every is not None and every < 1:
             raise InputError(f"every is {every}; give 1 or more steps.")

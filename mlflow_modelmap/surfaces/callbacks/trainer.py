@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mlflow_modelmap.drivers.monitor.monitor import Monitor
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.texts.text_set import TextSet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from mlflow_modelmap.drivers.monitor.options import MonitorOptionsWithTokenizer
 
 
 class ModelMapCallback(TrainerCallback):
@@ -44,7 +49,7 @@ class ModelMapCallback(TrainerCallback):
         texts: TextSet | str | os.PathLike[str],
         *,
         every: int | None = None,
-        **options: Any,
+        **options: Unpack[MonitorOptionsWithTokenizer],
     ) -> None:
         if every is not None and every < 1:
             raise InputError(f"every is {every}; give 1 or more steps.")

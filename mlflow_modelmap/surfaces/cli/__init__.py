@@ -7,13 +7,13 @@ import importlib
 import keyword
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
 
 from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.process import stopping
 from mlflow_modelmap.errors import ModelMapError
+from mlflow_modelmap.words.near import did_you_mean
 from mlflow_modelmap.words.sentence import sentence
 from mlflow_modelmap.words.shortened import shortened
 
@@ -59,8 +59,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], _COMMANDS, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
+            meant = did_you_mean(args[0], _COMMANDS)
             ctx.fail(f"No such command {shortened(args[0])!r}.{meant}")
         return super().resolve_command(ctx, args)
 

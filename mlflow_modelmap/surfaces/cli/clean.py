@@ -9,7 +9,7 @@ import click
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
-    comma_separated,
+    experiments_option,
     option,
     output_options,
     table,
@@ -19,15 +19,7 @@ from mlflow_modelmap.surfaces.cli.options import (
 @click.command(
     cls=Command, short_help="End the runs that killed work left over, and remove its files."
 )
-@option(
-    "--experiment",
-    "experiments",
-    multiple=True,
-    callback=comma_separated,
-    group="Where",
-    help="Experiment whose runs are looked through; by default all. Repeatable, or separated by "
-    "commas.",
-)
+@experiments_option("Experiment whose runs are looked through; by default all.", "Where")
 @option("--yes", is_flag=True, group="What is done", help="End and remove it, not only list it.")
 @output_options
 def clean(experiments: tuple[str, ...], yes: bool, output: Output) -> int:

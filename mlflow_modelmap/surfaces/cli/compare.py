@@ -11,6 +11,7 @@ from mlflow_modelmap.surfaces.cli.exact_options import exact_options, options_of
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
+    experiments_option,
     option,
     output_options,
     vector_option,
@@ -30,10 +31,8 @@ FAR = (
 @click.command(cls=Command, short_help="KL divergence between two scored models, in words.")
 @click.argument("a")
 @click.argument("b")
-@option(
-    "--experiment",
-    multiple=True,
-    help="Where to look names up; by default the current experiment, then all. May be given again.",
+@experiments_option(
+    "Where to look names up; by default the current experiment, then all.", "Options"
 )
 @vector_option
 @option(
@@ -46,7 +45,7 @@ FAR = (
 def compare(
     a: str,
     b: str,
-    experiment: tuple[str, ...],
+    experiments: tuple[str, ...],
     output: Output,
     *,
     vector: str,
@@ -68,7 +67,7 @@ def compare(
     found = measure(
         a,
         b,
-        experiments=experiment,
+        experiments=experiments,
         texts=values.pop("texts"),
         vector=vector,
         per_byte=per_byte,

@@ -14,6 +14,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
     comma_separated,
+    logging_experiment,
     option,
     output_options,
     settings_of,
@@ -129,7 +130,7 @@ class DecidingCommand(Command):
     help="Score a candidate whose weights are there as a pickle only (pytorch_model.bin).",
 )
 @option("--again", is_flag=True, group=SCORES, help="Score both anew, whatever scores there are.")
-@option("--experiment", group=DESTINATION, help="Experiment; by default the current one.")
+@logging_experiment("Experiment to log into; by default the current one.")
 @option("--name", group=DESTINATION, help="Name of the gate's run.")
 @option(
     "--tag-version",

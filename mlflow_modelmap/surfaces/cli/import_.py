@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.surfaces.cli.options import Command, Output, option, output_options
+from mlflow_modelmap.surfaces.cli.options import (
+    Command,
+    Output,
+    logging_experiment,
+    option,
+    output_options,
+)
 
 TEXTS = "What was scored"
 SAYS = "What the file does not say itself"
@@ -66,7 +72,7 @@ _OF_VECTORS = (
     help="A score run a point, or one run of all points; by default runs up to 100 points.",
 )
 @option("--name", group=WHERE, help="Name of the one run; by default that of the file.")
-@option("--experiment", group=WHERE, help="MLflow experiment, by default the current one.")
+@logging_experiment("Experiment to log into; by default the current one.", WHERE)
 @option("--again", is_flag=True, group=WHERE, help="Import even if the same is there already.")
 @output_options
 def import_(

@@ -35,7 +35,8 @@ MAP = "The map"
     "--clip",
     type=float,
     group=MAP,
-    help="Raise log-likelihoods below this quantile to it (0.02 in the paper's pretraining study).",
+    help="Raise log-likelihoods below this quantile to it; by default none. (`trajectory` takes "
+    "0.02, as the paper does along training.)",
 )
 @option(
     "--per-byte",

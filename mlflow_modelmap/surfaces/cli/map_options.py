@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_modelmap.surfaces.cli.options import Function, option
+from mlflow_modelmap.surfaces.cli.options import Function, logging_experiment, option
 
 MAP = "The map"
 
@@ -10,11 +10,7 @@ MAP = "The map"
 def map_options(function: Function) -> Function:
     """``--map``, ``--texts`` and ``--experiment``; the command receives ``map_run`` for the map."""
     for declared in (
-        option(
-            "--experiment",
-            group=MAP,
-            help="Where scores are looked for and go; by default the map's.",
-        ),
+        logging_experiment("Where scores are looked for and go; by default the map's.", MAP),
         option(
             "--texts",
             group=MAP,

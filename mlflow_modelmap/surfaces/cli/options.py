@@ -17,6 +17,7 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.strict import OneOf
 from mlflow_modelmap.surfaces.cli.look import look
 from mlflow_modelmap.words.json_values import finite
+from mlflow_modelmap.words.near import did_you_mean
 from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,6 +51,16 @@ class Option(click.Option):
             if not kept:
                 opts.pop(self.name or "")
         return super().handle_parse_result(ctx, opts, args)
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """As click does; of a value that is no choice, also what may have been meant."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            if not isinstance(self.type, click.Choice) or not isinstance(value, str):
+                raise
+            meant = did_you_mean(value, map(str, self.type.choices))
+            raise click.BadParameter(error.message + meant, ctx, self) from None
 
 
 class Command(click.Command):
@@ -121,6 +132,19 @@ def texts_option(function: Function) -> Function:
     )(function)
 
 
+def experiments_option(help_text: str, group: str) -> Callable[[Function], Function]:
+    """``--experiment`` of a command that reads: value ``experiments``."""
+    return option(
+        "--experiment",
+        "experiments",
+        multiple=True,
+        callback=comma_separated,
+        group=group,
+        metavar="NAME",
+        help=f"{help_text} Repeatable, or separated by commas.",
+    )
+
+
 def selection_options(function: Function) -> Function:
     """``--experiment``, ``--filter`` and ``--run-id``: values ``experiments``, ``filter`` and
     ``run_ids``."""
@@ -137,15 +161,28 @@ def selection_options(function: Function) -> Function:
         group=SELECTION,
         help="MLflow filter, such as \"tags.`modelmap.trajectory` = 'pythia-1b'\".",
     )(ids)
+    return experiments_option(
+        "Experiment whose score runs are taken; without any choice, the current one.", SELECTION
+    )(found)
+
+
+def logging_experiment(help_text: str, group: str = DESTINATION) -> Callable[[Function], Function]:
+    """``--experiment`` of a command that logs into one: a second one is refused."""
     return option(
         "--experiment",
-        "experiments",
         multiple=True,
-        callback=comma_separated,
-        group=SELECTION,
-        help="Experiment whose score runs are taken; without any choice, the current one. "
-        "Repeatable, or separated by commas.",
-    )(found)
+        callback=_only_one,
+        group=group,
+        metavar="NAME",
+        help=help_text,
+    )
+
+
+def _only_one(_: click.Context, __: click.Parameter, values: Sequence[str]) -> str | None:
+    """Callback of an option that may be given once."""
+    if len(set(values)) > 1:
+        raise click.BadParameter(f"{', '.join(map(repr, values))} are several; give one.")
+    return values[0] if values else None
 
 
 def vector_option(function: Function) -> Function:

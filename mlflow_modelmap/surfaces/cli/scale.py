@@ -53,7 +53,7 @@ def scale(
 
     Later and early checkpoints, seeds, sizes, 8-bit, 4-bit, fine-tunes, within a type, at random,
     adjacent layers: whichever have pairs among the runs. Beside the paper's, groups along
-    training take --clip 0.02 --drop-texts 0.03.
+    training take --clip 0.02 --drop-texts 0.03 (the defaults of `trajectory`).
     """
     from mlflow_modelmap.drivers.study.scale import build_scale
     from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, SET_UP_NOTE

@@ -9,6 +9,7 @@ import click
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
+    logging_experiment,
     option,
     output_options,
     settings_of,
@@ -27,6 +28,13 @@ RUN = "Where it is logged"
     group="Texts",
     help="Text set: a JSON, JSONL, Parquet or CSV file, a folder, or python-docs.",
 )
+@option(
+    "--column",
+    default="text",
+    show_default=True,
+    group="Texts",
+    help="Column or field of the text in that file; dots lead into nested fields.",
+)
 @option("--revision", group="Model", help="Branch, tag or commit on the Hugging Face Hub.")
 @option("--base", group="Model", help="What an adapter is applied to; by default what it names.")
 @settings_options
@@ -35,11 +43,11 @@ RUN = "Where it is logged"
 @option("--model-type", group=POINT, help="Its family; by default what its configuration says.")
 @option("--base-model", group=POINT, help="What it was made from.")
 @option("--name", group=POINT, help="The run's name; by default made from the model's.")
-@option("--experiment", group=RUN, help="Experiment; by default the current one.")
+@logging_experiment("Experiment to log into; by default the current one.", RUN)
 @option("--run-id", group=RUN, help="An open run to log into, instead of a new one.")
 @option("--again", is_flag=True, group=RUN, help="Score even if the same score is there already.")
 @output_options
-def score(model: str, texts: str, output: Output, **values: Any) -> None:
+def score(model: str, texts: str, column: str, output: Output, **values: Any) -> None:
     """Score MODEL on a text set and log its log-likelihood vector as an MLflow run.
 
     MODEL is org/name, org/name@revision, a local directory, a GGUF file (file.gguf,
@@ -49,11 +57,21 @@ def score(model: str, texts: str, output: Output, **values: Any) -> None:
     from mlflow_modelmap.drivers.score.request import PointFields
     from mlflow_modelmap.drivers.score.score import score as score_model
     from mlflow_modelmap.drivers.score.score_into import as_result
+    from mlflow_modelmap.drivers.score.texts import load_texts
+    from mlflow_modelmap.scoring.model.hub import asked_for
+    from mlflow_modelmap.scoring.model.reference import ModelReference
+    from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
 
+    text_set = load_texts(texts, column=column)
+    settings = ScoringSettings(**settings_of(values))
+    if settings.engine != ENDPOINT:
+        told = asked_for(ModelReference.parse(model, values["revision"]))
+        if told is not None:
+            output.notice(told)
     point = ("revision", "base", "name", *PointFields.model_fields)
     scored = score_model(
         model,
-        texts,
+        text_set,
         **settings_of(values),
         **{key: values[key] for key in point},
         experiment=values["experiment"],

@@ -14,6 +14,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     Option,
     Output,
     comma_separated,
+    logging_experiment,
     option,
     output_options,
     table,
@@ -36,9 +37,21 @@ SLURM = "On Slurm"
 @option("--dry-run", is_flag=True, group="Plan", help="Only print what would be scored.")
 @option("--shard", metavar="I/N", group="Plan", help="Only part I of N, such as 2/8.")
 @click.option("--status", cls=Option, group="Plan", help="Say how far the sweep with this run is.")
-@option("--workers", type=int, group=WORKERS, help="How many models at once; one a GPU.")
-@option("--on", metavar="local|ray|slurm", group=WORKERS, help="Where; local is this machine.")
-@option("--log-from", metavar="driver|worker", group=WORKERS, help="Who logs; driver is the sweep.")
+@option(
+    "--workers",
+    type=int,
+    group=WORKERS,
+    help="How many models at once; by default one, on a GPU one a GPU, on Slurm 4.",
+)
+@option(
+    "--on", metavar="local|ray|slurm", group=WORKERS, help="Where; by default local, this machine."
+)
+@option(
+    "--log-from",
+    metavar="driver|worker",
+    group=WORKERS,
+    help="Who logs; by default driver, the sweep.",
+)
 @option("--threads", type=int, group=WORKERS, help="CPU threads of each, else its share.")
 @option("--gpus", type=float, group=WORKERS, help="GPUs of each: 0.25 is a share, 2 are two.")
 @option("--memory", type=float, group=WORKERS, help="GB of memory of each, on a cluster.")
@@ -56,7 +69,7 @@ SLURM = "On Slurm"
 )
 @option("--folder", group=SLURM, help="Folder that all nodes see; by default beside the spool.")
 @option("--cluster", metavar="slurm|local", group=SLURM, help="local: jobs as processes here.")
-@option("--experiment", group=RUN, help="Experiment, instead of the plan's own.")
+@logging_experiment("Experiment to log into, instead of the plan's own.", RUN)
 @option("--again", is_flag=True, group=RUN, help="Score even what is scored already.")
 @output_options
 def sweep(

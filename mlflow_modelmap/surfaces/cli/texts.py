@@ -13,6 +13,7 @@ from mlflow_modelmap.surfaces.cli.options import (
     SEED,
     Command,
     Output,
+    logging_experiment,
     option,
     output_options,
     table,
@@ -70,7 +71,12 @@ def _reading_options(function: Any) -> Any:
 @option("--size", type=int, group=KEEP, help="Keep a sample of so many texts; by default all.")
 @option("--seed", type=int, default=0, show_default=True, group=KEEP, help="Of the sample.")
 @option(
-    "--min-bytes", type=int, default=1, group=KEEP, help="Leave out texts shorter than so many."
+    "--min-bytes",
+    type=int,
+    default=1,
+    show_default=True,
+    group=KEEP,
+    help="Leave out texts shorter than so many.",
 )
 @option(
     "--duplicates",
@@ -153,7 +159,7 @@ def describe(source: str, output: Output, **values: Any) -> None:
 @_reading_options
 @option("--allow-duplicates", is_flag=True, group=READ, help="A text may occur twice.")
 @option("--name", help="What to call it; by default the file's name without its ending.")
-@option("--experiment", help="Where its run goes; by default the current one.")
+@logging_experiment("Experiment to log into; by default the current one.", "Options")
 @output_options
 def log(source: str, output: Output, **values: Any) -> None:
     """Put a text set into the MLflow store, where everybody who has the store can name it.

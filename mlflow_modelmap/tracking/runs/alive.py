@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -94,7 +94,7 @@ def last_sign(run: Run) -> float:
     began = (run.info.start_time or 0) / 1000
     try:
         said = datetime.fromisoformat(run.data.tags.get(schema.TAG_HEARTBEAT, ""))
-        return max(began, said.replace(tzinfo=said.tzinfo or UTC).timestamp())
+        return max(began, said.replace(tzinfo=said.tzinfo or timezone.utc).timestamp())
     except (ValueError, OverflowError):
         return began
 
@@ -146,4 +146,4 @@ def _silent(run: Run, longest: float) -> bool:
 
 
 def _written(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

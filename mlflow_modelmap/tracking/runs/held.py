@@ -18,7 +18,7 @@ from mlflow_modelmap.tracking.runs.largest_sizes import LATEST_TIME
 from mlflow_modelmap.tracking.runs.point import started
 from mlflow_modelmap.tracking.runs.readable_or_refused import unfinished
 from mlflow_modelmap.tracking.runs.search import of_kind
-from mlflow_modelmap.tracking.store.database import has_database
+from mlflow_modelmap.tracking.store.database import has_database, rows
 from mlflow_modelmap.tracking.store.server_store import ServerStore, answering
 
 _ACTIVE = LifecycleStage.ACTIVE
@@ -92,7 +92,7 @@ def _in_sql(store: Any) -> list[Held]:
     began = case((SqlRun.start_time.between(0, LATEST_TIME), SqlRun.start_time), else_=0)
     with store.ManagedSessionMaker() as session:
         experiments = (
-            store._get_query(session, SqlExperiment)
+            rows(store, session, SqlExperiment)
             .with_entities(SqlExperiment.experiment_id, SqlExperiment.name)
             .filter(SqlExperiment.lifecycle_stage == _ACTIVE)
             .subquery()

@@ -40,7 +40,7 @@ def find_run(run_id: str, store: MlflowClient) -> Run:
             raise failed(f"Run {run_id!r} cannot be read", store.tracking_uri, error) from error
         raise InputError(
             f"There is no run {run_id!r} in {redact(store.tracking_uri)!r}; copy an id from the "
-            "MLflow UI."
+            "MLflow UI, or name another store (--tracking-uri)."
         ) from None
 
 

@@ -99,8 +99,8 @@ def select_runs(
         but = f" ({' '.join(said)})" if said else ""
         matching = f" matches {filter!r}" if filter else " is there"
         raise InputError(
-            f"No finished run of kind {kind!r}{matching} in {where}{but}; score models first, or "
-            "look elsewhere."
+            f"No finished run of kind {kind!r}{matching} in {where}{but}; score models first "
+            "(`modelmap score`), or name another experiment (--experiment)."
         )
     points.sort(key=lambda run: (run.start_time, run.run_id))
     return unique_names(points)

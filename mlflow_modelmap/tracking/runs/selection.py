@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.words.near import did_you_mean
 from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 
@@ -78,7 +79,10 @@ def check_vector(vector: str) -> None:
         It lists those that there are.
     """
     if vector not in VECTORS:
-        raise InputError(f"The vector {vector!r} is unknown; choose one of {', '.join(VECTORS)}.")
+        raise InputError(
+            f"The vector {vector!r} is unknown; choose one of {', '.join(VECTORS)}."
+            + did_you_mean(vector, VECTORS)
+        )
 
 
 def vector_param(vector: str) -> dict[str, str]:

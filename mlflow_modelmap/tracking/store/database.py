@@ -15,6 +15,12 @@ def has_database(store: Any) -> bool:
     return isinstance(store, SqlAlchemyStore)
 
 
+def rows(store: Any, session: Any, model: Any) -> Any:
+    """A query for a table's rows, of the caller's own workspace where this MLflow has such."""
+    of_workspace = getattr(store, "_get_query", None)
+    return of_workspace(session, model) if of_workspace else session.query(model)
+
+
 def experiment_of(store: Any, run_id: str) -> str | None:
     """The id of the experiment that holds a run, deleted ones too; None where there is no run.
 
@@ -22,7 +28,7 @@ def experiment_of(store: Any, run_id: str) -> str | None:
     """
     with store.ManagedSessionMaker() as session:
         found = (
-            store._get_query(session, SqlRun)
+            rows(store, session, SqlRun)
             .with_entities(SqlRun.experiment_id)
             .filter(SqlRun.run_uuid == run_id)
             .first()
@@ -47,7 +53,7 @@ def tags_of(
         for start in range(0, len(run_ids), at_once):
             ids = run_ids[start : start + at_once]
             runs = (
-                store._get_query(session, SqlRun)
+                rows(store, session, SqlRun)
                 .with_entities(SqlRun.run_uuid, SqlRun.experiment_id)
                 .filter(SqlRun.run_uuid.in_(ids), SqlRun.lifecycle_stage == LifecycleStage.ACTIVE)
             )

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from tqdm import tqdm
@@ -130,7 +130,7 @@ class SweepProgress:
                 "tokens_per_second": round(self.tokens_per_second, 1),
                 "seconds_left": None if left is None else round(left),
                 "workers": self.workers,
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             }
         )
 
