@@ -43,7 +43,7 @@ def copies_of(family: Family, graph: Lineage, names: Sequence[str], values: np.n
     folded: dict[str, str] = {}
     same: dict[str, tuple[str, ...]] = {}
     for of in np.unique(first[first < np.arange(len(first))]):
-        group = [names[k] for k in np.flatnonzero(first == of)]
+        group = [names[int(k)] for k in np.flatnonzero(first == of)]
         bound = [
             name
             for name in group

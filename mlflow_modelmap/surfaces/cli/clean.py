@@ -12,8 +12,8 @@ from mlflow_modelmap.surfaces.cli.options import (
     experiments_option,
     option,
     output_options,
-    table,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 
 @click.command(

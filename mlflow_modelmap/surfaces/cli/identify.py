@@ -13,8 +13,8 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     settings_of,
     settings_options,
-    table,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 
 @click.command(cls=Command, short_help="What on a map a model is near.")

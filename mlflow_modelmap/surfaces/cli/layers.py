@@ -14,9 +14,9 @@ from mlflow_modelmap.surfaces.cli.options import (
     option,
     output_options,
     selection_options,
-    table,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 
 @click.command(cls=Command, short_help="KL between adjacent layers, by the logit lens.")

@@ -17,10 +17,10 @@ from mlflow_modelmap.surfaces.cli.options import (
     selection_options,
     settings_of,
     settings_options,
-    table,
     vector_option,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 from mlflow_modelmap.words.value_and_error import with_error
 
 REGISTRY = "Which registered models"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
@@ -337,27 +337,3 @@ def output_options(function: Function) -> Function:
         group=OUTPUT,
         help="MLflow tracking store; by default MLFLOW_TRACKING_URI, else ./mlflow.db.",
     )(command)
-
-
-def table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> Iterator[str]:
-    """Lines of a plain table: text to the left, numbers to the right, None as a dash."""
-    shown = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headings, *shown, strict=True)]
-    numeric = [
-        bool(rows) and all(c is None or isinstance(c, (int, float)) or _number(c) for c in column)
-        for column in zip(*rows, strict=True)
-    ] or [False] * len(headings)
-    for row in (headings, *shown):
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
-
-
-def _number(cell: Any) -> bool:
-    try:
-        float(str(cell).replace(",", ""))
-    except ValueError:
-        return False
-    return True

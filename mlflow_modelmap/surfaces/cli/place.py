@@ -14,9 +14,9 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     settings_of,
     settings_options,
-    table,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 
 @click.command(cls=Command, short_help="Put models on a map that is there.")

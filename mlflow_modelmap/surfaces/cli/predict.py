@@ -15,10 +15,10 @@ from mlflow_modelmap.surfaces.cli.options import (
     option,
     output_options,
     selection_options,
-    table,
     vector_option,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 _SHOWN = 20
 _SCORES = "Scores"

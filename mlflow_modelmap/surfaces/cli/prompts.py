@@ -14,11 +14,11 @@ from mlflow_modelmap.surfaces.cli.options import (
     option,
     output_options,
     selection_options,
-    table,
     texts_option,
     vector_option,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 from mlflow_modelmap.words.shortened import shortened
 
 _SHOWN = 40

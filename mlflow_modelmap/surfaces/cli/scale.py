@@ -16,11 +16,11 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     preprocessing_options,
     selection_options,
-    table,
     texts_option,
     vector_option,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 
 @click.command(cls=Command, short_help="KL divergence by setting, beside the paper's scale.")

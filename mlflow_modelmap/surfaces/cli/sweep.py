@@ -17,8 +17,8 @@ from mlflow_modelmap.surfaces.cli.options import (
     logging_experiment,
     option,
     output_options,
-    table,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.sentence import sentence
 

@@ -16,8 +16,8 @@ from mlflow_modelmap.surfaces.cli.options import (
     logging_experiment,
     option,
     output_options,
-    table,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.map.resample import Resampled

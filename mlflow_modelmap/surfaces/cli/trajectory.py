@@ -17,10 +17,10 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     preprocessing_options,
     selection_options,
-    table,
     vector_option,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 if TYPE_CHECKING:
     from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy

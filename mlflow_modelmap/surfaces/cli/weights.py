@@ -13,9 +13,9 @@ from mlflow_modelmap.surfaces.cli.options import (
     option,
     output_options,
     selection_options,
-    table,
     where_options,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 _MOST_STEPS = 1_000_000
 WHICH = "Or which checkpoints"
