@@ -15,7 +15,6 @@ from mlflow_modelmap.drivers.exact.measure import ExactComparison, check_compara
 from mlflow_modelmap.drivers.exact.scored_model import model_behind, texts_behind
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.errors import InputError, ScoringError
-from mlflow_modelmap.figures.exact import by_domain_figure, token_kl_figure
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
@@ -205,6 +204,9 @@ def _log(
             for label, (_, _, found) in zip(labels, made, strict=True)
         ]
         tables[table] = pd.concat(parts, ignore_index=True)
+    # Comparing two scores, which knows this module, draws nothing.
+    from mlflow_modelmap.figures.exact import by_domain_figure, token_kl_figure
+
     figures: dict[str, Any] = {"token_kl": token_kl_figure(tables["percentiles"])}
     if len(tables["by_domain"]):
         figures["by_domain"] = by_domain_figure(tables["by_domain"])

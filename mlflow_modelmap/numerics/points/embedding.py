@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
-from sklearn.manifold import TSNE
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix
@@ -165,6 +164,8 @@ def tsne(
     start = 1e-4 * (start / spread + 0.01 * noise)
     if near is not None:
         return Embedding(_of_neighbours(*near, start, perplexity, seed), perplexity, notice)
+    from sklearn.manifold import TSNE  # takes longer than reading a map
+
     distances = np.sqrt(kl_matrix(q) if kl is None else np.array(kl, dtype=np.float64))
     model = TSNE(
         n_components=dimensions,
