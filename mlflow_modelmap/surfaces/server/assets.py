@@ -13,7 +13,11 @@ TYPES = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
 }
-SHARED = ("value_and_error.js", "hover_text.js", "map_drawing.js", "map_controls.css")
+SHARED = (
+    *("value_and_error.js", "log_ticks.js", "look.js", "hover_text.js", "map_names.js"),
+    "map_drawing.js",
+    "map_controls.css",
+)
 """Of `figures.map`: what the self-contained page draws with, too."""
 
 

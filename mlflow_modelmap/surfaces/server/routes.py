@@ -21,6 +21,7 @@ from mlflow_modelmap.drivers.page.monitor import monitor_payload
 from mlflow_modelmap.drivers.page.opened import head, open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.drivers.page.scale import scale_payload
+from mlflow_modelmap.drivers.page.several import from_point_payload, several_payload
 from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.surfaces.server import assets
@@ -28,7 +29,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.store.server_store import MayRead, ServerStore, everybody, own_store
 
 ROOT = "/modelmap"
-APIS = ("experiments", "experiment", "run", "members", "pair")
+APIS = ("experiments", "experiment", "run", "members", "pair", "several", "from")
 PAYLOADS = {
     schema.KIND_MAP: map_payload,
     schema.KIND_TRAJECTORY: trajectory_payload,
@@ -100,12 +101,23 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
         opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
         return pair_payload(store(), opened, cache, _row("a"), _row("b"))
 
+    def several() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
+        rows = [_whole(value) for value in request.args.get("rows", "").split(",")]
+        return several_payload(store(), opened, cache, rows)
+
+    def from_point() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
+        return from_point_payload(store(), opened, cache, _row("row"))
+
     answers: dict[str, Callable[[], Any]] = {
         "experiments": lambda: list_experiments(store()),
         "experiment": lambda: list_runs(store(), request.args.get("experiment_id", "")),
         "run": run,
         "members": members,
         "pair": pair,
+        "several": several,
+        "from": from_point,
     }
 
     def page() -> Response:
@@ -152,7 +164,10 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
 
 
 def _row(name: str) -> int:
-    value = request.args.get(name, "")
+    return _whole(request.args.get(name, ""))
+
+
+def _whole(value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) < 8):
         raise InputError(f"{value[:40]!r} is no point; name one by its row on the map, from 0.")
     return int(value)

@@ -12,7 +12,7 @@ import {showTraining} from "./training_view.js";
 
 const VIEWS = {map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate};
 const content = document.getElementById("content");
-let turn = 0;
+let turn = 0, apply = null, shownRun = null;
 
 function trail(...steps) {
   const items = steps.map(([text, href]) => el("li", {}, href ? el("a", {href}, text) : el("span", {"aria-current": "page"}, text)));
@@ -22,6 +22,7 @@ function trail(...steps) {
 async function show() {
   const mine = ++turn;
   const state = read();
+  [apply, shownRun] = [null, null];
   const here = el("div");
   content.replaceChildren(here);
   content.setAttribute("aria-busy", "true");
@@ -63,7 +64,15 @@ async function showRun(here, state) {
     el("p", {class: "under"}, about.map((part) => `${part} · `),
       el("a", {href: mlflowRun(head.experiment.id, head.run_id)}, "the run in MLflow")),
     notices(head.notices) || "");
-  await VIEWS[head.kind](here, {head, data, state});
+  const again = await VIEWS[head.kind](here, {head, data, state});
+  if (here.isConnected) [apply, shownRun] = [again || null, state.run];
+}
+
+// Back within a view goes back one choice, and need not ask the server for all of it again.
+function back() {
+  const state = read();
+  if (apply && state.run === shownRun) apply(state);
+  else show();
 }
 
 // Links within the page change the view, not the document.
@@ -77,5 +86,5 @@ document.addEventListener("click", (event) => {
   show().then(() => content.focus());
   window.scrollTo(0, 0);
 });
-window.addEventListener("popstate", show);
+window.addEventListener("popstate", back);
 show();
