@@ -138,9 +138,11 @@ def test_resting_on_a_point_tells_of_it(browser, server, site):
             ".map((e) => e.textContent).join('')"
         ),
     )
-    assert "tiny seed 1 step 3000" in label
-    assert "bits per byte" in label
-    assert label.partition("bits/byte")[2].count(" ± ") == 3
+    assert label == "tiny seed 1 step 3000"
+    told = browser.find_element("id", "hovered").text
+    assert "tiny seed 1 step 3000" in told
+    assert "bits per byte" in told
+    assert told.partition("bits/byte")[2].count(" ± ") == 3
 
 
 def test_two_clicks_give_the_kl_of_load_map_and_the_api(browser, server, site):
@@ -351,7 +353,7 @@ def test_a_gate_says_its_verdict_and_why(browser, server, site):
     [
         ("deleted map", "was deleted; mlflow runs restore"),
         ("unfinished", "is running, not finished"),
-        ("member", "is of kind 'score'"),
+        ("weights", "is of kind 'weights'"),
         ("newer", "newer mlflow-modelmap"),
         ("damaged", "is damaged: its artifact modelmap/points.parquet cannot be read"),
     ],

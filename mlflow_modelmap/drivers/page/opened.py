@@ -28,8 +28,14 @@ KINDS = {
     schema.KIND_SCALE: "Scale",
     schema.KIND_LINEAGE: "Lineage",
     schema.KIND_GATE: "Gates",
+    schema.KIND_QUANTIZATION: "Quantised copies",
+    schema.KIND_LAYERS: "Layers",
+    schema.KIND_PROMPTS: "Prompts",
+    schema.KIND_EXACT: "Exact comparisons",
 }
-"""The kinds of run that the page opens, in the order of its lists."""
+"""The kinds of run that the page lists, in the order of its lists."""
+OPENED = (*KINDS, schema.KIND_SCORE, schema.KIND_VECTORS)
+"""Those that it opens: of scores there are too many for a list, and points lead to them."""
 
 MOST_NOTICES = 1_000
 """Notices above a run; a study has a handful."""
@@ -72,7 +78,7 @@ def find_experiment(store: ServerStore, experiment_id: str) -> Experiment:
     return found
 
 
-def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = tuple(KINDS)) -> Opened:
+def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = OPENED) -> Opened:
     """A run of mlflow-modelmap that may be shown.
 
     Raises

@@ -21,7 +21,10 @@ from mlflow_modelmap.drivers.page.monitor import monitor_payload
 from mlflow_modelmap.drivers.page.opened import head, open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.drivers.page.scale import scale_payload
+from mlflow_modelmap.drivers.page.score import score_payload
 from mlflow_modelmap.drivers.page.several import from_point_payload, several_payload
+from mlflow_modelmap.drivers.page.study import TABLES as STUDIES
+from mlflow_modelmap.drivers.page.study import study_payload
 from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.surfaces.server import assets
@@ -36,6 +39,8 @@ PAYLOADS = {
     schema.KIND_SCALE: scale_payload,
     schema.KIND_LINEAGE: lineage_payload,
     schema.KIND_GATE: gate_payload,
+    **dict.fromkeys(STUDIES, study_payload),
+    **dict.fromkeys((schema.KIND_SCORE, schema.KIND_VECTORS), score_payload),
 }
 """What is told of a finished run, by its kind."""
 

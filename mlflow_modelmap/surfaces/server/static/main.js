@@ -7,10 +7,15 @@ import {showExperiment, showExperiments} from "./lists_view.js";
 import {showMap} from "./map_view.js";
 import {showMonitor} from "./monitor_view.js";
 import {showScale} from "./scale_view.js";
+import {showScore} from "./score_view.js";
 import {link, read} from "./state.js";
+import {showStudy} from "./study_view.js";
 import {showTraining} from "./training_view.js";
 
-const VIEWS = {map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate};
+const VIEWS = {
+  map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate,
+  quantization: showStudy, layers: showStudy, prompts: showStudy, exact: showStudy, score: showScore, vectors: showScore,
+};
 const content = document.getElementById("content");
 let turn = 0, apply = null, shownRun = null;
 
