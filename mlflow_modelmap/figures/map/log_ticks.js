@@ -21,20 +21,20 @@ const LogTicks = (function () {
     return values.map((value) => [value, value.toLocaleString("en", {maximumSignificantDigits: 6})]);
   }
 
-  // Between two positive values: {tickvals, ticktext}; no more than about a dozen.
+  // Between two positive values: as many as there is room for, and two where there are two.
   function between(low, high, room = 12) {
+    const within = ([value]) => value >= low * 0.9999 && value <= high * 1.0001;
     const decades = Math.log10(high / low);
-    let found = [];
-    if (decades < 0.5) found = linear(low, high);
-    else {
-      const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
-      const digits = decades * MANY.length <= room ? MANY : decades * FEW.length <= room ? FEW : [1];
-      const every = digits.length > 1 ? 1 : Math.max(1, Math.ceil(decades / room));
-      for (let exponent = Math.ceil(first / every) * every; exponent <= last; exponent += every) {
+    const every = Math.max(1, Math.ceil(decades / room));
+    const first = Math.floor(Math.log10(low) / every) * every, last = Math.ceil(Math.log10(high));
+    const tries = decades < 0.5 ? [linear(low, high)] : [MANY, FEW, [1, 3], [1]].map((digits) => {
+      const found = [];
+      for (let exponent = first; exponent <= last; exponent += digits.length > 1 ? 1 : every) {
         for (const digit of digits) found.push([Number(`${digit}e${exponent}`), written(digit, exponent)]);
       }
-    }
-    found = found.filter(([value]) => value >= low * 0.9999 && value <= high * 1.0001);
+      return found.filter(within);
+    });
+    const found = tries.find((ticks) => ticks.length <= room) || tries[tries.length - 1];
     return {tickvals: found.map(([value]) => value), ticktext: found.map(([, text]) => text)};
   }
 

@@ -49,6 +49,7 @@ def score(model: str, texts: str, output: Output, **values: Any) -> None:
     from mlflow_modelmap.drivers.score.request import PointFields
     from mlflow_modelmap.drivers.score.score import score as score_model
     from mlflow_modelmap.drivers.score.score_into import as_result
+    from mlflow_modelmap.tracking.runs.unit_of_texts import unit_of
 
     point = ("revision", "base", "name", *PointFields.model_fields)
     scored = score_model(
@@ -63,7 +64,7 @@ def score(model: str, texts: str, output: Output, **values: Any) -> None:
     )
     lines = [
         f"{scored.name}: {scored.bits_per_byte:.4f} bits per byte on "
-        f"{len(scored.log_likelihoods):,} texts",
+        f"{len(scored.log_likelihoods):,} {unit_of(scored.run_id)}",
     ]
     if scored.skipped:
         lines.append(f"Run {scored.run_id} holds this score already (--again scores it anew).")

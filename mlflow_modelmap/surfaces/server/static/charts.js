@@ -13,6 +13,9 @@ export function number(value) {
   return size < 1e-3 || size >= 1e5 ? value.toExponential(2) : Number(value.toPrecision(3)).toString();
 }
 
+// A legend that is under no button of the drawing's bar, and over none of its axes.
+export const below = {orientation: "h", yref: "container", y: 0, yanchor: "bottom"};
+
 // Draw traces below a heading; the table beside each chart says the same to those who do not see it.
 // A figure and no image: the buttons of its bar are within. make() -> {traces, xaxis, yaxis, layout} is
 // asked again whenever the system's colours change; zeroAt: where 0 stands on a logarithmic x-axis.
@@ -28,7 +31,7 @@ export async function chart(here, {id, label, make, height = null, zeroAt = null
     const axis = {gridcolor: Look.now().grid, zeroline: false, automargin: true};
     return plotly.react(plot, traces, {
       ...Look.layout(small), dragmode: "pan", margin: {l: small ? 48 : 64, r: 12, t: 26, b: 44},
-      legend: small ? {orientation: "h", y: -0.2, yanchor: "top"} : {},
+      legend: small ? below : {},
       xaxis: {...axis, ...xaxis}, yaxis: {...axis, ...yaxis}, uirevision: id, ...layout,
     }, {responsive: true, displaylogo: false, scrollZoom: false,
       modeBarButtons: [[...Look.saving(() => `${document.title} ${id}`), "zoom2d", "pan2d", "resetScale2d"]]}).then(() => {

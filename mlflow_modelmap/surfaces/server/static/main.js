@@ -59,7 +59,7 @@ async function showRun(here, state) {
   if (!here.isConnected) return;
   trail(["Experiments", "./"], [head.experiment.name, link({experiment: head.experiment.id})], [head.name]);
   const about = [];
-  if (head.texts) about.push(`${head.texts.toLocaleString("en")} texts`);
+  if (head.texts) about.push(`${head.texts.toLocaleString("en")} ${head.unit}`);
   if (head.text_set_name) about.push(head.text_set_name);
   if (data.entropy_bound) about.push(`entropy at most ${data.entropy_bound.toFixed(3)} bits/byte`);
   if (data.perplexity) about.push(`t-SNE with perplexity ${Number(data.perplexity).toPrecision(3)}`);

@@ -17,7 +17,6 @@ export async function showScale(here, {data}) {
       traces: traces(groups, small),
       xaxis: {title: {text: small ? "KL (bits/byte)" : "KL divergence (bits/byte)"}, type: "log"},
       yaxis: {tickvals: groups.map((_, k) => k), ticktext: labels, range: [groups.length - 0.4, -0.6], fixedrange: true},
-      layout: small ? {legend: {orientation: "h", y: 1, yanchor: "bottom"}} : {},
     }),
   });
   const zeros = groups.filter((row) => !(row.median > 0)).map((row) => row.group);

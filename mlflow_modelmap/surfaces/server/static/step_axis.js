@@ -22,7 +22,7 @@ export function stepAxis(here, lines, state) {
 
   return {
     at: (step) => log && step <= 0 ? zeroAt : step,
-    layout: () => ({title: {text: "training step"}, type: log ? "log" : "linear", autorange: true}),
+    layout: () => ({title: {text: "training step"}, type: log ? "log" : "linear", uirevision: log}),
     async chart(where, of) {
       const {draw} = await chart(where, {...of, zeroAt});
       drawn.push(draw);

@@ -1,5 +1,5 @@
 // A study of quantised copies, layers, prompts or exact pairs: what its first table says, drawn, and all tables.
-import {chart, lines, name, number, short, withError} from "./charts.js";
+import {below, chart, lines, name, number, short, withError} from "./charts.js";
 import {el} from "./elements.js";
 import {measured, table} from "./table.js";
 
@@ -13,7 +13,7 @@ export async function showStudy(here, {data}) {
     zeros ? `${zeros} of 0 or not known have no place on a logarithmic axis; the table holds them.` : "",
     drawn.left_out ? `The first ${drawn.rows.length} are drawn; the table holds ${drawn.left_out} more.` : "",
   ].filter(Boolean).join(" ")));
-  for (const {title, columns, rows} of tables) here.append(el("h2", {}, title), table(title, columns.map(column), rows));
+  for (const {title, columns, rows} of tables) here.append(el("h2", {}, title), table(title, columns.map(column), rows, {titled: true}));
 }
 
 function column({of, title, se, number: isNumber}) {
@@ -46,7 +46,7 @@ function dots(drawn) {
   const small = MapDrawing.narrow();
   const labels = [...new Set(drawn.rows.map((row) => row.label))];
   return {
-    id: "study", label: `${drawn.title}; the table below holds the same.`, height: 130 + 26 * labels.length,
+    id: "study", label: `${drawn.title}; the table below holds the same.`, height: 150 + 26 * labels.length + 16 * Object.keys(drawn.colours).length,
     make: () => ({
       traces: traces(drawn, (rows, colour) => ({
         mode: "markers", x: rows.map((row) => row.value), y: rows.map((row) => labels.indexOf(row.label)), error_x: {...errors(rows), color: colour},
@@ -54,13 +54,14 @@ function dots(drawn) {
       })),
       xaxis: {title: {text: drawn.value}, type: "log"},
       yaxis: {tickvals: labels.map((_, k) => k), ticktext: labels.map((label) => name(label, small ? 16 : 44)), range: [labels.length - 0.4, -0.6], fixedrange: true},
-      layout: {legend: {orientation: "h", y: 1, yanchor: "bottom"}, showlegend: true},
+      layout: {legend: below, showlegend: true},
     }),
   };
 }
 
 // A line a group, along layers.
 function profile(drawn) {
+  const few = new Set(drawn.rows.map((row) => row.x)).size <= 24;
   return {
     id: "study", label: `${drawn.title}; the table below holds the same.`,
     make: () => ({
@@ -68,7 +69,7 @@ function profile(drawn) {
         mode: "lines+markers", x: rows.map((row) => row.x), y: rows.map((row) => row.value), error_y: errors(rows), line: {color: colour, width: 1.6},
         marker: {size: 5, color: colour}, hovertext: rows.map((row) => told(row, drawn, `${row.group}, ${drawn.across} ${row.x}`)),
       })),
-      xaxis: {title: {text: drawn.across}, tickformat: "d"}, yaxis: {title: {text: drawn.value}, type: "log"},
+      xaxis: {title: {text: drawn.across}, ...(few ? {dtick: 1} : {})}, yaxis: {title: {text: drawn.value}, type: "log"},
     }),
   };
 }

@@ -4,8 +4,9 @@ import {announce, el} from "./elements.js";
 
 // columns: [{title, of(row) -> text or element, number, name, values: {title: of(row) -> number or text}}];
 // what stands in `values` is sorted by, the first of it, and written as CSV, in place of the text.
-// all: the rows that are kept, where not all are shown; kept(): another table's titles and rows instead.
-export function table(caption, columns, rows, {file = caption, all = null, kept = null} = {}) {
+// all: the rows that are kept, where not all are shown; kept(): another table's titles and rows instead;
+// titled: whether a heading says the caption already.
+export function table(caption, columns, rows, {file = caption, all = null, kept = null, titled = false} = {}) {
   let order = null;
   const kind = (column) => column.number ? "number" : column.name ? "name" : null;
   const body = el("tbody");
@@ -57,7 +58,7 @@ export function table(caption, columns, rows, {file = caption, all = null, kept 
 
   fill();
   const scroll = el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": caption, onscroll: edges},
-    el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, heads)), body));
+    el("table", {}, el("caption", {class: titled ? "unseen" : null}, caption), el("thead", {}, el("tr", {}, heads)), body));
   // Whether there is more to the right, which a shadow says, as a phone shows no bar.
   function edges() {
     scroll.classList.toggle("more-right", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 2);
