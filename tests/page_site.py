@@ -118,7 +118,11 @@ def _studied() -> dict[str, str]:
     )
     shifts = pd.DataFrame(
         {
-            **{"model": names, "prompt": ["as a poet", "as a lawyer", NASTY], "kl": [0.5, 1.5, 4.0]},
+            **{
+                "model": names,
+                "prompt": ["as a poet", "as a lawyer", NASTY],
+                "kl": [0.5, 1.5, 4.0],
+            },
             **{"se": [0.05, 0.1, 0.4], "bits_per_byte": [1.0, 1.1, 1.2]},
             **{"bits_change": [0.01, -0.02, 0.03], "bits_change_se": [0.001, 0.002, 0.003]},
         }
@@ -129,7 +133,12 @@ def _studied() -> dict[str, str]:
             **{"pair": ["alpha || beta", f"alpha || {NASTY}"]},
             **{"forward": [0.2, 2.5], "forward_se": [0.02, 0.1], "forward_low": [0.17, 2.3]},
             **{"forward_high": [0.25, 2.8], "reverse": [0.3, 2.0], "reverse_se": [0.03, 0.1]},
-            **{"top1": [0.9, 0.4], "top1_se": [0.01, 0.02], "texts": [60, 60], "tokens": [9e3, 9e3]},
+            **{
+                "top1": [0.9, 0.4],
+                "top1_se": [0.01, 0.02],
+                "texts": [60, 60],
+                "tokens": [9e3, 9e3],
+            },
         }
     )
     tables = {

@@ -18,6 +18,15 @@ pytestmark = pytest.mark.slow
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
+@pytest.fixture(params=["light", "dark"], autouse=True)
+def scheme(request, browser):
+    """What the system asks for."""
+    asked = {"name": "prefers-color-scheme", "value": request.param}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [asked]})
+    yield request.param
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def violations(browser: Any) -> list[str]:
     """Rule and element of each; what a `details` hides is opened first."""
     browser.execute_script(
@@ -56,15 +65,20 @@ def test_lists_and_messages(browser, server, site, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_map_with_two_points(browser, server, site, size):
-    opened(browser, server, SIZES[size], run=site.runs["map"], a=NASTY, b="child")
+    chosen = {"a": NASTY, "b": "child", "point": [NASTY, "child", "nobody"]}
+    opened(browser, server, SIZES[size], run=site.runs["map"], **chosen)
     drawn(browser)
     answered(browser)
+    until(browser, lambda b: b.find_element("id", "several-kl").get_attribute("data-rows"))
     until(browser, lambda b: b.find_element("id", "plot").get_attribute("data-members"))
     assert violations(browser) == []
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", ["trajectory", "monitor", "scale", "lineage", "gate"])
+@pytest.mark.parametrize(
+    "kind",
+    ["trajectory", "monitor", "scale", "lineage", "gate", "quantization", "layers", "member"],
+)
 def test_the_other_views(browser, server, site, kind, size):
     opened(browser, server, SIZES[size], run=site.runs[kind])
     assert violations(browser) == []

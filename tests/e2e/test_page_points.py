@@ -143,8 +143,9 @@ def test_several_points_and_their_matrix_in_words_and_as_csv(browser, server, si
         actions.click().key_up(Keys.SHIFT).perform()
     until(
         browser,
-        lambda b: (b.find_element("id", "several-kl").get_attribute("data-rows") or "").count(",")
-        == 2,
+        lambda b: (
+            (b.find_element("id", "several-kl").get_attribute("data-rows") or "").count(",") == 2
+        ),
     )
     assert of_address(browser)["point"] == wanted
     mlflow.set_tracking_uri(site.store)
@@ -201,7 +202,9 @@ def test_filters_steps_hidden_groups_and_names(browser, server, site, names):
         "s.dispatchEvent(new Event('change', {bubbles: true}))"
     )
     steps = api(server, "run", run_id=site.runs["map"])["data"]["step"]
-    until(browser, lambda b: len(b.execute_script(ROWS)) == sum(s is None or s <= 2000 for s in steps))
+    until(
+        browser, lambda b: len(b.execute_script(ROWS)) == sum(s is None or s <= 2000 for s in steps)
+    )
     assert of_address(browser)["upto"] == ["2000"]
     choose(browser, "colour", "trajectory")
     lines = "return document.getElementById('plot').data.filter((t) => t.mode === 'lines').map((t) => t.visible)"
@@ -237,7 +240,17 @@ def test_colours_by_the_kl_from_a_point(browser, server, site, names):
     expected = np.log10(np.maximum(kl, least))[rows]
     np.testing.assert_allclose(np.array(colours, dtype=float), expected, atol=1e-5)
     ticks = "return document.getElementById('plot').data.find((t) => t.marker && t.marker.colorbar).marker.colorbar.ticktext"
-    assert set(browser.execute_script(ticks)) & {"0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"}
+    assert set(browser.execute_script(ticks)) & {
+        "0.1",
+        "0.2",
+        "0.5",
+        "1",
+        "2",
+        "5",
+        "10",
+        "20",
+        "50",
+    }
 
 
 def test_tables_are_sorted_and_kept_whole(browser, server, site, names):
@@ -277,7 +290,9 @@ def test_pictures_are_kept_light_as_drawings_and_as_pictures(
         browser.execute_script(CAUGHT)
         button = f"#plot .modebar-btn[data-title='Save as a {'drawing (SVG)' if ending == 'svg' else 'picture (PNG)'}']"
         browser.find_element("css selector", button).click()
-        until(browser, lambda b: (b.execute_script("return window.caughtName") or "").endswith(ending))
+        until(
+            browser, lambda b: (b.execute_script("return window.caughtName") or "").endswith(ending)
+        )
         until(browser, lambda b: b.execute_script(paper) == "#17191c")
         name, text = browser.execute_async_script(LAST)
         assert name.endswith(f"tsne.{ending}")

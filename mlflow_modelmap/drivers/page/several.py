@@ -68,7 +68,11 @@ def several_payload(
     else:
         kl, se = (values[rows] for values in squares_of(store, run, count, rows)())
     documents, texts = (finite(run.data.metrics.get(f"modelmap/{of}")) for of in _UNITS)
-    units, vector, own = documents or texts, vector_in(run.data.params), own_scale(store, run, cache)
+    units, vector, own = (
+        documents or texts,
+        vector_in(run.data.params),
+        own_scale(store, run, cache),
+    )
     pairs = []
     for one in range(len(rows)):
         for other in range(one + 1, len(rows)):

@@ -175,9 +175,7 @@ def study_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[
             tables=(wanted[0].artifact,),
             optional=tuple(table.artifact for table in wanted[1:]),
             columns={
-                table.artifact: tuple(
-                    name for c in table.columns for name in (c.of, c.se) if name
-                )
+                table.artifact: tuple(name for c in table.columns for name in (c.of, c.se) if name)
                 + _DRAWN_TOO.get(table.artifact, ())
                 for table in wanted
             },
@@ -205,9 +203,7 @@ def _told(of: Table, table: pd.DataFrame) -> dict[str, Any]:
     )
     return {
         "title": of.title,
-        "columns": [
-            {**c._asdict(), "se": c.se if c.se in table.columns else None} for c in there
-        ],
+        "columns": [{**c._asdict(), "se": c.se if c.se in table.columns else None} for c in there],
         "rows": records(table, list(names)),
     }
 

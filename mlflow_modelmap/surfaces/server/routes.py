@@ -62,6 +62,7 @@ _UNTOLD = (
     "the server's log says more."
 )
 _PACK_FROM = 1_000
+_DEEPEST = 50
 
 
 def paths(prefix: str = "") -> list[str]:
@@ -142,6 +143,13 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
         # Relative, so that it holds behind a proxy that serves all of this below a path of its own.
         return Response(status=308, headers={"Location": ROOT.lstrip("/") + "/"})
 
+    def not_found(rest: str) -> Response:
+        # Relative, as all links of the page: up from as many folders as the address names.
+        html = assets.not_found("../" * min(rest.count("/"), _DEEPEST))
+        response = Response(html, 404, mimetype="text/html")
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
     def get(rule: str, name: str, view: Callable[..., Response]) -> None:
         found.add_url_rule(
             rule, name, view, methods=["GET"], provide_automatic_options=False, strict_slashes=True
@@ -152,6 +160,7 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
     get(f"{prefix}{ROOT}/static/<of>/<name>", "static", static)
     for api in APIS:
         get(f"{prefix}{ROOT}/api/{api}", api, _answering(answers[api]))
+    get(f"{prefix}{ROOT}/<path:rest>", "not_found", not_found)
 
     @found.before_request
     def get_only() -> Response | None:

@@ -59,7 +59,9 @@ def test_of_many_rows_the_first_are_drawn_and_all_are_told(store):
 
 
 def test_a_study_without_its_columns_is_damaged(store):
-    run_id = write_study("layers", tables={"layers": pd.DataFrame({"kl": [1.0]})}, experiment="test")
+    run_id = write_study(
+        "layers", tables={"layers": pd.DataFrame({"kl": [1.0]})}, experiment="test"
+    )
     page = reads(store)
     with pytest.raises(TrackingError, match=f"Run {run_id} is damaged"):
         study_payload(page, open_run(page, run_id), PageCache())

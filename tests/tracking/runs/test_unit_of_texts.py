@@ -17,9 +17,7 @@ from tests.scored import made_up, write_score
 TEXTS = tuple(f"a text, number {k}" for k in range(40))
 
 
-@pytest.mark.parametrize(
-    ("prompts", "word"), [(None, "texts"), (tuple("ab" * 20), "responses")]
-)
+@pytest.mark.parametrize(("prompts", "word"), [(None, "texts"), (tuple("ab" * 20), "responses")])
 def test_a_score_and_a_study_beside_it_say_what_their_texts_are(store, prompts, word):
     texts = TextSet("t", TEXTS, prompts=prompts)
     values, size = made_up(1)
