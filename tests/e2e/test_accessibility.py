@@ -1,4 +1,4 @@
-"""What axe-core finds on the pages, at the width of a desk and of a phone: nothing."""
+"""What axe-core finds on the pages, dark on a desk and light on a phone: nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ pytestmark = pytest.mark.slow
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
-@pytest.fixture(params=["light", "dark"], autouse=True)
+SCHEMES = {"desk": "dark", "phone": "light"}
+"""What the system asks for: colours do not depend on the width, so that each is looked at once."""
+
+
+@pytest.fixture(autouse=True)
 def scheme(request, browser):
-    """What the system asks for."""
-    asked = {"name": "prefers-color-scheme", "value": request.param}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [asked]})
-    yield request.param
+    """The colours that go with the size of the test, where it has one."""
+    size = getattr(request.node, "callspec", None)
+    asked = SCHEMES[size.params["size"]] if size and "size" in size.params else "light"
+    features = [{"name": "prefers-color-scheme", "value": asked}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    yield
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
