@@ -418,7 +418,7 @@ def test_steps_can_stand_by_powers_with_whole_numbers_beside_them(browser, serve
     ticks = (
         "const a = document.getElementById('bits')._fullLayout.xaxis; return [a.type, a.ticktext]"
     )
-    kind, written = until(
+    _, written = until(
         browser,
         lambda b: (lambda of: of if of[0] == "log" and of[1] else None)(b.execute_script(ticks)),
     )

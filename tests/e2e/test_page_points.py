@@ -207,7 +207,10 @@ def test_filters_steps_hidden_groups_and_names(browser, server, site, names):
     )
     assert of_address(browser)["upto"] == ["2000"]
     choose(browser, "colour", "trajectory")
-    lines = "return document.getElementById('plot').data.filter((t) => t.mode === 'lines').map((t) => t.visible)"
+    lines = (
+        "return document.getElementById('plot').data.filter((t) => t.mode === 'lines')"
+        ".map((t) => t.visible)"
+    )
     assert browser.execute_script(lines) == [True, True]
     browser.find_elements("css selector", "#plot .legendtoggle")[0].click()
     until(browser, lambda b: "legendonly" in b.execute_script(lines))
@@ -239,7 +242,10 @@ def test_colours_by_the_kl_from_a_point(browser, server, site, names):
     least = kl[kl > 0].min()
     expected = np.log10(np.maximum(kl, least))[rows]
     np.testing.assert_allclose(np.array(colours, dtype=float), expected, atol=1e-5)
-    ticks = "return document.getElementById('plot').data.find((t) => t.marker && t.marker.colorbar).marker.colorbar.ticktext"
+    ticks = (
+        "return document.getElementById('plot').data.find((t) => t.marker && t.marker.colorbar)"
+        ".marker.colorbar.ticktext"
+    )
     assert set(browser.execute_script(ticks)) & {
         "0.1",
         "0.2",
@@ -259,7 +265,10 @@ def test_tables_are_sorted_and_kept_whole(browser, server, site, names):
     heads = until(browser, lambda b: b.find_elements("css selector", "#table th button"))
     step = next(of for of in heads if of.text.startswith("Step"))
     step.click()
-    cells = "return [...document.querySelectorAll('#table tbody tr')].map((r) => r.cells[3].textContent)"
+    cells = (
+        "return [...document.querySelectorAll('#table tbody tr')]"
+        ".map((r) => r.cells[3].textContent)"
+    )
     shown = [int(of.replace(",", "")) for of in browser.execute_script(cells) if of]
     assert shown == sorted(shown)
     step.click()
@@ -288,7 +297,8 @@ def test_pictures_are_kept_light_as_drawings_and_as_pictures(
         paper = "return document.getElementById('plot')._fullLayout.paper_bgcolor"
         until(browser, lambda b: b.execute_script(paper) == "#17191c")
         browser.execute_script(CAUGHT)
-        button = f"#plot .modebar-btn[data-title='Save as a {'drawing (SVG)' if ending == 'svg' else 'picture (PNG)'}']"
+        words = {"svg": "a drawing (SVG)", "png": "a picture (PNG)"}[ending]
+        button = f"#plot .modebar-btn[data-title='Save as {words}']"
         browser.find_element("css selector", button).click()
         until(
             browser, lambda b: (b.execute_script("return window.caughtName") or "").endswith(ending)

@@ -1,4 +1,4 @@
-"""Driver: studies of copies, layers, prompts and exact pairs for the server page; `study_view.js`."""
+"""Driver: studies of copies, layers, prompts and pairs for the page; `study_view.js` shows them."""
 
 from __future__ import annotations
 

@@ -5,13 +5,17 @@ const Look = (function () {
   const PRINTED = {ink: "#222222", paper: "#ffffff", grid: "#e9e9e9", dim: "#e2e2e2", grey: "#9a9a9a", edge: "#777777"};
   const LEAST = 3; // contrast of what is no text, by WCAG
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  let printing = false;
+  let printing = false, current = null;
+  const known = new Map();
   const listeners = new Set();
 
+  // Asked once for each point of a map, so that the style sheet is read only when it is another.
   function now() {
-    if (printing) return PRINTED;
-    const style = getComputedStyle(document.documentElement);
-    return Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || PRINTED[name]]));
+    if (current) return current;
+    known.clear();
+    const style = printing ? {getPropertyValue: () => ""} : getComputedStyle(document.documentElement);
+    current = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || PRINTED[name]]));
+    return current;
   }
 
   const parts = (colour) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
@@ -33,6 +37,11 @@ const Look = (function () {
   // A colour that was chosen for white paper, as it can be seen on this one.
   function seen(colour) {
     const {paper} = now();
+    if (!known.has(colour)) known.set(colour, lightened(colour, paper));
+    return known.get(colour);
+  }
+
+  function lightened(colour, paper) {
     if (luminance(paper) > 0.5) return colour;
     for (let share = 0; share < 1; share += 0.1) {
       const lighter = mixed(colour, "#ffffff", share);
@@ -48,15 +57,19 @@ const Look = (function () {
   function follow(draw) {
     listeners.add(draw);
   }
-  const tell = () => Promise.all([...listeners].map((draw) => {
-    const drawn = draw();
-    if (drawn === false) listeners.delete(draw);
-    return drawn;
-  }));
+  function tell() {
+    current = null;
+    return Promise.all([...listeners].map((draw) => {
+      const drawn = draw();
+      if (drawn === false) listeners.delete(draw);
+      return drawn;
+    }));
+  }
   dark.addEventListener("change", tell);
   function print(on) {
     const other = printing !== on && dark.matches;
     printing = on;
+    current = null;
     return other ? tell() : null;
   }
   window.addEventListener("beforeprint", () => print(true));

@@ -42,6 +42,9 @@ const MapDrawing = (function () {
       return hovers.get(key);
     }
 
+    // One value for all points is drawn quicker than one each.
+    const alike = (values) => values.length && values.every((value) => value === values[0]) ? values[0] : values;
+
     const isShown = (row) => !shown.only || shown.only[row];
 
     const valuesOf = (colouring) => colouring.values || data[colouring.column];
@@ -103,9 +106,9 @@ const MapDrawing = (function () {
         groups.forEach((group) => list.push(points(group.rows, {
           name: nameOf(group.name, 30), legendgroup: group.name, showlegend: false, visible: kept(group),
           marker: {
-            color: group.rows.map((r) => found && !found[r] ? look.dim : Look.faded(group.colour, found ? 1 : data.shade[r])),
-            size: group.rows.map(sizeOf), opacity: 1, symbol: deep ? "circle" : group.symbol,
-            line: {width: rim, color: group.rows.map((r) => last.has(r) ? look.ink : look.paper)},
+            color: alike(group.rows.map((r) => found && !found[r] ? look.dim : Look.faded(group.colour, found ? 1 : data.shade[r]))),
+            size: alike(group.rows.map(sizeOf)), opacity: 1, symbol: deep ? "circle" : group.symbol,
+            line: {width: rim, color: alike(group.rows.map((r) => last.has(r) ? look.ink : look.paper))},
           },
         })));
         // A legend shows a trace's first colour, which would be that of its palest point.
@@ -130,7 +133,7 @@ const MapDrawing = (function () {
         list.push(points(on, {
           name: "", showlegend: false,
           marker: {
-            color: on.map((r) => valued(values[r])), colorscale: "Viridis", size: on.map(sizeOf), opacity: found ? 0.8 : 1,
+            color: on.map((r) => valued(values[r])), colorscale: "Viridis", size: alike(on.map(sizeOf)), opacity: found ? 0.8 : 1,
             cmin: low, cmax: high,
             colorbar: {...ticks, title: {text: nameOf(colouring.title, 40), side: narrow() ? "top" : "right"}, thickness: 12,
               outlinewidth: 0, orientation: narrow() ? "h" : "v", len: 0.8},
