@@ -312,3 +312,12 @@ def test_pictures_are_kept_light_as_drawings_and_as_pictures(
             assert "rgb(23, 25, 28)" not in text
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_what_is_folded_is_printed_and_folded_again(browser, server, site, names):
+    rows = "return document.querySelectorAll('#table tbody tr').length"
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script(rows) == len(names)
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.find_element("id", "table").get_attribute("open") is None
+    assert complaints(browser) == []

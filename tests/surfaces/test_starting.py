@@ -22,6 +22,14 @@ def test_it_names_the_address_of_the_page(params, address):
     assert sentence(params).endswith(f" at {address}")
 
 
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [("1", "The worker of the server starts now"), ("4", "The 4 workers of the server start now")],
+)
+def test_it_counts_the_workers(workers, words):
+    assert sentence({"workers": workers}).startswith(words)
+
+
 @pytest.mark.parametrize(("app", "said"), [("modelmap", 1), ("basic-auth", 0)])
 def test_only_a_server_with_the_page_says_it(app, said):
     @click.command()

@@ -25,10 +25,9 @@ def sentence(params: Mapping[str, Any]) -> str:
     prefix = "/" + (params.get("static_prefix") or "").strip("/")
     options = f"{params.get('uvicorn_opts') or ''} {params.get('gunicorn_opts') or ''}"
     secure = "https" if "--ssl-certfile" in options or "--certfile" in options else "http"
-    workers = params.get("workers")
-    count = {None: "The workers", 1: "The worker"}.get(workers, f"The {workers} workers")
+    workers = str(params.get("workers") or "")  # text, as MLflow takes it
+    count = {"": "The workers", "1": "The worker"}.get(workers, f"The {workers} workers")
     return (
-        f"{count} of the server start{'s' if workers == 1 else ''} now, which takes some seconds "
-        "(MLflow, then Flask); the model maps are then at "
-        f"{secure}://{shown}:{port}{prefix.rstrip('/')}/modelmap/"
+        f"{count} of the server start{'s' if workers == '1' else ''} now, which takes some "
+        f"seconds; the model maps are then at {secure}://{shown}:{port}{prefix.rstrip('/')}/modelmap/"
     )

@@ -91,5 +91,15 @@ document.addEventListener("click", (event) => {
   show().then(() => content.focus());
   window.scrollTo(0, 0);
 });
+// On paper nothing can be opened: what is folded is printed, and folded again.
+let unfolded = [];
+window.addEventListener("beforeprint", () => {
+  unfolded = [...content.querySelectorAll("details:not([open])")];
+  unfolded.forEach((details) => {
+    details.open = true;
+    details.dispatchEvent(new Event("toggle"));
+  });
+});
+window.addEventListener("afterprint", () => unfolded.forEach((details) => { details.open = false; }));
 window.addEventListener("popstate", back);
 show();

@@ -9,7 +9,7 @@ export async function showStudy(here, {data}) {
   await chart(here, drawn.kind === "dots" ? dots(drawn) : profile(drawn));
   const zeros = drawn.rows.filter((row) => !(row.value > 0)).length;
   here.append(el("p", {class: "under"}, [
-    drawn.rows.some((row) => row.low !== null) ? "Bars are 95 % intervals." : "",
+    drawn.rows.some((row) => row.low !== null) ? `Bars are 95 % intervals${drawn.rows.some((row) => row.low === null) ? ", where they are known" : ""}.` : "",
     zeros ? `${zeros} of 0 or not known have no place on a logarithmic axis; the table holds them.` : "",
     drawn.left_out ? `The first ${drawn.rows.length} are drawn; the table holds ${drawn.left_out} more.` : "",
   ].filter(Boolean).join(" ")));
