@@ -121,7 +121,7 @@ export function pairPanel({run, data, under, onChange}) {
       el("dd", {}, `${ValueAndError.withError(data.bits_per_byte[row], se)} bits per byte`),
       el("dd", {class: "nearest"}, `nearest, to be ${"AB"[1 - k]}: `, near),
       el("dd", {}, where
-        ? [el("a", {href: link({run: data.run_id[row]})}, "where it stands"), " · ", el("a", {href: mlflowRun(where, data.run_id[row])}, `its run in MLflow`)]
+        ? [el("a", {href: link({run: data.run_id[row]})}, "the maps it is on"), " · ", el("a", {href: mlflowRun(where, data.run_id[row])}, `its run in MLflow`)]
         : experiments ? "Its run was deleted, or you may not read it." : ""),
     ];
   }
