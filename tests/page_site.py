@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
@@ -82,6 +83,7 @@ def _fill(store: str) -> Site:
     write_score(store, "alone", values[0], size, experiment="scored only")
     runs["monitor"] = _monitored(client, experiments["family"])
     runs |= _gated(store)
+    runs |= _studied()
     return Site(store, runs, experiments)
 
 
@@ -94,6 +96,69 @@ def _copy(made: ModelMap, name: str, experiment: str) -> str:
         "nearest": made.nearest,
     }
     return write_study("map", tables=tables, name=name, experiment=experiment)
+
+
+def _studied() -> dict[str, str]:
+    """A study of each kind that compares models with their copies, and one that no page shows."""
+    names = ["alpha", "alpha", NASTY]
+    copies = pd.DataFrame(
+        {
+            **{"model": names, "model_type": ["a", "a", "b"], "precision": ["int8", "nf4", "int8"]},
+            **{"original": names, "copy": [f"{name} copy {k}" for k, name in enumerate(names)]},
+            **{"kl": [0.002, 0.03, 0.0], "se": [0.0002, 0.004, 0.0]},
+        }
+    )
+    layers = pd.DataFrame(
+        [
+            {"model": name, "model_type": "a", "layer_from": k, "layer": k + 1}
+            | {"kl": 10.0 / 3**k, "se": 0.5 / 3**k}
+            for name in ("alpha", NASTY)
+            for k in range(5)
+        ]
+    )
+    shifts = pd.DataFrame(
+        {
+            **{
+                "model": names,
+                "prompt": ["as a poet", "as a lawyer", NASTY],
+                "kl": [0.5, 1.5, 4.0],
+            },
+            **{"se": [0.05, 0.1, 0.4], "bits_per_byte": [1.0, 1.1, 1.2]},
+            **{"bits_change": [0.01, -0.02, 0.03], "bits_change_se": [0.001, 0.002, 0.003]},
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            **{"first": ["alpha", "alpha"], "second": ["beta", NASTY]},
+            **{"pair": ["alpha || beta", f"alpha || {NASTY}"]},
+            **{"forward": [0.2, 2.5], "forward_se": [0.02, 0.1], "forward_low": [0.17, 2.3]},
+            **{"forward_high": [0.25, 2.8], "reverse": [0.3, 2.0], "reverse_se": [0.03, 0.1]},
+            **{
+                "top1": [0.9, 0.4],
+                "top1_se": [0.01, 0.02],
+                "texts": [60, 60],
+                "tokens": [9e3, 9e3],
+            },
+        }
+    )
+    tables = {
+        "quantization": {"quantization": copies},
+        "layers": {"layers": layers},
+        "prompts": {"prompt_shifts": shifts, "prompt_additivity": shifts.head(0)},
+        "exact": {"exact": pairs},
+        "weights": {},
+    }
+    return {
+        kind: write_study(
+            kind,
+            tables=of,
+            metrics={"texts": 60},
+            notices=[f"About {NASTY}."],
+            name=f"study of {kind}",
+            experiment="family",
+        )
+        for kind, of in tables.items()
+    }
 
 
 def _artifacts(client: MlflowClient, run_id: str) -> Path:

@@ -1,4 +1,4 @@
-"""What axe-core finds on the pages, at the width of a desk and of a phone: nothing."""
+"""What axe-core finds on the pages, dark on a desk and light on a phone: nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ axe = pytest.importorskip("selenium_axe_python", reason="axe-core is not install
 pytestmark = pytest.mark.slow
 
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+
+
+SCHEMES = {"desk": "dark", "phone": "light"}
+"""What the system asks for: colours do not depend on the width, so that each is looked at once."""
+
+
+@pytest.fixture(autouse=True)
+def scheme(request, browser):
+    """The colours that go with the size of the test, where it has one."""
+    size = getattr(request.node, "callspec", None)
+    asked = SCHEMES[size.params["size"]] if size and "size" in size.params else "light"
+    features = [{"name": "prefers-color-scheme", "value": asked}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    yield
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def violations(browser: Any) -> list[str]:
@@ -56,15 +71,20 @@ def test_lists_and_messages(browser, server, site, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_map_with_two_points(browser, server, site, size):
-    opened(browser, server, SIZES[size], run=site.runs["map"], a=NASTY, b="child")
+    chosen = {"a": NASTY, "b": "child", "point": [NASTY, "child", "nobody"]}
+    opened(browser, server, SIZES[size], run=site.runs["map"], **chosen)
     drawn(browser)
     answered(browser)
+    until(browser, lambda b: b.find_element("id", "several-kl").get_attribute("data-rows"))
     until(browser, lambda b: b.find_element("id", "plot").get_attribute("data-members"))
     assert violations(browser) == []
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", ["trajectory", "monitor", "scale", "lineage", "gate"])
+@pytest.mark.parametrize(
+    "kind",
+    ["trajectory", "monitor", "scale", "lineage", "gate", "quantization", "layers", "member"],
+)
 def test_the_other_views(browser, server, site, kind, size):
     opened(browser, server, SIZES[size], run=site.runs[kind])
     assert violations(browser) == []

@@ -59,7 +59,7 @@ def until(browser: Any, condition: Any, seconds: int = 30) -> Any:
     return WebDriverWait(browser, seconds).until(condition)
 
 
-def opened(browser: Any, server: str, size: tuple[int, int] = (1280, 900), **state: str) -> None:
+def opened(browser: Any, server: str, size: tuple[int, int] = (1280, 900), **state: Any) -> None:
     """Open an address of the page and wait until it is shown."""
     browser.get_log("browser")
     phone = size[0] < 600
@@ -67,7 +67,7 @@ def opened(browser: Any, server: str, size: tuple[int, int] = (1280, 900), **sta
         "Emulation.setDeviceMetricsOverride",
         {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": phone},
     )
-    browser.get(f"{server}/modelmap/?{urllib.parse.urlencode(state)}")
+    browser.get(f"{server}/modelmap/?{urllib.parse.urlencode(state, doseq=True)}")
     until(browser, lambda b: not b.find_elements("css selector", "main[aria-busy]"))
 
 
@@ -138,9 +138,11 @@ def test_resting_on_a_point_tells_of_it(browser, server, site):
             ".map((e) => e.textContent).join('')"
         ),
     )
-    assert "tiny seed 1 step 3000" in label
-    assert "bits per byte" in label
-    assert label.partition("bits/byte")[2].count(" ± ") == 3
+    assert label == "tiny seed 1 step 3000"
+    told = browser.find_element("id", "hovered").text
+    assert "tiny seed 1 step 3000" in told
+    assert "bits per byte" in told
+    assert told.partition("bits/byte")[2].count(" ± ") == 3
 
 
 def test_two_clicks_give_the_kl_of_load_map_and_the_api(browser, server, site):
@@ -351,7 +353,7 @@ def test_a_gate_says_its_verdict_and_why(browser, server, site):
     [
         ("deleted map", "was deleted; mlflow runs restore"),
         ("unfinished", "is running, not finished"),
-        ("member", "is of kind 'score'"),
+        ("weights", "is of kind 'weights'"),
         ("newer", "newer mlflow-modelmap"),
         ("damaged", "is damaged: its artifact modelmap/points.parquet cannot be read"),
     ],
@@ -373,9 +375,67 @@ def test_what_is_not_there_is_said(browser, server, site):
     assert "There is no experiment 77" in content(browser)
 
 
+@pytest.mark.parametrize("path", ["nothing", "api/none", "a/b/c"])
+def test_an_address_that_is_none_is_told_in_the_pages_own_dress(browser, server, path):
+    status, headers, _ = ask(f"{server}/modelmap/{path}")
+    assert status == 404
+    assert "default-src 'none'" in headers["content-security-policy"]
+    browser.get_log("browser")
+    browser.get(f"{server}/modelmap/{path}")
+    assert browser.find_element("css selector", "h1").text == "There is no such page"
+    browser.find_element("link text", "the list of experiments").click()
+    until(browser, lambda b: b.find_elements("id", "experiments"))
+    # The address itself is one that the browser found missing.
+    assert [c for c in complaints(browser) if f"/modelmap/{path}" not in c] == []
+
+
+def test_studies_and_a_score_are_shown(browser, server, site):
+    for kind, columns in (
+        ("quantization", ["Model", "Precision", "Original", "Copy", "KL ± standard error"]),
+        ("exact", ["A", "B", "KL(A || B) ± standard error", "KL(B || A) ± standard error"]),
+        ("layers", ["Model", "Type", "From layer", "Layer", "KL ± standard error"]),
+        ("prompts", ["Model", "Prompt", "KL ± standard error", "Bits per byte"]),
+    ):
+        opened(browser, server, run=site.runs[kind])
+        assert browser.find_element("id", "study").get_attribute("data-drawn"), kind
+        heads = [of.text.strip(" ↕") for of in browser.find_elements("css selector", "th")]
+        assert heads[: len(columns)] == columns
+        assert NASTY in content(browser)
+        assert not browser.execute_script("return document.querySelectorAll('img[src=x]').length")
+    opened(browser, server, run=site.runs["member"])
+    assert "tiny seed 0 step 0" in content(browser)
+    browser.find_element("link text", f"map {NASTY}").click()
+    drawn(browser)
+    until(browser, lambda b: b.find_element("id", "point-a").get_attribute("value"))
+    assert browser.find_element("id", "point-a").get_attribute("value") == "tiny seed 0 step 0"
+    assert complaints(browser) == []
+
+
+def test_steps_can_stand_by_powers_with_whole_numbers_beside_them(browser, server, site):
+    opened(browser, server, run=site.runs["trajectory"])
+    until(browser, lambda b: b.find_element("id", "bits").get_attribute("data-drawn"))
+    browser.find_element("css selector", "label[for=steps-log]").click()
+    ticks = (
+        "const a = document.getElementById('bits')._fullLayout.xaxis; return [a.type, a.ticktext]"
+    )
+    _, written = until(
+        browser,
+        lambda b: (lambda of: of if of[0] == "log" and of[1] else None)(b.execute_script(ticks)),
+    )
+    assert written[0] == "0"
+    assert {"1,000", "2,000", "5,000", "10,000"} <= set(written)
+    assert "steps=log" in browser.current_url
+    drawn_at = "return document.getElementById('bits').data[0].x.slice(0, 2)"
+    assert browser.execute_script(drawn_at) == [250, 1000]  # 0 stands left of the first step
+    browser.back()
+    until(browser, lambda b: b.execute_script(ticks)[0] == "linear")
+    assert complaints(browser) == []
+
+
 def test_it_fits_a_phone(browser, server, site):
     wide = "return [document.documentElement.scrollWidth, window.innerWidth]"
-    for name in ("map", "trajectory", "scale", "lineage", "gate"):
+    names = ("map", "trajectory", "scale", "lineage", "gate", "quantization", "exact", "member")
+    for name in names:
         opened(browser, server, (390, 844), run=site.runs[name])
         if name == "map":
             drawn(browser)

@@ -127,6 +127,8 @@ def test_runs_and_pairs_of_other_experiments_are_not_there(server, site):
         ("api/run", {"run_id": run}),
         ("api/members", {"run_id": run}),
         ("api/pair", {"run_id": run, "a": 0, "b": 1}),
+        ("api/several", {"run_id": run, "rows": "0,1"}),
+        ("api/from", {"run_id": run, "row": 0}),
         ("api/experiment", {"experiment_id": site.experiments["family"]}),
     ):
         for _ in range(3):  # whichever worker answers
@@ -135,7 +137,10 @@ def test_runs_and_pairs_of_other_experiments_are_not_there(server, site):
             assert status == 404, path
             assert "that you may read" in told["error"]
             assert list(told) == ["error"]
-    for name in ("trajectory", "scale", "lineage", "gate", "monitor", "deleted map", "unfinished"):
+    for name in (
+        *("trajectory", "scale", "lineage", "gate", "monitor", "quantization", "exact"),
+        *("member", "deleted map", "unfinished"),
+    ):
         status, told = get(server, BOB, "api/run", run_id=site.runs[name])
         assert (status, "that you may read" in told["error"]) == (404, True)
     url = f"{server}/modelmap/api/run?run_id={run}"

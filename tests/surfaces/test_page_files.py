@@ -10,9 +10,14 @@ import pytest
 from mlflow_modelmap.surfaces.server import assets
 
 STATIC = files("mlflow_modelmap.surfaces.server") / "static"
-SERVER_SIDE = {"__init__", "cache", "json_values", "opened"}
+SERVER_SIDE = {"__init__", "cache", "json_values", "map_kl", "opened"}
 """Of drivers/page: no payloads, or what all of them share."""
-PARTS = {"pair": "pair_panel.js", "exact": "pair_panel.js", "members": "map_view.js"}
+PARTS = {
+    "pair": "pair_panel.js",
+    "exact": "pair_panel.js",
+    "members": "map_view.js",
+    "several": "several_panel.js",
+}
 """Payloads that a part of another view shows."""
 
 

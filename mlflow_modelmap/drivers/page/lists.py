@@ -10,7 +10,7 @@ from mlflow.entities import Experiment, Run
 
 from mlflow_modelmap.drivers.gate.record import EXIT_CODES
 from mlflow_modelmap.drivers.page.json_values import label
-from mlflow_modelmap.drivers.page.opened import KINDS, find_experiment
+from mlflow_modelmap.drivers.page.opened import KINDS, find_experiment, unit
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.held import held_by_experiment
 from mlflow_modelmap.tracking.runs.point import finite, started
@@ -68,6 +68,7 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
         If the experiment is not there, was deleted or may not be read.
     """
     experiment = find_experiment(store, experiment_id)
+    units: dict[str, str] = {}  # by text set: few, and each is one question to the store
     runs = [
         {
             "run_id": run.info.run_id,
@@ -75,7 +76,7 @@ def list_runs(store: ServerStore, experiment_id: str) -> dict[str, Any]:
             "kind": kind,
             "status": run.info.status,
             "start_time": started(run) or None,
-            "note": _note(run),
+            "note": _note(run, _unit(store, run, units)),
             "verdict": _verdict(run),
         }
         for kind in KINDS
@@ -114,7 +115,14 @@ def _verdict(run: Run) -> str | None:
     return verdict if verdict in EXIT_CODES else None
 
 
-def _note(run: Run) -> str:
+def _unit(store: ServerStore, run: Run, known: dict[str, str]) -> str:
+    text_set = run.data.tags.get(schema.TAG_TEXT_SET) or ""
+    if text_set not in known:
+        known[text_set] = unit(store, run)
+    return known[text_set]
+
+
+def _note(run: Run, unit: str) -> str:
     parts = []
     if kind_of(run) == schema.KIND_GATE:
         candidate, reference = (
@@ -127,7 +135,7 @@ def _note(run: Run) -> str:
         ("modelmap/trajectories", "trajectories"),
         ("modelmap/checkpoints", "checkpoints"),
         ("modelmap/models", "models"),
-        ("modelmap/texts", "texts"),
+        ("modelmap/texts", unit),
     ):
         value = finite(run.data.metrics.get(key))
         if value is not None:

@@ -16,7 +16,9 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs import damaged
 from mlflow_modelmap.tracking.runs.point import finite, started
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_not_deleted, check_readable
+from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.runs.study_run import notices_of
+from mlflow_modelmap.tracking.runs.unit_of_texts import TEXTS, unit_in
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.shortened import shortened
@@ -28,8 +30,14 @@ KINDS = {
     schema.KIND_SCALE: "Scale",
     schema.KIND_LINEAGE: "Lineage",
     schema.KIND_GATE: "Gates",
+    schema.KIND_QUANTIZATION: "Quantised copies",
+    schema.KIND_LAYERS: "Layers",
+    schema.KIND_PROMPTS: "Prompts",
+    schema.KIND_EXACT: "Exact comparisons",
 }
-"""The kinds of run that the page opens, in the order of its lists."""
+"""The kinds of run that the page lists, in the order of its lists."""
+OPENED = (*KINDS, schema.KIND_SCORE, schema.KIND_VECTORS)
+"""Those that it opens: of scores there are too many for a list, and points lead to them."""
 
 MOST_NOTICES = 1_000
 """Notices above a run; a study has a handful."""
@@ -72,7 +80,7 @@ def find_experiment(store: ServerStore, experiment_id: str) -> Experiment:
     return found
 
 
-def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = tuple(KINDS)) -> Opened:
+def open_run(store: ServerStore, run_id: str, kinds: Sequence[str] = OPENED) -> Opened:
     """A run of mlflow-modelmap that may be shown.
 
     Raises
@@ -131,8 +139,20 @@ def head(store: ServerStore, opened: Opened) -> dict[str, Any]:
         "text_set": label(tags.get(schema.TAG_TEXT_SET) or "") or None,
         "text_set_name": label(tags.get(schema.TAG_TEXT_SET_NAME) or "") or None,
         "texts": finite(run.data.metrics.get("modelmap/texts")),
+        "unit": unit(store, run),
         "notices": _notices(store, run),
     }
+
+
+def unit(store: ServerStore, run: Run) -> str:
+    """What the texts of a run are called: those of a study by the scores beside it."""
+    said = unit_in(run)
+    digest = run.data.tags.get(schema.TAG_TEXT_SET) or ""
+    if said is None and digest.isalnum():
+        scores = of_kind(schema.KIND_SCORE, f"tags.`{schema.TAG_TEXT_SET}` = '{digest}'")
+        beside = store.search([run.info.experiment_id], scores, most=1)
+        said = next(filter(None, map(unit_in, beside)), None)
+    return said or TEXTS
 
 
 def _notices(store: ServerStore, run: Run) -> list[str]:

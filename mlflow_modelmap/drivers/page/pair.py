@@ -7,18 +7,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mlflow_modelmap.drivers.map.model_map import sampling_in
 from mlflow_modelmap.drivers.page.cache import MOST_BYTES, PageCache
 from mlflow_modelmap.drivers.page.exact import exact_payload
 from mlflow_modelmap.drivers.page.json_values import plain
-from mlflow_modelmap.drivers.page.map import map_payload, map_tables
+from mlflow_modelmap.drivers.page.map import map_payload
+from mlflow_modelmap.drivers.page.map_kl import Sampled, own_scale, sampled_texts, squares_of
 from mlflow_modelmap.drivers.page.opened import Opened, key, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
-from mlflow_modelmap.drivers.pair.scale_at_hand import newest_scale, scales_on
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.divergence.carried import (
     difference_error,
@@ -27,10 +25,8 @@ from mlflow_modelmap.numerics.divergence.carried import (
 )
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence, pair_floor
-from mlflow_modelmap.numerics.matrix.sampling import Sampling
-from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.artifacts import artifact_sizes, read_rows
+from mlflow_modelmap.tracking.runs.artifacts import read_rows
 from mlflow_modelmap.tracking.runs.largest_sizes import PAGE, PAGE_PAIRS
 from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.selection import vector_in
@@ -40,8 +36,6 @@ from mlflow_modelmap.words.vectors import CONDITIONAL, of_vectors
 
 _SHOWN = ("kl", "se", "low", "high", "words", "half_in", "sharpness")
 _OF_THE_TEXTS = ("texts", "mean_bytes")
-_NEWEST = 5
-"""Scale runs that are looked at, should the newest be damaged."""
 LARGEST_COORDINATES = 64 * 2**20
 """Bytes of the coordinates that are read to say how few texts carry a KL."""
 
@@ -51,13 +45,6 @@ class Coordinates(NamedTuple):
 
     q: np.ndarray
     weights: np.ndarray | None
-
-
-class Squares(NamedTuple):
-    """KL between all points of a map and its standard errors, bits/byte, (K, K)."""
-
-    kl: np.ndarray
-    se: np.ndarray
 
 
 def pair_payload(
@@ -85,7 +72,7 @@ def pair_payload(
             )
 
     texts, mean_bytes = (finite(run.data.metrics.get(f"modelmap/{of}")) for of in _OF_THE_TEXTS)
-    sampled = cache.get(key(run, "sampled texts"), _sampled(store, run))
+    sampled = cache.get(key(run, "sampled texts"), sampled_texts(store, run))
     if sampled is None:  # of an earlier version, or of few points: the tables say it
         kl, se, read = _in_tables(store, run, cache, (a, b), len(names), texts)
     else:
@@ -110,7 +97,7 @@ def pair_payload(
         texts=int(units) if units else None,
         half_in=half,
         noise_floor=floor,
-        own=_own_scale(store, run, cache),
+        own=own_scale(store, run, cache),
         vector=vector,
     )
     bits = [drawn["bits_per_byte"][row] for row in (a, b)]
@@ -150,7 +137,7 @@ def _in_tables(
     # Both squares of more points would not stay in the cache, so only a column is read of them.
     whole_squares = 2 * 8 * count**2 <= MOST_BYTES
     row, column = (a, b) if whole_squares else (a, 0)
-    made = _read(store, run, count, None if whole_squares else b)
+    made = squares_of(store, run, count, None if whole_squares else (b,))
     squares = cache.get(key(run, "squares" if whole_squares else f"squares {b}"), made)
     read = cache.get(key(run, "coordinates"), _coordinates(store, run, count, texts))
     of = None if read is None else Coordinates(read.q[[a, b]], read.weights)
@@ -170,61 +157,6 @@ def _of_rows(
             raise ValueError("a coordinate is not finite")
         kl, se = kl_pairs(q, 0, 1, sampled.sampling)
     return float(kl), float(se), Coordinates(q, sampled.weights)
-
-
-class Sampled(NamedTuple):
-    """How the texts of a map without tables were sampled, and their weights, (N,), or None."""
-
-    sampling: Sampling
-    weights: np.ndarray | None
-
-
-def _sampled(store: ServerStore, run: Run) -> Callable[[], Sampled | None]:
-    """What reads how the texts were sampled; None for a map that has tables of its pairs."""
-
-    def made() -> Sampled | None:
-        root = store.get_run(run.info.run_id).info.artifact_uri
-        sizes = artifact_sizes(run.info.run_id, root, store.tracking_uri)
-        if "kl.parquet" in sizes or f"{schema.STUDY_TEXT_BYTES}.npy" not in sizes:
-            return None
-        read = load_study(
-            run.info.run_id,
-            schema.KIND_MAP,
-            arrays=(schema.STUDY_TEXT_BYTES,),
-            optional=(schema.STUDY_DOCUMENTS,),
-            limits={"": PAGE},
-            store=cast(MlflowClient, store),
-        )
-        with whole(run):
-            sampling = sampling_in(read)
-            assert sampling is not None
-            return Sampled(sampling, read.arrays.get(schema.STUDY_WEIGHTS))
-
-    return made
-
-
-def _own_scale(store: ServerStore, run: Run, cache: PageCache) -> tuple[OwnGroup, ...]:
-    """The newest scale on the map's texts beside it, in its experiment, which may be read."""
-    tags = run.data.tags
-    wanted = scales_on(tags.get(schema.TAG_TEXT_SET) or "")
-    if wanted is None:
-        return ()
-    found = store.search([run.info.experiment_id], wanted, most=_NEWEST)
-
-    def read(scale: Run) -> pd.DataFrame:
-        def made() -> pd.DataFrame:
-            own = load_study(
-                scale.info.run_id,
-                schema.KIND_SCALE,
-                tables=("scale",),
-                limits={"": PAGE},
-                store=cast(MlflowClient, store),
-            )
-            return own.tables["scale"]
-
-        return cache.get(key(scale, "own scale"), made)
-
-    return newest_scale(found, tags.get(schema.TAG_TEXT_WEIGHTS), read)
 
 
 def _coordinates(
@@ -251,31 +183,5 @@ def _coordinates(
         if weights is not None and weights.shape != (q.shape[1],):
             return None
         return Coordinates(q, weights)
-
-    return made
-
-
-def _read(store: ServerStore, run: Run, count: int, only: int | None) -> Callable[[], Squares]:
-    """What reads both squares of `count` points, or of both only the column of one point."""
-
-    def made() -> Squares:
-        found = []
-        for name in ("kl", "kl_standard_error"):
-            with whole(run):
-                # A column bears the name of a point, as the points' table writes it.
-                wanted = None
-                if only is not None:
-                    points = map_tables(store, run, {name: ("point",)})[0]["point"]
-                    wanted = (str(points.iloc[only]),)
-            (table,) = map_tables(store, run, {name: wanted})
-            with whole(run):
-                values = table.drop(columns="point", errors="ignore").to_numpy(dtype=np.float64)
-            if values.shape != (count, count if only is None else 1):
-                raise TrackingError(
-                    f"Run {run.info.run_id} is damaged: its KL table of shape {values.shape} does "
-                    f"not fit its {count} points; make it again."
-                )
-            found.append(values)
-        return Squares(*found)
 
     return made

@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const choice = (name) => document.querySelector(`input[name=${name}]:checked`).value;
-  const view = MapDrawing.create(byId("plot"), data);
+  const view = MapDrawing.create(byId("plot"), data, {name: () => data.title});
 
   function tell(row) {
     const of = HoverText.facts(data, row);
@@ -32,10 +32,17 @@
     return Number(choice("dimensions"));
   }
 
-  const draw = () => view.draw({
-    embedding: choice("embedding"), dimensions: dimensions(),
-    colouring: data.colourings[Number(byId("colour").value)], lines: byId("lines").checked, found: matching(),
-  });
+  let hidden = new Set(), colouring = null;
+
+  function draw() {
+    const chosen = data.colourings[Number(byId("colour").value)];
+    if (chosen !== colouring) hidden = new Set();
+    colouring = chosen;
+    return view.draw({
+      embedding: choice("embedding"), dimensions: dimensions(), colouring, hidden,
+      lines: byId("lines").checked, found: matching(),
+    });
+  }
 
   byId("title").textContent = data.title;
   byId("subtitle").textContent = data.subtitle;
@@ -70,6 +77,10 @@
       draw();
     }
   });
-  view.onPick(tell);
+  view.on({pick: tell, hide(name, alone, names) {
+    hidden = MapDrawing.hiding(hidden, name, alone, names);
+    draw();
+  }});
+  Look.follow(draw);
   draw();
 })();

@@ -17,7 +17,11 @@ from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.shortened import shortened
 
 STYLES = ("map_controls.css", "interactive_map.css")
-SCRIPTS = ("value_and_error.js", "hover_text.js", "map_drawing.js", "interactive_map.js")
+SCRIPTS = (
+    *("value_and_error.js", "log_ticks.js", "look.js", "hover_text.js", "map_names.js"),
+    "map_drawing.js",
+    "interactive_map.js",
+)
 
 _NOTICE = 2_000
 """Characters of a notice."""

@@ -61,6 +61,7 @@ def score(model: str, texts: str, column: str, output: Output, **values: Any) ->
     from mlflow_modelmap.scoring.model.hub import asked_for
     from mlflow_modelmap.scoring.model.reference import ModelReference
     from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
+    from mlflow_modelmap.tracking.runs.unit_of_texts import unit_of
 
     text_set = load_texts(texts, column=column)
     settings = ScoringSettings(**settings_of(values))
@@ -81,7 +82,7 @@ def score(model: str, texts: str, column: str, output: Output, **values: Any) ->
     )
     lines = [
         f"{scored.name}: {scored.bits_per_byte:.4f} bits per byte on "
-        f"{len(scored.log_likelihoods):,} texts",
+        f"{len(scored.log_likelihoods):,} {unit_of(scored.run_id)}",
     ]
     if scored.skipped:
         lines.append(f"Run {scored.run_id} holds this score already (--again scores it anew).")

@@ -13,7 +13,11 @@ TYPES = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
 }
-SHARED = ("value_and_error.js", "hover_text.js", "map_drawing.js", "map_controls.css")
+SHARED = (
+    *("value_and_error.js", "log_ticks.js", "look.js", "hover_text.js", "map_names.js"),
+    "map_drawing.js",
+    "map_controls.css",
+)
 """Of `figures.map`: what the self-contained page draws with, too."""
 
 
@@ -59,7 +63,15 @@ def version() -> str:
 @cache
 def page() -> bytes:
     """The page's HTML, which holds no data; where its files lie is filled in."""
-    html = (
-        files("mlflow_modelmap.surfaces.server").joinpath("static", "page.html").read_text("utf-8")
-    )
-    return html.replace("{{static}}", f"static/{version()}").encode("utf-8")
+    return _filled("page.html", "static/")
+
+
+@cache
+def not_found(up: str) -> bytes:
+    """The same for an address that is none of the page's; `up` leads to the page (``../``)."""
+    return _filled("not_found.html", f"{up}static/").replace(b"{{up}}", up.encode() or b"./")
+
+
+def _filled(name: str, static: str) -> bytes:
+    html = files("mlflow_modelmap.surfaces.server").joinpath("static", name).read_text("utf-8")
+    return html.replace("{{static}}", f"{static}{version()}").encode("utf-8")

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from mlflow_modelmap.surfaces.server.starting import tell_start
+
 APP_NAME = "modelmap-basic-auth"
 
 _log = logging.getLogger(__name__)
@@ -117,6 +119,7 @@ def _prepare_server() -> None:
     from mlflow.server import _bootstrap_basic_auth
 
     _auth()
+    tell_start(APP_NAME)
     _bootstrap_basic_auth()
     os.environ[_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED.name] = "true"
 

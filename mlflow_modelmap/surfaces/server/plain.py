@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlflow_modelmap.surfaces.server.starting import tell_start
+
+APP_NAME = "modelmap"
+
 
 def create_app() -> Any:
     """The MLflow server's own app with the page beside it: ASGI under uvicorn, else WSGI."""
@@ -20,3 +24,6 @@ def create_app() -> Any:
 
         return asgi
     return app
+
+
+tell_start(APP_NAME)

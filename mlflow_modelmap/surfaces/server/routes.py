@@ -21,6 +21,10 @@ from mlflow_modelmap.drivers.page.monitor import monitor_payload
 from mlflow_modelmap.drivers.page.opened import head, open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.drivers.page.scale import scale_payload
+from mlflow_modelmap.drivers.page.score import score_payload
+from mlflow_modelmap.drivers.page.several import from_point_payload, several_payload
+from mlflow_modelmap.drivers.page.study import TABLES as STUDIES
+from mlflow_modelmap.drivers.page.study import study_payload
 from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.surfaces.server import assets
@@ -28,13 +32,15 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.store.server_store import MayRead, ServerStore, everybody, own_store
 
 ROOT = "/modelmap"
-APIS = ("experiments", "experiment", "run", "members", "pair")
+APIS = ("experiments", "experiment", "run", "members", "pair", "several", "from")
 PAYLOADS = {
     schema.KIND_MAP: map_payload,
     schema.KIND_TRAJECTORY: trajectory_payload,
     schema.KIND_SCALE: scale_payload,
     schema.KIND_LINEAGE: lineage_payload,
     schema.KIND_GATE: gate_payload,
+    **dict.fromkeys(STUDIES, study_payload),
+    **dict.fromkeys((schema.KIND_SCORE, schema.KIND_VECTORS), score_payload),
 }
 """What is told of a finished run, by its kind."""
 
@@ -56,6 +62,7 @@ _UNTOLD = (
     "the server's log says more."
 )
 _PACK_FROM = 1_000
+_DEEPEST = 50
 
 
 def paths(prefix: str = "") -> list[str]:
@@ -100,12 +107,23 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
         opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
         return pair_payload(store(), opened, cache, _row("a"), _row("b"))
 
+    def several() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
+        rows = [_whole(value) for value in request.args.get("rows", "").split(",")]
+        return several_payload(store(), opened, cache, rows)
+
+    def from_point() -> Any:
+        opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
+        return from_point_payload(store(), opened, cache, _row("row"))
+
     answers: dict[str, Callable[[], Any]] = {
         "experiments": lambda: list_experiments(store()),
         "experiment": lambda: list_runs(store(), request.args.get("experiment_id", "")),
         "run": run,
         "members": members,
         "pair": pair,
+        "several": several,
+        "from": from_point,
     }
 
     def page() -> Response:
@@ -125,6 +143,13 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
         # Relative, so that it holds behind a proxy that serves all of this below a path of its own.
         return Response(status=308, headers={"Location": ROOT.lstrip("/") + "/"})
 
+    def not_found(rest: str) -> Response:
+        # Relative, as all links of the page: up from as many folders as the address names.
+        html = assets.not_found("../" * min(rest.count("/"), _DEEPEST))
+        response = Response(html, 404, mimetype="text/html")
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
     def get(rule: str, name: str, view: Callable[..., Response]) -> None:
         found.add_url_rule(
             rule, name, view, methods=["GET"], provide_automatic_options=False, strict_slashes=True
@@ -135,6 +160,7 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
     get(f"{prefix}{ROOT}/static/<of>/<name>", "static", static)
     for api in APIS:
         get(f"{prefix}{ROOT}/api/{api}", api, _answering(answers[api]))
+    get(f"{prefix}{ROOT}/<path:rest>", "not_found", not_found)
 
     @found.before_request
     def get_only() -> Response | None:
@@ -152,7 +178,10 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
 
 
 def _row(name: str) -> int:
-    value = request.args.get(name, "")
+    return _whole(request.args.get(name, ""))
+
+
+def _whole(value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) < 8):
         raise InputError(f"{value[:40]!r} is no point; name one by its row on the map, from 0.")
     return int(value)

@@ -17,6 +17,7 @@ def test_experiments_are_listed_with_what_can_be_opened(page, site):
     told = list_experiments(page)
     kinds = {of["name"]: of["kinds"] for of in told["experiments"]}
     expected = {"map": 3, "trajectory": 1, "monitor": 1, "scale": 1, "lineage": 1, "gate": 1}
+    expected |= dict.fromkeys(("quantization", "layers", "prompts", "exact"), 1)
     assert kinds == {"family": expected, "scored only": {}, NASTY: {}}
     json.dumps(told, allow_nan=False)
 
@@ -57,7 +58,7 @@ def test_an_experiment_without_maps_says_what_to_run(page, site, name, words):
         ("in deleted", r"was deleted; `mlflow"),
         ("unfinished", "is running, not finished"),
         ("newer", r"newer mlflow-modelmap \(schema 99; this one reads 1\); upgrade"),
-        ("member", "is of kind 'score', not 'map', 'trajectory'"),
+        ("weights", "is of kind 'weights', not 'map', 'trajectory'"),
     ],
 )
 def test_a_run_that_cannot_be_shown_is_told_in_a_sentence(page, site, name, words):

@@ -18,16 +18,6 @@ export function sentence(text, attributes = {}) {
 
 export const problem = (error) => sentence(error.message, {class: "problem", role: "alert"});
 
-// columns: [{title, of(row) -> text or element, number}]
-export function table(caption, columns, rows) {
-  const kind = (column) => column.number ? "number" : column.name ? "name" : null;
-  return el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": caption},
-    el("table", {},
-      el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, columns.map((c) => el("th", {scope: "col", class: kind(c)}, c.title)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, columns.map((c) => el("td", {class: kind(c)}, c.of(row))))))));
-}
-
 export function notices(sentences) {
   return sentences.length ? el("ul", {class: "notices"}, sentences.map((text) => el("li", {}, text))) : null;
 }

@@ -1,8 +1,9 @@
 // A gate: what was decided, why, and each interval against its limit.
 import {chart, lines, number, short, withError} from "./charts.js";
-import {el, mlflowRun, table, verdict} from "./elements.js";
+import {el, mlflowRun, verdict} from "./elements.js";
+import {interval as intervalColumn, measured as measuredColumn, table} from "./table.js";
 
-const INK = "#222222", ALLOWED = "#117733";
+const ALLOWED = "#117733";
 const COLOURS = {pass: "#117733", fail: "#b2182b", undecided: "#8c6d31"};
 const TITLES = {kl: "KL divergence", bits_per_byte_increase: "Increase of bits per byte"};
 const title = (limit) => TITLES[limit.quantity] || limit.quantity;
@@ -22,10 +23,10 @@ export async function showGate(here, {data}) {
     el("p", {class: "under"}, `What is allowed is shaded. The whole ${share} interval decides: within the limit it passes, beyond it it fails, on both sides it is undecided.`),
     table("Limits, bits per byte", [
       {title: "Quantity", of: title},
-      {title: "Measured ± standard error", number: true, of: measured},
-      {title: `${share} interval`, number: true, of: interval},
+      measuredColumn("Measured ± standard error", (limit) => limit.value, (limit) => limit.se, withError),
+      intervalColumn(`${share} interval`, interval),
       {title: "Limit", number: true, of: (limit) => number(limit.limit)},
-      {title: "Verdict", of: (limit) => verdict(limit.verdict)},
+      {title: "Verdict", of: (limit) => verdict(limit.verdict), values: {Verdict: (limit) => limit.verdict}},
       {title: "Texts needed", number: true, of: (limit) => limit.texts_needed === null ? "" : `about ${Math.round(limit.texts_needed).toLocaleString("en")}`},
     ], data.limits),
     el("h2", {}, "The two models"),
@@ -36,7 +37,7 @@ export async function showGate(here, {data}) {
       {title: "Step", number: true, of: (of) => of.step === null ? "" : of.step.toLocaleString("en")},
       {title: "Precision", of: (of) => of.precision || ""},
       {title: "Bits per byte", number: true, of: (of) => number(of.bits_per_byte)},
-      {title: "Run", of: (of) => of.experiment ? el("a", {href: mlflowRun(of.experiment, of.run_id)}, `the ${of.role}'s run in MLflow`)
+      {title: "Run", values: {Run: (of) => of.run_id}, of: (of) => of.experiment ? el("a", {href: mlflowRun(of.experiment, of.run_id)}, `the ${of.role}'s run in MLflow`)
         : "deleted, or you may not read it"},
     ], data.models));
 }
@@ -50,23 +51,26 @@ async function draw(here, limit, share) {
   const low = limit.low === null ? left : limit.low, high = limit.high === null ? right : limit.high;
   const told = lines(short(title(limit), 60), `${measured(limit)} bits/byte`, `${share} interval ${interval(limit)}`, `limit ${number(limit.limit)}`);
   const scale = (value) => log ? Math.log10(value) : value;
+  const colour = () => Look.seen(COLOURS[limit.verdict]);
   await chart(here, {
     id: `limit-${limit.quantity}`, height: 150, label: `${title(limit)}: ${share} interval ${interval(limit)}, limit ${number(limit.limit)}; the table below holds the same.`,
-    traces: [
-      {type: "scatter", mode: "lines", x: none(limit) ? [] : [low, high], y: none(limit) ? [] : [0, 0], hoverinfo: "skip", showlegend: false, line: {color: COLOURS[limit.verdict], width: 4}},
-      {type: "scatter", mode: "markers", x: [limit.value], y: [0], hoverinfo: "text", hovertext: [told], showlegend: false, marker: {size: 12, color: COLOURS[limit.verdict]}},
-    ],
-    xaxis: {title: {text: MapDrawing.narrow() || limit.quantity === "kl" ? "bits/byte" : "bits/byte, candidate less reference"}, type: log ? "log" : "linear",
-      exponentformat: "power", range: [scale(left), scale(right)], nticks: 8},
-    yaxis: {visible: false, range: [-1, 1], fixedrange: true},
-    layout: {
-      margin: {l: 16, r: 16, t: 30, b: 44},
-      shapes: [
-        {type: "rect", xref: "x", yref: "paper", x0: left, x1: Math.min(limit.limit, right), y0: 0, y1: 1, fillcolor: ALLOWED, opacity: 0.12, line: {width: 0}, layer: "below"},
-        {type: "line", xref: "x", yref: "paper", x0: limit.limit, x1: limit.limit, y0: 0, y1: 1, line: {color: INK, width: 1.5}},
+    make: () => ({
+      traces: [
+        {type: "scatter", mode: "lines", x: none(limit) ? [] : [low, high], y: none(limit) ? [] : [0, 0], hoverinfo: "skip", showlegend: false, line: {color: colour(), width: 4}},
+        {type: "scatter", mode: "markers", x: [limit.value], y: [0], hoverinfo: "text", hovertext: [told], showlegend: false, marker: {size: 12, color: colour()}},
       ],
-      annotations: [{xref: "x", yref: "paper", x: scale(limit.limit), y: 1, yanchor: "bottom", text: `limit ${number(limit.limit)}`, showarrow: false}],
-    },
+      xaxis: {title: {text: MapDrawing.narrow() || limit.quantity === "kl" ? "bits/byte" : "bits/byte, candidate less reference"}, type: log ? "log" : "linear",
+        range: [scale(left), scale(right)], nticks: 8},
+      yaxis: {visible: false, range: [-1, 1], fixedrange: true},
+      layout: {
+        margin: {l: 16, r: 16, t: 30, b: 44},
+        shapes: [
+          {type: "rect", xref: "x", yref: "paper", x0: left, x1: Math.min(limit.limit, right), y0: 0, y1: 1, fillcolor: Look.seen(ALLOWED), opacity: 0.12, line: {width: 0}, layer: "below"},
+          {type: "line", xref: "x", yref: "paper", x0: limit.limit, x1: limit.limit, y0: 0, y1: 1, line: {color: Look.now().ink, width: 1.5}},
+        ],
+        annotations: [{xref: "x", yref: "paper", x: scale(limit.limit), y: 1, yanchor: "bottom", text: `limit ${number(limit.limit)}`, showarrow: false}],
+      },
+    }),
   });
 }
 

@@ -1,6 +1,7 @@
 // The lineage: who descends from whom, KL to the parent, and what is nearer than it should be.
 import {withError} from "./charts.js";
-import {el, table} from "./elements.js";
+import {el} from "./elements.js";
+import {measured, table} from "./table.js";
 
 const kl = (value, se) => withError(value, se) + (value === null ? "" : " bits/byte");
 
@@ -58,7 +59,7 @@ export function showLineage(here, {data}) {
     {title: "Model", name: true, of: called},
     {title: "Parent", name: true, of: (row) => row.parent || ""},
     {title: "Generation", number: true, of: (row) => row.generation === null ? "" : String(row.generation)},
-    {title: "KL ± standard error", number: true, of: (row) => row.kl === null ? "" : withError(row.kl, row.se)},
+    measured("KL ± standard error", (row) => row.kl, (row) => row.se, (value, se) => value === null ? "" : withError(value, se)),
     {title: "Nearest", name: true, of: (row) => row.nearest || ""},
     {title: "Verdict", of: (row) => row.verdict || ""},
     {title: "Source", of: (row) => row.source || ""},

@@ -31,6 +31,6 @@ export async function showExperiment(here, state) {
         .filter(Boolean).join(" · "))))));
   }
   here.append(el("p", {class: "under"},
-    el("a", {href: `../#/experiments/${encodeURIComponent(experiment.id)}`}, "the experiment in MLflow")));
+    el("a", {href: `../#/experiments/${encodeURIComponent(experiment.id)}/runs`}, "the experiment in MLflow")));
   return experiment.name;
 }

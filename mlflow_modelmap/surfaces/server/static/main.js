@@ -7,12 +7,17 @@ import {showExperiment, showExperiments} from "./lists_view.js";
 import {showMap} from "./map_view.js";
 import {showMonitor} from "./monitor_view.js";
 import {showScale} from "./scale_view.js";
+import {showScore} from "./score_view.js";
 import {link, read} from "./state.js";
+import {showStudy} from "./study_view.js";
 import {showTraining} from "./training_view.js";
 
-const VIEWS = {map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate};
+const VIEWS = {
+  map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate,
+  quantization: showStudy, layers: showStudy, prompts: showStudy, exact: showStudy, score: showScore, vectors: showScore,
+};
 const content = document.getElementById("content");
-let turn = 0;
+let turn = 0, apply = null, shownRun = null;
 
 function trail(...steps) {
   const items = steps.map(([text, href]) => el("li", {}, href ? el("a", {href}, text) : el("span", {"aria-current": "page"}, text)));
@@ -22,6 +27,7 @@ function trail(...steps) {
 async function show() {
   const mine = ++turn;
   const state = read();
+  [apply, shownRun] = [null, null];
   const here = el("div");
   content.replaceChildren(here);
   content.setAttribute("aria-busy", "true");
@@ -53,7 +59,7 @@ async function showRun(here, state) {
   if (!here.isConnected) return;
   trail(["Experiments", "./"], [head.experiment.name, link({experiment: head.experiment.id})], [head.name]);
   const about = [];
-  if (head.texts) about.push(`${head.texts.toLocaleString("en")} texts`);
+  if (head.texts) about.push(`${head.texts.toLocaleString("en")} ${head.unit}`);
   if (head.text_set_name) about.push(head.text_set_name);
   if (data.entropy_bound) about.push(`entropy at most ${data.entropy_bound.toFixed(3)} bits/byte`);
   if (data.perplexity) about.push(`t-SNE with perplexity ${Number(data.perplexity).toPrecision(3)}`);
@@ -63,7 +69,15 @@ async function showRun(here, state) {
     el("p", {class: "under"}, about.map((part) => `${part} · `),
       el("a", {href: mlflowRun(head.experiment.id, head.run_id)}, "the run in MLflow")),
     notices(head.notices) || "");
-  await VIEWS[head.kind](here, {head, data, state});
+  const again = await VIEWS[head.kind](here, {head, data, state});
+  if (here.isConnected) [apply, shownRun] = [again || null, state.run];
+}
+
+// Back within a view goes back one choice, and need not ask the server for all of it again.
+function back() {
+  const state = read();
+  if (apply && state.run === shownRun) apply(state);
+  else show();
 }
 
 // Links within the page change the view, not the document.
@@ -77,5 +91,15 @@ document.addEventListener("click", (event) => {
   show().then(() => content.focus());
   window.scrollTo(0, 0);
 });
-window.addEventListener("popstate", show);
+// On paper nothing can be opened: what is folded is printed, and folded again.
+let unfolded = [];
+window.addEventListener("beforeprint", () => {
+  unfolded = [...content.querySelectorAll("details:not([open])")];
+  unfolded.forEach((details) => {
+    details.open = true;
+    details.dispatchEvent(new Event("toggle"));
+  });
+});
+window.addEventListener("afterprint", () => unfolded.forEach((details) => { details.open = false; }));
+window.addEventListener("popstate", back);
 show();

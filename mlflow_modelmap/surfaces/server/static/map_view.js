@@ -1,108 +1,127 @@
-// A model map: its controls, the drawing, the two points and the table, kept in the address.
+// A model map: its controls, the drawing, its points and the table, kept in the address.
 import {ask, loadPlotly} from "./api.js";
-import {el} from "./elements.js";
+import {el, problem} from "./elements.js";
+import {FROM_A, mapControls} from "./map_controls.js";
 import {pairPanel} from "./pair_panel.js";
 import {pointsTable} from "./points_table.js";
+import {severalPanel} from "./several_panel.js";
 import {change} from "./state.js";
 
-const radio = (name, id, value, text, checked) => [
-  el("input", {type: "radio", name, id, value, checked}), el("label", {for: id}, text)];
-
 export async function showMap(here, {head, data, state}) {
-  const given = {...state};
-  const embedding = data.tsne && given.embedding !== "pca" ? "tsne" : "pca";
-  const choices = {
-    embedding, dimensions: MapDrawing.can3d(data, embedding) && given.dimensions === "3" ? 3 : 2,
-    lines: given.lines !== "off",
-    find: given.find || "",
-    colouring: data.colourings[data.colouring],
-  };
-  const colourings = [...data.colourings];
-  const colour = el("select", {id: "colour"});
-  const find = el("input", {type: "search", id: "find", placeholder: "part of a name", value: choices.find});
-  const found = el("span", {id: "found", role: "status"});
-  const controls = el("form", {id: "controls", autocomplete: "off", "aria-label": "How the map is drawn"},
-    el("fieldset", {}, el("legend", {}, "Map"),
-      radio("embedding", "tsne", "tsne", "t-SNE", choices.embedding === "tsne"),
-      radio("embedding", "pca", "pca", "PCA", choices.embedding === "pca")),
-    el("fieldset", {}, el("legend", {}, "Dimensions"),
-      radio("dimensions", "two", "2", "2D", choices.dimensions === 2),
-      radio("dimensions", "three", "3", "3D", choices.dimensions === 3)),
-    el("label", {class: "field"}, "Colour ", colour),
-    data.paths.length ? el("label", {class: "field"}, el("input", {type: "checkbox", id: "lines", checked: choices.lines}), " Lines") : null,
-    el("label", {class: "field"}, "Find ", find), found);
-  controls.querySelector("#tsne").disabled = !data.tsne;
-
-  function offer3d() {
-    const possible = MapDrawing.can3d(data, choices.embedding);
-    controls.querySelector("#three").disabled = !possible;
-    controls.querySelector("label[for=three]").title = MapDrawing.no3d(data, choices.embedding);
-    if (!possible) controls.querySelector("#two").checked = true;
-  }
-  offer3d();
+  const usual = data.colourings[data.colouring];
+  const controls = mapControls({data, onChange: changed});
+  let choices = null, given = state, view = null, fromRow = null, ready = false;
+  const rowOf = new Map(data.names.map((name, row) => [name, row]));
 
   const plot = el("div", {id: "plot", role: "figure", "aria-label":
     `Model map of ${data.names.length} points. The lists beside it and the table below it choose points without it.`});
-  let view = null;
-  const panel = pairPanel({run: head.run_id, data, onChange(pair) {
-    if (view) view.choose(pair);
-    remember();
+  const unknown = el("div", {id: "unknown"});
+  const panel = pairPanel({run: head.run_id, data, under: (row) => view ? view.under(row) : [row], onChange(step) {
+    mark();
+    remember(step);
+    if (choices.colouring === FROM_A) draw();
   }});
-  const points = pointsTable({data, rows: () => matching().rows, onPick: panel.pick});
-  here.append(controls, el("div", {class: "map"}, plot, panel.element), points.element);
+  const several = severalPanel({run: head.run_id, data, file: `${head.name} KL`, onChange(step) {
+    mark();
+    remember(step);
+  }});
+  const points = pointsTable({data, rows: () => matching().rows, onPick: panel.pick, file: `${head.name} points`});
+  here.append(controls.element, unknown, el("div", {class: "map"}, plot, panel.element), several.element, points.element);
 
-  await loadPlotly();
-  if (!here.isConnected) return;
-  view = MapDrawing.create(plot, data, {svg: true});
-  view.onPick(panel.pick);
-
-  function fillColours() {
-    colour.replaceChildren(...colourings.map((of, k) => el("option", {value: k}, of.column.startsWith("tag:") ? `tag ${of.title}` : of.title)));
-    colour.value = String(colourings.indexOf(choices.colouring));
+  // What an address asks for; what is not on this map is said.
+  function take(wanted) {
+    given = wanted;
+    const embedding = data.tsne && given.embedding !== "pca" ? "tsne" : "pca";
+    choices = {
+      embedding, dimensions: MapDrawing.can3d(data, embedding) && given.dimensions === "3" ? 3 : 2,
+      colouring: controls.known(given.colour) || usual, lines: given.lines !== "off", names: given.names === "on",
+      find: given.find || "", only: given.only ? controls.filter(given.only) : null,
+      upto: given.upto && Number.isFinite(Number(given.upto)) ? Number(given.upto) : null, hidden: new Set(given.hide || []),
+    };
+    controls.write(choices);
+    const asked = [given.a, given.b, ...(given.point || [])].filter(Boolean);
+    const missing = asked.filter((name) => !rowOf.has(name));
+    const said = missing.map((name) => `The link names the point ${name}, which is not on this map.`);
+    if (ready && given.colour && !controls.known(given.colour)) said.push(`The link colours by ${given.colour}, which this map has not.`);
+    if (ready && given.only && !choices.only) said.push(`The link keeps the points with ${given.only}, of which this map has none.`);
+    unknown.replaceChildren(...said.map((text) => problem({message: text})));
+    const row = (name) => name && rowOf.has(name) ? rowOf.get(name) : null;
+    several.set((given.point || []).map(row).filter((of) => of !== null));
+    return panel.set([row(given.a), row(given.b)]);
   }
 
   function matching() {
     const wanted = choices.find.trim().toLowerCase();
+    const only = controls.kept(choices);
     const flags = wanted ? data.names.map((name) => name.toLowerCase().includes(wanted)) : null;
     const rows = [];
-    data.names.forEach((_, row) => { if (!flags || flags[row]) rows.push(row); });
-    return {flags, rows};
+    data.names.forEach((_, row) => { if ((!flags || flags[row]) && (!only || only[row])) rows.push(row); });
+    return {flags, only, rows};
   }
 
-  function remember() {
-    if (!view || !here.isConnected) return;
-    const [a, b] = panel.pair().map((row) => row === null ? "" : data.names[row]);
+  const mark = () => view && view.choose(panel.pair(), several.rows());
+
+  function remember(step) {
+    // What is chosen before the tags are known is not undone by them.
+    ready = ready || step;
+    if (!ready || !here.isConnected) return;
+    const nameOf = (row) => row === null ? "" : data.names[row];
+    const [a, b] = panel.pair().map(nameOf);
     change({
       run: head.run_id, embedding: choices.embedding, dimensions: choices.dimensions === 3 ? "3" : "",
-      colour: choices.colouring === data.colourings[data.colouring] ? "" : choices.colouring.column,
-      lines: choices.lines ? "" : "off", find: choices.find, a, b,
-    });
+      colour: choices.colouring === usual ? "" : choices.colouring.column, lines: choices.lines ? "" : "off",
+      names: choices.names ? "on" : "", find: choices.find, only: choices.only ? choices.only.join("=") : "",
+      upto: choices.upto === null ? "" : choices.upto, hide: [...choices.hidden], a, b, point: several.rows().map(nameOf),
+    }, {step});
   }
 
-  function draw() {
-    const {flags, rows} = matching();
-    found.textContent = flags ? `${rows.length} of ${data.names.length}` : "";
-    return view.draw({...choices, found: flags}).then(() => points.draw());
+  async function draw() {
+    const {flags, only, rows} = matching();
+    controls.tell(flags || only ? `${rows.length} of ${data.names.length}` : "");
+    if (choices.colouring === FROM_A) await measureFromA();
+    await view.draw({...choices, found: flags, only});
+    points.draw();
   }
 
-  function changed() {
-    choices.embedding = controls.querySelector("input[name=embedding]:checked").value;
-    offer3d();
-    choices.dimensions = Number(controls.querySelector("input[name=dimensions]:checked").value);
-    choices.colouring = colourings[Number(colour.value)];
-    const lines = controls.querySelector("#lines");
-    choices.lines = !lines || lines.checked;
-    choices.find = find.value;
-    remember();
+  async function measureFromA() {
+    const [row] = panel.pair();
+    if (row === null) {
+      controls.tell("Choose point A, from which KL is to be coloured.");
+      FROM_A.values = data.names.map(() => null);
+    } else if (row !== fromRow || FROM_A.of !== head.run_id) {
+      try {
+        FROM_A.values = (await ask("from", {run_id: head.run_id, row})).kl;
+      } catch (error) {
+        controls.tell(error.message);
+        FROM_A.values = data.names.map(() => null);
+      }
+    }
+    [fromRow, FROM_A.of] = [row, head.run_id];
+  }
+
+  function changed(step) {
+    const before = choices.colouring;
+    choices = {...choices, ...controls.read()};
+    if (choices.colouring !== before) choices.hidden = new Set();
+    remember(step);
     return draw();
   }
 
-  controls.addEventListener("submit", (event) => event.preventDefault());
-  controls.addEventListener("change", changed);
-  let waiting = null;
-  find.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(changed, 150);
+  await loadPlotly();
+  if (!here.isConnected) return null;
+  view = MapDrawing.create(plot, data, {svg: true, beside: true, name: () => `${head.name} ${choices.embedding}`});
+  view.on({
+    pick(row, more) {
+      if (more) several.add([row]);
+      else panel.pick(row);
+    },
+    several: (rows) => several.set(rows, true),
+    rest: panel.rest,
+    hide(name, alone, names) {
+      choices.hidden = MapDrawing.hiding(choices.hidden, name, alone, names);
+      remember(true);
+      draw();
+    },
   });
   let wasNarrow = MapDrawing.narrow();
   new ResizeObserver(() => {
@@ -110,29 +129,39 @@ export async function showMap(here, {head, data, state}) {
     wasNarrow = MapDrawing.narrow();
     draw();
   }).observe(plot);
+  Look.follow(() => plot.isConnected ? draw() : false);
 
-  const known = (wanted) => colourings.find((of) => of.column === wanted);
-  choices.colouring = known(given.colour) || choices.colouring;
-  fillColours();
+  const paired = take(state);
   await draw();
-  // A name that the address asks for and the map has not is left out.
-  const rowOf = (name) => name && data.names.includes(name) ? data.names.indexOf(name) : null;
-  await panel.set(panel.pair().map((row, k) => row === null ? rowOf(k ? given.b : given.a) : row));
+  mark();
+  await paired;
+  if (!state.colour && !state.only) {
+    ready = true;
+    remember(false);
+  }
 
   // What the runs say now comes after the drawing, which need not wait for it.
   ask("members", {run_id: head.run_id}).then((members) => {
     if (!here.isConnected) return;
     panel.link(members.experiments);
-    colourings.push(...members.colourings);
-    const late = known(given.colour);
-    if (late && late !== choices.colouring) {
-      choices.colouring = late;
+    controls.more(members.colourings);
+    if (ready) controls.write(choices);
+    else {
+      ready = true;
+      take(given);
       draw();
     }
-    fillColours();
-    remember();
+    remember(false);
     plot.dataset.members = "known";
   }).catch((error) => {
-    found.textContent = `Tags and links are missing: ${error.message}`;
+    ready = true;
+    controls.tell(`Tags and links are missing: ${error.message}`);
   });
+
+  // Another address of the same map, as Back gives it.
+  return async (wanted) => {
+    take(wanted);
+    await draw();
+    mark();
+  };
 }

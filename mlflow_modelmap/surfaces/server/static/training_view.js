@@ -1,26 +1,29 @@
 // KL along training, anomalies, exponents and bits per byte, by trajectory.
 import {chart, lines as told, name as nameOf, short, withError} from "./charts.js";
-import {el, sentence, table} from "./elements.js";
+import {el, sentence} from "./elements.js";
+import {stepAxis} from "./step_axis.js";
+import {interval, measured, table} from "./table.js";
 
 const text = (value) => value === null ? "" : value.toLocaleString("en");
 const number = (value) => value === null ? "" : value.toPrecision(3);
 
-export async function showTraining(here, {data}) {
+export async function showTraining(here, {data, state = {}}) {
   const lines = data.trajectories;
   if (!lines.some((line) => line.bits_per_byte.length)) {
     here.append(sentence("No checkpoint is recorded yet; the first one appears here once it is scored.", {class: "nothing"}));
     return;
   }
-  await drawKl(here, lines, data.anomalies, "kl_previous", "KL between consecutive checkpoints", "kl-previous");
+  const axis = stepAxis(here, lines, state);
+  await drawKl(here, lines, data.anomalies, "kl_previous", "KL between consecutive checkpoints", "kl-previous", axis);
   if (lines.some((line) => (line.kl_reference || []).length)) {
-    await drawKl(here, lines, [], "kl_reference", "KL to the reference", "kl-reference");
+    await drawKl(here, lines, [], "kl_reference", "KL to the reference", "kl-reference", axis);
   }
   tellAnomalies(here, data.anomalies);
   await drawExponents(here, data);
-  await drawBits(here, lines);
+  await drawBits(here, lines, axis);
 }
 
-async function drawKl(here, lines, anomalies, column, title, id) {
+async function drawKl(here, lines, anomalies, column, title, id, axis) {
   const rows = lines.flatMap((line) => line[column].map((row) => ({...row, trajectory: line.name})));
   here.append(el("h2", {}, title));
   if (!rows.length) {
@@ -28,31 +31,31 @@ async function drawKl(here, lines, anomalies, column, title, id) {
     return;
   }
   const flagged = new Set(anomalies.map((of) => `${of.step} ${of.trajectory}`));
-  const traces = lines.filter((line) => line[column].length).map((line) => ({
+  const traces = () => lines.filter((line) => line[column].length).map((line) => ({
     type: "scatter", mode: "lines+markers", name: nameOf(line.name, 30), showlegend: lines.length > 1,
-    x: line[column].map((row) => row.step), y: line[column].map((row) => row.kl),
+    x: line[column].map((row) => axis.at(row.step)), y: line[column].map((row) => row.kl),
     error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
       array: line[column].map((row) => row.high === null ? 0 : row.high - row.kl),
       arrayminus: line[column].map((row) => row.low === null ? 0 : row.kl - row.low)},
-    line: {color: line.colour, width: 1.6},
-    marker: {color: line.colour,
+    line: {color: Look.seen(line.colour), width: 1.6},
+    marker: {color: Look.seen(line.colour),
       size: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? 12 : 5),
       symbol: line[column].map((row) => flagged.has(`${row.step} ${line.name}`) ? "x" : "circle")},
     hoverinfo: "text", hovertext: line[column].map((row) =>
       told(short(line.name, 60), `${row.step_from === null || row.step_from === undefined ? "" : `step ${text(row.step_from)} to `}step ${text(row.step)}`,
         `KL ${withError(row.kl, row.se)} bits/byte`)),
   }));
-  await chart(here, {
-    id, label: `${title}, by training step; the table below holds the same.`, traces,
-    xaxis: {title: {text: "training step"}}, yaxis: {title: {text: "KL (bits/byte)"}, type: "log", exponentformat: "power"},
+  await axis.chart(here, {
+    id, label: `${title}, by training step; the table below holds the same.`,
+    make: () => ({traces: traces(), xaxis: axis.layout(), yaxis: {title: {text: "KL (bits/byte)"}, type: "log"}}),
   });
   here.append(el("p", {class: "under"}, `Bars are 95 % intervals${flagged.size ? "; × marks a checkpoint that breaks continuity" : ""}.`),
     el("details", {}, el("summary", {}, `${title} as a table`), table(`${title}, bits per byte`, [
       {title: "Trajectory", name: true, of: (row) => row.trajectory},
       {title: "From step", number: true, of: (row) => row.step_from === undefined ? "" : text(row.step_from)},
       {title: "Step", number: true, of: (row) => text(row.step)},
-      {title: "KL ± standard error", number: true, of: (row) => withError(row.kl, row.se)},
-      {title: "95 % interval", number: true, of: (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`},
+      measured("KL ± standard error", (row) => row.kl, (row) => row.se, withError),
+      interval("95 % interval", (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`),
     ], rows)));
 }
 
@@ -80,7 +83,7 @@ async function drawExponents(here, data) {
     const at = (row) => row.t0 === null ? row.t1 : row.t0;
     await chart(here, {
       id: `exponents-${space}`, label: `Diffusion exponents of the ${words} by training step; the table below holds the same.`,
-      traces: names.map((name) => {
+      make: () => ({traces: names.map((name) => {
         const line = own.filter((row) => row.trajectory === name);
         return {
           type: "scatter", mode: "lines+markers", name: nameOf(name, 30), showlegend: names.length > 1 && !single,
@@ -88,11 +91,11 @@ async function drawExponents(here, data) {
           error_y: {type: "data", symmetric: false, thickness: 1, width: 2,
             array: line.map((row) => row.high === null ? 0 : row.high - row.exponent),
             arrayminus: line.map((row) => row.low === null ? 0 : row.exponent - row.low)},
-          line: {color: line[0].colour, width: 1.6}, marker: {color: line[0].colour, size: 6}, hoverinfo: "text",
+          line: {color: Look.seen(line[0].colour), width: 1.6}, marker: {color: Look.seen(line[0].colour), size: 6}, hoverinfo: "text",
           hovertext: line.map((row) => told(short(name, 60), `${row.t0 === null ? "up to" : "from"} step ${text(at(row))}`, `c = ${number(row.exponent)} (${number(row.low)} to ${number(row.high)})`)),
         };
       }),
-      xaxis: single ? {type: "category"} : {title: {text: own[0].t0 === null ? "last step of the window" : "first step of the window"}}, yaxis: {title: {text: "exponent c"}},
+      xaxis: single ? {type: "category"} : {title: {text: own[0].t0 === null ? "last step of the window" : "first step of the window"}}, yaxis: {title: {text: "exponent c"}}}),
     });
   }
   here.append(el("p", {class: "under"}, "Bars are 95 % intervals."),
@@ -102,21 +105,29 @@ async function drawExponents(here, data) {
       {title: "From step", number: true, of: (row) => text(row.t0)},
       {title: "To step", number: true, of: (row) => text(row.t1)},
       {title: "Exponent", number: true, of: (row) => number(row.exponent)},
-      {title: "95 % interval", number: true, of: (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`},
+      interval("95 % interval", (row) => row.low === null ? "" : `${number(row.low)} to ${number(row.high)}`),
       {title: "R²", number: true, of: (row) => number(row.r2)},
     ], rows)));
 }
 
-async function drawBits(here, lines) {
+async function drawBits(here, lines, axis) {
   here.append(el("h2", {}, "Bits per byte"));
-  await chart(here, {
-    id: "bits", label: "Bits per byte by training step.",
-    traces: lines.map((line) => ({
-      type: "scatter", mode: "lines+markers", name: nameOf(line.name, 30), showlegend: lines.length > 1,
-      x: line.bits_per_byte.map((row) => row.step), y: line.bits_per_byte.map((row) => row.value),
-      line: {color: line.colour, width: 1.6}, marker: {color: line.colour, size: 4}, hoverinfo: "text",
-      hovertext: line.bits_per_byte.map((row) => told(short(line.name, 60), `step ${text(row.step)}`, `${row.value.toFixed(4)} bits per byte`)),
-    })),
-    xaxis: {title: {text: "training step"}}, yaxis: {title: {text: "bits per byte"}},
+  await axis.chart(here, {
+    id: "bits", label: "Bits per byte by training step; the table below holds the same.",
+    make: () => ({
+      traces: lines.map((line) => ({
+        type: "scatter", mode: "lines+markers", name: nameOf(line.name, 30), showlegend: lines.length > 1,
+        x: line.bits_per_byte.map((row) => axis.at(row.step)), y: line.bits_per_byte.map((row) => row.value),
+        line: {color: Look.seen(line.colour), width: 1.6}, marker: {color: Look.seen(line.colour), size: 4}, hoverinfo: "text",
+        hovertext: line.bits_per_byte.map((row) => told(short(line.name, 60), `step ${text(row.step)}`, `${row.value.toFixed(4)} bits per byte`)),
+      })),
+      xaxis: axis.layout(), yaxis: {title: {text: "bits per byte"}},
+    }),
   });
+  const rows = lines.flatMap((line) => line.bits_per_byte.map((row) => ({...row, trajectory: line.name})));
+  here.append(el("details", {}, el("summary", {}, "Bits per byte as a table"), table("Bits per byte", [
+    {title: "Trajectory", name: true, of: (row) => row.trajectory},
+    {title: "Step", number: true, of: (row) => text(row.step)},
+    {title: "Bits per byte", number: true, of: (row) => row.value.toFixed(4), values: {"Bits per byte": (row) => row.value}},
+  ], rows)));
 }
