@@ -40,17 +40,17 @@ export function showLineage(here, {data}) {
   function told(row) {
     if (row.absent) return el("p", {class: "under"}, "not among the models");
     if (!row.parent) return el("p", {class: "under"}, "no parent known");
-    const measured = row.kl !== null;
-    const parts = [measured ? `KL to ${row.parent}: ${kl(row.kl, row.se)}` : `from ${row.parent}`];
+    const there = row.kl !== null;
+    const parts = [there ? `KL to ${row.parent}: ${kl(row.kl, row.se)}` : `from ${row.parent}`];
     if (row.relation) parts.push(row.relation);
     if (row.generation !== null) parts.push(`generation ${row.generation}`);
     // Whoever has a score has a nearest model too.
-    if (!measured) parts.push(`KL to that not measured, as ${row.nearest ? row.parent : row.child} has no score`);
+    if (!there) parts.push(`KL to that not measured, as ${row.nearest ? row.parent : row.child} has no score`);
     const flagged = row.verdict === "another is nearer";
     const gap = row.gap ? `, ${withError(row.gap, row.gap_se)} nearer, of ${row.candidates} candidates` : "";
     const near = row.nearest && row.nearest !== row.parent ? `: ${row.nearest}, ${kl(row.nearest_kl, null)}${gap}` : "";
     return [el("p", {class: "under"}, parts.join(" · ")),
-      row.verdict && measured ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
+      row.verdict && there ? el("p", {class: flagged ? "flag under" : "under"}, `${flagged ? "⚠ " : ""}${row.verdict}${near}`) : null];
   }
 
   const rest = alone.length ? el("details", {}, el("summary", {}, `${alone.length} without a parent or child`),
