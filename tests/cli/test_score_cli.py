@@ -17,8 +17,8 @@ from mlflow_modelmap.surfaces.cli.options import (
     output_options,
     settings_of,
     settings_options,
-    table,
 )
+from mlflow_modelmap.surfaces.cli.tables import table
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 FIRST = "first"
+FIRST_IN_WORDS = "the first checkpoint recorded"
 """The reference that is the training's own first recorded checkpoint."""
 _LONGEST = 2000
 
@@ -316,7 +317,14 @@ split_special_tokens
             )
             check_same_parts(found, tokens.bytes, "the training")
             training.reference = found
-            run.run.log(tags={schema.TAG_REFERENCE_RUN: found.run_id or None})
+            run.run.log(
+                tags={
+                    schema.TAG_REFERENCE_RUN: found.run_id or None,
+                    schema.TAG_REFERENCE: found.name,
+                }
+            )
+        elif self.reference == FIRST:
+            run.run.log(tags={schema.TAG_REFERENCE: FIRST_IN_WORDS})
         if self.exact:
             exact = ExactComparisons(self.texts, tokens, self.settings, self.exact_texts)
             own = tokenizer or watched.tokenizer()

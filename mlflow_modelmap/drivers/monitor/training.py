@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlflow_modelmap")
 FEW_TEXTS = 30
+HIGHEST_SHARE = 0.05
+"""Of the time, above which it is said how to make recording cheaper."""
 _NOT_EXACT = "Checkpoints are not compared with the reference token by token"
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
 
@@ -119,9 +121,31 @@ class MonitoredTraining:
         if measured.anomaly is not None:
             log.warning("Step %d breaks continuity: %s.", step, measured.anomaly)
         self._tag(anomalies)
-        self._last_end = time.perf_counter()
-        self.seconds += self._last_end - started
+        ended = time.perf_counter()
+        if steps and "cost" not in self._said:
+            self._say_cost(ended - started, started - self._last_end, step - steps[-1])
+        self._last_end = ended
+        self.seconds += ended - started
         return recorded(step, measured)
+
+    def _say_cost(self, record: float, training: float, steps: int) -> None:
+        """Say what a record costs, as soon as it is known how long the steps between take."""
+        self._said.add("cost")
+        share = record / max(record + training, 1e-9)
+        said = f"A record takes {record:.2g} s, {100 * share:.2g} % of the time"
+        if share <= HIGHEST_SHARE:
+            log.info("%s.", said)
+            return
+        # As many steps that they take 19 times as long.
+        needed = record * (1 / HIGHEST_SHARE - 1) * steps / max(training, 1e-9)
+        digits = max(0, int(np.floor(np.log10(needed))) - 1)
+        every = int(np.ceil(needed / 10**digits)) * 10**digits
+        log.warning(
+            "%s; recording every %s steps keeps it below %d %%, and so do fewer texts.",
+            said,
+            f"{every:,}",
+            round(100 * HIGHEST_SHARE),
+        )
 
     @property
     def _judged(self) -> int:

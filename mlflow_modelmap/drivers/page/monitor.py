@@ -47,6 +47,7 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
                 "exponents": records(*_exponents(found)),
             }
         ],
+        "reference": label(tags.get(schema.TAG_REFERENCE) or "") or None,
         "spaces": SPACES,
         "anomalies": [
             {"trajectory": name, "step": step, "what": what} for step, what in _flagged(run, found)

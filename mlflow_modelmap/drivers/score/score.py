@@ -34,6 +34,7 @@ def score(
     model: str | os.PathLike[str],
     texts: TextSet | str | os.PathLike[str],
     *,
+    column: str = "text",
     revision: str | None = None,
     engine: str = "transformers",
     url: str | None = None,
@@ -87,6 +88,8 @@ def score(
         that the server knows.
     texts
         A text set, or what `read_texts` takes.
+    column
+        Of the text in a file of these.
     revision
         Branch, tag or commit on the Hub, where it is not written behind ``@``.
     engine, url, served_model, concurrency, requests_per_minute, tensor_parallel, agreement, \
@@ -149,11 +152,11 @@ safetensors_only, noise
                 unnamed = not run_id and _AUTOMATIC_NAME.fullmatch(run.name)
                 if unnamed:
                     run.rename(asked.point_name)
-                prepared = prepare(asked, load_texts(texts))
+                prepared = prepare(asked, load_texts(texts, column=column))
                 if unnamed and prepared.request.point_name != asked.point_name:
                     run.rename(prepared.request.point_name)  # an alias is a version now
                 return _score_joined(run, prepared, again, progress)
-        prepared = prepare(request(), load_texts(texts))
+        prepared = prepare(request(), load_texts(texts, column=column))
         return score_prepared(
             prepared, store=store, experiment=experiment, again=again, progress=progress
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
 
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.surfaces.cli.options import (
     Command,
     Output,
@@ -57,22 +59,21 @@ def score(model: str, texts: str, column: str, output: Output, **values: Any) ->
     from mlflow_modelmap.drivers.score.request import PointFields
     from mlflow_modelmap.drivers.score.score import score as score_model
     from mlflow_modelmap.drivers.score.score_into import as_result
-    from mlflow_modelmap.drivers.score.texts import load_texts
     from mlflow_modelmap.scoring.model.hub import asked_for
     from mlflow_modelmap.scoring.model.reference import ModelReference
-    from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
+    from mlflow_modelmap.scoring.settings import ENDPOINT
     from mlflow_modelmap.tracking.runs.unit_of_texts import unit_of
 
-    text_set = load_texts(texts, column=column)
-    settings = ScoringSettings(**settings_of(values))
-    if settings.engine != ENDPOINT:
-        told = asked_for(ModelReference.parse(model, values["revision"]))
-        if told is not None:
-            output.notice(told)
+    if values["engine"] != ENDPOINT:
+        with contextlib.suppress(InputError):  # scoring says it, in the run that it is for
+            told = asked_for(ModelReference.parse(model, values["revision"]))
+            if told is not None:
+                output.notice(told)
     point = ("revision", "base", "name", *PointFields.model_fields)
     scored = score_model(
         model,
-        text_set,
+        texts,
+        column=column,
         **settings_of(values),
         **{key: values[key] for key in point},
         experiment=values["experiment"],

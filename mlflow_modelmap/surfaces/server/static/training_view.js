@@ -16,7 +16,7 @@ export async function showTraining(here, {data, state = {}}) {
   const axis = stepAxis(here, lines, state);
   await drawKl(here, lines, data.anomalies, "kl_previous", "KL between consecutive checkpoints", "kl-previous", axis);
   if (lines.some((line) => (line.kl_reference || []).length)) {
-    await drawKl(here, lines, [], "kl_reference", "KL to the reference", "kl-reference", axis);
+    await drawKl(here, lines, [], "kl_reference", data.reference ? `KL to the reference, ${data.reference}` : "KL to the reference", "kl-reference", axis);
   }
   tellAnomalies(here, data.anomalies);
   await drawExponents(here, data);
