@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mlflow_modelmap import build_map
@@ -33,7 +34,8 @@ def page(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with own_store(_empty_store, folder) as store:
         write_family(store)
         values, size = made_up(5)
-        write_score(store, NASTY, values[2] + 1.0, size, model_type="<img src=x onerror=alert(2)>")
+        nasty = values[2] + np.linspace(0.0, 20.0, len(size))
+        write_score(store, NASTY, nasty, size, model_type="<img src=x onerror=alert(2)>")
         build_map(["test"], name=NASTY)
     return next((folder / "artifacts").rglob("map.html"))
 

@@ -12,6 +12,7 @@ from tests.scored import made_up, write_score
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.heavy
 def test_a_trajectory_is_studied_in_the_projects_own_run(store):
     values, size = made_up(12, 60)
     for k, row in enumerate(values):

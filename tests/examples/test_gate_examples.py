@@ -119,6 +119,7 @@ def test_the_workflow_promotes_what_passes_and_nothing_else(registry, environmen
     assert "nowhere.jsonl" in wrong.stderr
 
 
+@pytest.mark.heavy
 def test_the_shell_script_says_what_the_exit_code_means(environment, tiny_models, tmp_path):
     script = EXAMPLES / "gate.sh"
     asked = f"{script} '{tiny_models(seed=0)}' '{tiny_models(seed=1)}' \"$TEXTS\""

@@ -148,9 +148,11 @@ def log_map(
 def with_identical(made: ModelMap) -> ModelMap:
     """The map with the column ``identical_to`` of its points, and a notice, where there are copies.
 
-    It names the first point with the same coordinates on every text, and is missing elsewhere.
+    It names the first point with the same log-likelihood of every text, and is missing elsewhere.
     """
-    first = first_identical(made.coordinates)
+    # Coordinates know nothing of what is the same on all texts; a sum's rounding is no difference.
+    bits = np.nan_to_num(made.points["bits_per_byte"].to_numpy(float)).round(9)
+    first = first_identical(np.column_stack([made.coordinates, bits]))
     own = np.arange(len(first))
     if np.array_equal(first, own):
         return made
