@@ -20,9 +20,7 @@ from mlflow_modelmap.drivers.monitor.training import MonitoredTraining
         (0.5, 9.6, 10, "A record takes 0.5 s, 5 % of the time."),
     ],
 )
-def test_above_a_twentieth_it_says_how_often_is_cheap_enough(
-    caplog, record, training, steps, said
-):
+def test_above_a_twentieth_it_says_how_often_is_cheap_enough(caplog, record, training, steps, said):
     caplog.set_level(logging.INFO, logger="mlflow_modelmap")
     of = SimpleNamespace(_said=set())
     MonitoredTraining._say_cost(of, record, training, steps)
