@@ -36,6 +36,8 @@ OPENED = {
     "scale",
     "lineage",
     "gate",
+    "quantization",
+    "layers",
 }
 """Runs that the server's page lists."""
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.words.near import did_you_mean
+from mlflow_modelmap.words.near import perhaps
 from mlflow_modelmap.words.shown import shown
 
 
@@ -92,9 +92,8 @@ def sentence(error: ValidationError, what: str, model: type[BaseModel]) -> str:
     problem = worst(error)
     name = str(problem["loc"][-1])
     if problem["type"] in UNKNOWN:
-        return f"{what} knows no {name!r}; it takes {', '.join(model.model_fields)}." + (
-            did_you_mean(name, model.model_fields)
-        )
+        meant = perhaps(name, model.model_fields)
+        return f"{what} knows no {name!r}; it takes {', '.join(model.model_fields)}{meant}."
     return value_sentence(name, problem)
 
 
@@ -102,8 +101,8 @@ def value_sentence(name: str, problem: Any) -> str:
     """A value that is wrong, and what would be right."""
     if problem["type"] == NOT_A_CHOICE:
         choices = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        meant = did_you_mean(problem["input"], choices.split(", "))
-        return f"Unknown {name} {shown(problem['input'])}; choose one of {choices}.{meant}"
+        meant = perhaps(problem["input"], choices.split(", "))
+        return f"Unknown {name} {shown(problem['input'])}; choose one of {choices}{meant}."
     return f"{name} is {shown(problem['input'])}; {remedy(problem)}."
 
 

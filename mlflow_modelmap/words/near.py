@@ -16,6 +16,24 @@ def did_you_mean(value: object, choices: Iterable[str]) -> str:
     >>> did_you_mean("seven", ("float32", "bfloat16"))
     ''
     """
+    near = nearest(value, choices)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def perhaps(value: object, choices: Iterable[str]) -> str:
+    """The same in brackets, for the end of a sentence, before its stop.
+
+    Examples
+    --------
+    >>> perhaps("int5", ("int8", "nf4"))
+    " (did you mean 'int8'?)"
+    """
+    near = nearest(value, choices)
+    return f" (did you mean {near!r}?)" if near else ""
+
+
+def nearest(value: object, choices: Iterable[str]) -> str | None:
+    """The choice that is spelt most alike, or None."""
     known = {choice.casefold(): choice for choice in choices}
     near = get_close_matches(str(value).casefold(), known, n=1)
-    return f" Did you mean {known[near[0]]!r}?" if near else ""
+    return known[near[0]] if near else None

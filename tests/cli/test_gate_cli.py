@@ -45,7 +45,7 @@ def test_a_quantised_copy_passes_at_1_and_fails_at_a_ten_thousandth(store, tiny_
     asked = (model, "--reference", model, "--precision", "nf4", "--max-kl")
     code, out, _ = ask(*asked, "1.0")
     assert code == 0
-    assert out.count("\n") == 2  # a paragraph and the run
+    assert out.count("\n") == 4  # a paragraph, the run and where to look
     assert "Verdict: pass." in out
     code, out, _ = ask(*asked, "0.0001", "--json")
     assert code == 1

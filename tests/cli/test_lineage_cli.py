@@ -34,7 +34,7 @@ def test_a_table_and_what_it_says(scored, capsys):
     row = next(line for line in out if line.startswith("child"))
     assert row.split()[1:3] == ["1", "base"]
     assert row.endswith("nearest is the parent")
-    assert out[-2].startswith("Of 1 claimed parents 1 are the nearest candidate")
+    assert out[-4].startswith("Of 1 claimed parents 1 are the nearest candidate")
 
 
 def test_json_holds_everything(scored, capsys):

@@ -65,7 +65,7 @@ def test_experiments_that_are_read_can_be_several_and_the_one_that_is_written_ca
 def test_a_value_that_is_nearly_right_is_told_what_may_be_meant(store, capfd, arguments, meant):
     code, _, err = call(capfd, *arguments)
     assert code in (1, 2)
-    assert f"Did you mean {meant}?" in " ".join(err.split())
+    assert f"id you mean {meant}?" in " ".join(err.split())
 
 
 def test_a_word_that_is_no_directory_is_told_of_before_the_hub_is_asked(

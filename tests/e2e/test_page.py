@@ -416,7 +416,8 @@ def test_steps_can_stand_by_powers_with_whole_numbers_beside_them(browser, serve
     until(browser, lambda b: b.find_element("id", "bits").get_attribute("data-drawn"))
     browser.find_element("css selector", "label[for=steps-log]").click()
     ticks = (
-        "const a = document.getElementById('bits')._fullLayout.xaxis; return [a.type, a.ticktext]"
+        "const a = document.getElementById('bits')?._fullLayout?.xaxis; "
+        "return [a?.type, a?.ticktext]"  # it is drawn anew
     )
     _, written = until(
         browser,

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 FIRST = "first"
-FIRST_IN_WORDS = "the first checkpoint recorded"
 """The reference that is the training's own first recorded checkpoint."""
 _LONGEST = 2000
 
@@ -317,14 +316,9 @@ split_special_tokens
             )
             check_same_parts(found, tokens.bytes, "the training")
             training.reference = found
-            run.run.log(
-                tags={
-                    schema.TAG_REFERENCE_RUN: found.run_id or None,
-                    schema.TAG_REFERENCE: found.name,
-                }
-            )
+            run.say_reference(found.name, found.run_id)
         elif self.reference == FIRST:
-            run.run.log(tags={schema.TAG_REFERENCE: FIRST_IN_WORDS})
+            run.say_reference("the first checkpoint recorded")
         if self.exact:
             exact = ExactComparisons(self.texts, tokens, self.settings, self.exact_texts)
             own = tokenizer or watched.tokenizer()

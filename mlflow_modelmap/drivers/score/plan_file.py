@@ -24,7 +24,7 @@ from mlflow_modelmap.scoring.strict import (
     value_sentence,
     worst,
 )
-from mlflow_modelmap.words.near import did_you_mean
+from mlflow_modelmap.words.near import perhaps
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.shown import shown as shown_value
 
@@ -182,7 +182,7 @@ def _refusal(problem: Any, shown: str) -> str:
         part = next((_PARTS[word] for word in reversed(where) if word in _PARTS), Plan)
         return (
             f"The plan {shown} has the unknown key {last!r}{_inside(where)}; the keys there are "
-            f"{', '.join(part.model_fields)}." + did_you_mean(last, part.model_fields)
+            f"{', '.join(part.model_fields)}{perhaps(last, part.model_fields)}."
         )
     if problem["type"] == NOT_A_CHOICE:
         whose = "The plan's defaults"

@@ -143,6 +143,10 @@ class MonitorRun:
         """Set tags."""
         self.run.log(tags=tags)
 
+    def say_reference(self, name: str, run_id: str = "") -> None:
+        """What checkpoints are compared with, in words, and the run of that if it has one."""
+        self.say({schema.TAG_REFERENCE: name, schema.TAG_REFERENCE_RUN: run_id or None})
+
     def end(self, status: str = "FINISHED", why: str | None = None) -> None:
         """End the run, if it was made (or taken up again) here; else leave it to its owner.
 

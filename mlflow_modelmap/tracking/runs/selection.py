@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.words.near import did_you_mean
+from mlflow_modelmap.words.near import perhaps
 from mlflow_modelmap.words.vectors import CONDITIONAL, VECTORS
 
 
@@ -80,8 +80,8 @@ def check_vector(vector: str) -> None:
     """
     if vector not in VECTORS:
         raise InputError(
-            f"The vector {vector!r} is unknown; choose one of {', '.join(VECTORS)}."
-            + did_you_mean(vector, VECTORS)
+            f"The vector {vector!r} is unknown; choose one of {', '.join(VECTORS)}"
+            f"{perhaps(vector, VECTORS)}."
         )
 
 

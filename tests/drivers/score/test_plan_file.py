@@ -51,7 +51,7 @@ def test_a_plan_that_cannot_be_right_is_refused_by_name(plan, said):
         ("- a/b\n", "is no mapping"),
         ("", "is empty; it needs at least a list of models, such as"),
         ("models: []\n", "names no model; it needs at least a list of models"),
-        ("modles: [a/b]\n", "Did you mean 'models'"),
+        ("modles: [a/b]\n", "did you mean 'models'"),
         ("models: [!!python/object/apply:os.getcwd []]", "is no valid YAML"),
         ("? [a, b]\n: c\n", r"the key \['a', 'b'\] is a list, and keys are words"),
         ("? {a: b}\n: c\n", "is a dict, and keys are words"),
