@@ -152,7 +152,7 @@ def with_identical(made: ModelMap) -> ModelMap:
     """
     # Coordinates know nothing of what is the same on all texts; a sum's rounding is no difference.
     bits = np.nan_to_num(made.points["bits_per_byte"].to_numpy(float)).round(9)
-    first = first_identical(np.column_stack([made.coordinates, bits]))
+    first = first_identical(np.column_stack([first_identical(made.coordinates), bits]))
     own = np.arange(len(first))
     if np.array_equal(first, own):
         return made

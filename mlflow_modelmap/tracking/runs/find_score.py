@@ -83,7 +83,8 @@ def scored(
     """
     on_these = f"tags.`{schema.TAG_TEXT_SET}` = '{text_digest}'"
     filters = [on_these]
-    if models is not None:
+    # Filters escape nothing; a name that holds both kinds of quotes cannot be asked for.
+    if models is not None and not any("'" in model and '"' in model for model in models):
         quoted = [f'"{model}"' if "'" in model else f"'{model}'" for model in sorted(set(models))]
         filters = [f"{on_these} AND tags.`{schema.TAG_MODEL}` = {model}" for model in quoted]
     there = [run for asked in filters for run in search_scores([experiment_id], asked, store)]

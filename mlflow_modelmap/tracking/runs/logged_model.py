@@ -47,8 +47,8 @@ def model_of(
 ) -> OfModel | None:
     """The LoggedModel whose metrics a score's are; None where there is to be none.
 
-    A registered version that was made from a LoggedModel is that one, which becomes an input of
-    the run. Anything else becomes one whose weights MLflow does not hold, an output of the run.
+    A LoggedModel, and a registered version that was made from one, is that one, which becomes an
+    input of the run. Anything else becomes one whose weights MLflow does not hold, an output.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def model_of(
         return None
     texts = dataset._to_mlflow_entity()
     try:
-        known = _of_version(run, tags.get(schema.TAG_MODEL))
+        known = _known(run, tags.get(schema.TAG_MODEL))
         if known is not None:
             run.store.log_inputs(run.run_id, models=[LoggedModelInput(known)])
             return OfModel(known, texts.name, texts.digest)
@@ -96,8 +96,11 @@ def model_of(
         return None
 
 
-def _of_version(run: OpenRun, model: object) -> str | None:
-    """The LoggedModel that a registered version was made from."""
+def _known(run: OpenRun, model: object) -> str | None:
+    """The LoggedModel that was scored, or that the registered version was made from."""
+    itself = logged_model_in(str(model or ""))
+    if itself is not None:
+        return itself
     found = re.fullmatch(r"models:/([^/@]+)/(\d+)", str(model or ""))
     if found is None:
         return None

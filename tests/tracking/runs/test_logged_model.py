@@ -52,11 +52,14 @@ def test_a_score_is_a_model_with_metrics_on_its_texts(store, tiny_model, texts, 
     assert caplog.text == ""
 
 
-def test_a_version_made_of_a_logged_model_is_that_model(store, tiny_model, texts):
+@pytest.mark.parametrize("reference", ["models:/team/1", "models:/{}"])
+def test_a_logged_model_and_a_version_made_of_it_are_that_model(
+    store, tiny_model, texts, reference
+):
     client = mlflow.MlflowClient(store)
     with mlflow.start_run():
         own = log_model(tiny_model, registered_model_name="team").model_id
-    made = score("models:/team/1", texts, experiment="elsewhere", progress=False)
+    made = score(reference.format(own), texts, experiment="elsewhere", progress=False)
     assert list(models(store, "elsewhere")) == []
     metrics = {metric.key: metric.value for metric in client.get_logged_model(own).metrics}
     assert metrics["modelmap/bits_per_byte"] == pytest.approx(made.bits_per_byte)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pickle
 import shutil
 import tempfile
@@ -174,7 +175,8 @@ class OnSlurm:
         for number, name in list(self._flying.items()):
             path = self._folder / DONE / name
             try:
-                data, owner = path.read_bytes(), path.stat().st_uid
+                with path.open("rb") as file:  # one and the same, whatever takes its place
+                    data, owner = file.read(), os.fstat(file.fileno()).st_uid
                 if owner != self._owner:
                     raise ValueError("another user wrote it")
                 job, outcome = pickle.loads(data)  # noqa: S301 - this sweep's own
