@@ -15,6 +15,8 @@ _SETTINGS = (
     "trust_remote_code",
 )
 """All that there were, whether at their default or not; never to be changed."""
+_BATCH_TOKENS = 2048
+"""The default of `batch_tokens` then."""
 
 
 def identity_of_0_1_0(
@@ -34,6 +36,8 @@ def identity_of_0_1_0(
         return None
     chosen = settings.model_dump(include=set(_SETTINGS))
     chosen.update(precision=precision, device=device_type)
+    if chosen["batch_tokens"] is None:
+        chosen["batch_tokens"] = _BATCH_TOKENS
     content: dict[str, object] = {
         "commit": commit,
         "labels": dict(labels),

@@ -47,7 +47,7 @@ class SettingsFields(Strict):
     precision: Precision = "auto"
     device: str = "auto"
     device_map: Text | None = None
-    batch_tokens: Annotated[Whole, Field(ge=1)] = 2048
+    batch_tokens: Annotated[Whole, Field(ge=1)] | None = None
     bos: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
     eos: Annotated[str, OneOf(("never", "auto", "always"))] = "never"
     tokens_from: Annotated[str, OneOf(("file", "class"))] = "file"
@@ -101,7 +101,8 @@ class ScoringSettings(SettingsFields, Checked):
     device_map
         Passed on to transformers (for example ``auto``) for models larger than one device.
     batch_tokens
-        How many tokens, padding included, go through the model at once.
+        How many tokens, padding included, go through the model at once; by default 2,048, and
+        16,384 on CUDA as far as its memory allows (2,048 beside a training).
     bos
         Whether a BOS token comes first: as the tokenizer does by default, always, or never.
     eos

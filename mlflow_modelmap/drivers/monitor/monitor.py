@@ -110,7 +110,7 @@ split_special_tokens
         experiment: str | None = None,
         start_run: bool = True,
         raise_errors: bool = False,
-        batch_tokens: int = 2048,
+        batch_tokens: int | None = None,
         bos: str = "auto",
         template: str = "auto",
         system_prompt: str | None = None,

@@ -20,7 +20,7 @@ class MonitorOptions(TypedDict, total=False):
     experiment: str | None
     start_run: bool
     raise_errors: bool
-    batch_tokens: int
+    batch_tokens: int | None
     bos: str
     template: str
     system_prompt: str | None

@@ -46,7 +46,7 @@ def score(
     precision: str = "auto",
     device: str = "auto",
     device_map: str | None = None,
-    batch_tokens: int = 2048,
+    batch_tokens: int | None = None,
     bos: str = "auto",
     eos: str = "never",
     tokens_from: str = "file",

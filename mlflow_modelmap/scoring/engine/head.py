@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from mlflow_modelmap.scoring.accelerator.one_read import TILE, HeadRows, kernels_for, kernels_said
+from mlflow_modelmap.scoring.accelerator.products import head_products, product_into
+
 CPU_ROWS, CPU_TILE = 2048, 512
-GPU_ROWS, GPU_TILE = 4096, 16384
+SOFTMAX_ROWS = 512
+"""Rows of full logits that an accelerator has a second time, for their log-softmax."""
 # Sums of exponentials outside this range have over- or underflowed, or nearly.
 SMALLEST_SUM, LARGEST_SUM = 1e-25, 1e30
 
@@ -36,11 +40,7 @@ class TiledHead:
     cap: float | None = None
     _shifted: bool = False
     _buffers: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
-
-    @property
-    def _wide(self) -> torch.dtype:
-        """What sums are kept in: float64, which Apple's accelerator does not have."""
-        return torch.float32 if self.weight.device.type == "mps" else torch.float64
+    _rows: HeadRows | None = field(default=None, repr=False)
 
     @property
     def on_cpu(self) -> bool:
@@ -62,9 +62,12 @@ class TiledHead:
         torch.Tensor
             float64 (float32 on mps), shape (R,), on the head's device.
         """
-        rows = CPU_ROWS if self.on_cpu else GPU_ROWS
+        rows = CPU_ROWS
         hidden = hidden.to(self.weight.device)
         targets = targets.to(self.weight.device)
+        if not self.on_cpu:
+            kernels = kernels_for(self.weight.device)
+            return self._on_accelerator.log_likelihoods(hidden, targets, kernels)
         if len(hidden) <= rows:
             return self._block(hidden, targets)
         return torch.cat(
@@ -75,7 +78,10 @@ class TiledHead:
         )
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """All logits in float32, shape (R, V): for a look at a few rows."""
+        """All logits in float32, shape (R, V), on the head's device: for a look at a few rows."""
+        if not self.on_cpu or self.weight.dtype != torch.float32:
+            shape = len(hidden), len(self.weight)
+            return self.logits_into(hidden, torch.empty(shape, device=self.weight.device))
         out = hidden.float() @ self.weight.float().T
         return self._finish(out if self.bias is None else out + self.bias.float())
 
@@ -96,10 +102,36 @@ class TiledHead:
             if self.bias is not None:
                 out += self.bias[:wanted]
             return self._finish(out)
+        if not self.on_cpu and out.device == hidden.device and out.is_contiguous():
+            product_into(hidden, self.weight[:wanted], out)
+            if self.bias is not None:
+                out += self.bias[:wanted]
+            return self._finish(out)
         for start in range(0, wanted, self._tile):
             tile = self._tile_logits(hidden, start)[:, : wanted - start]
             out[:, start : start + tile.shape[1]] = tile
         return out
+
+    def let_go(self) -> None:
+        """Give the memory of its buffers back."""
+        self._buffers.clear()
+        if self._rows is not None:
+            self._rows.let_go()
+
+    def told(self) -> dict[str, str]:
+        """How its products and their sums are computed, for a score's record."""
+        if self.on_cpu:
+            return {}
+        return {
+            "head_products": head_products(self.weight),
+            "head_kernel": kernels_said(self.weight.device),
+        }
+
+    @property
+    def _on_accelerator(self) -> HeadRows:
+        if self._rows is None:
+            self._rows = HeadRows(self.weight, self.bias, self.scale, self.cap)
+        return self._rows
 
     def _block(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         wanted = self._target_logits(hidden, targets)
@@ -112,7 +144,7 @@ class TiledHead:
             # Where many rows need their largest logit taken off, all get that from now on.
             self._shifted = count > len(hidden) // 8
         else:
-            total = torch.ones(len(hidden), dtype=self._wide, device=hidden.device)
+            total = torch.ones(len(hidden), dtype=torch.float64, device=hidden.device)
             poor = torch.ones(len(hidden), dtype=torch.bool, device=hidden.device)
         normaliser = total.log()
         normaliser[poor] = self._log_sums(hidden[poor])
@@ -123,11 +155,11 @@ class TiledHead:
         out = torch.linalg.vecdot(hidden.float(), rows.float())
         if self.bias is not None:
             out = out + self.bias.index_select(0, targets).float()
-        return self._finish(out).to(self._wide)
+        return self._finish(out).to(torch.float64)
 
     def _sums(self, hidden: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
         """Sum over the vocabulary of exp(logit - shift), float64, shape (R,)."""
-        total = torch.zeros(len(hidden), dtype=self._wide, device=hidden.device)
+        total = torch.zeros(len(hidden), dtype=torch.float64, device=hidden.device)
         hidden = self._operand(hidden)
         for start in range(0, len(self.weight), self._tile):
             logits = self._tile_logits(hidden, start)
@@ -142,11 +174,11 @@ class TiledHead:
         operand = self._operand(hidden)
         for start in range(0, len(self.weight), self._tile):
             largest = torch.maximum(largest, self._tile_logits(operand, start).amax(dim=1))
-        return self._sums(hidden, largest.unsqueeze(1)).log() + largest.to(self._wide)
+        return self._sums(hidden, largest.unsqueeze(1)).log() + largest.to(torch.float64)
 
     @property
     def _tile(self) -> int:
-        return CPU_TILE if self.on_cpu else GPU_TILE
+        return CPU_TILE if self.on_cpu else TILE
 
     def _operand(self, hidden: torch.Tensor) -> torch.Tensor:
         """On CPU products are float32 whatever the model's dtype; elsewhere in that dtype."""
@@ -160,10 +192,8 @@ class TiledHead:
                 weight = self._buffer("weight", weight.shape).copy_(weight)
             out = self._buffer("logits", shape)
             torch.mm(hidden, weight.T, out=out)
-        elif weight.dtype == torch.float32:
-            out = hidden @ weight.T
         else:
-            out = _mm_float32(hidden, weight.T)
+            out = product_into(hidden, weight, torch.empty(shape, device=weight.device))
         if self.bias is not None:
             out += self.bias[start : start + self._tile]
         return self._finish(out)
@@ -179,21 +209,25 @@ class TiledHead:
     def _buffer(self, name: str, shape: tuple[int, ...] | torch.Size) -> torch.Tensor:
         size = shape[0] * shape[1]
         if name not in self._buffers or self._buffers[name].numel() < size:
-            self._buffers[name] = torch.empty(size, dtype=torch.float32)
+            with torch.inference_mode(False):  # so that any pass can write to it
+                self._buffers[name] = torch.empty(size, dtype=torch.float32)
         return self._buffers[name][:size].view(shape)
 
 
-def _mm_float32(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """A half-precision product on an accelerator that keeps its float32 sums where it can."""
-    try:
-        return torch.mm(left, right, out_dtype=torch.float32)
-    except (TypeError, RuntimeError, NotImplementedError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        return (left @ right).float()
-
-
 def softmax_log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Log-likelihood of each row's target from full logits (R, V); float64, shape (R,)."""
+    """Log-likelihood of each row's target from full logits (R, V); float64, shape (R,).
+
+    On an accelerator it stays there (float32 on mps), and nobody waits for it.
+    """
+    if logits.device.type != "cpu":
+        wide = torch.float32 if logits.device.type == "mps" else torch.float64
+        targets = targets.to(logits.device)
+        parts = zip(logits.split(SOFTMAX_ROWS), targets.split(SOFTMAX_ROWS), strict=True)
+        return torch.cat(
+            [
+                torch.log_softmax(rows.float(), dim=-1).gather(1, wanted.unsqueeze(1)).squeeze(1)
+                for rows, wanted in parts
+            ]
+        ).to(wide)
     scores = torch.log_softmax(logits.float(), dim=-1)
     return scores.gather(1, targets.to(logits.device).unsqueeze(1)).squeeze(1).cpu().double()

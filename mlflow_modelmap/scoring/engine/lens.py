@@ -12,6 +12,8 @@ from mlflow_modelmap.scoring.engine.tail import Tail
 # Logits that a replayed tail may make at once: 64 MB of float32.
 REPLAY_LOGITS = 16 * 2**20
 REPLAY_ROWS = 2048
+STACKED_ROWS = 16_384
+"""Rows of an accelerator's replay, of several layers where a batch has fewer."""
 
 
 def check_lens(tail: Tail, ids: torch.Tensor) -> int:
@@ -60,9 +62,45 @@ def read_out(
             ]
         )
     rows = max(1, REPLAY_LOGITS // tail.vocabulary)
-    return torch.cat(
-        [
-            softmax_log_likelihoods(tail.replay(part), wanted)
-            for part, wanted in zip(state.split(rows), targets.split(rows), strict=True)
-        ]
-    )
+    with path.logits_as_they_are(tail):
+        return torch.cat(
+            [
+                softmax_log_likelihoods(tail.replay(part), wanted)
+                for part, wanted in zip(state.split(rows), targets.split(rows), strict=True)
+            ]
+        )
+
+
+def read_out_stacked(
+    tail: Tail, path: HeadPath, states: list[torch.Tensor], targets: torch.Tensor
+) -> torch.Tensor:
+    """`read_out` of all layers on an accelerator: the rows of many of them in one replay.
+
+    Parameters
+    ----------
+    states
+        L raw outputs, each (R, H); the list is emptied, so that their memory can be used again.
+
+    Returns
+    -------
+    torch.Tensor
+        Nats, shape (L, R).
+    """
+    together = max(1, STACKED_ROWS // max(1, len(targets)))
+    last = states[-1].device
+    found = []
+    while states:
+        taken = [states.pop(0).to(last) for _ in range(min(together, len(states)))]
+        rows = taken[0] if len(taken) == 1 else torch.cat(taken)
+        count = len(taken)
+        del taken
+        wanted = targets.repeat(count)
+        if path.kind == TILED and path.tiled is not None:
+            parts = zip(rows.split(STACKED_ROWS), wanted.split(STACKED_ROWS), strict=True)
+            found += [
+                path.tiled.log_likelihoods(tail.replay_head_input(part), some)
+                for part, some in parts
+            ]
+        else:
+            found.append(read_out(tail, path, rows, wanted))
+    return torch.cat(found).view(-1, len(targets))

@@ -14,6 +14,7 @@ import torch
 
 from mlflow_modelmap.environment import changed_environment
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.accelerator.memory import in_training
 from mlflow_modelmap.scoring.engine.live_adapter import adapter_in, adapter_off, without_peft
 from mlflow_modelmap.scoring.engine.score_texts import score_model
 from mlflow_modelmap.scoring.load.precision import precision_in_memory
@@ -34,8 +35,9 @@ _PARALLEL = "TOKENIZERS_PARALLELISM"
 def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:
     """Log-likelihoods under a model in training, in the precision of its weights.
 
-    Gradients, training mode, autocasting and (on CUDA) the memory that PyTorch holds are afterwards
-    as before. Texts are scored twice only where `settings.noise` says how many.
+    Gradients, training mode and autocasting are afterwards as before, and memory that PyTorch has
+    cached on CUDA is not given away. Texts are scored twice only where `settings.noise` says how
+    many.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def score_base_live(model: Any, tokens: TokenizedTexts, settings: ScoringSetting
 
 @contextmanager
 def left_alone(model: Any) -> Iterator[Any]:
-    """The model inside its wrappers, not cast; what was taken on CUDA is given back afterwards.
+    """The model inside its wrappers, not cast; CUDA's cached blocks stay with the training.
 
     Raises
     ------
@@ -88,12 +90,8 @@ def left_alone(model: Any) -> Iterator[Any]:
             f"The weights of this {type(bare).__name__} are spread over several processes, so that "
             "it cannot be scored as it is; save it whole, and record the saved directory."
         )
-    with _without_autocast(bare), _quantised_as_it_is(bare):
-        try:
-            yield bare
-        finally:
-            if any(parameter.is_cuda for parameter in bare.parameters()):
-                torch.cuda.empty_cache()
+    with in_training(), _without_autocast(bare), _quantised_as_it_is(bare):
+        yield bare
 
 
 def tokens_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.accelerator.float32_head import float32_logits, rounds_its_logits
+from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
 from mlflow_modelmap.scoring.engine.head import TiledHead
 from mlflow_modelmap.scoring.engine.tail import Tail
 
@@ -28,10 +31,29 @@ class HeadPath:
         at a time.
     tiled
         The head of a ``tiled`` path, else None.
+    unrounded
+        Whether the model's own head, on the other two, can be made to give float32 where it lies in
+        half precision on an accelerator.
+    finite
+        Whether any logit of the proof was finite.
     """
 
     kind: str
     tiled: TiledHead | None
+    unrounded: bool = False
+    finite: bool = True
+
+    def told(self, tail: Tail) -> dict[str, str]:
+        """How logits are computed on an accelerator, for a score's record."""
+        if self.tiled is not None:
+            return self.tiled.told()
+        if tail.device.type == "cpu":
+            return {}
+        return {"head_products": "float32" if self.unrounded else "as the model rounds them"}
+
+    def logits_as_they_are(self, tail: Tail) -> AbstractContextManager[None]:
+        """Inside, the model's own logits are not rounded, where that can be had."""
+        return float32_logits(tail.head) if self.unrounded else nullcontext()
 
 
 def check_causal(tail: Tail, ids: torch.Tensor, vocabulary: int, tolerance: float) -> None:
@@ -77,11 +99,28 @@ def head_path(tail: Tail, ids: torch.Tensor) -> HeadPath:
     if tiled is not None and finite.any():
         hidden = tail.head_input(ids)
         rows = tiled.logits(hidden.reshape(-1, hidden.shape[-1]))
+        rows = rows.to(flat.device)  # with a device map the head may lie on another device
         if _close(rows[finite], flat[finite], _tolerance(tail)):
             return HeadPath(TILED, tiled)
-    if finite.any() and replays(tail, ids):
-        return HeadPath(REPLAYED, None)
-    return HeadPath(WHOLE, None)
+    kind = REPLAYED if finite.any() and replays(tail, ids) else WHOLE
+    return HeadPath(kind, None, _unrounded(tail, ids, own), bool(finite.any()))
+
+
+def _unrounded(tail: Tail, ids: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether the model takes float32 from its head in half precision, and says the same."""
+    if own.device.type == "cpu" or not rounds_its_logits(tail.head):
+        return False
+    try:
+        with float32_logits(tail.head):
+            logits = tail.forward(ids)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return False
+    finite = torch.isfinite(own)
+    if logits.dtype != torch.float32 or not finite.any():
+        return False
+    return _close(logits.where(finite, 0.0), own.where(finite, 0.0), _tolerance(tail))
 
 
 def replays(tail: Tail, ids: torch.Tensor) -> bool:
@@ -93,11 +132,11 @@ def replays(tail: Tail, ids: torch.Tensor) -> bool:
         return True  # Nothing to compare with: what overflows is scored again in float32.
     rows = torch.arange(ids.numel(), device=ids.device)
     try:
-        again = tail.replay(tail.layer_outputs(ids, rows, last_only=True)[-1])
+        again = tail.replay(tail.layer_outputs(ids, rows, last_only=True)[-1]).to(own.device)
     except InputError:
         return False
     except Exception as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if out_of_memory(error):
             raise
         return False  # A tail that needs more than the last layer's output.
     if again.shape != own.shape:
@@ -136,12 +175,12 @@ def _after_head(tail: Tail, ids: torch.Tensor) -> tuple[float | None, float | No
 
     hook = tail.head.register_forward_hook(give)
     try:
-        got = tail.forward(ids).float()
+        got = tail.forward(ids).float().cpu()
     finally:
         hook.remove()
     if len(given) != 1 or given[0].shape != got.shape:
         return None
-    known, half = given[0].float(), given[0].dtype in HALF
+    known, half = given[0].float().cpu(), given[0].dtype in HALF
     if torch.equal(got, known):
         return None, None
     tolerance = 2e-2 if half else 1e-5
@@ -164,5 +203,6 @@ def _tolerance(tail: Tail) -> float:
 
 def _close(left: torch.Tensor, right: torch.Tensor, tolerance: float) -> bool:
     """Whether two tensors differ by at most `tolerance` times the larger one's largest entry."""
+    right = right.to(left.device)
     size = float(torch.maximum(left.abs().max(), right.abs().max()))
-    return float((left - right.to(left.device)).abs().max()) <= tolerance * max(size, 1e-6)
+    return float((left - right).abs().max()) <= tolerance * max(size, 1e-6)

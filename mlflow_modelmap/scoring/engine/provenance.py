@@ -49,7 +49,6 @@ def provenance(
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "device_map": settings.device_map or "",
         "matmul": settings.matmul if device.type == "cpu" else "native",
-        "batch_tokens": settings.batch_tokens,
         **of_tokens(tokens, settings),
         "model_type": str(model.config.model_type),
         "attention": str(getattr(model.config, "_attn_implementation", "") or ""),

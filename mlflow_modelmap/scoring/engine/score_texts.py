@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.accelerator.memory import of_a_training
+from mlflow_modelmap.scoring.accelerator.products import exact_products
 from mlflow_modelmap.scoring.engine.provenance import origin
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.engine.second_pass import second_pass
@@ -145,7 +147,7 @@ def score_model(
     precision = precision or precision_in_memory(model)
     alone = tokens.without_prompts
     check_knows_tokens(model, tokens)
-    with evaluating(model):
+    with evaluating(model, own):
         if alone is None:
             scorers = [Scorer(model, tokens, settings, precision, progress)]
         else:  # a pass of its own, so that the first gives what it gives without
@@ -158,16 +160,23 @@ def score_model(
                 Scorer(model, alone, replace(settings, layers=False), precision, tell[1]),
             ]
         with matmul_precision(settings.matmul, scorers[0].tail.device.type):
+            half = own and precision in HALF_PRECISIONS
+            at_once = half and scorers[0].overflows
+            if at_once:  # once through the texts in place of twice
+                for scorer in scorers:
+                    scorer.turn_to_float32(list(range(len(tokens))))
             for scorer in scorers:
                 scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
                 scorer.score(range(len(tokens)))
             second = second_pass(scorers[0], noise) if noise else None
             retried = [scorer.non_finite() for scorer in scorers]
             for scorer, texts in zip(scorers, retried, strict=True):
-                if texts and (not own or precision not in HALF_PRECISIONS):
-                    raise scorer.failed(texts, f"in {precision}")
+                if texts and (at_once or not half):
+                    raise scorer.failed(texts, f"in {precision}" + ", nor in float32" * at_once)
                 if texts:
                     scorer.retry_in_float32(texts)
+            if at_once:
+                retried = [list(range(len(tokens))) for _ in scorers]
     made = replace(scorers[0].result(len(retried[0])), second=second)
     return made if alone is None else _with_unconditional(made, scorers, len(retried[1]))
 
@@ -209,12 +218,27 @@ def check_knows_tokens(model: Any, tokens: TokenizedTexts) -> None:
 
 
 @contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Without gradients and dropout, and back to training afterwards where it was in training."""
+def evaluating(model: Any, own: bool = False) -> Iterator[None]:
+    """Without gradients and dropout, and back to training afterwards where it was in training.
+
+    On CUDA float32 products are float32 meanwhile, whatever the process allows.
+
+    Parameters
+    ----------
+    own
+        Whether the model was loaded to be scored, so that nothing that is made in here ever needs a
+        gradient.
+    """
     training = {module: module.training for module in model.modules()}
+    inference = own and not of_a_training() and getattr(model, "hf_quantizer", None) is None
+    on_cuda = any(parameter.device.type == "cuda" for parameter in model.parameters())
     model.eval()
     try:
-        with torch.no_grad(), quiet_transformers():
+        with (
+            torch.inference_mode() if inference else torch.no_grad(),
+            exact_products("cuda" if on_cuda else "cpu"),
+            quiet_transformers(),
+        ):
             yield
     finally:
         for module, was in training.items():

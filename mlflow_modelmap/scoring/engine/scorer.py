@@ -10,13 +10,22 @@ import numpy as np
 import torch
 
 from mlflow_modelmap.errors import ScoringError
+from mlflow_modelmap.scoring.accelerator.batch_size import PLAIN, FirstBatch, wanted_tokens
+from mlflow_modelmap.scoring.accelerator.copies import Late, LateReader, to_device
+from mlflow_modelmap.scoring.accelerator.memory import give_back, of_a_training, out_of_memory
+from mlflow_modelmap.scoring.accelerator.products import products_in_force
 from mlflow_modelmap.scoring.engine.batches import Batch, make_batch
 from mlflow_modelmap.scoring.engine.company import ALONE, ANY, EXACT, ROUNDED, by_positions, proved
 from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
-from mlflow_modelmap.scoring.engine.lens import check_lens, read_out
+from mlflow_modelmap.scoring.engine.lens import check_lens, read_out, read_out_stacked
 from mlflow_modelmap.scoring.engine.prompt_cache import behind, read_prompts
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
-from mlflow_modelmap.scoring.engine.provenance import Provenance, provenance
+from mlflow_modelmap.scoring.engine.provenance import (
+    NOTICES,
+    Provenance,
+    provenance,
+    said_notices,
+)
 from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
@@ -57,13 +66,17 @@ class Scorer:
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.tail = Tail(model)
         self.outliers = int8_threshold(model) > 0
-        self.budget = 1 if self.outliers else settings.batch_tokens
+        self.batch_tokens = wanted_tokens(settings.batch_tokens, self.tail.device)
+        self.budget = 1 if self.outliers else self.batch_tokens
+        self._first = self._first_batch()
         self.path, layers = self._prepare()
         self._of_pieces = np.full((layers + 1 if settings.layers else 1, len(self.pieces)), np.nan)
         self._lengths = self.pieces.lengths
         self.total, self.done = int(self._lengths.sum()), 0
         self.shrunk, self.seconds = 0, 0.0
+        self.widened = 0
         self.rounded = False
+        self.products: dict[str, str | bool] = {}
         self.company, self._remembers = by_positions(model.config)
         self._prove_company()
         self._read_once: tuple[np.ndarray, Any] | None = None
@@ -76,6 +89,13 @@ class Scorer:
     def values(self) -> np.ndarray:
         """Log-likelihoods in nats, float64, shape (layers + 1 or 1, N); NaN where not scored."""
         return self.pieces.by_text(self._of_pieces)
+
+    def _first_batch(self) -> FirstBatch | None:
+        """What measures the first batch on CUDA, where nobody said how large one is to be."""
+        usual = self.settings.batch_tokens is None and self.budget > PLAIN
+        if not usual or not torch.cuda.is_available() or of_a_training():
+            return None
+        return FirstBatch([*self.model.parameters(), *self.model.buffers()])
 
     def _prepare(self) -> tuple[HeadPath, int]:
         """Find the way to this model's logits, on the first tokens of two texts."""
@@ -109,7 +129,8 @@ class Scorer:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or budget == 1:
                     raise
-                budget //= 2
+            self.let_go()
+            budget //= 2
 
     def _prove_prompts(self) -> None:
         """Find whether prompts that responses share can be read once, on a few of them."""
@@ -148,28 +169,47 @@ class Scorer:
         """Fill in the values of some texts; smaller batches where memory runs out."""
         left = [int(i) for i in self.pieces.of(indices)]
         started = time.perf_counter()
+        self.products = products_in_force(self.tail.device.type)
+        reader = LateReader(self._of_pieces)
         while left:
             scored: set[int] = set()
             for batch in self._batches(left):
                 pieces = batch.pieces
+                if self._first is not None:
+                    self._first.begin()
                 try:
-                    self._of_pieces[:, pieces] = self.run(batch)
+                    self._forget()
+                    reader.take(pieces, self.of_batch(batch))
+                    ran_out = False
                 except (MemoryError, RuntimeError) as error:
                     if not out_of_memory(error):
                         raise
+                    ran_out = True
+                # Outside `except`: its traceback keeps all that the batch had made.
+                if ran_out:
+                    reader.finish()
                     self._shrink(batch)
                     break
                 scored.update(map(int, pieces))
                 self.done += int(self._lengths[pieces].sum())
                 if self.progress is not None:
                     self.progress(min(self.done, self.total), self.total)
+                if self._first is not None:
+                    reader.finish()
+                    taken = batch.ids.size + (0 if batch.prompts is None else batch.prompts.size)
+                    self.budget = self.batch_tokens = self._first.tokens(self.budget, taken)
+                    self._first = None
+                    break
             left = [i for i in left if i not in scored]
+        reader.finish()
         self._read_once = None
         self.seconds += time.perf_counter() - started
 
     def _batches(self, left: list[int]) -> Iterator[Batch]:
         """Batches of some pieces, those behind a prompt of several first."""
         budget = 1 if self.path.kind == WHOLE else self.budget
+        if self._first is not None:
+            budget = min(budget, PLAIN)
         if self.shared is not None:
             apart = [i for i in left if self.shared.of[i] >= 0]
             yield from self.shared.batches(self.pieces, apart, budget)
@@ -180,10 +220,16 @@ class Scorer:
     def run(self, batch: Batch) -> np.ndarray:
         """`of_batch`, whatever went through the model before."""
         self._forget()
-        return self.of_batch(batch)
+        found = self.of_batch(batch)
+        return found.sums() if isinstance(found, Late) else found
 
-    def of_batch(self, batch: Batch) -> np.ndarray:
-        """Log-likelihoods of a batch's pieces, float64, shape (layers + 1 or 1, B)."""
+    def of_batch(self, batch: Batch) -> np.ndarray | Late:
+        """Log-likelihoods of a batch's pieces, float64, shape (layers + 1 or 1, B).
+
+        On an accelerator they are on their way.
+        """
+        if self.tail.device.type != "cpu":
+            return self._of_batch_late(batch)
         if self.settings.layers:
             ids, rows, targets = self._on_device(batch)
             states = self.tail.layer_outputs(ids, rows, cache=self.cache_of(batch))
@@ -197,9 +243,17 @@ class Scorer:
             [np.bincount(batch.owners, values.cpu().numpy(), count) for values in per_token]
         )
 
+    def _of_batch_late(self, batch: Batch) -> Late:
+        if self.settings.layers:
+            ids, rows, targets = self._on_device(batch)
+            states = self.tail.layer_outputs(ids, rows, cache=self.cache_of(batch))
+            values = read_out_stacked(self.tail, self.path, states, targets)
+        else:
+            values = self._per_token(batch).unsqueeze(0)
+        return Late(values, batch.owners, len(batch.pieces))
+
     def _on_device(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        parts = (batch.ids, batch.rows, batch.targets)
-        return tuple(torch.from_numpy(part).to(self.tail.device) for part in parts)
+        return to_device((batch.ids, batch.rows, batch.targets), self.tail.device)
 
     def cache_of(self, batch: Batch) -> Any:
         """What the model keeps of the prompts that a batch stands behind; None for whole rows."""
@@ -207,9 +261,9 @@ class Scorer:
             return None
         if self._read_once is None or self._read_once[0] is not batch.prompts:
             self._read_once = None
-            prompts = torch.from_numpy(batch.prompts).to(self.tail.device)
+            (prompts,) = to_device((batch.prompts,), self.tail.device)
             self._read_once = (batch.prompts, read_prompts(self.tail, prompts))
-        return behind(self._read_once[1], torch.from_numpy(batch.behind))
+        return behind(self._read_once[1], *to_device((batch.behind,), self.tail.device))
 
     def _per_token(self, batch: Batch) -> torch.Tensor:
         """Log-likelihoods of a batch's scored tokens, float64, shape (R,)."""
@@ -220,7 +274,8 @@ class Scorer:
             del hidden
             return self.path.tiled.log_likelihoods(kept, targets)
         if self.path.kind == WHOLE:
-            logits = self.tail.forward(ids)
+            with self.path.logits_as_they_are(self.tail):
+                logits = self.tail.forward(ids)
             flat = logits.reshape(-1, logits.shape[-1])[rows.to(logits.device)]
             return softmax_log_likelihoods(flat, targets)
         state = self.tail.layer_outputs(ids, rows, last_only=True, cache=self.cache_of(batch))[0]
@@ -240,24 +295,52 @@ class Scorer:
         kept = 0 if batch.prompts is None else batch.prompts.size
         self.budget = max(1, (batch.ids.size + kept) // 2)
         self.shrunk += 1
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._first = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give back what is kept from batch to batch, as far as nothing else needs it."""
+        self._read_once = None
+        if self.path.tiled is not None:
+            self.path.tiled.let_go()
+        give_back()
 
     def non_finite(self) -> list[int]:
         """Texts whose value is not finite, at any layer."""
         return [int(i) for i in np.flatnonzero(~np.isfinite(self.values).all(axis=0))]
 
-    def retry_in_float32(self, indices: list[int]) -> None:
-        """Score some texts again with the same weights in float32."""
+    @property
+    def overflows(self) -> bool:
+        """Whether an accelerator gave nothing finite in the proof, so that trying on is in vain."""
+        return self.tail.device.type != "cpu" and not self.path.finite
+
+    def turn_to_float32(self, indices: list[int]) -> None:
+        """Give the model the same weights in float32, and find its ways anew.
+
+        Parameters
+        ----------
+        indices
+            Texts that it is done for.
+        """
+        ran_out = False
         try:
-            self.model.float()
+            self.path = HeadPath(WHOLE, None)  # the head that it held is not needed twice
+            with torch.inference_mode(False):
+                self.model.float()
             self.tail = Tail(self.model)
             self.path, _ = self._prepare()
-            self.score(indices)
-        except torch.OutOfMemoryError:
-            raise self.failed(
-                indices, f"in {self.precision}, and float32 does not fit into memory"
-            ) from None
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            ran_out = True
+        if ran_out:
+            raise self.failed(indices, f"in {self.precision}, and float32 does not fit into memory")
+        self.widened = len(indices)
+
+    def retry_in_float32(self, indices: list[int]) -> None:
+        """Score some texts again with the same weights in float32."""
+        self.turn_to_float32(indices)
+        self.score(indices)
         still = self.non_finite()
         if still:
             raise self.failed(still, f"in {self.precision}, nor in float32")
@@ -283,8 +366,14 @@ class Scorer:
 
     def _provenance(self, retried: int) -> Provenance:
         facts = provenance(self.model, self.tokens, self.settings, self.precision, self.tail.device)
+        if self.widened:
+            said = (*self.tokens.notices, overflowed(self.widened, self.dtype))
+            facts[NOTICES] = said_notices(said)
         return facts | {
             "dtype": self.dtype,
+            "batch_tokens": self.batch_tokens,
+            **self.path.told(self.tail),
+            **self.products,
             "matmul_rounded": self.rounded,
             "batch_policy": str(self.company),
             **({} if self.tokens.firsts is None else {"prompts_read": self.prompts}),
@@ -298,8 +387,10 @@ class Scorer:
         }
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is memory running out, on an accelerator or (as PyTorch says) on CPU."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "can't allocate memory" in str(error) or "not enough memory" in str(error)
+def overflowed(count: int, dtype: str) -> str:
+    """What is said of texts whose values are not of the precision that the model was loaded in."""
+    texts = "1 text was" if count == 1 else f"{count} texts were"
+    return (
+        f"{texts} scored in float32, because {dtype} overflows there; precision=bfloat16 (or "
+        "float32) scores all texts alike."
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
 from mlflow_modelmap.scoring.engine.batches import make_batch, plan
 from mlflow_modelmap.scoring.engine.prove import WHOLE
-from mlflow_modelmap.scoring.engine.scorer import Scorer, out_of_memory
+from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.settings import SecondPass
 
 
@@ -46,13 +46,14 @@ def second_pass(scorer: Scorer, wanted: int) -> SecondPass | None:
         found = found[np.lexsort((group[found], lengths[group[found]]))]
         for places, count in plan_again(lengths[group], found, budget):
             batch = make_batch(pieces, group[places], pieces.firsts)
+            values = None
             try:
                 values = scorer.run(batch)[-1]
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+            if values is None:
+                scorer.let_go()
                 continue  # these few are not worth smaller batches
             again[group[places[:count]]] = values[:count]
     twice = pieces.by_text(again)

@@ -92,24 +92,31 @@ class _Compare(Scorer):
         )
 
     def of_batch(self, batch: Batch) -> np.ndarray:
-        ids = torch.from_numpy(batch.ids).to(self.tail.device)
+        ids, rows, targets = self._on_device(batch)
         hidden = self.tail.head_input(ids, self.cache_of(batch))
-        rows = torch.from_numpy(batch.rows).to(hidden.device)
+        rows = rows.to(hidden.device)
         kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows)
         where = rows_of(batch, self._starts)
         other = self._states.rows[torch.from_numpy(where)]
         found = compare_heads(
             (self._states.head, other),
             (self._head, kept),
-            torch.from_numpy(batch.targets),
+            targets,
             self._work,
             self._vocabulary,
         )
-        for name in _QUANTITIES:
-            self._found[name][where] = getattr(found, name).cpu().double().numpy()
-        self._agree[where] = found.agree.cpu().numpy()
+        read = torch.stack([getattr(found, name) for name in (*_QUANTITIES, "agree")]).cpu()
+        for name, values in zip(_QUANTITIES, read.double().numpy(), strict=False):
+            self._found[name][where] = values
+        self._agree[where] = read[-1].numpy() != 0
         self._remember(where, kept)
         return np.bincount(batch.owners, self._found["second"][where], len(batch.pieces))[None]
+
+    def let_go(self) -> None:
+        work: Workspace | None = vars(self).get("_work")
+        if work is not None:
+            work.let_go()
+        super().let_go()
 
     def _remember(self, where: np.ndarray, hidden: torch.Tensor) -> None:
         forward = np.nan_to_num(self._found["forward"][where], nan=-1.0)
@@ -176,7 +183,7 @@ def compare_with_states(
     """
     check_same_tokens(states.tokens, tokens)
     check_knows_tokens(model, tokens)
-    with evaluating(model):
+    with evaluating(model, own=True):
         return _Compare(model, tokens, settings, precision, progress).compare(states)
 
 

@@ -96,10 +96,9 @@ class _Keep(Scorer):
         return HeadStates(self._kept, head, self.tokens)
 
     def of_batch(self, batch: Batch) -> np.ndarray:
-        ids = torch.from_numpy(batch.ids).to(self.tail.device)
+        ids, rows, _ = self._on_device(batch)
         hidden = self.tail.head_input(ids, self.cache_of(batch))
-        rows = torch.from_numpy(batch.rows).to(hidden.device)
-        kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows)
+        kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
         if not len(self._kept):
             positions = int(self.tokens.scored.sum())
             self._kept = _mapped(self._file, positions, kept.shape[1], kept.dtype)
@@ -138,7 +137,7 @@ def keep_head_states(
         If there is no room for the file, or memory runs out on a single text.
     """
     check_knows_tokens(model, tokens)
-    with evaluating(model):
+    with evaluating(model, own=True):
         return _Keep(model, tokens, settings, precision, progress).keep(Path(folder) / _FILE)
 
 

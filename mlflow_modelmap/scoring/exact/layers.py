@@ -58,9 +58,8 @@ class _Layers(Scorer):
         return LayerDivergences(self.tokens.scored, self.tokens.bytes, **self._sums)
 
     def of_batch(self, batch: Batch) -> np.ndarray:
-        ids = torch.from_numpy(batch.ids).to(self.tail.device)
-        rows = torch.from_numpy(batch.rows).to(self.tail.device)
-        targets = torch.from_numpy(batch.targets).to(self._head.weight.device)
+        ids, rows, targets = self._on_device(batch)
+        targets = targets.to(self._head.weight.device)
         *layers, last = self.tail.layer_outputs(ids, rows, cache=self.cache_of(batch))
         sums = np.zeros((len(_QUANTITIES), len(layers), len(batch.pieces)))
         block = min(REPLAY_ROWS, rows_at_once(len(self._head.weight), self._head.on_cpu))
@@ -68,15 +67,23 @@ class _Layers(Scorer):
             part = slice(start, start + block)
             owners = batch.owners[part]
             own = self._logits("last", last[part])
-            for layer, state in enumerate(layers):
+            of_layers = []
+            for state in layers:
                 read = self._logits("layer", state[part])
                 found = row_divergences(own, read, targets[part], self._work)
-                for number, name in enumerate(_QUANTITIES):
-                    values = getattr(found, name).cpu().double().numpy()
+                of_layers.append(torch.stack([getattr(found, name) for name in _QUANTITIES]))
+            for layer, of_layer in enumerate(torch.stack(of_layers).cpu().double().numpy()):
+                for number, values in enumerate(of_layer):
                     sums[number, layer] += np.bincount(owners, values, len(batch.pieces))
         for name, of_pieces in zip(_QUANTITIES, sums, strict=True):
             self._sums[name][:, batch.pieces] = of_pieces
         return np.vstack([sums[0], np.zeros(len(batch.pieces))])
+
+    def let_go(self) -> None:
+        work: Workspace | None = vars(self).get("_work")
+        if work is not None:
+            work.let_go()
+        super().let_go()
 
     def _logits(self, name: str, states: torch.Tensor) -> torch.Tensor:
         """What the model's own tail makes of raw layer outputs (R, H), float32, shape (R, V)."""
@@ -125,5 +132,5 @@ def compare_layers(
     """
     check_knows_tokens(model, tokens)
     with_layers = settings.model_copy(update={"layers": True})
-    with evaluating(model):
+    with evaluating(model, own=True):
         return _Layers(model, tokens, with_layers, precision, progress).compare()

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+from mlflow_modelmap.scoring.accelerator.one_read import RATIO_MOST, kernels_for
+from mlflow_modelmap.scoring.accelerator.one_read import row_divergences as read_twice
+
 CPU_LOGITS, GPU_LOGITS = 2**24, 2**28
 """Logits of each model that a block of rows may make: 64 MB and 1 GB of float32."""
 CPU_TILE, GPU_TILE = 2**18, 2**26
 """Entries that go through the sums at once, so that on CPU they stay in its cache."""
-_LARGEST_RATIO = 80.0
-"""Log-ratios of probabilities beyond it give the Jensen-Shannon divergence nothing in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,15 @@ class Workspace:
         """A float32 tensor of shape (rows, columns), its contents undefined."""
         size, kept = rows * columns, self._buffers.get(name)
         if kept is None or kept.numel() < size or kept.device != device:
-            kept = self._buffers[name] = torch.empty(size, dtype=torch.float32, device=device)
+            self._buffers.pop(name, None)
+            with torch.inference_mode(False):  # so that any pass can write to it
+                kept = torch.empty(size, dtype=torch.float32, device=device)
+            self._buffers[name] = kept
         return kept[:size].view(rows, columns)
+
+    def let_go(self) -> None:
+        """Give the memory back."""
+        self._buffers.clear()
 
 
 def rows_at_once(vocabulary: int, on_cpu: bool) -> int:
@@ -74,6 +82,13 @@ def row_divergences(
         Buffers of the caller.
     """
     rows, vocabulary = p.shape
+    column = targets.unsqueeze(1)
+    kernels = kernels_for(p.device)
+    if kernels is not None and p.is_contiguous() and q.is_contiguous():
+        forward, reverse, js, log_p, log_q, agree = read_twice(p, q, kernels)
+        first = p.gather(1, column).squeeze(1) - log_p
+        second = q.gather(1, column).squeeze(1) - log_q
+        return RowDivergences(forward, reverse, js, first, second, agree)
     wide = torch.float32 if p.device.type == "mps" else torch.float64
     step = max(1, (CPU_TILE if p.device.type == "cpu" else GPU_TILE) // max(rows, 1))
     tiles = [(start, min(start + step, vocabulary)) for start in range(0, vocabulary, step)]
@@ -107,11 +122,10 @@ def row_divergences(
         reverse += torch.sub(gap, term, out=term).sum(dim=1)
         # With M their mean and d = ln(P/Q): P ln(P/M) + Q ln(Q/M) = (P - Q) d/2 - (P + Q)
         # ln cosh(d/2), and ln cosh(x) = log1p(2 sinh^2(x/2)), which is exact for the smallest d.
-        ratio.clamp_(-_LARGEST_RATIO, _LARGEST_RATIO)
+        ratio.clamp_(-RATIO_MOST, RATIO_MOST)
         js += gap.mul_(ratio).sum(dim=1) * 0.25
         ratio.mul_(0.25).sinh_().square_().mul_(2.0).log1p_()
         js -= prob_p.add_(prob_q).mul_(ratio).sum(dim=1) * 0.5
-    column = targets.unsqueeze(1)
     return RowDivergences(
         forward=forward,
         reverse=reverse,

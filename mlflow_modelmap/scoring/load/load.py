@@ -6,19 +6,20 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
 from mlflow_modelmap.scoring.load import quantization
 from mlflow_modelmap.scoring.load.adapter import with_adapter
 from mlflow_modelmap.scoring.load.loaded_base import BaseKey, LoadedBase, is_merged
 from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.load.unexpected import check_all_taken
 from mlflow_modelmap.scoring.load.unpickle import tensors_of
-from mlflow_modelmap.scoring.model.config import model_type, read_config
+from mlflow_modelmap.scoring.model.config import model_type, read_config, stored_dtype
 from mlflow_modelmap.scoring.model.gguf_file import WEIGHTS as GGUF
 from mlflow_modelmap.scoring.model.pickles import refuses_pickles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
@@ -67,11 +68,25 @@ def _without_bars_of_gguf(reading: bool) -> Iterator[None]:
         yield
 
 
-def compute_dtype(precision: str, device: str) -> torch.dtype:
-    """The dtype of activations: of the precision itself, or that around quantised layers."""
+def compute_dtype(precision: str, device: str, config: Mapping[str, Any]) -> torch.dtype:
+    """The dtype of activations: of the precision itself, or that around quantised layers.
+
+    On an accelerator these compute in bfloat16 where the model is stored so, for float16 may
+    overflow; but GPTQ's and AWQ's kernels are made for float16.
+
+    Parameters
+    ----------
+    config
+        The content of the model's ``config.json``.
+    """
     if not is_quantised(precision):
         return DTYPES[precision]
-    return torch.float32 if device == "cpu" else torch.float16
+    if device == "cpu":
+        return torch.float32
+    stored = stored_quantization(config)
+    half_only = stored is not None and stored.method in ("gptq", "awq")
+    kept = stored_dtype(config) == "bfloat16" and not half_only
+    return torch.bfloat16 if kept else torch.float16
 
 
 def load_model(
@@ -102,17 +117,21 @@ def load_model(
         If the weights are missing, incomplete or too large.
     """
     path = os.fspath(model_path)
-    stored = stored_quantization(read_config(path))
+    config = read_config(path)
+    stored = stored_quantization(config)
     merged = adapter_path is not None and is_merged(path, precision)
     if adapter_path is not None and not merged and stored is not None:
         quantization.check_takes_adapters(path, stored)
 
+    waits = held is not None and held[1] is not None and held[1] == held[0].expected
+    straight = adapter_path is None and not waits and device.startswith("cuda")
+
     def read() -> Any:
-        return _read(path, precision, device, settings, merged)
+        return _read(path, precision, device, settings, merged, straight)
 
     model = read() if held is None else held[0].get(held[1], read)
     if adapter_path is not None:
-        dtype = compute_dtype(precision, device) if merged else None
+        dtype = compute_dtype(precision, device, config) if merged else None
         with quiet_transformers():
             model = with_adapter(
                 model, adapter_path, dtype, None if held is None else held[0].before_change
@@ -125,16 +144,32 @@ def load_model(
     elif settings.device_map is None:
         try:
             model = model.to(device)
-        except torch.OutOfMemoryError:
-            raise ScoringError(
-                f"The model in {path!r} does not fit into the memory of {device}; use "
-                "device_map=auto, a lower precision or another device."
-            ) from None
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise _too_large(path, device) from None
     return model.eval()
 
 
-def _read(path: str, precision: str, device: str, settings: ScoringSettings, to_merge: bool) -> Any:
-    """A model as it lies in a directory; in float32 if an adapter is to be merged into it."""
+def _too_large(path: str, device: str) -> ScoringError:
+    return ScoringError(
+        f"The model in {path!r} does not fit into the memory of {device}; use "
+        "device_map=auto, a lower precision or another device."
+    )
+
+
+def _read(
+    path: str,
+    precision: str,
+    device: str,
+    settings: ScoringSettings,
+    to_merge: bool,
+    straight: bool,
+) -> Any:
+    """A model as it lies in a directory; in float32 if an adapter is to be merged into it.
+
+    Its weights go `straight` to the device, or stay in memory for what is done to them first.
+    """
     config = read_config(path)
     names = os.listdir(path)
     check_no_adapter(names, repr(path), path)
@@ -144,7 +179,7 @@ def _read(path: str, precision: str, device: str, settings: ScoringSettings, to_
     options: dict[str, Any] = {}
     if pickled:  # looked at before transformers reads them, by the same restricted unpickler
         tensors_of(path, weight_files(path, names, repr(path)), repr(path))
-    dtype = compute_dtype(precision, device)
+    dtype = compute_dtype(precision, device, config)
     if stored_quantization(config) is None and is_quantised(precision):
         with quiet_transformers():
             quantization.check_bitsandbytes()
@@ -153,7 +188,7 @@ def _read(path: str, precision: str, device: str, settings: ScoringSettings, to_
         )
     if settings.device_map is not None:
         options["device_map"] = settings.device_map
-    elif is_quantised(precision):
+    elif is_quantised(precision) or straight:
         options["device_map"] = {"": device}
     try:
         with quiet_transformers(), _without_bars_of_gguf(of_gguf):
@@ -170,6 +205,8 @@ def _read(path: str, precision: str, device: str, settings: ScoringSettings, to_
     except (InputError, ScoringError):
         raise
     except Exception as error:
+        if out_of_memory(error):
+            raise _too_large(path, device) from None
         raise ScoringError(f"The model in {path!r} cannot be loaded: {_told(error)}") from error
     _check_complete(path, info)
     return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -90,10 +90,12 @@ class TokenizedTexts:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens a text, int64, shape (N,)."""
-        return np.array([len(ids) for ids in self.ids], dtype=np.int64)
+        """Tokens a text, int64, shape (N,); not to be written to."""
+        lengths = np.array([len(ids) for ids in self.ids], dtype=np.int64)
+        lengths.flags.writeable = False
+        return lengths
 
     @property
     def scored(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Pieces:
             return row[start:stop]
         return np.concatenate([row[: self.prefix], row[start:stop]])
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens a piece, prefix included, int64, shape (P,)."""
         return self.stops - self.starts + np.where(self.starts > 0, self.prefix, 0)

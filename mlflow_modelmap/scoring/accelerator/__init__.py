@@ -1,0 +1,1 @@
+"""Scoring: what an accelerator (CUDA, mps) needs and a processor does not."""
