@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -39,11 +40,29 @@ def measured_tokens(wanted: int, tokens: int, taken: int, free: int) -> int:
 
 
 class FirstBatch:
-    """Measures what the first batch takes on the CUDA devices that a model lies on."""
+    """Measures what the first batch takes on the CUDA devices that a model lies on.
 
-    def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
-        self._devices = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
+    Parameters
+    ----------
+    devices
+        Their numbers.
+    """
+
+    def __init__(self, devices: Iterable[int]) -> None:
+        self._devices = sorted(devices)
         self._before: dict[int, int] = {}
+
+    @classmethod
+    def of(cls, model: Any) -> FirstBatch | None:
+        """For a model; None if it lies elsewhere, or its memory is a training's."""
+        tensors = (*model.parameters(), *model.buffers())
+        devices = {t.device.index or 0 for t in tensors if t.device.type == "cuda"}
+        there = devices and torch.cuda.is_available() and not of_a_training()
+        return cls(devices) if there else None
+
+    def at_most(self, budget: int) -> int:
+        """Tokens of the first batch."""
+        return min(budget, PLAIN)
 
     def begin(self) -> None:
         """Just before the batch."""

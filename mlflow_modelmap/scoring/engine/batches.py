@@ -42,6 +42,11 @@ class Batch:
     prompts: np.ndarray | None = None
     behind: np.ndarray | None = None
 
+    @property
+    def size(self) -> int:
+        """Its tokens, padding and prompts that are kept for it included."""
+        return self.ids.size + (0 if self.prompts is None else self.prompts.size)
+
 
 def plan(
     lengths: np.ndarray, indices: Sequence[int] | np.ndarray, budget: int

@@ -13,6 +13,12 @@ import torch
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.accelerator.memory import of_a_training
 from mlflow_modelmap.scoring.accelerator.products import exact_products
+from mlflow_modelmap.scoring.engine.overflow import (
+    not_finite,
+    overflows_at_once,
+    retry_in_float32,
+    turn_to_float32,
+)
 from mlflow_modelmap.scoring.engine.provenance import origin
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.engine.second_pass import second_pass
@@ -161,10 +167,10 @@ def score_model(
             ]
         with matmul_precision(settings.matmul, scorers[0].tail.device.type):
             half = own and precision in HALF_PRECISIONS
-            at_once = half and scorers[0].overflows
+            at_once = half and overflows_at_once(scorers[0])
             if at_once:  # once through the texts in place of twice
                 for scorer in scorers:
-                    scorer.turn_to_float32(list(range(len(tokens))))
+                    turn_to_float32(scorer, range(len(tokens)))
             for scorer in scorers:
                 scorer.rounded = settings.matmul == "bfloat16" and rounds_products()
                 scorer.score(range(len(tokens)))
@@ -172,9 +178,9 @@ def score_model(
             retried = [scorer.non_finite() for scorer in scorers]
             for scorer, texts in zip(scorers, retried, strict=True):
                 if texts and (at_once or not half):
-                    raise scorer.failed(texts, f"in {precision}" + ", nor in float32" * at_once)
+                    raise not_finite(texts, f"in {precision}" + ", nor in float32" * at_once)
                 if texts:
-                    scorer.retry_in_float32(texts)
+                    retry_in_float32(scorer, texts)
             if at_once:
                 retried = [list(range(len(tokens))) for _ in scorers]
     made = replace(scorers[0].result(len(retried[0])), second=second)

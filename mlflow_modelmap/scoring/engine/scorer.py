@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from mlflow_modelmap.errors import ScoringError
-from mlflow_modelmap.scoring.accelerator.batch_size import PLAIN, FirstBatch, wanted_tokens
+from mlflow_modelmap.scoring.accelerator.batch_size import FirstBatch, wanted_tokens
 from mlflow_modelmap.scoring.accelerator.copies import Late, LateReader, to_device
-from mlflow_modelmap.scoring.accelerator.memory import give_back, of_a_training, out_of_memory
+from mlflow_modelmap.scoring.accelerator.memory import give_back, out_of_memory
 from mlflow_modelmap.scoring.accelerator.products import products_in_force
 from mlflow_modelmap.scoring.engine.batches import Batch, make_batch
 from mlflow_modelmap.scoring.engine.company import ALONE, ANY, EXACT, ROUNDED, by_positions, proved
@@ -31,7 +31,6 @@ from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
-from mlflow_modelmap.words.listed import listed
 
 WITH_EACH = "with each response"
 """How prompts are read, unless once for several responses."""
@@ -68,13 +67,13 @@ class Scorer:
         self.outliers = int8_threshold(model) > 0
         self.batch_tokens = wanted_tokens(settings.batch_tokens, self.tail.device)
         self.budget = 1 if self.outliers else self.batch_tokens
-        self._first = self._first_batch()
+        self._first = FirstBatch.of(model) if settings.batch_tokens is None else None
         self.path, layers = self._prepare()
         self._of_pieces = np.full((layers + 1 if settings.layers else 1, len(self.pieces)), np.nan)
         self._lengths = self.pieces.lengths
         self.total, self.done = int(self._lengths.sum()), 0
         self.shrunk, self.seconds = 0, 0.0
-        self.widened = 0
+        self.notices: tuple[str, ...] = ()
         self.rounded = False
         self.products: dict[str, str | bool] = {}
         self.company, self._remembers = by_positions(model.config)
@@ -89,13 +88,6 @@ class Scorer:
     def values(self) -> np.ndarray:
         """Log-likelihoods in nats, float64, shape (layers + 1 or 1, N); NaN where not scored."""
         return self.pieces.by_text(self._of_pieces)
-
-    def _first_batch(self) -> FirstBatch | None:
-        """What measures the first batch on CUDA, where nobody said how large one is to be."""
-        usual = self.settings.batch_tokens is None and self.budget > PLAIN
-        if not usual or not torch.cuda.is_available() or of_a_training():
-            return None
-        return FirstBatch([*self.model.parameters(), *self.model.buffers()])
 
     def _prepare(self) -> tuple[HeadPath, int]:
         """Find the way to this model's logits, on the first tokens of two texts."""
@@ -196,8 +188,8 @@ class Scorer:
                     self.progress(min(self.done, self.total), self.total)
                 if self._first is not None:
                     reader.finish()
-                    taken = batch.ids.size + (0 if batch.prompts is None else batch.prompts.size)
-                    self.budget = self.batch_tokens = self._first.tokens(self.budget, taken)
+                    self.batch_tokens = self._first.tokens(self.batch_tokens, batch.size)
+                    self.budget = 1 if self.outliers else self.batch_tokens
                     self._first = None
                     break
             left = [i for i in left if i not in scored]
@@ -209,7 +201,7 @@ class Scorer:
         """Batches of some pieces, those behind a prompt of several first."""
         budget = 1 if self.path.kind == WHOLE else self.budget
         if self._first is not None:
-            budget = min(budget, PLAIN)
+            budget = self._first.at_most(budget)
         if self.shared is not None:
             apart = [i for i in left if self.shared.of[i] >= 0]
             yield from self.shared.batches(self.pieces, apart, budget)
@@ -291,9 +283,7 @@ class Scorer:
                 f"Memory ran out on text {text} alone ({batch.ids.shape[1]} "
                 "tokens); use a lower precision, device_map=auto or a machine with more memory."
             )
-        self._read_once = None
-        kept = 0 if batch.prompts is None else batch.prompts.size
-        self.budget = max(1, (batch.ids.size + kept) // 2)
+        self.budget = max(1, batch.size // 2)
         self.shrunk += 1
         self._first = None
         self.let_go()
@@ -309,50 +299,15 @@ class Scorer:
         """Texts whose value is not finite, at any layer."""
         return [int(i) for i in np.flatnonzero(~np.isfinite(self.values).all(axis=0))]
 
-    @property
-    def overflows(self) -> bool:
-        """Whether an accelerator gave nothing finite in the proof, so that trying on is in vain."""
-        return self.tail.device.type != "cpu" and not self.path.finite
+    def forget_path(self) -> None:
+        """Let go of the head that the way to the logits holds, before the model is made another."""
+        self.let_go()
+        self.path = HeadPath(WHOLE, None)
 
-    def turn_to_float32(self, indices: list[int]) -> None:
-        """Give the model the same weights in float32, and find its ways anew.
-
-        Parameters
-        ----------
-        indices
-            Texts that it is done for.
-        """
-        ran_out = False
-        try:
-            self.path = HeadPath(WHOLE, None)  # the head that it held is not needed twice
-            with torch.inference_mode(False):
-                self.model.float()
-            self.tail = Tail(self.model)
-            self.path, _ = self._prepare()
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            ran_out = True
-        if ran_out:
-            raise self.failed(indices, f"in {self.precision}, and float32 does not fit into memory")
-        self.widened = len(indices)
-
-    def retry_in_float32(self, indices: list[int]) -> None:
-        """Score some texts again with the same weights in float32."""
-        self.turn_to_float32(indices)
-        self.score(indices)
-        still = self.non_finite()
-        if still:
-            raise self.failed(still, f"in {self.precision}, nor in float32")
-
-    def failed(self, indices: list[int], tried: str) -> ScoringError:
-        """The error that names the texts without a finite value."""
-        error = ScoringError(
-            f"The log-likelihood of text {listed(indices, 8)} is not finite {tried}; the "
-            "model's weights or activations overflow."
-        )
-        error.not_finite = tuple(indices)
-        return error
+    def find_path(self) -> None:
+        """Find the way to the logits anew, after the model was made another."""
+        self.tail = Tail(self.model)
+        self.path, _ = self._prepare()
 
     def result(self, retried: int) -> ScoreResult:
         """What was found, and how."""
@@ -366,9 +321,8 @@ class Scorer:
 
     def _provenance(self, retried: int) -> Provenance:
         facts = provenance(self.model, self.tokens, self.settings, self.precision, self.tail.device)
-        if self.widened:
-            said = (*self.tokens.notices, overflowed(self.widened, self.dtype))
-            facts[NOTICES] = said_notices(said)
+        if self.notices:
+            facts[NOTICES] = said_notices((*self.tokens.notices, *self.notices))
         return facts | {
             "dtype": self.dtype,
             "batch_tokens": self.batch_tokens,
@@ -385,12 +339,3 @@ class Scorer:
             "seconds": round(self.seconds, 3),
             "tokens_per_second": round(self.done / max(self.seconds, 1e-9), 1),
         }
-
-
-def overflowed(count: int, dtype: str) -> str:
-    """What is said of texts whose values are not of the precision that the model was loaded in."""
-    texts = "1 text was" if count == 1 else f"{count} texts were"
-    return (
-        f"{texts} scored in float32, because {dtype} overflows there; precision=bfloat16 (or "
-        "float32) scores all texts alike."
-    )
