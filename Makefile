@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart real-model test test-quick test-heavy coverage lint format docs site package ui bench clean
+.PHONY: help venv quickstart real-model test test-quick test-heavy coverage lint format docs site package ui bench bench-peers clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -87,9 +87,15 @@ package: venv ## build sdist and wheel into dist, and check them
 ui: venv ## open the MLflow UI and the map page on the quickstart's runs (PORT=5000)
 	$(PY) -m mlflow server --app-name modelmap --backend-store-uri "$(STORE)" --port $(PORT)
 
-bench: venv ## the measurements that the docs quote
-	@set -e; for script in $(filter-out benchmarks/coverage%.py benchmarks/llama_perplexity.py,\
-		$(wildcard benchmarks/*.py)); do echo "$$script"; $(PY) "$$script"; done
+bench: venv ## write what every benchmark gives into docs/benchmarks.md (ONLY="scoring map"; an hour or more)
+	$(PY) docs/make_benchmarks.py $(ONLY)
+
+bench-peers: ## scoring speed beside lm-evaluation-harness, MODEL=FOLDER (installed apart: 10 minutes)
+	@set -e; if [ -z "$(MODEL)" ]; then echo 'Name a folder with a model: make bench-peers MODEL=PATH.' >&2; exit 1; fi; \
+	test -d .cache/peers || { '$(PYTHON)' -m venv .cache/peers; \
+		.cache/peers/bin/pip install -qq -c constraints.txt torch; \
+		.cache/peers/bin/pip install -qq -c constraints.txt -e . 'lm-eval==0.4.13'; }; \
+	.cache/peers/bin/python benchmarks/peers.py "$(MODEL)"
 
 coverage: venv ## how often every interval covers the truth (an hour or more; REDUCED=1: minutes)
 	$(PY) benchmarks/coverage.py $(if $(REDUCED),--reduced)

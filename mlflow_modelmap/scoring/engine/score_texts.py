@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.accelerator.memory import of_a_training
 from mlflow_modelmap.scoring.accelerator.products import exact_products
+from mlflow_modelmap.scoring.engine.kept_heap import kept_heap
 from mlflow_modelmap.scoring.engine.overflow import (
     not_finite,
     overflows_at_once,
@@ -72,7 +73,7 @@ def score_texts(
     started = time.perf_counter()
     adapter = files.adapter.path if files.adapter else None
     held = None if base is None else (base, base_key(files, settings))
-    with _let_go_after_failure(base):
+    with _let_go_after_failure(base), kept_heap() if device == "cpu" else nullcontext():
         model = load_model(files.model_path, precision, device, settings, adapter, held=held)
         seconds = time.perf_counter() - started
         result = score_model(

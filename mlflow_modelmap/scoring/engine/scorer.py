@@ -26,7 +26,9 @@ from mlflow_modelmap.scoring.engine.provenance import (
     provenance,
     said_notices,
 )
+from mlflow_modelmap.scoring.engine.read_alone import ReadAlone
 from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
+from mlflow_modelmap.scoring.engine.slices import BODY_TOKENS, head_rows
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
@@ -48,7 +50,12 @@ class Scorer:
         Which of them may share a batch.
     shared
         What several of them begin with, where it is read once.
+    body_tokens
+        How many of a batch's tokens go through the body at once; None for all.
     """
+
+    only_values = True
+    """Whether the log-likelihood of a piece is all that is wanted of it."""
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class Scorer:
         self.outliers = int8_threshold(model) > 0
         self.batch_tokens = wanted_tokens(settings.batch_tokens, self.tail.device)
         self.budget = 1 if self.outliers else self.batch_tokens
+        self.body_tokens = BODY_TOKENS if self.tail.device.type == "cpu" else None
         self._first = FirstBatch.of(model) if settings.batch_tokens is None else None
         self.path, layers = self._prepare()
         self._of_pieces = np.full((layers + 1 if settings.layers else 1, len(self.pieces)), np.nan)
@@ -76,6 +84,7 @@ class Scorer:
         self.notices: tuple[str, ...] = ()
         self.rounded = False
         self.products: dict[str, str | bool] = {}
+        self._read_alone = ReadAlone(self._lengths)
         self.company, self._remembers = by_positions(model.config)
         self._prove_company()
         self._read_once: tuple[np.ndarray, Any] | None = None
@@ -108,7 +117,10 @@ class Scorer:
             return
 
         def read(which: np.ndarray) -> list[np.ndarray]:
-            return self._read(make_batch(self.pieces, which, self.pieces.firsts))
+            found = self._read(make_batch(self.pieces, which, self.pieces.firsts))
+            if len(which) == 1 and self.only_values and not self.settings.layers:
+                self._read_alone.keep(int(which[0]), float(found[0].sum()))
+            return found
 
         tolerance = EXACT if self.precision in ("float32", "float64") else ROUNDED
         budget = 1 if self.path.kind == WHOLE else self.budget
@@ -148,11 +160,11 @@ class Scorer:
 
     def _read(self, batch: Batch) -> list[np.ndarray]:
         """Log-likelihoods of the tokens of each piece of a batch."""
-        self._forget()
+        self.forget()
         found = self._per_token(batch).cpu().numpy()
         return [found[batch.owners == place] for place in range(len(batch.pieces))]
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Let a short text take back what dynamic rotary embeddings keep of a long one."""
         if self._remembers:
             self.tail.forward(torch.zeros(1, 1, dtype=torch.long, device=self.tail.device))
@@ -163,6 +175,9 @@ class Scorer:
         started = time.perf_counter()
         self.products = products_in_force(self.tail.device.type)
         reader = LateReader(self._of_pieces)
+        left = self._read_alone.take_over(self._of_pieces, left)
+        if self.progress is not None and not left:
+            self.progress(self.total, self.total)
         while left:
             scored: set[int] = set()
             for batch in self._batches(left):
@@ -170,7 +185,7 @@ class Scorer:
                 if self._first is not None:
                     self._first.begin()
                 try:
-                    self._forget()
+                    self.forget()
                     reader.take(pieces, self.of_batch(batch))
                     ran_out = False
                 except (MemoryError, RuntimeError) as error:
@@ -185,7 +200,8 @@ class Scorer:
                 scored.update(map(int, pieces))
                 self.done += int(self._lengths[pieces].sum())
                 if self.progress is not None:
-                    self.progress(min(self.done, self.total), self.total)
+                    done = self.done + self._read_alone.tokens
+                    self.progress(min(done, self.total), self.total)
                 if self._first is not None:
                     reader.finish()
                     self.batch_tokens = self._first.tokens(self.batch_tokens, batch.size)
@@ -208,12 +224,6 @@ class Scorer:
             left = [i for i in left if self.shared.of[i] < 0]
         for pieces in self.company.plan(self._lengths, left, budget):
             yield make_batch(self.pieces, pieces, self.pieces.firsts)
-
-    def run(self, batch: Batch) -> np.ndarray:
-        """`of_batch`, whatever went through the model before."""
-        self._forget()
-        found = self.of_batch(batch)
-        return found.sums() if isinstance(found, Late) else found
 
     def of_batch(self, batch: Batch) -> np.ndarray | Late:
         """Log-likelihoods of a batch's pieces, float64, shape (layers + 1 or 1, B).
@@ -261,9 +271,7 @@ class Scorer:
         """Log-likelihoods of a batch's scored tokens, float64, shape (R,)."""
         ids, rows, targets = self._on_device(batch)
         if self.path.kind == TILED and self.path.tiled is not None:
-            hidden = self.tail.head_input(ids, self.cache_of(batch))
-            kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
-            del hidden
+            kept = head_rows(self.tail, ids, rows, self.cache_of(batch), self.body_tokens)
             return self.path.tiled.log_likelihoods(kept, targets)
         if self.path.kind == WHOLE:
             with self.path.logits_as_they_are(self.tail):
@@ -283,7 +291,7 @@ class Scorer:
                 f"Memory ran out on text {text} alone ({batch.ids.shape[1]} "
                 "tokens); use a lower precision, device_map=auto or a machine with more memory."
             )
-        self.budget = max(1, batch.size // 2)
+        self.budget = max(1, min(self.budget, batch.size) // 2)  # kept prompts may exceed it
         self.shrunk += 1
         self._first = None
         self.let_go()

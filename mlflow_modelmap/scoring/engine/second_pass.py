@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlflow_modelmap.scoring.accelerator.copies import Late
 from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
-from mlflow_modelmap.scoring.engine.batches import make_batch, plan
+from mlflow_modelmap.scoring.engine.batches import Batch, make_batch, plan
 from mlflow_modelmap.scoring.engine.prove import WHOLE
 from mlflow_modelmap.scoring.engine.scorer import Scorer
+from mlflow_modelmap.scoring.engine.slices import slice_sizes
 from mlflow_modelmap.scoring.settings import SecondPass
 
 
@@ -44,11 +46,11 @@ def second_pass(scorer: Scorer, wanted: int) -> SecondPass | None:
     for group in groups:
         found = np.flatnonzero(np.isin(group, pieces.of(chosen)))
         found = found[np.lexsort((group[found], lengths[group[found]]))]
-        for places, count in plan_again(lengths[group], found, budget):
+        for places, count in plan_again(lengths[group], found, budget, scorer.body_tokens):
             batch = make_batch(pieces, group[places], pieces.firsts)
             values = None
             try:
-                values = scorer.run(batch)[-1]
+                values = _at_once(scorer, batch)[-1]
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
@@ -61,6 +63,17 @@ def second_pass(scorer: Scorer, wanted: int) -> SecondPass | None:
     return SecondPass(texts, twice[texts]) if len(texts) >= 2 else None
 
 
+def _at_once(scorer: Scorer, batch: Batch) -> np.ndarray:
+    """The values of a batch that is not read in slices, whatever went through the model before."""
+    scorer.forget()
+    sliced, scorer.body_tokens = scorer.body_tokens, None
+    try:
+        found = scorer.of_batch(batch)
+    finally:
+        scorer.body_tokens = sliced
+    return found.sums() if isinstance(found, Late) else found
+
+
 def spread(lengths: np.ndarray, candidates: np.ndarray, wanted: int) -> np.ndarray:
     """At most `wanted` of the candidates, at even ranks of length, the shortest first."""
     order = candidates[np.lexsort((candidates, lengths[candidates]))]
@@ -70,7 +83,10 @@ def spread(lengths: np.ndarray, candidates: np.ndarray, wanted: int) -> np.ndarr
 
 
 def plan_again(
-    lengths: np.ndarray, texts: Sequence[int] | np.ndarray, budget: int
+    lengths: np.ndarray,
+    texts: Sequence[int] | np.ndarray,
+    budget: int,
+    body_tokens: int | None = None,
 ) -> list[tuple[np.ndarray, int]]:
     """Batches of half the tokens, shortest texts first, none with as many rows as a text of it had.
 
@@ -85,6 +101,9 @@ def plan_again(
         Those that are scored again, shortest first.
     budget
         Tokens a batch of the first pass.
+    body_tokens
+        Tokens that went through the body at once in it; None for whole batches. Those of the
+        second pass do not go in slices.
 
     Returns
     -------
@@ -93,7 +112,8 @@ def plan_again(
     """
     before = np.empty(len(lengths), dtype=np.int64)
     for batch in plan(lengths, range(len(lengths)), budget):
-        before[batch] = len(batch)
+        sizes = slice_sizes(len(batch), int(lengths[batch[0]]), body_tokens)
+        before[batch] = np.repeat(sizes, sizes)
     found: list[tuple[np.ndarray, int]] = []
     left = [int(text) for text in texts]
     while left:

@@ -12,6 +12,7 @@ from mlflow_modelmap.scoring.engine.batches import Batch
 from mlflow_modelmap.scoring.engine.head import TiledHead
 from mlflow_modelmap.scoring.engine.score_texts import check_knows_tokens, evaluating
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
+from mlflow_modelmap.scoring.engine.slices import head_rows
 from mlflow_modelmap.scoring.exact.head_states import HeadStates, first_rows, rows_of, tiled_head
 from mlflow_modelmap.scoring.exact.row_divergences import (
     RowDivergences,
@@ -71,6 +72,8 @@ def compare_heads(
 class _Compare(Scorer):
     """One pass of the second model over the texts that the first was run on."""
 
+    only_values = False
+
     def compare(self, states: HeadStates) -> TokenDivergences:
         self._states, self._starts = states, first_rows(self.pieces)
         self._head, self._work = tiled_head(self), Workspace()
@@ -93,9 +96,7 @@ class _Compare(Scorer):
 
     def of_batch(self, batch: Batch) -> np.ndarray:
         ids, rows, targets = self._on_device(batch)
-        hidden = self.tail.head_input(ids, self.cache_of(batch))
-        rows = rows.to(hidden.device)
-        kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows)
+        kept = head_rows(self.tail, ids, rows, self.cache_of(batch), self.body_tokens)
         where = rows_of(batch, self._starts)
         other = self._states.rows[torch.from_numpy(where)]
         found = compare_heads(

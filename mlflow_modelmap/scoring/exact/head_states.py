@@ -16,6 +16,7 @@ from mlflow_modelmap.scoring.engine.head import TiledHead
 from mlflow_modelmap.scoring.engine.prove import TILED
 from mlflow_modelmap.scoring.engine.score_texts import check_knows_tokens, evaluating
 from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
+from mlflow_modelmap.scoring.engine.slices import head_rows
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 from mlflow_modelmap.scoring.tokenizer.windows import Pieces
@@ -89,6 +90,8 @@ def tiled_head(scorer: Scorer) -> TiledHead:
 class _Keep(Scorer):
     """One pass over the texts that writes the head's input down."""
 
+    only_values = False
+
     def keep(self, path: Path) -> HeadStates:
         head, self._starts = tiled_head(self), first_rows(self.pieces)
         self._file, self._kept = path, torch.empty(0)
@@ -97,8 +100,7 @@ class _Keep(Scorer):
 
     def of_batch(self, batch: Batch) -> np.ndarray:
         ids, rows, _ = self._on_device(batch)
-        hidden = self.tail.head_input(ids, self.cache_of(batch))
-        kept = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.to(hidden.device))
+        kept = head_rows(self.tail, ids, rows, self.cache_of(batch), self.body_tokens)
         if not len(self._kept):
             positions = int(self.tokens.scored.sum())
             self._kept = _mapped(self._file, positions, kept.shape[1], kept.dtype)

@@ -14,6 +14,7 @@ from mlflow_modelmap.scoring.engine.batches import plan
 from mlflow_modelmap.scoring.engine.score_texts import score_model
 from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.second_pass import plan_again, second_pass, spread
+from mlflow_modelmap.scoring.engine.slices import slice_sizes
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests.scoring.endings import MixedEnd, ending_as
@@ -21,16 +22,21 @@ from tests.scoring.reckoning import score
 
 
 @given(
-    st.lists(st.integers(2, 60), min_size=2, max_size=40), st.integers(1, 200), st.integers(2, 20)
+    st.lists(st.integers(2, 60), min_size=2, max_size=40),
+    st.integers(1, 200),
+    st.integers(2, 20),
+    st.none() | st.integers(1, 200),
 )
-def test_every_text_comes_once_among_another_number_of_rows(lengths, budget, wanted):
+def test_every_text_comes_once_among_another_number_of_rows(lengths, budget, wanted, body_tokens):
     lengths = np.array(lengths)
     chosen = spread(lengths, np.arange(len(lengths)), wanted)
     assert len(chosen) == len(set(chosen.tolist())) == min(wanted, len(lengths))
-    before = {
-        int(t): len(batch) for batch in plan(lengths, range(len(lengths)), budget) for t in batch
-    }
-    batches = plan_again(lengths, chosen, budget)
+    before = {}
+    for batch in plan(lengths, range(len(lengths)), budget):
+        sizes = slice_sizes(len(batch), int(lengths[batch].max()), body_tokens)
+        rows_at_once = [size for size in sizes for _ in range(size)]
+        before |= dict(zip(batch.tolist(), rows_at_once, strict=True))
+    batches = plan_again(lengths, chosen, budget, body_tokens)
     once = [int(text) for rows, count in batches for text in rows[:count]]
     assert once == chosen.tolist()
     for rows, count in batches:
