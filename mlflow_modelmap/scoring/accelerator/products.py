@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
+
 _PROBE = (48, 96, 40)
 """Rows, inner width and columns of the product by which it is found how products are rounded."""
 _ROUNDED = 1e-5
@@ -103,7 +105,7 @@ def _gives_float32(device: str, dtype: torch.dtype) -> bool:
         _product_of_halves(left.to(device), right.to(device), out)
         error = (out.cpu().double() - expected).abs().max() / expected.abs().max()
     except (TypeError, RuntimeError, NotImplementedError) as caught:
-        if isinstance(caught, torch.OutOfMemoryError):
+        if out_of_memory(caught):
             raise
         return False
     return bool(error < _ROUNDED)
