@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from mlflow_modelmap.scoring.engine import prove
+from mlflow_modelmap.scoring.engine import prove, score_texts
 from mlflow_modelmap.scoring.engine.score_texts import evaluating, score_model
+from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.exact.compare_with_states import compare_with_states
 from mlflow_modelmap.scoring.exact.head_states import keep_head_states
@@ -200,3 +201,32 @@ def test_half_products_that_are_rounded_are_made_in_float32_and_it_is_said(token
     assert result.provenance["head_products"] == "float32, copied from bfloat16"
     assert str(result.provenance["head_kernel"]).startswith("plain")
     np.testing.assert_allclose(result.log_likelihoods, expected, atol=1e-3, rtol=0)
+
+
+def test_what_overflows_at_once_goes_through_in_float32_alone(tokens, monkeypatch):
+    model = made()
+    with torch.no_grad():
+        model.gpt_neox.embed_in.weight.mul_(1e4)
+        for layer in model.gpt_neox.layers:
+            layer.mlp.dense_4h_to_h.bias.fill_(1e5)
+    base = score_model(model, tokens, SETTINGS)
+    read, own = [], Scorer.of_batch
+
+    def of_batch(self, batch):
+        read.append((str(self.model.dtype), len(batch.pieces)))
+        return own(self, batch)
+
+    def widened(scorer, texts):  # a parameter that is pretended cannot be cast in place
+        scorer.model = on_cuda(model)
+        scorer.find_path()
+
+    monkeypatch.setattr(Scorer, "of_batch", of_batch)
+    monkeypatch.setattr(score_texts, "turn_to_float32", widened)
+    with pretended_cuda():
+        half = placed(copy.deepcopy(model).half(), lambda name: "cuda:0")
+        result = score_model(half, tokens, SETTINGS, precision="float16")
+    assert {dtype for dtype, _ in read} == {"torch.float32"}
+    assert sum(count for _, count in read) == len(tokens)
+    assert result.provenance["retried"] == len(tokens)
+    assert result.provenance["dtype"] == "float16"
+    np.testing.assert_allclose(result.log_likelihoods, base.log_likelihoods, atol=1e-3, rtol=0)
