@@ -18,22 +18,32 @@ NEW = hasattr(MATMUL, "fp32_precision")
 HALVES = ("allow_bf16_reduced_precision_reduction", "allow_fp16_reduced_precision_reduction")
 
 
+def readable():
+    try:
+        return isinstance(MATMUL.allow_tf32, bool)
+    except RuntimeError:
+        return False
+
+
 def state():
     found = {name: getattr(MATMUL, name) for name in HALVES}
     found["attention"] = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    found["older"] = torch.get_float32_matmul_precision() if readable() else "not to be read"
+    found["on CPU"] = getattr(torch.backends.mkldnn.matmul, "fp32_precision", None)
+    found["convolutions"] = torch.backends.cudnn.allow_tf32
     for name in ("fp32_precision", "allow_fp16_accumulation", f"{HALVES[0]}_split_k"):
         if hasattr(MATMUL, name):
             found[name] = getattr(MATMUL, name)
     return found
 
 
-@pytest.fixture(params=["as it comes", "high", "tf32", "sums"])
+@pytest.fixture(params=["as it comes", "high", "medium", "tf32", "sums"])
 def process(request):
     """A process that allows something, and is put back after the test."""
     kept = torch.get_float32_matmul_precision()
     before = state()
-    if request.param == "high":  # the older way, which must not be mixed with the newer
-        torch.set_float32_matmul_precision("high")
+    if request.param in ("high", "medium"):  # the older way, not to be mixed with the newer
+        torch.set_float32_matmul_precision(request.param)
     elif request.param == "tf32":
         if not NEW:
             pytest.skip("this torch has no fp32_precision")
@@ -51,7 +61,7 @@ def process(request):
 
 def test_permissions_are_taken_back_for_a_while(process):
     before = state()
-    if process in ("high", "tf32"):
+    if process in ("high", "medium", "tf32"):
         assert products_in_force("cuda")["tf32"] is True
     assert products_in_force("cuda")["reduced_precision_sums"] is True  # PyTorch's own default
     seen = []
@@ -66,11 +76,21 @@ def test_permissions_are_taken_back_for_a_while(process):
     told, inside = seen
     assert told == {"tf32": False, "reduced_precision_sums": False}
     assert not inside["attention"]
+    assert inside["convolutions"] is False
+    assert inside["older"] == "highest"  # whoever reads it meets no error
     assert inside.get(f"{HALVES[0]}_split_k") == before.get(f"{HALVES[0]}_split_k")
     assert state() == before
-    if process == "high":
-        assert torch.get_float32_matmul_precision() == "high"
-        assert MATMUL.allow_tf32 is True
+
+
+def test_the_oldest_switch_is_put_back_too():
+    MATMUL.allow_tf32 = True
+    try:
+        before = state()
+        with exact_products("cuda"):
+            assert products_in_force("cuda")["tf32"] is False
+        assert state() == before
+    finally:
+        MATMUL.allow_tf32 = False
 
 
 def test_on_a_processor_nothing_is_touched(process):
