@@ -8,11 +8,15 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from mlflow_modelmap.scoring.accelerator import memory
 from mlflow_modelmap.scoring.accelerator.memory import give_back, in_training, out_of_memory
 from mlflow_modelmap.scoring.engine import scorer as scorers
+from mlflow_modelmap.scoring.engine.live import score_live
 from mlflow_modelmap.scoring.engine.tail import Tail
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests.scoring.reckoning import score
 
 
@@ -88,3 +92,24 @@ def test_a_trainings_cached_blocks_are_left_alone(monkeypatch):
     assert not memory.of_a_training()
     give_back()
     assert emptied == [1]
+
+
+def test_only_a_model_of_our_own_is_run_in_inference_mode(tiny_model, texts, monkeypatch):
+    modes, own = [], Tail._call
+
+    def call(self, ids, cache=None):
+        modes.append(torch.is_inference_mode_enabled())
+        return own(self, ids, cache)
+
+    monkeypatch.setattr(Tail, "_call", call)
+    score(tiny_model, texts)
+    assert set(modes) == {True}
+    modes.clear()
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).train()
+    tokens = tokenize(tiny_model, texts, ScoringSettings())
+    result = score_live(model, tokens, ScoringSettings())
+    assert set(modes) == {False}
+    assert result.provenance["batch_tokens"] == 2048
+    model(torch.from_numpy(tokens.ids[0])[None]).logits.sum().backward()
+    assert tokens.lengths is tokens.lengths  # counted once
+    np.testing.assert_array_equal(tokens.lengths, [len(ids) for ids in tokens.ids])
