@@ -33,7 +33,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             *("torch", "transformers", "safetensors", "accelerate", "bitsandbytes"),
             *("gguf", "peft", "sentencepiece", "tokenizers"),
             *("huggingface_hub", "numpy", "pydantic", "threadpoolctl"),
-            *("requests", "urllib3", "llama_cpp", "vllm"),
+            *("requests", "urllib3", "llama_cpp", "vllm", "triton"),
         },
     ),
     "tracking": (

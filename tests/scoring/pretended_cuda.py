@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -122,9 +122,14 @@ class _Factories(TorchDispatchMode):
 def pretended_cuda() -> Iterator[Counter[str]]:
     """Inside, tensors can be put on ``cuda:0``, ``cuda:1``, ...; gives what the host waits for."""
     WAITS.clear()
+
+    def without_gradients(mode: bool = True) -> Any:  # tensors of a subclass know no other way
+        return torch.no_grad() if mode else nullcontext()
+
     with (
-        mock.patch.object(torch.cuda, "_lazy_init", lambda: None),
-        mock.patch.object(torch.cuda, "get_device_name", lambda device: "pretended"),
+        mock.patch.object(torch, "inference_mode", without_gradients),
+        mock.patch.object(torch.cuda, "_lazy_init", return_value=None),
+        mock.patch.object(torch.cuda, "get_device_name", return_value="pretended"),
         _Factories(),
     ):
         yield WAITS
@@ -146,3 +151,20 @@ def placed(model: Any, place: Callable[[str], str]) -> Any:
                     )
                 kept[key] = made[id(tensor)]
     return model
+
+
+def lies_on(module: torch.nn.Module, device: str, back: str | None = None) -> None:
+    """Let a module take operands to its device and give its result `back`, as accelerate does."""
+    inner = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        out = inner(*_moved(args, device), **_moved(kwargs, device))
+        if back is not None:
+            out.logits = out.logits.to(back)
+        return out
+
+    module.forward = forward  # type: ignore[method-assign]
+
+
+def _moved(values: Any, device: str) -> Any:
+    return tree_map(lambda v: v.to(device) if isinstance(v, torch.Tensor) else v, values)

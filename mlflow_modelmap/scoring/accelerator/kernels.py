@@ -90,6 +90,14 @@ def _log_cosh(x):
 
 
 @triton.jit
+def _above_tangent(x):
+    """exp(x) - 1 - x for x near 0, by its series."""
+    near = 1.0 / 362880 + x * (1.0 / 3628800)
+    near = 1.0 / 720 + x * (1.0 / 5040 + x * (1.0 / 40320 + x * near))
+    return x * x * (0.5 + x * (1.0 / 6 + x * (1.0 / 24 + x * (1.0 / 120 + x * near))))
+
+
+@triton.jit
 def divergences(
     p,
     q,
@@ -110,20 +118,26 @@ def divergences(
     log_p, top_p = _normaliser(p, width, BLOCK)
     log_q, top_q = _normaliser(q, width, BLOCK)
     shift_p, shift_q = log_p.to(tl.float32), log_q.to(tl.float32)
+    apart = (log_p - log_q).to(tl.float32)
     forward = tl.full((), 0.0, tl.float64)
     reverse = tl.full((), 0.0, tl.float64)
     js = tl.full((), 0.0, tl.float64)
     for start in range(0, width, BLOCK):
         columns = start + tl.arange(0, BLOCK)
         inside = columns < width
-        # Outside both are -1e4: probabilities of 0, a ratio of 1, and no term.
-        a = tl.where(inside, tl.load(p + columns, mask=inside, other=0.0) - shift_p, -1e4)
-        b = tl.where(inside, tl.load(q + columns, mask=inside, other=0.0) - shift_q, -1e4)
-        ratio = a - b
-        prob_p, prob_q = tl.exp(a), tl.exp(b)
+        x = tl.load(p + columns, mask=inside, other=0.0)
+        y = tl.load(q + columns, mask=inside, other=0.0)
+        # Outside the vocabulary: no probability, and a ratio of 1.
+        prob_p = tl.where(inside, tl.exp(x - shift_p), 0.0)
+        prob_q = tl.where(inside, tl.exp(y - shift_q), 0.0)
+        ratio = tl.where(inside, (x - y) - apart, 0.0)  # ln(P / Q)
         gap = prob_p - prob_q
-        forward += tl.sum(prob_p * ratio - gap, 0).to(tl.float64)
-        reverse += tl.sum(gap - prob_q * ratio, 0).to(tl.float64)
+        # P ln(P/Q) - P + Q = P (exp(-d) - 1 + d) with d = ln(P/Q): nothing cancels for small d.
+        alike = tl.abs(ratio) < 0.5
+        term = tl.where(alike, prob_p * _above_tangent(-ratio), prob_p * ratio - gap)
+        forward += tl.sum(term, 0).to(tl.float64)
+        term = tl.where(alike, prob_q * _above_tangent(ratio), gap - prob_q * ratio)
+        reverse += tl.sum(term, 0).to(tl.float64)
         ratio = tl.minimum(tl.maximum(ratio, -ratio_most), ratio_most)
         term = gap * ratio * 0.25 - (prob_p + prob_q) * _log_cosh(ratio * 0.5) * 0.5
         js += tl.sum(term, 0).to(tl.float64)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
 from mlflow_modelmap.scoring.accelerator.products import gives_float32, product_into
 
 ROWS, TILE = 2048, 8192
@@ -192,7 +193,7 @@ def _tried(device: str) -> tuple[Any, str]:
 
         worst = disagreement(kernels, torch.device(device))
     except Exception as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if out_of_memory(error):
             raise
         said = str(error).strip().splitlines() or [""]
         return None, f"plain: {type(error).__name__} {said[0][:80]}".rstrip()

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
+
 _PROBE = (48, 96, 40)
 """Rows, inner width and columns of the product by which it is found how products are rounded."""
 _ROUNDED = 1e-5
@@ -38,13 +40,21 @@ def exact_products(device_type: str) -> Iterator[None]:
     matmul: Any = torch.backends.cuda.matmul
     cudnn: Any = torch.backends.cudnn
     attention = _sums_of_attention()
+    kept: str | None = None
     try:
-        if hasattr(matmul, "fp32_precision"):  # from 2.9; the older name must not be mixed with it
-            put(matmul, "fp32_precision", "ieee")
-            put(cudnn.conv, "fp32_precision", "ieee")
-        else:
-            put(matmul, "allow_tf32", False)
-            put(cudnn, "allow_tf32", False)
+        if _allows_tf32(matmul, matmul):
+            kept = _float32_matmul_precision()
+            if kept in ("high", "medium"):  # set for all backends at once, and so put back
+                of_cpu: Any = getattr(torch.backends.mkldnn, "matmul", None)
+                if hasattr(of_cpu, "fp32_precision"):
+                    undo.append((of_cpu, "fp32_precision", of_cpu.fp32_precision))
+                torch.set_float32_matmul_precision("highest")
+            else:
+                kept = None
+                put(matmul, *_no_tf32(matmul))
+        if _allows_tf32(cudnn, getattr(cudnn, "conv", None)):
+            older = _readable(cudnn)
+            put(cudnn if older else cudnn.conv, *_no_tf32(cudnn))
         for half in ("bf16", "fp16"):
             name = f"allow_{half}_reduced_precision_reduction"
             split = getattr(matmul, f"{name}_split_k", None)
@@ -59,8 +69,37 @@ def exact_products(device_type: str) -> Iterator[None]:
     finally:
         if attention:
             torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+        if kept is not None:
+            torch.set_float32_matmul_precision(kept)
         for owner, name, value in reversed(undo):
             setattr(owner, name, value)
+
+
+def _float32_matmul_precision() -> str | None:
+    """What the older switch says; None where the newer one was set and it cannot be read."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+def _readable(owner: Any) -> bool:
+    """Whether `allow_tf32` can be read: not where `fp32_precision` (from 2.9) was set."""
+    try:
+        return isinstance(owner.allow_tf32, bool)
+    except RuntimeError:
+        return False
+
+
+def _no_tf32(owner: Any) -> tuple[str, Any]:
+    """The switch by which the process chose, so that whoever reads it still can."""
+    return ("allow_tf32", False) if _readable(owner) else ("fp32_precision", "ieee")
+
+
+def _allows_tf32(older: Any, newer: Any) -> bool:
+    if hasattr(newer, "fp32_precision"):
+        return bool(newer.fp32_precision == "tf32")
+    return bool(older.allow_tf32)
 
 
 def _sums_of_attention() -> bool:
@@ -74,10 +113,7 @@ def products_in_force(device_type: str) -> dict[str, str | bool]:
     if device_type != "cuda":
         return {}
     matmul: Any = torch.backends.cuda.matmul
-    if hasattr(matmul, "fp32_precision"):
-        tf32 = matmul.fp32_precision == "tf32"
-    else:
-        tf32 = bool(matmul.allow_tf32)
+    tf32 = _allows_tf32(matmul, matmul)
     reduced = (
         matmul.allow_bf16_reduced_precision_reduction
         or matmul.allow_fp16_reduced_precision_reduction
@@ -103,7 +139,7 @@ def _gives_float32(device: str, dtype: torch.dtype) -> bool:
         _product_of_halves(left.to(device), right.to(device), out)
         error = (out.cpu().double() - expected).abs().max() / expected.abs().max()
     except (TypeError, RuntimeError, NotImplementedError) as caught:
-        if isinstance(caught, torch.OutOfMemoryError):
+        if out_of_memory(caught):
             raise
         return False
     return bool(error < _ROUNDED)

@@ -117,6 +117,7 @@ class _Compare(Scorer):
         work: Workspace | None = vars(self).get("_work")
         if work is not None:
             work.let_go()
+            self._states.head.let_go()
         super().let_go()
 
     def _remember(self, where: np.ndarray, hidden: torch.Tensor) -> None:

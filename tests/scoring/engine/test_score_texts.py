@@ -168,6 +168,8 @@ def test_an_overflow_in_float16_is_scored_again_in_float32(overflowing, texts):
     result = score(overflowing, some, precision="float16")
     assert result.provenance["retried"] == 5
     assert result.provenance["dtype"] == "float16"
+    (said,) = json.loads(result.provenance["notices"])
+    assert said.startswith("5 texts were scored in float32, because float16 overflows")
     assert np.isfinite(result.log_likelihoods).all()
     full = score(overflowing, some).log_likelihoods
     np.testing.assert_allclose(result.log_likelihoods, full, atol=1, rtol=0)
