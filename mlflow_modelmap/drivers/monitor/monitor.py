@@ -14,7 +14,7 @@ from mlflow_modelmap.drivers.monitor.checkpoint_metrics import FEW, Recorded, dr
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons, check_exact
 from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, log
 from mlflow_modelmap.drivers.monitor.watched import InMemory, Saved, reference_of
-from mlflow_modelmap.drivers.pair.comparison import check_same_parts
+from mlflow_modelmap.drivers.pair.with_reference import check_same_parts
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.machine.signals import shielded

@@ -20,8 +20,8 @@ from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
 )
 from mlflow_modelmap.drivers.monitor.cost import cost_in_words
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons
-from mlflow_modelmap.drivers.pair.comparison import compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
 from mlflow_modelmap.errors import InputError, ModelMapError, ScoringError
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
