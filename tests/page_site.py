@@ -74,7 +74,12 @@ def _fill(store: str) -> Site:
     client.delete_run(gone)
     runs["trajectory"] = trajectory(["family"], figures=False, tag_runs=False, **where).run_id
     runs["scale"] = build_scale(["family"], groups=["team"], **where).run_id
-    runs["lineage"] = lineage(["family"], hub=False, score=False, write_tags=False, **where).run_id
+    write_score(store, "alone", values[0], size, experiment="scored only")  # as the first step
+    orphan = values[5] + made_up(2, seed=10)[0][0] / 50
+    of_none = {"base_model": "org/never-scored", "experiment": "scored only"}
+    write_score(store, "orphan", orphan, size, **of_none)
+    both = ["family", "scored only"]
+    runs["lineage"] = lineage(both, hub=False, score=False, write_tags=False, **where).run_id
     for name in ("deleted map", "damaged", "newer", "unfinished", "in deleted"):
         runs[name] = _copy(made, name, "deleted" if name == "in deleted" else "family")
     client.delete_run(runs["deleted map"])
@@ -82,7 +87,6 @@ def _fill(store: str) -> Site:
     client.set_tag(runs["newer"], "modelmap.schema", "99")
     client.update_run(runs["unfinished"], status="RUNNING")
     client.delete_experiment(experiments["deleted"])
-    write_score(store, "alone", values[0], size, experiment="scored only")
     runs["monitor"] = _monitored(client, experiments["family"])
     runs |= _gated(store)
     runs |= _studied()
