@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -72,7 +74,12 @@ def _fill(store: str) -> Site:
     client.delete_run(gone)
     runs["trajectory"] = trajectory(["family"], figures=False, tag_runs=False, **where).run_id
     runs["scale"] = build_scale(["family"], groups=["team"], **where).run_id
-    runs["lineage"] = lineage(["family"], hub=False, score=False, write_tags=False, **where).run_id
+    write_score(store, "alone", values[0], size, experiment="scored only")  # as the first step
+    orphan = values[5] + made_up(2, seed=10)[0][0] / 50
+    of_none = {"base_model": "org/never-scored", "experiment": "scored only"}
+    write_score(store, "orphan", orphan, size, **of_none)
+    both = ["family", "scored only"]
+    runs["lineage"] = lineage(both, hub=False, score=False, write_tags=False, **where).run_id
     for name in ("deleted map", "damaged", "newer", "unfinished", "in deleted"):
         runs[name] = _copy(made, name, "deleted" if name == "in deleted" else "family")
     client.delete_run(runs["deleted map"])
@@ -80,7 +87,6 @@ def _fill(store: str) -> Site:
     client.set_tag(runs["newer"], "modelmap.schema", "99")
     client.update_run(runs["unfinished"], status="RUNNING")
     client.delete_experiment(experiments["deleted"])
-    write_score(store, "alone", values[0], size, experiment="scored only")
     runs["monitor"] = _monitored(client, experiments["family"])
     runs |= _gated(store)
     runs |= _studied()
@@ -189,18 +195,29 @@ def _gated(store: str) -> dict[str, str]:
 
 
 def _monitored(client: MlflowClient, experiment: str) -> str:
-    """A training that goes on, as its monitor writes it."""
+    """A training that goes on, as its monitor writes it: a table, and of it a few metrics."""
     tags = {"modelmap.schema": "1", "modelmap.kind": "monitor", "modelmap.trajectory": "going on"}
     run_id = client.create_run(experiment, run_name="going on", tags=tags).info.run_id
-    metrics = []
-    for step in (100, 200, 300):
-        metrics.append(Metric("modelmap/bits_per_byte", 3.0 - step / 200, step, step))
-        if step > 100:
-            metrics.append(Metric("modelmap/kl_previous", 10.0 / step, step, step))
-            metrics.append(Metric("modelmap/kl_previous_se", 1.0 / step, step, step))
-    metrics.append(Metric("modelmap/anomaly", 1.0, 200, 200))
-    for end, value in (("", 1.0), ("_low", 0.5), ("_high", 1.5)):
-        metrics.append(Metric(f"modelmap/diffusion_exponent{end}", value, 300, 300))
+    client.log_text(run_id, RECORDED, "modelmap/checkpoints.csv")
+    few = ("bits_per_byte", "kl_previous", "diffusion_exponent", "anomaly")
     said = RunTag("modelmap.anomaly", "step 300: jump: 4.0 times the expected KL; really")
-    client.log_batch(run_id, metrics, tags=[RunTag("modelmap.checkpoints", "3"), said])
+    counted = RunTag("modelmap.checkpoints", "3")
+    client.log_batch(run_id, recorded_metrics(few), tags=[counted, said])
     return run_id
+
+
+RECORDED = """\
+step,bits_per_byte,kl_previous,kl_previous_se,diffusion_exponent,diffusion_exponent_low,\
+diffusion_exponent_high,anomaly,model
+100,2.5,,,,,,,
+200,2.0,0.05,0.005,,,,1.0,
+300,1.5,0.033333333333333333,0.0033333333333333333,1.0,0.5,1.5,,
+"""
+
+
+def recorded_metrics(names: Collection[str]) -> list[Metric]:
+    """The numbers of that table under some names, as metrics."""
+    rows = pd.read_csv(io.StringIO(RECORDED)).set_index("step")[list(names)].stack().dropna()
+    return [
+        Metric(f"modelmap/{name}", value, 1, step) for (step, name), value in rows.to_dict().items()
+    ]

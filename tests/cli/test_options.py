@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import click
 import pytest
 
+from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.surfaces.cli import cli, main
+from mlflow_modelmap.surfaces.cli.options import settings_options
 
 
 def call(capfd, *arguments):
@@ -90,3 +93,16 @@ def test_the_text_may_stand_in_another_column(store, tiny_models, tmp_path, capf
     told = call(capfd, "score", tiny_models("gpt_neox"), "--texts", path, "--column", "body")
     assert told[0] == 0
     assert "on 2 texts" in told[1]
+
+
+@pytest.mark.parametrize("indented", [True, False], ids=["up to Python 3.12", "from 3.13 on"])
+def test_every_setting_has_its_docstring_as_help(indented, monkeypatch):
+    written = inspect.cleandoc(ScoringSettings.__doc__)
+    if indented:
+        written = written.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    "
+    monkeypatch.setattr(ScoringSettings, "__doc__", written)
+    command = settings_options(click.Command("score"))
+    made = {option.name: option.help for option in command.params if option.name}
+    assert set(made) == set(ScoringSettings.model_fields)
+    assert all(made.values())
+    assert made["concurrency"] == "How many requests a server has at once."

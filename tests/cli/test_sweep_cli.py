@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from tests import tiny
 from tests.cli.test_score_cli import call, text_file  # noqa: F401 - a fixture
 from tests.scoring.tokenizer import foreign_class
+
+PROJECTS = Path(__file__).parents[2] / "projects"
 
 
 @pytest.fixture
@@ -61,6 +65,14 @@ def test_a_dry_run_lists_what_would_be_scored(store, plan, capfd):
     assert out.splitlines()[-1] == "3 models would be scored."
     assert "third" in out
     assert mlflow.search_runs(output_format="list") == []
+
+
+@pytest.mark.parametrize("project", ["pretraining", "quantization", "fine_tuning", "layers"])
+def test_what_a_study_of_the_paper_would_score_is_told_without_texts(project, capfd):
+    """As `mlflow run projects/... -e plan` asks."""
+    code, out, err = call(capfd, "sweep", PROJECTS / project / "plan.yaml", "--dry-run")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"\d+ models would be scored\.", out.splitlines()[-1])
 
 
 def test_an_unknown_key_is_refused_by_name(store, plan, capfd):

@@ -117,3 +117,25 @@ def test_a_gate_s_verdict_is_the_run_s_status(store, tiny_models, tmp_path, text
         )
     assert verdicts == [(0, "FINISHED", "pass"), (1, "FAILED", "fail")]
     assert "Verdict: fail" in runs[-1].data.tags["mlflow.note.content"]
+
+
+@pytest.mark.heavy
+def test_a_project_leaves_its_store_where_the_command_is_typed(tiny_models, tmp_path, monkeypatch):
+    """As README has it: in a folder of one's own, without an address of a store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = {name: (ROOT / name).exists() for name in ("mlflow.db", "mlruns")}
+    here = f"-m mlflow run {ROOT} --env-manager local".split()
+    for words in (
+        *(
+            f"score -P model={tiny_models(seed=k)} -P texts=python-docs -P overlong=truncate"
+            for k in (0, 1)
+        ),
+        "map -P experiment=Default",
+    ):
+        done = forking.run(*here, "-e", *words.split(), env=forking.environment())
+        assert done.returncode == 0, done.stderr
+    assert {name: (ROOT / name).exists() for name in before} == before
+    runs = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs(["0"])
+    assert [run.data.tags["modelmap.kind"] for run in runs] == ["map", "score", "score"]
+    assert all(run.info.artifact_uri.startswith(str(tmp_path)) for run in runs)

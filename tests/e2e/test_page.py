@@ -318,6 +318,9 @@ def test_training_scale_and_lineage_are_shown(browser, server, site):
     below = browser.find_element("css selector", "#lineage ul").text
     assert "child" in below
     assert "KL to tiny seed 0 step 12000: " in below
+    told = content(browser)
+    assert "tiny seed 0 step 0 = alone" in told
+    assert "KL to that not measured, as org/never-scored has no score" in told
     assert complaints(browser) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import mlflow
@@ -93,15 +94,18 @@ def test_training_is_the_same_to_the_bit_and_joins_the_active_run(
     assert saved.to_dict() == {
         step: str(tmp_path / "out" / f"checkpoint-{step}") for step in (4, 8, 12)
     }
-    for name in ("bits_per_byte", "kl_previous", "kl_previous_se", "kl_reference"):
+    assert {name for name in run.data.metrics if name.startswith("modelmap/")} <= {
+        f"modelmap/{name}"
+        for name in ("bits_per_byte", "kl_previous", "kl_reference", "diffusion_exponent")
+    }
+    for name in ("bits_per_byte", "kl_previous", "kl_reference"):
         logged = dict(history(run.info.run_id, name))
         assert logged == index.set_index("step")[name].dropna().to_dict()
         assert len(history(run.info.run_id, name)) == len(logged)
+    assert index["kl_previous_se"].notna().sum() == 6
     assert index["bits_per_byte"].is_monotonic_decreasing
-    cost = run.data.metrics
-    assert 0 < cost["modelmap/monitor_total_share"] < 1
-    # What a record says of itself ends before it is logged.
-    assert cost["modelmap/monitor_total_seconds"] >= index["monitor_seconds"].sum()
+    cost = run.data.tags["modelmap.monitor_cost"]
+    assert re.fullmatch(r"Monitoring took \S+ s, \S+ % of the training\.", cost)
 
 
 def test_its_vectors_are_those_of_scoring_what_was_saved_and_studies_take_them_up(
@@ -144,13 +148,19 @@ def test_it_records_in_the_run_of_the_trainers_own_mlflow_callback(
     store, start, texts, tmp_path, all_runs, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
-    callback = ModelMapCallback(texts, every=4)
+    callback = ModelMapCallback(texts, every=4, curves="all")
     trainer(start, tmp_path / "out", [callback], steps=8, report_to="mlflow").train()
     (run,) = all_runs()
     assert run.info.status == "FINISHED"
     assert "learning_rate" in run.data.params  # the Trainer's own
-    assert index_of(run.info.run_id)["step"].tolist() == [0, 4, 8]
-    assert run.data.metrics["modelmap/monitor_total_seconds"] > 0
+    index = index_of(run.info.run_id)
+    assert index["step"].tolist() == [0, 4, 8]
+    errors = dict(history(run.info.run_id, "kl_previous_se"))
+    assert errors == index.set_index("step")["kl_previous_se"].dropna().to_dict()
+    cost = run.data.metrics
+    assert 0 < cost["modelmap/monitor_total_share"] < 1
+    # What a record says of itself ends before it is logged.
+    assert cost["modelmap/monitor_total_seconds"] >= index["monitor_seconds"].sum()
 
 
 def test_a_resumed_training_goes_on_in_its_run_and_repeats_no_step(

@@ -14,13 +14,13 @@ from mlflow.models.evaluation.base import EvaluationResult
 
 from mlflow_modelmap.drivers.evaluation.config import EvaluationConfig
 from mlflow_modelmap.drivers.evaluation.texts import texts_of
-from mlflow_modelmap.drivers.pair.comparison import compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import (
     ReferenceScore,
     reference_score,
     settings_beside,
 )
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
 from mlflow_modelmap.drivers.process.progress import progress_bar
 from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import prepare
@@ -46,6 +46,7 @@ from mlflow_modelmap.tracking.runs.write_score import log_score
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.json_values import finite
+from mlflow_modelmap.words.texts_or_responses import called
 from mlflow_modelmap.words.vectors import CONDITIONAL, PMI
 
 COMPARISON = "modelmap/comparison.json"
@@ -250,6 +251,7 @@ def _compared(
         noise_kl=None if noise is None or reference.vector != CONDITIONAL else float(noise),
         likelihoods=likelihoods,
         own=own,
+        unit=called(texts.prompts),
     )
     return {
         "model": name,

@@ -14,7 +14,7 @@ from mlflow_modelmap.drivers.gate.limits import Limits
 from mlflow_modelmap.drivers.gate.record import MEASURED, Gated, log_decision
 from mlflow_modelmap.drivers.gate.record import GateDecision as GateDecision
 from mlflow_modelmap.drivers.gate.record import as_json as as_json
-from mlflow_modelmap.drivers.pair.comparison import Comparison, compare_with_reference
+from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.meant import Meant, Trusted, meant
 from mlflow_modelmap.drivers.pair.named_score import by_run_id
 from mlflow_modelmap.drivers.pair.other_vectors import settings_for
@@ -25,6 +25,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     settings_beside,
 )
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
@@ -49,6 +50,7 @@ from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_name
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.words.texts_or_responses import called
 from mlflow_modelmap.words.value_and_error import with_error
 from mlflow_modelmap.words.vectors import CONDITIONAL, explained, of_vectors
 
@@ -181,6 +183,7 @@ def gate(
             likelihoods=first.likelihoods,
             own=scale_at_hand(text_set.digest, text_set.weights_digest, believed.ids, store),
             level=confidence,
+            unit=called(text_set.prompts),
         )
         study = None
         if exact or max_exact_kl is not None:

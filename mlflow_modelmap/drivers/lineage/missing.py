@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,12 +61,12 @@ def complete(
         return
     named = listed(missing, _NAMED)
     if not score:
-        notices.append(f"{len(missing)} models are not scored: {named}.")
+        notices.append(f"{_are_not(missing)} scored: {named}.")
         return
     if text_set is None:
         raise InputError(
-            f"{len(missing)} models are not scored yet ({named}); say on which texts to score "
-            "them, or leave them out with --no-score."
+            f"{_are_not(missing)} scored yet ({named}); say on which texts to score, or leave out "
+            "what is not with --no-score."
         )
 
     def score_one(member: Member) -> Point:
@@ -101,6 +101,10 @@ def complete(
         )
 
     _score_each(family, missing, score_one, refused, notices)
+
+
+def _are_not(missing: Sequence[str]) -> str:
+    return "1 model is not" if len(missing) == 1 else f"{len(missing)} models are not"
 
 
 def _on_hub(member: Member) -> bool:

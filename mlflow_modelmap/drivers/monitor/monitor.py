@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_modelmap import __version__
-from mlflow_modelmap.drivers.monitor.checkpoint_metrics import Recorded
+from mlflow_modelmap.drivers.monitor.checkpoint_metrics import FEW, Recorded, drawn
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons, check_exact
 from mlflow_modelmap.drivers.monitor.training import MonitoredTraining, log
 from mlflow_modelmap.drivers.monitor.watched import InMemory, Saved, reference_of
-from mlflow_modelmap.drivers.pair.comparison import check_same_parts
+from mlflow_modelmap.drivers.pair.with_reference import check_same_parts
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.machine.signals import shielded
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 FIRST = "first"
 """The reference that is the training's own first recorded checkpoint."""
-_LONGEST = 2000
 
+_LONGEST = 2000
 _SETTINGS = ("bos", "overlong", "window_tokens", "stride", "split_special_tokens")
 Result = TypeVar("Result")
 
@@ -62,6 +62,9 @@ class Monitor:
     exact, exact_texts
         Whether each checkpoint is also compared with the reference token by token (it must share
         the vocabulary), and over how many of the texts, evenly spread; by default all.
+    curves
+        Which numbers are metrics too, beside the table of all: ``"few"`` (bits per byte, KL,
+        exponents that mean something, anomalies) or ``"all"``.
     trajectory
         What the training is called; by default its run's name.
     base_model
@@ -101,6 +104,7 @@ split_special_tokens
         reference: str | None = FIRST,
         exact: bool = False,
         exact_texts: int | None = None,
+        curves: str = FEW,
         trajectory: str | None = None,
         base_model: str | None = None,
         warm_up: int | None = None,
@@ -132,7 +136,7 @@ split_special_tokens
         self.reference, self.exact, self.exact_texts = reference, exact, exact_texts
         self.trajectory, self.base_model = trajectory, base_model
         self.warm_up, self.window = warm_up, window
-        self.start_run, self.raise_errors = start_run, raise_errors
+        self.raise_errors = raise_errors
         self.settings = ScoringSettings(
             batch_tokens=batch_tokens,
             bos=bos,
@@ -146,7 +150,8 @@ split_special_tokens
         )
         check_of_prompts(self.texts, self.settings)
         self.stopped: str | None = None
-        self._where: dict[str, Any] = {"run_id": run_id, "name": name, "experiment": experiment}
+        where = {"run_id": run_id, "name": name, "experiment": experiment}
+        self._run: dict[str, Any] = {**where, "start_run": start_run, "drawn": drawn(curves)}
         self._dataset = TextSetDataset(self.texts)
         self._training: MonitoredTraining | None = None
 
@@ -205,8 +210,7 @@ split_special_tokens
         For models that no process holds whole (FSDP, DeepSpeed's ZeRO-3). An adapter is scored on
         the base that it names.
         """
-        path = os.path.abspath(folder)
-        return self._recorded(Saved(path), step, path)
+        return self._recorded(Saved(os.path.abspath(folder)), step, os.path.abspath(folder))
 
     def _recorded(
         self, watched: InMemory | Saved, step: int, folder: str | None
@@ -299,9 +303,8 @@ split_special_tokens
         run = open_monitor_run(
             store,
             self._dataset,
-            start_run=self.start_run,
             tags=about.tags(self.texts, self.trajectory, self.base_model, self.settings),
-            **self._where,
+            **self._run,
         )
         try:
             training = self._taken_up(run, tokens, total_steps)

@@ -11,6 +11,7 @@ class MonitorOptions(TypedDict, total=False):
     reference: str | None
     exact: bool
     exact_texts: int | None
+    curves: str
     trajectory: str | None
     base_model: str | None
     warm_up: int | None

@@ -18,9 +18,10 @@ from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
     recorded,
     values_of,
 )
+from mlflow_modelmap.drivers.monitor.cost import cost_in_words
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons
-from mlflow_modelmap.drivers.pair.comparison import compare_with_reference
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
 from mlflow_modelmap.errors import InputError, ModelMapError, ScoringError
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlflow_modelmap")
 FEW_TEXTS = 30
-HIGHEST_SHARE = 0.05
-"""Of the time, above which it is said how to make recording cheaper."""
 _NOT_EXACT = "Checkpoints are not compared with the reference token by token"
 _MEASURED = ("seconds", "load_seconds", "tokens_per_second")
 
@@ -107,7 +106,7 @@ class MonitoredTraining:
             # It is the training's trouble, and is said of it.
             self._say_once("diverged", f"Step {step} (or more) cannot be recorded: {error}")
             self._diverged[step] = f"not finite: {error}"
-            self.run.run.log(metrics={"modelmap/anomaly": 1.0}, step=step)
+            self.run.run.log(metrics={schema.METRIC_ANOMALY: 1.0}, step=step)
             self._tag(self._anomalies() | self._diverged)
             return None
         self.trajectory.add(step, result.log_likelihoods)
@@ -131,21 +130,9 @@ class MonitoredTraining:
     def _say_cost(self, record: float, training: float, steps: int) -> None:
         """Say what a record costs, as soon as it is known how long the steps between take."""
         self._said.add("cost")
-        share = record / max(record + training, 1e-9)
-        said = f"A record takes {record:.2g} s, {100 * share:.2g} % of the time"
-        if share <= HIGHEST_SHARE:
-            log.info("%s.", said)
-            return
-        # As many steps that they take 19 times as long.
-        needed = record * (1 / HIGHEST_SHARE - 1) * steps / max(training, 1e-9)
-        digits = max(0, int(np.floor(np.log10(needed))) - 1)
-        every = int(np.ceil(needed / 10**digits)) * 10**digits
-        log.warning(
-            "%s; recording every %s steps keeps it below %d %%, and so do fewer texts.",
-            said,
-            f"{every:,}",
-            round(100 * HIGHEST_SHARE),
-        )
+        said, dear = cost_in_words(record, training, steps)
+        log.log(logging.WARNING if dear else logging.INFO, said)
+        self.run.say({schema.TAG_MONITOR_COST: said})
 
     @property
     def _judged(self) -> int:
@@ -215,15 +202,13 @@ class MonitoredTraining:
 
         Whatever becomes of the former, the latter is done; `why` says why it ended too early.
         """
-        total = max(time.perf_counter() - self.began, 1e-9)
-        log.info(
-            "Monitoring took %.1f s, %.1f %% of the training.",
-            self.seconds,
-            100 * self.seconds / total,
-        )
-        cost = cost_of(self.seconds, total)
+        cost = cost_of(self.seconds, time.perf_counter() - self.began)
+        seconds, share = cost.values()
+        said = f"Monitoring took {seconds:.2g} s, {100 * share:.2g} % of the training."
+        log.info(said)
+        drawn = {f"modelmap/{name}": v for name, v in cost.items() if self.run.drawn(name, v)}
         try:
-            self.run.run.log(metrics={f"modelmap/{name}": value for name, value in cost.items()})
+            self.run.run.log(metrics=drawn, tags={schema.TAG_MONITOR_COST: said})
         finally:
             self.run.end(status, why)
 

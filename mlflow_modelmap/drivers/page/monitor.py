@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.monitor.checkpoint_metrics import METRICS
 from mlflow_modelmap.drivers.page.json_values import label, records
 from mlflow_modelmap.drivers.page.opened import Opened
 from mlflow_modelmap.drivers.page.training import SPACES, kl_records
+from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.checkpoint_index import read_index
 from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
 
 def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
-    """What a monitored training recorded so far, from its metrics; as `trajectory_payload`.
+    """What a monitored training recorded so far; as `trajectory_payload`.
 
     Never kept, because the training may be going on.
+
+    Raises
+    ------
+    TrackingError
+        If its table is missing or damaged, and there are no metrics in its place.
     """
     run = opened.run
-    found = pd.DataFrame({metric.name: _history(store, run, metric.name) for metric in METRICS})
-    found = found.sort_index().rename_axis("step").reset_index()
+    found = _recorded(store, run)
     scored = found.dropna(subset="bits_per_byte")
     before = scored["step"].shift()
     tags, info = run.data.tags, run.info
@@ -59,6 +67,35 @@ def _texts(run: Run) -> float | None:
     """How many texts the checkpoints are scored on, where the run says it."""
     written = run.data.params.get("modelmap.texts", "")
     return float(written) if written.isdecimal() and len(written) < 16 else None
+
+
+def _recorded(store: ServerStore, run: Run) -> pd.DataFrame:
+    """``step`` and every number of a checkpoint, NaN for none.
+
+    From the table of checkpoints. What it does not list is sought among the metrics, and anomalies
+    in any case: a model without finite values is no checkpoint.
+    """
+    try:
+        index = read_index(store.get_run(run.info.run_id), cast(MlflowClient, store))
+    except TrackingError:
+        if schema.METRIC_BITS_PER_BYTE not in run.data.metrics:
+            raise
+        index = None
+    columns = {}
+    for name in (metric.name for metric in METRICS):
+        if index is None or name not in index:
+            columns[name] = _history(store, run, name)
+            continue
+        columns[name] = _listed(index, name)
+        if name == "anomaly":
+            columns[name] = columns[name].combine_first(_history(store, run, name))
+    return pd.DataFrame(columns).sort_index().rename_axis("step").reset_index()
+
+
+def _listed(index: pd.DataFrame, name: str) -> pd.Series:
+    """A column of the table by step; what is no finite number is none."""
+    values = pd.to_numeric(index[name], errors="coerce").astype(float)
+    return values.where(np.isfinite(values)).set_axis(index["step"])
 
 
 def _history(store: ServerStore, run: Run, name: str) -> pd.Series:

@@ -18,10 +18,11 @@ from mlflow_modelmap.tracking.runs.point import finite, started
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_not_deleted, check_readable
 from mlflow_modelmap.tracking.runs.search import of_kind
 from mlflow_modelmap.tracking.runs.study_run import notices_of
-from mlflow_modelmap.tracking.runs.unit_of_texts import TEXTS, unit_in
+from mlflow_modelmap.tracking.runs.unit_of_texts import unit_in
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.shortened import shortened
+from mlflow_modelmap.words.texts_or_responses import TEXTS
 
 KINDS = {
     schema.KIND_MAP: "Maps",

@@ -15,7 +15,7 @@ from mlflow_modelmap.drivers.page.exact import exact_payload
 from mlflow_modelmap.drivers.page.json_values import plain
 from mlflow_modelmap.drivers.page.map import map_payload
 from mlflow_modelmap.drivers.page.map_kl import Sampled, own_scale, sampled_texts, squares_of
-from mlflow_modelmap.drivers.page.opened import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, unit, whole
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.divergence.carried import (
@@ -99,6 +99,7 @@ def pair_payload(
         noise_floor=floor,
         own=own_scale(store, run, cache),
         vector=vector,
+        unit=cache.get(key(run, "unit"), lambda: unit(store, run)),
     )
     bits = [drawn["bits_per_byte"][row] for row in (a, b)]
     difference = None if None in bits else bits[0] - bits[1]

@@ -26,8 +26,10 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.selection import check_vector
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
+from mlflow_modelmap.tracking.runs.unit_of_texts import unit_of
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.shortened import shortened
+from mlflow_modelmap.words.texts_or_responses import TEXTS
 from mlflow_modelmap.words.vectors import CONDITIONAL
 
 
@@ -55,6 +57,8 @@ class ScoresCompared(Comparison):
         The two; the fields of `Comparison` that name a first model mean a.
     text_set, text_set_name, texts
         Digest, name and number of the texts that both were scored on.
+    unit
+        What these are called: ``texts``, or ``responses`` where they have prompts.
     notices
         What is to be told of the texts, a sentence each.
     exact
@@ -68,6 +72,7 @@ class ScoresCompared(Comparison):
     text_set: str
     text_set_name: str | None
     texts: int
+    unit: str = TEXTS
     notices: tuple[str, ...] = ()
     exact: ExactKL | None = None
     exact_study: ExactStudy | None = None
@@ -167,6 +172,7 @@ def compare(
         )
     notices: list[str] = []
     matrix, points = read_matrix(unique_names([first, second]), said=notices, vector=vector)
+    unit = unit_of(first.run_id)
     measured = Comparison.of_vectors(
         matrix.values[0],
         matrix.values[1],
@@ -177,6 +183,7 @@ def compare(
         noise_floor=pair_floor(points[0].noise_kl, points[1].noise_kl),
         vector=vector,
         likelihoods=matrix.likelihoods,
+        unit=unit,
         own=scale_at_hand(
             first.text_set,
             first.tags.get(schema.TAG_TEXT_WEIGHTS),
@@ -204,6 +211,7 @@ def compare(
         text_set=first.text_set,
         text_set_name=first.text_set_name,
         texts=matrix.values.shape[1],
+        unit=unit,
         notices=tuple(notices),
         exact=None if study is None else study.comparisons[0].summary,
         exact_study=study,

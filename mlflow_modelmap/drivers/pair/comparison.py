@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.carried import (
     effective_texts,
     half_in,
@@ -22,16 +21,14 @@ from mlflow_modelmap.numerics.divergence.interval import (
     mean_interval,
 )
 from mlflow_modelmap.numerics.divergence.kl import kl_between
-from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor, within_noise
+from mlflow_modelmap.numerics.divergence.noise_floor import within_noise
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error, bits_per_byte_difference
 from mlflow_modelmap.numerics.matrix.sampling import length_variation, units_of
 from mlflow_modelmap.numerics.scale.how_sharp import how_sharp
 from mlflow_modelmap.numerics.scale.in_words import in_words
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
+from mlflow_modelmap.words.texts_or_responses import TEXTS
 from mlflow_modelmap.words.vectors import CONDITIONAL, NO_SCALE, PMI
-
-if TYPE_CHECKING:
-    from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 
 NAN = math.nan
 
@@ -116,6 +113,7 @@ class Comparison:
         texts: int | None = None,
         half_in: int | None = None,
         vector: str = CONDITIONAL,
+        unit: str = TEXTS,
         **bits: Any,
     ) -> Comparison:
         """What a KL divergence that is measured already says.
@@ -135,6 +133,8 @@ class Comparison:
             How many of them make up half of it.
         vector
             Which vectors it is of.
+        unit
+            What the texts are called, ``texts`` or ``responses``.
         **bits
             The further fields, where they are known.
 
@@ -146,15 +146,16 @@ class Comparison:
         if texts is not None and texts < FEWEST_TEXTS and not kl == se == 0:
             se = NAN
         low, high = confidence_interval(kl, se, level, texts=texts)
+        known = None if math.isnan(se) else se
         return Comparison(
             kl,
             se,
             float(low),
             float(high),
-            NO_SCALE if vector == PMI else in_words(kl, None if math.isnan(se) else se, own),
+            NO_SCALE if vector == PMI else in_words(kl, known, own, unit=unit),
             half_in=half_in,
             vector=vector,
-            sharpness=how_sharp(kl, se, level, texts=texts, half_in=half_in),
+            sharpness=how_sharp(kl, se, level, texts=texts, half_in=half_in, unit=unit),
             **bits,
         )
 
@@ -173,6 +174,7 @@ class Comparison:
         own: Sequence[OwnGroup] = (),
         vector: str = CONDITIONAL,
         likelihoods: np.ndarray | None = None,
+        unit: str = TEXTS,
     ) -> Comparison:
         """Compare two log-likelihood vectors of the same parts of the same texts.
 
@@ -192,7 +194,7 @@ class Comparison:
             Coverage of the KL's interval, between 0 and 1.
         noise_floor
             Of the pair, from `numerics.divergence.noise_floor.pair_floor`.
-        own
+        own, unit
             As for `of_kl`.
         vector
             Which vectors they are.
@@ -233,6 +235,7 @@ class Comparison:
             texts=len(size),
             half_in=half,
             vector=vector,
+            unit=unit,
             bits_per_byte=bits,
             bits_per_byte_se=bits_se,
             other_bits_per_byte=other,
@@ -274,77 +277,3 @@ class Comparison:
             "half_in": self.half_in,
             "sharpness": self.sharpness,
         }
-
-
-def compare_with_reference(
-    reference: ReferenceScore,
-    log_likelihoods: np.ndarray,
-    size: np.ndarray,
-    *,
-    name: str = "the model",
-    level: float = 0.95,
-    noise_kl: float | None = None,
-    own: Sequence[OwnGroup] = (),
-    likelihoods: np.ndarray | None = None,
-) -> Comparison:
-    """How far a model with these log-likelihoods is from a reference, which comes second.
-
-    Parameters
-    ----------
-    log_likelihoods, size
-        Nats, and UTF-8 bytes scored of each text, shape (N,): of the reference's texts, and the
-        same vector of the model as the reference's.
-    name
-        What the model is called in an error.
-    level
-        Coverage of the KL's interval.
-    noise_kl
-        Of the model's score, where it was measured.
-    own
-        As for `Comparison.of_kl`.
-    likelihoods
-        Of the model, what its bits per byte are of, where the vectors are PMI.
-
-    Raises
-    ------
-    InputError
-        If not the same parts of the same texts were scored.
-    """
-    check_same_parts(reference, size, name)
-    both = None
-    if likelihoods is not None and reference.likelihoods is not None:
-        both = np.stack([likelihoods, reference.likelihoods])
-    return Comparison.of_vectors(
-        log_likelihoods,
-        reference.log_likelihoods,
-        size,
-        reference.weights,
-        reference.documents,
-        level=level,
-        vector=reference.vector,
-        likelihoods=both,
-        noise_floor=pair_floor(noise_kl, reference.noise_kl),
-        own=own,
-    )
-
-
-def check_same_parts(reference: ReferenceScore, size: np.ndarray, name: str) -> None:
-    """Refuse a comparison of different parts of the texts.
-
-    Raises
-    ------
-    InputError
-        If their numbers differ, or one of the two was truncated.
-    """
-    if len(size) != len(reference.bytes):
-        raise InputError(
-            f"{name!r} was scored on {len(size)} texts and the reference {reference.name!r} on "
-            f"{len(reference.bytes)}; score both on the same text set."
-        )
-    if not np.array_equal(size, reference.bytes):
-        text = int(np.flatnonzero(size != reference.bytes)[0])
-        raise InputError(
-            f"{name!r} was scored on {size[text]} bytes of text {text} and the reference "
-            f"{reference.name!r} on {reference.bytes[text]}, because one of them truncated it; "
-            "make the texts short enough for both models."
-        )

@@ -15,7 +15,6 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
-from mlflow_modelmap.tracking.runs.search import fits_a_filter
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.unique_names import unique_names
 from mlflow_modelmap.tracking.store.client import client
@@ -24,6 +23,7 @@ from mlflow_modelmap.tracking.store.experiments import (
     experiment_name,
     find_experiments,
 )
+from mlflow_modelmap.tracking.store.in_filter import in_filter
 from mlflow_modelmap.words.listed import listed
 
 _RUN_ID = re.compile(r"(?P<run>[0-9a-f]{32})(@(?P<point>.+))?", re.DOTALL)
@@ -72,12 +72,10 @@ def _called(
     """
     found: dict[tuple[str, str], Point] = {}
     for reference in wanted:
-        if not fits_a_filter(reference):
+        name, model = in_filter(reference), in_filter(reference.partition("@")[0])
+        if name is None or model is None:
             return []
-        for asked in (
-            f"attributes.run_name = '{reference}'",
-            f"tags.`{schema.TAG_MODEL}` = '{reference.partition('@')[0]}'",
-        ):
+        for asked in (f"attributes.run_name = {name}", f"tags.`{schema.TAG_MODEL}` = {model}"):
             also = f"{asked} AND {filter}" if filter else asked
             with contextlib.suppress(InputError):
                 runs = select_runs(experiments, also, store=store)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from mlflow import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.search import fits_a_filter, search_scores
+from mlflow_modelmap.tracking.runs.search import search_scores
+from mlflow_modelmap.tracking.store.in_filter import in_filter
 from mlflow_modelmap.words.redact import redact
 from mlflow_modelmap.words.shortened import shortened
 
@@ -32,9 +34,13 @@ def check_name(prepared: Prepared, experiment_id: str, store: MlflowClient) -> N
         If a finished score of another model has it.
     """
     name = prepared.request.name
-    if name is None or not fits_a_filter(name):
+    if name is None:
         return
-    for point in search_scores([experiment_id], f"attributes.run_name = '{name}'", store):
+    quoted = in_filter(name)  # else all are read
+    asked = f"attributes.run_name = {quoted}" if quoted else None
+    for point in search_scores([experiment_id], asked, store):
+        if point.tags.get(MLFLOW_RUN_NAME) != name:
+            continue
         for tag, what in _WHICH.items():
             own = prepared.tags.get(tag)
             said, other = None if own is None else redact(str(own)), point.tags.get(tag)

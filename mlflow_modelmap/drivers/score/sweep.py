@@ -35,6 +35,7 @@ from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_exper
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.tracking.store.in_filter import in_filter
 from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.reason import reason
 
@@ -112,9 +113,12 @@ def sweep(
         raise InputError(f"keep_cache is {keep_cache}; it must be 0 GB or more.")
     if keep_cache is not None and spread is not None and spread.on != LOCAL:
         raise InputError("keep_cache goes with this machine; on a cluster the nodes fetch.")
+    would_be = tuple(planned(request) for request in asked) if dry_run else ()
+    if dry_run and texts is None and parsed.texts is None:  # it is the same on any
+        return Sweep(None, None, would_be)
     text_set = load_texts(_texts_of(parsed, folder) if texts is None else texts)
     if dry_run:
-        return Sweep(None, None, tuple(planned(request) for request in asked))
+        return Sweep(None, None, would_be)
     with quiet():
         store = check_reachable()
         given = joins(store)
@@ -130,7 +134,7 @@ def sweep(
         one_by_one = _looks_one_by_one(asked, spread)
         if not again and not one_by_one:
             names = {request.reference.name for request in asked}
-            few = len(names) <= FEW and not any("'" in name and '"' in name for name in names)
+            few = len(names) <= FEW and all(map(in_filter, names))
             done = scored(
                 where,
                 store,

@@ -13,6 +13,7 @@ from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.diffusion.combined import combined_table
 from mlflow_modelmap.numerics.diffusion.fractional_motion import FEWEST_FOR_INTERVAL
+from mlflow_modelmap.numerics.diffusion.offset import MISFIT
 from mlflow_modelmap.numerics.diffusion.tables import EXP_Q, Q, W, hoelder_table, summary_table
 from mlflow_modelmap.numerics.diffusion.windows import sliding_exponents
 from mlflow_modelmap.numerics.divergence.kl import kl_with_standard_error
@@ -28,9 +29,6 @@ _DIFFUSION_COLUMNS = (
     *("checkpoints", "directions", "text_error", "standard_error"),
     *("lack_of_fit", "offset", "exponent_with_offset"),
 )
-
-MISFIT = 0.01
-"""p-value of a power law below which a notice says that it does not fit."""
 
 
 def measure(

@@ -16,7 +16,7 @@ from mlflow_modelmap.numerics.diffusion.fractional_motion import (
     interval,
     standard_error,
 )
-from mlflow_modelmap.numerics.diffusion.offset import NO_FIT, offset_fit
+from mlflow_modelmap.numerics.diffusion.offset import MISFIT, NO_FIT, offset_fit
 from mlflow_modelmap.numerics.diffusion.power_law import PowerLaw, power_law, slope_weights
 
 FEWEST = 3
@@ -46,6 +46,14 @@ class Exponent(NamedTuple):
     lack_of_fit: float = float("nan")
     offset: float = float("nan")
     exponent_with_offset: float = float("nan")
+
+
+def means_something(found: Exponent) -> bool:
+    """Whether an exponent can be read: it has an interval, and the power law is known to fit.
+
+    The fit is judged from `offset.FEWEST_FOR_FIT` checkpoints on; below `offset.MISFIT` it is none.
+    """
+    return bool(np.isfinite([found.low, found.high]).all() and found.lack_of_fit >= MISFIT)
 
 
 def exponent_of_coordinates(lags: ArrayLike, x: ArrayLike) -> Exponent:

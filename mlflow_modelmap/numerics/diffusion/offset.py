@@ -14,6 +14,9 @@ from mlflow_modelmap.numerics.diffusion.fractional_motion import fractional_cova
 FEWEST_FOR_FIT = 5
 """Distances below which neither is judged."""
 
+MISFIT = 0.01
+"""p-value of a power law below which it is said not to fit."""
+
 MOST = 40
 """Checkpoints of a window that are looked at, evenly chosen where there are more."""
 

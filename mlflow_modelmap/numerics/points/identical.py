@@ -24,7 +24,7 @@ def first_identical(values: ArrayLike) -> np.ndarray:
     seen: dict[bytes, list[int]] = {}
     for k, row in enumerate(rows):
         # What most rows differ in is looked at before all of them is.
-        same = seen.setdefault(row[:8].tobytes(), [])
+        same = seen.setdefault((row[:8] + 0.0).tobytes(), [])  # -0.0 is 0.0
         first[k] = next((j for j in same if np.array_equal(rows[j], row)), k)
         if first[k] == k:
             same.append(k)

@@ -10,6 +10,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.scale.how_sharp import known_within
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
 from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP, PAPER_SCALE
+from mlflow_modelmap.words.texts_or_responses import TEXTS, one
 
 _RULER = tuple(row for row in PAPER_SCALE if row.group not in OF_SET_UP)
 
@@ -68,7 +69,9 @@ _COMPARABLE = (0.007, 100.0)
 _BITS_IN_A_BYTE = 8.0
 
 
-def in_words(kl: float, se: float | None = None, own: Sequence[OwnGroup] = ()) -> str:
+def in_words(
+    kl: float, se: float | None = None, own: Sequence[OwnGroup] = (), *, unit: str = TEXTS
+) -> str:
     """Say how large a KL divergence is, by the medians of the paper's settings (Table 2a).
 
     The paper's 8-bit and 4-bit copies are no yardstick: see `paper_scale.SET_UP_NOTE`.
@@ -82,6 +85,8 @@ def in_words(kl: float, se: float | None = None, own: Sequence[OwnGroup] = ()) -
         "roughly"; above half of it, the text ends with how sharply the size is known.
     own
         Groups of one's own scale on the same texts, which come first.
+    unit
+        What the texts are called.
 
     Returns
     -------
@@ -109,10 +114,10 @@ seeds of Pythia'
     if se is not None and se < 0:
         raise InputError(f"A standard error of {se} is not possible; it is 0 or more.")
     if kl == 0:
-        return "no difference at all: on every text the two agree, up to one constant"
+        return f"no difference at all: on every {one(unit)} the two agree, up to one constant"
     plain = _plain(kl, "about" if se is None or se <= kl / 4 else "roughly", own)
     if se is not None and se > kl / 2:
-        return f"{plain}; its size is {known_within(kl, se)}"
+        return f"{plain}; its size is {known_within(kl, se, unit=unit)}"
     return plain
 
 

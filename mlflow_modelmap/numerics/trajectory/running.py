@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.diffusion.exponents import FEWEST, Exponent, exponent_of_coordinates
+from mlflow_modelmap.numerics.diffusion.offset import FEWEST_FOR_FIT
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import text_centred
 from mlflow_modelmap.numerics.matrix.log_likelihoods import (
@@ -37,7 +38,8 @@ class Latest:
         From the first one.
     exponent
         Diffusion exponent over the last `WINDOW` checkpoints after warm-up, or None where fewer
-        than three lie behind t0, or one of them has not moved.
+        than three lie behind t0, or one of them has not moved. `exponents.means_something` says
+        whether it can be read.
     """
 
     step: int
@@ -75,10 +77,10 @@ class RunningTrajectory:
         warm_up: float = 0.0,
         window: int = WINDOW,
     ) -> None:
-        if window < FEWEST:
+        if window < FEWEST_FOR_FIT:
             raise InputError(
-                f"A window of {window} checkpoints is too short for an exponent; give {FEWEST} "
-                "or more."
+                f"A window of {window} checkpoints is too short to tell whether an exponent fits; "
+                f"give {FEWEST_FOR_FIT} or more."
             )
         self.text_bytes, self.weights = text_bytes, weights
         self.shares = None if weights is None else shares_of(weights)

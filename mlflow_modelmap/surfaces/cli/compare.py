@@ -62,7 +62,6 @@ def compare(
     from mlflow_modelmap.drivers.pair.compare import as_json
     from mlflow_modelmap.drivers.pair.compare import compare as measure
     from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
-    from mlflow_modelmap.tracking.runs.unit_of_texts import unit_of
 
     options = options_of(values)
     found = measure(
@@ -76,7 +75,6 @@ def compare(
         options=options,
         progress=output.progress,
     )
-    unit = unit_of(found.a.run_id)
     width = max(len(found.a.name), len(found.b.name))
     name = f" ({found.text_set_name})" if found.text_set_name else ""
     of = f" of {found.documents:,} documents" if found.documents != found.texts else ""
@@ -99,7 +97,7 @@ def compare(
         f"{with_error(found.bits_per_byte_difference, found.bits_per_byte_difference_se)}, "
         + interval_words(found.bits_per_byte_difference_low, found.bits_per_byte_difference_high)
         + ("; the part that is equal on all texts is not in the KL" if found.shifted else ""),
-        f"on {found.texts:,} {unit}{of}{name}" + (", per byte" if per_byte else ""),
+        f"on {found.texts:,} {found.unit}{of}{name}" + (", per byte" if per_byte else ""),
         *found.notices,
         *([] if found.exact_study is None else ["", *told_in_lines(found.exact_study)]),
         *([] if found.exact_study is None else [f"Run {found.exact_study.run_id} holds it."]),

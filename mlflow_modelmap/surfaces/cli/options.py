@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -105,7 +106,7 @@ def settings_options(function: Function, without: Collection[str] = ()) -> Funct
         if name in without:
             continue
         default = field.default
-        keywords: dict[str, Any] = {"help": texts[name], "group": "Scoring"}
+        keywords: dict[str, Any] = {"help": texts.get(name, ""), "group": "Scoring"}
         if isinstance(default, bool):
             keywords |= {"is_flag": True, "default": False}
         else:
@@ -255,8 +256,10 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameter_help(docstring: str) -> dict[str, str]:
     """Names and descriptions in the Parameters section of a numpydoc docstring."""
-    section = docstring.partition("----------\n")[2].partition("Raises\n")[0]
-    found = re.findall(r"^ {4}(\w+)\n((?: {8}.*\n)+)", section, re.MULTILINE)
+    # From 3.13 on Python itself takes the indentation away.
+    plain = inspect.cleandoc(docstring) + "\n"
+    section = plain.partition("----------\n")[2].partition("Raises\n")[0]
+    found = re.findall(r"^(\w+)\n((?: {4}.*\n)+)", section, re.MULTILINE)
     return {name: " ".join(text.split()).replace("``", "") for name, text in found}
 
 

@@ -13,6 +13,7 @@ from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelReference
 from mlflow_modelmap.tracking.store.client import client
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, failed, is_malformed, is_missing
+from mlflow_modelmap.tracking.store.in_filter import in_filter
 from mlflow_modelmap.tracking.store.paging import MODELS_A_PAGE, every
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.redact import redact
@@ -141,13 +142,14 @@ def registered_versions(
 
 def versions_of(name: str, store: MlflowClient) -> list[ModelVersion]:
     """All versions of a registered model, oldest first; none where there is no such model."""
-    quoted = f'"{name}"' if "'" in name else f"'{name}'"
+    quoted = in_filter(name)
     found = every(
         lambda most, token: store.search_model_versions(
-            f"name={quoted}", max_results=most, page_token=token
+            f"name={quoted}" if quoted else None, max_results=most, page_token=token
         )
     )
-    return sorted(found, key=lambda version: int(version.version))
+    own = [version for version in found if version.name == name]
+    return sorted(own, key=lambda version: int(version.version))
 
 
 def logged_model_in(source: str | None) -> str | None:

@@ -15,6 +15,7 @@ from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import kind_of
 from mlflow_modelmap.tracking.runs.search import points_in, search_runs, search_scores
 from mlflow_modelmap.tracking.store.failures import failed
+from mlflow_modelmap.tracking.store.in_filter import in_filter
 
 
 def scores_with(
@@ -83,9 +84,8 @@ def scored(
     """
     on_these = f"tags.`{schema.TAG_TEXT_SET}` = '{text_digest}'"
     filters = [on_these]
-    # Filters escape nothing; a name that holds both kinds of quotes cannot be asked for.
-    if models is not None and not any("'" in model and '"' in model for model in models):
-        quoted = [f'"{model}"' if "'" in model else f"'{model}'" for model in sorted(set(models))]
+    quoted = [in_filter(model) for model in sorted(set(models or ()))]
+    if models is not None and None not in quoted:
         filters = [f"{on_these} AND tags.`{schema.TAG_MODEL}` = {model}" for model in quoted]
     there = [run for asked in filters for run in search_scores([experiment_id], asked, store)]
     found: dict[str, list[Point]] = {}

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlflow.entities import LoggedModelInput, LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_IS_EXTERNAL
 
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.registry.versions import logged_model_in
 from mlflow_modelmap.tracking.runs.log_values import OfModel, OpenRun, tags_that_fit
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.store.failures import is_missing
 from mlflow_modelmap.words.reason import reason_with_type
+from mlflow_modelmap.words.shortened import shortened
 
 SWITCH = "MLFLOW_MODELMAP_LOGGED_MODELS"
 """An environment variable; ``false`` turns LoggedModels off."""
@@ -29,7 +32,12 @@ _PARAMS = (
 _NOT_ITS_OWN = (schema.TAG_PROCESS, schema.TAG_HEARTBEAT, schema.TAG_VECTOR, schema.TAG_IDENTITY)
 _NO_NAME = re.compile(r"[/:.%\"']")
 
+_LONGEST_NAME = 500
+"""Characters, as databases hold them."""
+
 _log = logging.getLogger(__name__)
+_refused: set[str] = set()
+"""Runs whose store took no LoggedModel."""
 
 
 def is_on() -> bool:
@@ -61,9 +69,10 @@ def model_of(
 
     Notes
     -----
-    A store that cannot take it keeps the score none the less; a warning says so.
+    A store that cannot take it keeps the score none the less; a warning says so, and of further
+    points of that run none is tried.
     """
-    if not is_on():
+    if not is_on() or run.run_id in _refused:
         return None
     texts = dataset._to_mlflow_entity()
     try:
@@ -74,7 +83,7 @@ def model_of(
         fit, _ = tags_that_fit({k: v for k, v in tags.items() if k not in _NOT_ITS_OWN})
         made = run.store.create_logged_model(
             run.experiment_id,
-            name=_NO_NAME.sub("-", name or run.name) or None,
+            name=_NO_NAME.sub("-", shortened(name or run.name, _LONGEST_NAME)) or None,
             source_run_id=run.run_id,
             tags={
                 **{key: value for key, value in fit.items() if key not in _PARAMS},
@@ -87,6 +96,7 @@ def model_of(
         run.store.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
         return OfModel(made.model_id, texts.name, texts.digest)
     except Exception as error:  # of an older server, another store, a registry that is not there
+        _refused.add(run.run_id)
         _log.warning(
             "%r is scored, but MLflow's Models tab will not list it: %s; %s=false stops trying.",
             name or run.name,
@@ -97,12 +107,20 @@ def model_of(
 
 
 def _known(run: OpenRun, model: object) -> str | None:
-    """The LoggedModel that was scored, or that the registered version was made from."""
-    itself = logged_model_in(str(model or ""))
-    if itself is not None:
-        return itself
+    """The LoggedModel that was scored, or that the registered version was made from.
+
+    None where the run's store does not hold it: a registry may lie in another one.
+    """
+    named = logged_model_in(str(model or ""))
     found = re.fullmatch(r"models:/([^/@]+)/(\d+)", str(model or ""))
-    if found is None:
+    if named is None and found is not None:
+        version = run.store.get_model_version(found[1], found[2])
+        named = version.model_id or logged_model_in(version.source)
+    if named is None:
         return None
-    version = run.store.get_model_version(found[1], found[2])
-    return version.model_id or logged_model_in(version.source)
+    try:
+        return str(run.store.get_logged_model(named).model_id)
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,13 @@ from mlflow_modelmap.tracking.store.experiments import experiment_id
 
 PREFIX = f"{schema.ARTIFACT_FOLDER}/"
 _GOING_ON = ("RUNNING", "SCHEDULED")
+Drawn = Callable[[str, float], bool]
+"""Whether a number of a checkpoint becomes a metric, by its name and value."""
+
+
+def drawn_all(name: str, value: float) -> bool:
+    """Every number becomes a metric."""
+    return True
 
 
 class MonitorRun:
@@ -57,9 +64,10 @@ class MonitorRun:
     run
         Where everything is logged.
     index
-        ``modelmap/checkpoints.csv``: a row a checkpoint, with its ``step``, the numbers that were
-        logged of it as metrics of the same names, ``model``, the saved directory, if any, and
-        ``vector``, a digest of its vector.
+        ``modelmap/checkpoints.csv``: a row a checkpoint, with its ``step``, all its numbers,
+        ``model``, the saved directory, if any, and ``vector``, a digest of its vector.
+    drawn
+        Which of the numbers are metrics of the same names too.
     """
 
     def __init__(
@@ -69,8 +77,10 @@ class MonitorRun:
         index: pd.DataFrame,
         before: RunInfo | None = None,
         tags: Mapping[str, Any] | None = None,
+        drawn: Drawn = drawn_all,
     ) -> None:
         self.run, self.texts, self.index, self._before = run, texts, index, before
+        self.drawn = drawn
         said = {key: value for key, value in (tags or {}).items() if value is not None}
         self._tags = {schema.TAG_TRAJECTORY: run.name, **said}
 
@@ -89,7 +99,7 @@ class MonitorRun:
     def add(self, result: ScoreResult, row: Mapping[str, Any]) -> None:
         """Log a checkpoint: its vector, then its row of the index, then the metrics at its step.
 
-        The row has ``step``, ``model`` and numbers by the name of their metric, NaN for none.
+        The row has ``step``, ``model`` and numbers by their names, NaN for none.
         Whatever goes wrong in between, a checkpoint that counts has its vector.
         """
         step = int(row["step"])
@@ -107,7 +117,20 @@ class MonitorRun:
         index = pd.concat(parts, ignore_index=True)
         self._write_index(index)
         self.index = index
-        self.run.log_entities(_metrics(added, self._model(step, row.get("model"))))
+        self.log_metrics(added, self._model(step, row.get("model")))
+
+    def log_metrics(self, rows: pd.DataFrame, model: OfModel | None = None) -> None:
+        """Log what of some rows of the index is drawn, at their steps."""
+        stamp, of = get_current_time_millis(), {} if model is None else model._asdict()
+        named = rows.select_dtypes("number").columns.drop(["step", "model"], errors="ignore")
+        self.run.log_entities(
+            [
+                Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]), **of)
+                for row in rows.to_dict("records")
+                for name in named
+                if np.isfinite(row[name]) and self.drawn(name, row[name])
+            ]
+        )
 
     def _model(self, step: int, folder: object) -> OfModel | None:
         """The LoggedModel that a checkpoint becomes."""
@@ -192,6 +215,7 @@ def open_monitor_run(
     experiment: str | None = None,
     start_run: bool = True,
     tags: Mapping[str, Any] | None = None,
+    drawn: Drawn = drawn_all,
 ) -> MonitorRun:
     """The run to record a training in.
 
@@ -227,7 +251,7 @@ def open_monitor_run(
             "or leave start_run as it is."
         )
     empty = pd.DataFrame(columns=["step", "model"])
-    monitor = MonitorRun(run, texts, empty, before, tags)
+    monitor = MonitorRun(run, texts, empty, before, tags, drawn)
     begin_work(run.run_id, store)
     try:
         if held is None:
@@ -301,19 +325,8 @@ def _introduce(run: OpenRun, texts: TextSetDataset, tags: Mapping[str, Any]) -> 
     run.log_texts(texts)
 
 
-def _metrics(index: pd.DataFrame, model: OfModel | None = None) -> list[Metric]:
-    stamp, of = get_current_time_millis(), {} if model is None else model._asdict()
-    return [
-        Metric(PREFIX + name, float(row[name]), stamp, int(row["step"]), **of)
-        for row in index.to_dict("records")
-        for name in index.select_dtypes("number").columns.drop(["step", "model"], errors="ignore")
-        if np.isfinite(row[name])
-    ]
-
-
 def _log_what_is_missing(monitor: MonitorRun) -> None:
     """Log the metrics of checkpoints that were listed when the process before was stopped."""
     run = monitor.run
     there = {m.step for m in run.store.get_metric_history(run.run_id, schema.METRIC_BITS_PER_BYTE)}
-    missing = monitor.index[~monitor.index["step"].isin(there)]
-    run.log_entities(_metrics(missing))
+    monitor.log_metrics(monitor.index[~monitor.index["step"].isin(there)])

@@ -68,12 +68,3 @@ def points_in(runs: Iterable[Run]) -> list[Point]:
             with contextlib.suppress(TrackingError):
                 found.append(point_of(run))
     return found
-
-
-def fits_a_filter(reference: str) -> bool:
-    """Whether a store can be asked for it: filters escape nothing, databases take UTF-8."""
-    try:
-        reference.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return bool(reference.strip()) and not {"'", "\0"} & set(reference)

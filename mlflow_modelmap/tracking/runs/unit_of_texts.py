@@ -10,8 +10,7 @@ from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
 from mlflow_modelmap.tracking.store.client import client
-
-TEXTS, RESPONSES = "texts", "responses"
+from mlflow_modelmap.words.texts_or_responses import TEXTS, called
 
 
 def unit_in(run: Run) -> str | None:
@@ -25,7 +24,7 @@ def unit_in(run: Run) -> str | None:
             except (ValueError, RecursionError):  # anybody may have written it
                 continue
             if isinstance(profile, dict):
-                return RESPONSES if profile.get("prompts") else TEXTS
+                return called(profile.get("prompts"))
     return None
 
 

@@ -16,9 +16,9 @@ from tests.scored import write_score
 def test_what_is_not_scored_is_named_and_the_rest_goes_on(family):
     family.version("team-new", score=False, tags={"base_model": "team-base"})
     found = measure()
-    assert "1 models are not scored: 'team-new/1'." in found.notices
+    assert "1 model is not scored: 'team-new/1'." in found.notices
     assert rows(found).at["team-new/1", "verdict"] == "not measured"
-    with pytest.raises(InputError, match=r"1 models are not scored yet \('team-new/1'\); say on"):
+    with pytest.raises(InputError, match=r"1 model is not scored yet \('team-new/1'\); say on"):
         measure(score=True)
 
 

@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap import InputError, TextSet
-from mlflow_modelmap.drivers.pair.comparison import (
-    Comparison,
-    check_same_parts,
-    compare_with_reference,
-)
+from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
+from mlflow_modelmap.drivers.pair.with_reference import check_same_parts, compare_with_reference
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.divergence.kl import kl_between
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import shutil
 import struct
 import subprocess
@@ -395,6 +396,11 @@ def test_a_name_that_another_model_has_is_refused_before_anything_is_made(
         score(other, texts, name="mine", progress=False)
     with pytest.raises(InputError, match=r"precision 'float32', not 'bfloat16'\); give another"):
         score(tiny_model, texts, name="mine", precision="bfloat16", progress=False)
+    client = mlflow.MlflowClient()
+    for name in ("Anna's", 'a "new" one', 'Anna\'s "best"', "mine"):
+        client.update_run(first.run_id, name=name)
+        with pytest.raises(InputError, match=rf"The name .*{re.escape(name)[-4:]}.* another model"):
+            score(other, texts, name=name, progress=False)
     runs = mlflow.search_runs(search_all_experiments=True)
     assert runs["run_id"].tolist() == [first.run_id]
     assert not score(tiny_model, texts, name="mine", again=True, progress=False).skipped

@@ -20,6 +20,10 @@ def test_the_first_of_equal_rows_is_found_and_no_other():
     assert first_identical(np.empty((0, 3))).tolist() == []
 
 
+def test_zeros_of_either_sign_are_equal():
+    assert first_identical([[0.0, 1.0], [-0.0, 1.0], [-0.0, 2.0]]).tolist() == [0, 0, 2]
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_copies_lie_on_each_other_in_a_t_sne_and_move_no_other_point(dimensions):
     rng = np.random.default_rng(1)

@@ -28,6 +28,8 @@ def test_the_factor_is_that_of_the_interval_s_upper_end(share, words):
 def test_how_few_texts_carry_it():
     said = how_sharp(0.1, 0.01, texts=500, half_in=3)
     assert said == "known to within a factor of 1.4; half of it lies in 3 of 500 texts"
+    of_responses = how_sharp(0.1, 0.01, texts=500, half_in=1, unit="responses")
+    assert of_responses.endswith("; half of it lies in 1 response of 500")
     assert how_sharp(0.1, 0.01, texts=10_000, half_in=1).endswith("lies in 1 text of 10,000")
     assert how_sharp(0.1, 0.01, half_in=None) == "known to within a factor of 1.4"
     assert how_sharp(0.1, 0.01, texts=9, half_in=2).startswith("of unknown precision; half of it")

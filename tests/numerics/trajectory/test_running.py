@@ -107,5 +107,5 @@ def test_what_cannot_be_added_is_said():
     with pytest.raises(InputError, match="does not fit"):
         running.add(11, values[0][:-1])
     assert len(running) == 1
-    with pytest.raises(InputError, match="window of 2 checkpoints is too short"):
-        RunningTrajectory(size, window=2)
+    with pytest.raises(InputError, match=r"window of 4 checkpoints is too short.*give 5 or more"):
+        RunningTrajectory(size, window=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
@@ -24,12 +26,12 @@ def models(store, experiment="test"):
 
 
 def test_a_score_is_a_model_with_metrics_on_its_texts(store, tiny_model, texts, caplog):
-    made = score(
-        tiny_model, texts, name="team/a:1.5%", experiment="test", model_type="mine", step=3,
-        trajectory="a", progress=False,
-    )  # fmt: skip
+    about = {"model_type": "mine", "step": 3, "trajectory": "a"}
+    called = f"team/a:1.5%{'b' * 600}"
+    made = score(tiny_model, texts, name=called, experiment="test", progress=False, **about)
     (model,) = models(store)
-    assert (model.name, str(model.status), model.model_type) == ("team-a-1-5-", "READY", "mine")
+    assert model.name == f"team-a-1-5-{'b' * 239}…{'b' * 249}"
+    assert (str(model.status), model.model_type) == ("READY", "mine")
     assert model.source_run_id == made.run_id
     assert model.params["modelmap.model"] == str(tiny_model)
     assert model.params["modelmap.precision"] == "float32"
@@ -84,6 +86,41 @@ def test_without_them_a_score_is_complete(store, tiny_model, texts, monkeypatch,
     said = "'a' is scored, but MLflow's Models tab will not list it" in caplog.text
     assert said == (what == "refused")
     assert "secret" not in caplog.text
+
+
+def test_a_version_of_a_model_in_another_store_is_a_model_of_its_own(
+    store, tiny_model, texts, tmp_path
+):
+    """As where the registry is shared and the runs are one's own."""
+    registry = f"sqlite:///{shutil.copy(tmp_path / 'mlflow.db', tmp_path / 'registry.db')}"
+    mlflow.set_tracking_uri(registry)
+    with mlflow.start_run():
+        log_model(tiny_model, name="m", registered_model_name="team")
+    mlflow.set_tracking_uri(store)
+    mlflow.set_registry_uri(registry)
+    try:
+        made = score("models:/team/1", texts, experiment="test", progress=False)
+    finally:
+        mlflow.set_registry_uri(None)
+    assert mlflow.get_run(made.run_id).info.status == "FINISHED"
+    (model,) = models(store)
+    assert model.source_run_id == made.run_id
+    assert {metric.key for metric in model.metrics} >= {"modelmap/bits_per_byte"}
+
+
+def test_a_store_that_takes_none_is_asked_once_of_a_training(store, tmp_path, monkeypatch, caplog):
+    asked = []
+
+    def refused(*_, **__):
+        asked.append(1)
+        raise MlflowException("no such thing")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_logged_model", refused)
+    folder = start_model(tmp_path)
+    with Monitor(monitoring_texts(), tokenizer=tokenizer_of(folder), name="a") as monitor:
+        assert all(monitor.record(model_of(folder), step) for step in (0, 10))
+    assert len(asked) == 1
+    assert caplog.text.count("Models tab will not list it") == 1
 
 
 def test_checkpoints_of_a_monitored_training_are_models_too(store, tmp_path):
