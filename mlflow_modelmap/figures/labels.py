@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from mlflow_modelmap.figures import style
 
@@ -54,6 +55,7 @@ def label_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Any, size: flo
                     zorder=4,
                 )
                 note.set_in_layout(False)
+                note.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
                 # The picture may be saved at another resolution than it was laid out at.
                 note.xy = tuple(axes.transData.inverted().transform((px * unit, py * unit)))
                 note.xycoords = "data"

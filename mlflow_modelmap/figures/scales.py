@@ -27,10 +27,7 @@ _WIDE = 20.0
 
 
 def symlog(axes: Axes, which: Which = "y", linear_to: float = LINEAR_TO) -> None:
-    """Make an axis linear up to `linear_to` and logarithmic beyond, with plain numbers and 0.
-
-    Call it when the data are in place. The axis begins a little below 0, which a line marks.
-    """
+    """Make an axis linear up to `linear_to` and logarithmic beyond, with plain numbers."""
     scale = {"linthresh": linear_to, "linscale": 0.6}
     (axes.set_xscale if which == "x" else axes.set_yscale)("symlog", **scale)
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -40,6 +37,10 @@ def symlog(axes: Axes, which: Which = "y", linear_to: float = LINEAR_TO) -> None
         SymmetricalLogLocator(linthresh=linear_to, base=10, subs=[2, 3, 4, 5, 6, 7, 8, 9])
     )
     axis.set_minor_formatter(NullFormatter())
+
+
+def show_zero(axes: Axes, which: Which = "y", linear_to: float = LINEAR_TO) -> None:
+    """Let a symlog axis begin a little below 0, which a line marks; call it after the data."""
     line: dict[str, Any] = {"color": QUIET_INK, "linewidth": 0.7, "zorder": 0.9}
     if which == "x":
         axes.set_xlim(left=-_BELOW * linear_to)
@@ -63,7 +64,9 @@ def log_axis(axes: Axes, which: Which = "y", values: ArrayLike = ()) -> None:
     given = np.asarray(values, dtype=float)
     above = given[given > 0]
     if above.size and (given == 0).any():
-        symlog(axes, which, float(10.0 ** np.floor(np.log10(above.min()))))
+        linear_to = float(10.0 ** np.floor(np.log10(above.min())))
+        symlog(axes, which, linear_to)
+        show_zero(axes, which, linear_to)
         return
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
@@ -95,6 +98,7 @@ def from_zero(axes: Axes, values: ArrayLike, ends: ArrayLike = ()) -> None:
     typical = float(np.median(amounts[amounts > 0])) if (amounts > 0).any() else 0.0
     if largest > LINEAR_TO and largest > _WIDE * typical:
         symlog(axes, "x")
+        show_zero(axes, "x")
         axes.set_xlim(right=1.2 * right)
     else:
         axes.set_xlim(0.0, right or 1.0)

@@ -102,8 +102,8 @@ def tsne_axis(number: int) -> str:
 
 def component_axis(number: int, share: float | None = None) -> str:
     """The name of a principal component's axis, with its share of the variance."""
-    said = "" if share is None else f", {percent(share)} of variance"
-    return f"principal component {number}{said} ({ROOT})"
+    said = "" if share is None else f"{percent(share)} of variance, "
+    return f"principal component {number}\n({said}{ROOT})"
 
 
 def embedded_axis(number: int, by_tsne: bool) -> str:

@@ -17,7 +17,7 @@ from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.figures.intervals import INTERVAL, exact_interval, kl_interval
 from mlflow_modelmap.figures.panels import Panels
-from mlflow_modelmap.figures.scales import symlog
+from mlflow_modelmap.figures.scales import show_zero, symlog
 
 CLIPPED_SHARE = 0.05
 """Share of the lowest mean log-likelihoods that share one colour (Figure 16)."""
@@ -48,6 +48,7 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
             low, high = kl_interval(line["kl"], line["se"])
             axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
         symlog(axes)
+        show_zero(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer (0: embeddings)")
         axes.set_ylabel(style.KL_LABEL)

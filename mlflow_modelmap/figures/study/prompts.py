@@ -110,7 +110,7 @@ def directions_figure(
     axes.set_aspect("equal", adjustable="datalim")
     for name, share in (("x", shares[0]), ("y", shares[1])):
         which = "first" if name == "x" else "second"
-        label = f"{which} direction, {style.percent(share)} of squared lengths ({style.ROOT})"
+        label = f"{which} direction\n({style.percent(share)} of squared lengths, {style.ROOT})"
         axes.set(**{f"{name}label": label})
     handles = [
         Line2D([], [], color=style.OTHERS, marker=markers[m], ls="", label=style.plain(m, 28))
@@ -161,7 +161,7 @@ def cosines_figure(shifts: pd.DataFrame, cosines: pd.DataFrame) -> Figure:
         for r in shifts.head(shown).itertuples()
     ]
     side = max(3.2, 1.0 + 0.34 * shown)
-    figure = style.figure(side + 4.4, side + 0.9)
+    figure = style.figure(side + 5.2, side + 0.9)
     axes = style.panel(figure)
     axes.grid(False)
     headline(

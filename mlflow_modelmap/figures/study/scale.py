@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.headline import headline
-from mlflow_modelmap.figures.scales import symlog
+from mlflow_modelmap.figures.scales import show_zero, symlog
 from mlflow_modelmap.numerics.scale.paper_scale import OF_SET_UP
 
 FEWEST_FOR_A_VIOLIN = 8
@@ -66,6 +66,7 @@ def scale_figure(groups: Mapping[str, np.ndarray], table: pd.DataFrame) -> Figur
     ]
     axes.set_xticks(range(len(names)), labels)
     axes.set_xlim(-0.6, len(names) - 0.4)
+    show_zero(axes)
     axes.grid(False, axis="x")
     axes.set_xlabel("what differs, with the median (bits/byte) and the number of pairs")
     few = min(map(len, groups.values()), default=0) < FEWEST_FOR_A_VIOLIN
