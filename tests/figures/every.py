@@ -73,7 +73,7 @@ class Case(NamedTuple):
 CASES = {
     "usual": Case(12, 4, 25),
     "fewest": Case(2, 1, 3),
-    "many": Case(200, 40, 12),
+    "many": Case(200, 40, 8),
     "odd": Case(9, 3, 12, odd=True),
 }
 

@@ -1,7 +1,7 @@
 """What holds of every figure: it says what to see, names its axes with units, and overlaps nothing.
 
-Each public figure is drawn in a usual case and in extreme ones: two points, forty groups, long
-and foreign names, a KL of 0 beside one of 16.
+Each public figure is drawn in extreme cases: two points, forty groups, long and foreign names, a
+KL of 0 beside one of 16; what holds of some is looked at in a usual one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_no_figure_is_forgotten():
     assert not missing
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case != "usual"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_says_what_to_see_and_nothing_overlaps(name, case):
     figure = FIGURES[name](CASES[case])
@@ -87,8 +87,9 @@ def test_a_figure_says_what_to_see_and_nothing_overlaps(name, case):
     assert labels
     for label in labels:
         assert not SYMBOLS.search(label), label
+        counted = label.startswith(("every ", "number of ", "the same points"))
         named = name in LISTED and not re.search(r"\d", label)
-        assert named or any(unit in label for unit in UNITS), label
+        assert counted or named or any(unit in label for unit in UNITS), label
     assert not re.search(r"\bSE\b|± 1", said), "the interval is 95 % everywhere"
     inside(figure)
     apart(figure)

@@ -37,7 +37,8 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
     headline(
         made,
         "How far is each child from its parent?",
-        "Numbers: KL divergence to the parent (bits/byte) ± its standard error. Dotted: merge.",
+        "Numbers: KL divergence to the parent (bits/byte) ± its standard error."
+        + " Dotted: merge." * bool((shown["relation"].fillna("") == "merge").any()),
     )
     small = float(np.clip(8.0 * _TALLEST / (_ROW * rows + 1.0), 3.0, 8.0))
     colour = style.colours(table["root"])

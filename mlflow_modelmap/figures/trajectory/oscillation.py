@@ -28,7 +28,7 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
     shown = list(found)[:MOST_PANELS]
     perplexities = sorted({p for by in found.values() for p in by})
     shade = [style.PALETTE[k % len(style.PALETTE)] for k in range(len(perplexities))]
-    panels = Panels(shown, (3.4, 3.5), (0.2, 0.7))
+    panels = Panels(shown, (3.9, 3.5), (0.3, 0.7))
     for position, name in panels:
         axes = panels.axes(position, title=style.short(name))
         for k, perplexity in enumerate(perplexities):
