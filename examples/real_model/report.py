@@ -1,4 +1,4 @@
-"""Write what run.sh measured: table.md, real_model.png (KL), real_model_map.png, prompt_directions.png.
+"""Write what run.sh measured: table.md, and the pictures that the README and the docs show.
 
     python examples/real_model/report.py FOLDER
 

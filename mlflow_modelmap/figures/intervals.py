@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval, mean_interval
 
 INTERVAL = "95 % interval"
+MOST_BANDS = 12
+"""More bands hide each other, and are not drawn."""
 _MANY = 1e9
 
 

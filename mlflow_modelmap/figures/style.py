@@ -176,6 +176,12 @@ def number(value: float, digits: int = 2) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def ordinal(count: int) -> str:
+    """2nd, 3rd, 4th, ..., 21st."""
+    teens = 10 <= count % 100 < 20
+    return f"{count}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
+
+
 def percent(share: float) -> str:
     """A share as percent, with two significant digits."""
     return f"{number(100.0 * share)} %"

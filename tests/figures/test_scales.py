@@ -23,7 +23,9 @@ def test_symlog_is_linear_to_a_tenth_and_labelled_plainly():
     assert axes.get_ylim()[0] < 0.0
 
 
-@pytest.mark.parametrize(("values", "scale"), [([0.01, 16.0], "log"), ([0.0, 0.01, 16.0], "symlog")])
+@pytest.mark.parametrize(
+    ("values", "scale"), [([0.01, 16.0], "log"), ([0.0, 0.01, 16.0], "symlog")]
+)
 def test_a_zero_makes_room_for_itself(values, scale):
     axes = style.panel(style.figure())
     axes.plot(values, values, "o")

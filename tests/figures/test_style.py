@@ -89,3 +89,8 @@ def test_a_legend_is_no_longer_than_its_picture():
     figure.draw_without_rendering()
     assert shown.get_texts()[-1].get_text().startswith("and ")
     assert shown.get_window_extent().y0 >= 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(2, "2nd"), (3, "3rd"), (11, "11th"), (21, "21st")])
+def test_places_are_written_for_people(count, said):
+    assert style.ordinal(count) == said

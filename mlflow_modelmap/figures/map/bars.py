@@ -97,7 +97,9 @@ def bars_figure(
     axes.set_yticks(named, [style.plain(names[order[k]], 40) for k in named], fontsize=_LABEL_SIZE)
     if every > 1:
         axes.set_ylabel(
-            f"every {every}th of {points:,} points is named", fontsize=8, color=style.QUIET_INK
+            f"every {style.ordinal(every)} of {points:,} points is named",
+            fontsize=8,
+            color=style.QUIET_INK,
         )
     axes.tick_params(axis="y", length=0 if every == 1 else 2)
     axes.grid(False, axis="y")

@@ -213,7 +213,9 @@ def _name_rows(axes: Axes, names: list[str], side: float) -> None:
     axes.set_yticks(rows, [names[k] for k in rows], fontsize=_LABEL_SIZE)
     axes.tick_params(axis="y", length=2 if every > 1 else 0)
     if every > 1:
-        axes.set_ylabel(f"every {every}th point is named", fontsize=8, color=style.QUIET_INK)
+        axes.set_ylabel(
+            f"every {style.ordinal(every)} point is named", fontsize=8, color=style.QUIET_INK
+        )
 
 
 def _write_cells(axes: Axes, kl: np.ndarray, norm: Normalize) -> None:

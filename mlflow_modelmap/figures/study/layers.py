@@ -15,7 +15,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.headline import headline
-from mlflow_modelmap.figures.intervals import INTERVAL, exact_interval, kl_interval
+from mlflow_modelmap.figures.intervals import INTERVAL, MOST_BANDS, exact_interval, kl_interval
 from mlflow_modelmap.figures.panels import Panels
 from mlflow_modelmap.figures.scales import show_zero, symlog
 
@@ -45,8 +45,9 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
             line = line.sort_values("layer")
             colour = style.colour_of(model, colours)
             axes.plot(line["layer"], line["kl"], color=colour, lw=1.4, marker="o", ms=3)
-            low, high = kl_interval(line["kl"], line["se"])
-            axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
+            if len(colours) <= MOST_BANDS:
+                low, high = kl_interval(line["kl"], line["se"])
+                axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
         symlog(axes)
         show_zero(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -54,7 +55,8 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
         axes.set_ylabel(style.KL_LABEL)
     title = "Where in a model does its prediction change? KL of each layer from the one before"
     headline(panels.figure, title)
-    style.legend(panels.figure, colours, title=f"model (band:\n{INTERVAL})", lines=True)
+    said = f"model (band: {INTERVAL})" if len(colours) <= MOST_BANDS else "model"
+    style.legend(panels.figure, colours, title=said, lines=True)
     return panels.figure
 
 
@@ -77,9 +79,10 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
             kl = line["forward"].to_numpy(dtype=float)
             colour = style.colour_of(model, colours)
             axes.plot(line["layer"], kl, color=colour, lw=1.4, marker="o", ms=3)
-            low, high = exact_interval(kl, line["forward_se"])
-            low = np.maximum(low, 0.1 * kl)  # an axis of powers has no 0
-            axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
+            if len(colours) <= MOST_BANDS:
+                low, high = exact_interval(kl, line["forward_se"])
+                low = np.maximum(low, 0.1 * kl)  # an axis of powers has no 0
+                axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
         axes.set_yscale("log")
         numbers = FuncFormatter(lambda value, _: style.number(value))
         axes.yaxis.set_major_formatter(numbers)
@@ -92,7 +95,8 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
     headline(
         panels.figure, "How near is each layer to what the model says? Exact KL(last || layer)"
     )
-    style.legend(panels.figure, colours, title=f"model (band:\n{INTERVAL})", lines=True)
+    said = f"model (band: {INTERVAL})" if len(colours) <= MOST_BANDS else "model"
+    style.legend(panels.figure, colours, title=said, lines=True)
     return panels.figure
 
 

@@ -20,6 +20,7 @@ _LINES = {Q: "-", W: (0, (4, 2))}
 _QUESTION = "Do trainings diffuse like Brownian motion? Exponent over {} steps; below 1: slower"
 _BROWNIAN = "slope 1, Brownian motion"
 _MOST_NAMED = 20
+_MOST_IN_ROWS = 15
 
 
 def displacement_figure(
@@ -149,10 +150,10 @@ def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -
     handles.append(Line2D([], [], label="1, Brownian motion", **dots))
     handles += [
         Line2D([], [], color=c, linewidth=1.3, label=style.plain(n, 30))
-        for n, c in list(colours.items())[:_MOST_NAMED]
+        for n, c in list(colours.items())[:_MOST_IN_ROWS]
     ]
-    if len(colours) > _MOST_NAMED:
-        rest = len(colours) - _MOST_NAMED
+    if len(colours) > _MOST_IN_ROWS:
+        rest = len(colours) - _MOST_IN_ROWS
         handles.append(Line2D([], [], linestyle="", label=f"and {rest} more"))
     headline(figure, _QUESTION.format(style.step(window)), f"Band: {INTERVAL}." if few else "")
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.headline import headline
-from mlflow_modelmap.figures.intervals import INTERVAL, kl_interval
+from mlflow_modelmap.figures.intervals import INTERVAL, MOST_BANDS, kl_interval
 from mlflow_modelmap.figures.scales import log_axis
 
 Colours = Mapping[str, str]
@@ -41,6 +41,7 @@ def kl_previous_figure(
         Draw KL per 1,000 steps, which does not jump where the spacing changes.
     """
     value = "kl_per_1000_steps" if per_step else "kl"
+    banded = not per_step and len(colours) <= MOST_BANDS
     label = "KL divergence per 1,000 steps (bits/byte)" if per_step else style.KL_LABEL
     early, late = (table[table["step_from"] < warm_up], table[table["step_from"] >= warm_up])
     panels = [
@@ -54,7 +55,7 @@ def kl_previous_figure(
     figure = style.figure(4.3 * max(len(panels), 1) + _legend_width(colours), 4.1)
     for position, (part, title, log) in enumerate(panels, 1):
         axes = style.panel(figure, 1, len(panels), position, title=title)
-        _curves(axes, part, colours, value, band=not per_step, markers=len(part) < 40)
+        _curves(axes, part, colours, value, band=banded, markers=len(part) < 40)
         if log:
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
@@ -67,7 +68,7 @@ def kl_previous_figure(
     else:
         title = f"How far does each checkpoint move?{alone} KL divergence from the one before"
         headline(figure, title, _band(colours))
-    _trajectory_legend(figure, colours, BAND if not per_step else None)
+    _trajectory_legend(figure, colours, BAND if banded else None)
     return figure
 
 
