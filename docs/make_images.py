@@ -2,8 +2,8 @@
 
     python docs/make_images.py [quickstart] [screens] [real-model]
 
-- quickstart: from the store that `make quickstart` filled (MLFLOW_TRACKING_URI, else mlflow.db here).
-  A study that it lacks is made first, from the scores that are there, by the command in `STUDIES`.
+- quickstart: from the store that `make quickstart` filled (MLFLOW_TRACKING_URI, or mlflow.db).
+  A study that it lacks is made first from the scores that are there, by the command in `STUDIES`.
 - screens: the page and the MLflow UI on that store, as Chromium shows them.
 - real-model: taken from .cache/real_model, where `make real-model` puts them.
 """

@@ -14,6 +14,8 @@ from mlflow_modelmap.figures.intervals import INTERVAL, exact_interval, lengths
 from mlflow_modelmap.figures.scales import from_zero
 
 _SMALLEST = 1e-8
+_SIDE = 24
+"""Characters of each of the two names of a pair."""
 _SHARES = (100, 50, 10, 5, 1, 0.1, 0.01)
 
 
@@ -26,7 +28,7 @@ def token_kl_figure(percentiles: pd.DataFrame) -> Figure:
         Columns ``pair``, ``percent`` and ``kl`` (nats).
     """
     names = list(dict.fromkeys(percentiles["pair"]))
-    figure = style.figure(7.8, 4.9)
+    figure = style.figure(8.8, 4.9)
     axes = style.panel(figure)
     colours = style.colours(names)
     for name in names:
@@ -57,7 +59,7 @@ def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
         Columns ``pair``, ``domain``, ``forward`` and ``forward_se`` (bits/byte).
     """
     names, domains = (list(dict.fromkeys(by_domain[key])) for key in ("pair", "domain"))
-    figure = style.figure(7.4, max(2.6, 1.5 + (0.16 * len(names) + 0.14) * len(domains)))
+    figure = style.figure(8.8, max(2.6, 1.5 + (0.16 * len(names) + 0.14) * len(domains)))
     axes = style.panel(figure)
     colours = style.colours(names)
     thickness = 0.8 / max(len(names), 1)
@@ -81,13 +83,18 @@ def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(domains)), [style.plain(str(d), 34) for d in domains])
     axes.set_ylim(len(domains) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    from_zero(axes, by_domain["forward"], ends)
+    cut = from_zero(axes, by_domain["forward"], ends)
     axes.set_xlabel(f"exact {style.KL_LABEL} (line: {INTERVAL})")
-    headline(figure, "On which domains of the texts do the models differ?")
+    headline(figure, "On which domains of the texts do the models differ?", cut)
     _pairs(axes, names, colours)
     return figure
 
 
 def _pairs(axes: Axes, names: list[str], colours: dict[str, str]) -> None:
-    named = {style.short(str(name), 44): colours[str(name)] for name in names}
-    style.legend(axes, named, title="KL(A || B)")
+    named = {
+        " || ".join(style.short(side, _SIDE) for side in str(name).split(" || ")): colours[
+            str(name)
+        ]
+        for name in names
+    }
+    style.legend(axes, named, title="KL(A || B)", longest=2 * _SIDE + 4)

@@ -80,7 +80,7 @@ def log_axis(axes: Axes, which: Which = "y", values: ArrayLike = ()) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def from_zero(axes: Axes, values: ArrayLike, ends: ArrayLike = ()) -> None:
+def from_zero(axes: Axes, values: ArrayLike, ends: ArrayLike = ()) -> str:
     """A horizontal axis of amounts from 0: symlog where the largest would hide the others.
 
     Parameters
@@ -89,12 +89,18 @@ def from_zero(axes: Axes, values: ArrayLike, ends: ArrayLike = ()) -> None:
         The amounts that are drawn.
     ends
         Upper ends of their intervals; one that reaches beyond twice all amounts is cut there.
+
+    Returns
+    -------
+    str
+        What is to be said of that below the picture, if anything.
     """
     amounts = np.asarray(values, dtype=float)
     amounts = amounts[np.isfinite(amounts)]
     largest = float(amounts.max(initial=0.0))
     reach = np.asarray(ends, dtype=float)
-    right = 1.06 * min(float(reach[np.isfinite(reach)].max(initial=largest)), 2.0 * largest)
+    farthest = float(reach.max(initial=largest))
+    right = 1.06 * min(farthest, 2.0 * largest)
     typical = float(np.median(amounts[amounts > 0])) if (amounts > 0).any() else 0.0
     if largest > LINEAR_TO and largest > _WIDE * typical:
         symlog(axes, "x")
@@ -102,3 +108,5 @@ def from_zero(axes: Axes, values: ArrayLike, ends: ArrayLike = ()) -> None:
         axes.set_xlim(right=1.2 * right)
     else:
         axes.set_xlim(0.0, right or 1.0)
+    beyond = farthest > axes.get_xlim()[1]
+    return "A line that reaches the right edge goes on beyond it." if beyond else ""

@@ -212,6 +212,7 @@ def legend(
     most: int = 30,
     labels: Iterable[Any] = (),
     grey: str = NOT_GIVEN,
+    longest: int = 34,
 ) -> Any:
     """A legend right of the axes or figure, where it covers nothing.
 
@@ -232,7 +233,7 @@ def legend(
             linestyle="-" if lines else "",
             markersize=5,
             linewidth=1.4,
-            label=plain(name, 34),
+            label=plain(name, longest),
         )
         for name in shown
     ]

@@ -50,9 +50,13 @@ def shifts_figure(shifts: pd.DataFrame) -> Figure:
             capsize=2,
         )
     _rows(axes, prompts)
-    from_zero(axes, shifts["kl"], ends)
+    cut = from_zero(axes, shifts["kl"], ends)
     axes.set_xlabel(f"{style.KL_LABEL} from the reference prompt (line: {INTERVAL})")
-    headline(figure, "How far does each prompt move a model?", _first(shifts["prompt"].nunique()))
+    headline(
+        figure,
+        "How far does each prompt move a model?",
+        f"{_first(shifts['prompt'].nunique())} {cut}".strip(),
+    )
     style.legend(axes, colours, markers=markers, title="model")
     return figure
 

@@ -135,9 +135,9 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
     amounts = pairs["kl"]
     if "exact_forward" in pairs:
         amounts = pd.concat([amounts, pairs["exact_forward"]])
-    from_zero(axes, amounts, [*ends, *amounts])
+    cut = from_zero(axes, amounts, [*ends, *amounts])
     axes.set_xlabel(f"{style.KL_LABEL} from the original (line: {INTERVAL})")
-    headline(figure, "How far does quantisation move each model?")
+    headline(figure, "How far does quantisation move each model?", cut)
     style.legend(axes, colours, title="precision")
     if "exact_forward" in pairs:
         mark = Line2D([], [], marker="D", linestyle="", markersize=5, label=_EXACT, **_EXACT_LINE)
