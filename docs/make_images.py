@@ -58,7 +58,11 @@ STUDIES = (
     ),
     Study("exact", {"token_kl": "exact"}),  # the study of quantised copies made it
     Study("layers", {"profiles": "layers"}, ("layers", "--experiment", EXPERIMENT)),
-    Study("lineage", {"lineage_tree": "lineage"}, ("lineage", "--experiment", EXPERIMENT)),
+    Study(
+        "lineage",
+        {"lineage_tree": "lineage"},
+        ("lineage", "--registered-models", "name LIKE 'tiny-%'"),
+    ),
     Study(
         "gate",
         {"gate": "gate"},
@@ -118,7 +122,8 @@ def make(command: Sequence[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mlflow_modelmap", *command],
         cwd=ROOT,
-        env={**os.environ, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()},
+        env=os.environ
+        | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(), "MLFLOW_EXPERIMENT_NAME": EXPERIMENT},
         capture_output=True,
         text=True,
     )
@@ -198,6 +203,11 @@ def screens(run_id: str) -> None:
                 "for (const e of document.querySelectorAll('*'))"
                 " if (!e.children.length && /(^|\\s)(\\/|file:)\\S*mlruns|^Path:/"
                 ".test(e.textContent)) e.style.visibility = 'hidden'"
+            )
+            # What the UI offers beside it takes half of the width.
+            chrome.execute_script(
+                "document.querySelectorAll('button[aria-label*=\"lose\" i]')"
+                ".forEach((button) => button.click())"
             )
             chrome.switch_to.frame(chrome.find_element("css selector", "iframe"))
             seen(chrome, "#plot .legendtext")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -46,7 +48,7 @@ def pictures(
         return kl_pairs(made.coordinates, i, j)[0]
 
     column = colour_column(points, colour_by)
-    grouping = {
+    grouping: dict[str, Any] = {
         "groups": points[column].tolist() if column else None,
         "groups_title": WORDS[column] if column else None,
     }

@@ -168,8 +168,8 @@ def write_study(
     vector = vector or (CONDITIONAL if selection is None else selection.vector)
     below = in_figures(vector)
     for figure in (figures or {}).values() if below else ():
-        said = "\n".join(filter(None, (figure.get_supxlabel(), below)))
-        figure.supxlabel(said, x=0.012, ha="left", fontsize=8)
+        caption = "\n".join(filter(None, (figure.get_supxlabel(), below)))
+        figure.supxlabel(caption, x=0.012, ha="left", fontsize=8)
     params = {
         **(params or {}),
         **(selection.as_params() if selection is not None else vector_param(vector)),
