@@ -89,7 +89,9 @@ def main(parts: Sequence[str]) -> None:
     """Make the parts that are named, or all."""
     unknown = set(parts) - set(PARTS)
     if unknown:
-        raise SystemExit(f"There is no part {sorted(unknown)[0]!r}; name of {', '.join(PARTS)}.")
+        raise SystemExit(
+            f"There is no part {sorted(unknown)[0]!r}; name one of {', '.join(PARTS)}."
+        )
     wanted = parts or PARTS
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     IMAGES.mkdir(exist_ok=True)

@@ -24,7 +24,6 @@ _PLAIN = ("", "float16", "bfloat16", "float32", "float64")
 
 _EXACT = "exact KL(original || copy), over all tokens"
 _EXACT_MARK = {"facecolor": "white", "edgecolor": style.INK, "linewidths": 1.0, "zorder": 5}
-_EXACT_LINE = {"markerfacecolor": "white", "markeredgecolor": style.INK}
 
 
 def quantised_map(
@@ -137,11 +136,9 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
         amounts = pd.concat([amounts, pairs["exact_forward"]])
     cut = from_zero(axes, amounts, [*ends, *amounts])
     axes.set_xlabel(f"{style.KL_LABEL} from the original (line: {INTERVAL})")
-    headline(figure, "How far does quantisation move each model?", cut)
+    said = f"Diamond: {_EXACT}. " if "exact_forward" in pairs else ""
+    headline(figure, "How far does quantisation move each model?", f"{said}{cut}".strip())
     style.legend(axes, colours, title="precision")
-    if "exact_forward" in pairs:
-        mark = Line2D([], [], marker="D", linestyle="", markersize=5, label=_EXACT, **_EXACT_LINE)
-        figure.legend(handles=[mark], loc="outside lower left", frameon=False, fontsize=8)
     return figure
 
 

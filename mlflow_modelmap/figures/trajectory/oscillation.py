@@ -66,6 +66,9 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
             bbox_to_anchor=(0.5, -0.24),
             ncols=2,
         )
+    engine = panels.figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.14)  # type: ignore[call-arg]
     headline(
         panels.figure,
         "Does the end of training oscillate? Then a line peaks above the grey band",
