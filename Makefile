@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart real-model test test-quick test-heavy coverage lint format docs site package ui bench bench-peers clean
+.PHONY: help venv quickstart real-model images test test-quick test-heavy coverage lint format docs site package ui bench bench-peers clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -44,6 +44,9 @@ quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 
 
 real-model: venv ## the map of one real model (LLAMA_QUANTIZE=PATH of llama.cpp's program; an hour or more)
 	@PYTHON="$(CURDIR)/$(PY)" LLAMA_QUANTIZE="$(LLAMA_QUANTIZE)" sh examples/real_model/run.sh
+
+images: venv ## make the pictures of the README and docs (after quickstart and real-model; needs Chromium)
+	MLFLOW_TRACKING_URI="$(STORE)" $(PY) docs/make_images.py
 
 test: venv ## every test, the slow ones too
 	$(PYTEST) -m 'not heavy'

@@ -8,7 +8,8 @@ plain way (one text at a time, full log-softmax), lm-evaluation-harness' ``logli
 where `lm_eval` is installed (one text at a time, and eight), and llama.cpp's `llama-perplexity` on
 a GGUF file of the same weights where its path is given. All read the same texts in turns; models
 are loaded once and not timed. lm-evaluation-harness scores one token a text more, and
-llama-perplexity runs its head on half of the positions. `make bench-peers MODEL=FOLDER` installs lm_eval apart.
+llama-perplexity runs its head on half of the positions.
+`make bench-peers MODEL=FOLDER` installs lm_eval apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write what run.sh measured: table.md, real_model.png (KL) and real_model_map.png (the map).
+"""Write what run.sh measured: table.md, and the pictures that the README and the docs show.
 
     python examples/real_model/report.py FOLDER
 
@@ -19,9 +19,13 @@ import pandas as pd
 from mlflow_modelmap import load_layers, load_map
 from mlflow_modelmap.drivers.exact.exact import load_exact
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL, exact_interval, kl_interval, lengths
+from mlflow_modelmap.figures.scales import log_axis
 from mlflow_modelmap.words.value_and_error import with_error
 
 EXPERIMENT = "real-model"
+PROMPTS = "real-model-prompts"
 ORIGINAL = "float32"
 RUNGS = {
     "1k steps late": 0.011,
@@ -33,10 +37,10 @@ LAYER = 3.0
 """Medians of the paper's Table 2a, as the README has them."""
 
 
-def latest(kind: str, most: int = 1) -> list[str]:
+def latest(kind: str, most: int = 1, experiment: str = EXPERIMENT) -> list[str]:
     """The finished runs of a kind, the latest first."""
     found = mlflow.search_runs(
-        experiment_names=[EXPERIMENT],
+        experiment_names=[experiment],
         filter_string=f"tags.`modelmap.kind` = '{kind}' AND attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=most,
@@ -95,11 +99,16 @@ def picture(table: pd.DataFrame, layers: pd.DataFrame) -> Any:
     layers
         As `LayerStudy.profiles` has them.
     """
-    figure = style.figure(10.0, 4.3)
+    figure = style.figure(10.0, 4.7)
     left, right = figure.add_gridspec(1, 2, width_ratios=(1.75, 1))
     rows = table.dropna(subset="forward")
-    _copies(style.panel(figure, left, title="KL to float32, as measured two ways"), rows)
-    _layers(style.panel(figure, right, title="Each layer to the one before"), layers)
+    _copies(style.panel(figure, left, title="from float32, as measured two ways"), rows)
+    _layers(style.panel(figure, right, title="of each layer from the one before"), layers)
+    headline(
+        figure,
+        "How far does each copy move the model, and each layer? KL divergence",
+        f"Lines: {INTERVAL}. Dashed: medians of the paper.",
+    )
     return figure
 
 
@@ -119,14 +128,14 @@ def _copies(axes: Any, rows: pd.DataFrame) -> None:
             fontsize=7.5,
             color=style.QUIET_INK,
         )
-    for offset, mark, column, error, label, fill in (
-        (-0.13, "o", "kl", "se", "estimate, from texts' log-likelihoods", True),
-        (0.13, "D", "forward", "forward_se", "exact, over all tokens", False),
+    for offset, mark, column, error, label, fill, interval in (
+        (-0.13, "o", "kl", "se", "estimate, from texts' log-likelihoods", True, kl_interval),
+        (0.13, "D", "forward", "forward_se", "exact, over all tokens", False, exact_interval),
     ):
         axes.errorbar(
             rows[column],
             [height + offset for height in heights],
-            xerr=rows[error],
+            xerr=lengths(rows[column], interval(rows[column], rows[error])),
             fmt=mark,
             ms=5,
             capsize=2.5,
@@ -142,7 +151,7 @@ def _copies(axes: Any, rows: pd.DataFrame) -> None:
     axes.set_yticks(heights, [style.plain(name) for name in rows.index])
     axes.set_ylim(len(rows) - 0.4, -1.7)
     axes.grid(False, axis="y")
-    axes.set_xlabel(f"{style.KL_LABEL}, with standard error")
+    axes.set_xlabel(style.KL_LABEL)
     axes.legend(loc="lower left", frameon=False, fontsize=8)
 
 
@@ -150,14 +159,14 @@ def _layers(axes: Any, layers: pd.DataFrame) -> None:
     axes.errorbar(
         layers["layer"],
         layers["kl"],
-        yerr=layers["se"],
+        yerr=lengths(layers["kl"], kl_interval(layers["kl"], layers["se"])),
         fmt="o-",
         ms=3,
         lw=1.0,
         capsize=1.5,
         color=style.PALETTE[2],
     )
-    axes.set_yscale("log")
+    log_axis(axes, values=layers["kl"])
     axes.axhline(
         LAYER, color=style.OTHERS, lw=0.9, ls=(0, (3, 3)), zorder=1, label="the paper's median"
     )
@@ -167,7 +176,7 @@ def _layers(axes: Any, layers: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    """Write all three files."""
+    """Write all files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder.resolve()
@@ -178,6 +187,11 @@ def main() -> None:
     (run_id,) = latest("map")
     found = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="modelmap/map_pca.png")
     shutil.copy(found, folder / "real_model_map.png")
+    (run_id,) = latest("prompts", experiment=PROMPTS)
+    found = mlflow.artifacts.download_artifacts(
+        run_id=run_id, artifact_path="modelmap/prompt_directions.png"
+    )
+    shutil.copy(found, folder)
     print(markdown(table))
     print(f"The table is in {folder / 'table.md'}, the pictures beside it.")
 

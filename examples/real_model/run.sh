@@ -27,4 +27,15 @@ modelmap quantization --exact --exact-texts 16
 modelmap compare float32 bfloat16 --exact --exact-texts 16
 modelmap compare float32 "LoRA on Python code" --exact --exact-texts 16
 modelmap layers
+
+# What prompts do to it, on questions and answers: in an experiment of its own.
+MLFLOW_EXPERIMENT_NAME=real-model-prompts
+for prompt in "" "Answer briefly." "Talk like a pirate." "Answer briefly. Talk like a pirate." \
+    "You are a helpful assistant."; do
+    modelmap score SmolLM2-135M-Instruct --texts python-qa:80 --precision float32 \
+        --name "${prompt:-its own}" ${prompt:+--system-prompt "$prompt"}
+done
+modelmap prompts
+MLFLOW_EXPERIMENT_NAME=real-model
+
 "$python" "$here/report.py" .

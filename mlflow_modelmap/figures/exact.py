@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL, exact_interval, lengths
+from mlflow_modelmap.figures.scales import from_zero
 
 _SMALLEST = 1e-8
+_SIDE = 24
+"""Characters of each of the two names of a pair."""
 _SHARES = (100, 50, 10, 5, 1, 0.1, 0.01)
 
 
@@ -22,7 +28,7 @@ def token_kl_figure(percentiles: pd.DataFrame) -> Figure:
         Columns ``pair``, ``percent`` and ``kl`` (nats).
     """
     names = list(dict.fromkeys(percentiles["pair"]))
-    figure = style.figure(7.4, 4.6)
+    figure = style.figure(8.8, 4.9)
     axes = style.panel(figure)
     colours = style.colours(names)
     for name in names:
@@ -38,13 +44,14 @@ def token_kl_figure(percentiles: pd.DataFrame) -> Figure:
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
     axes.set_ylim(0.008, 130)
     axes.set_xlabel("KL divergence of a token's next-token distributions (nats)")
-    axes.set_ylabel("tokens above it")
-    style.legend(axes, {style.plain(str(n), 44): colours[n] for n in names}, title="KL(A || B)")
+    axes.set_ylabel("tokens above it (%)")
+    headline(figure, "How many tokens differ strongly? Share of tokens above each KL divergence")
+    _pairs(axes, names, colours)
     return figure
 
 
 def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
-    """Exact KL of each domain with its standard error, a colour a pair.
+    """Exact KL of each domain with its 95 % interval, a colour a pair.
 
     Parameters
     ----------
@@ -52,26 +59,42 @@ def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
         Columns ``pair``, ``domain``, ``forward`` and ``forward_se`` (bits/byte).
     """
     names, domains = (list(dict.fromkeys(by_domain[key])) for key in ("pair", "domain"))
-    figure = style.figure(7.4, max(2.2, 0.9 + (0.16 * len(names) + 0.14) * len(domains)))
+    figure = style.figure(8.8, max(2.6, 1.5 + (0.16 * len(names) + 0.14) * len(domains)))
     axes = style.panel(figure)
     colours = style.colours(names)
     thickness = 0.8 / max(len(names), 1)
+    ends: list[float] = []
     for offset, name in enumerate(names):
         rows = by_domain[by_domain["pair"] == name].set_index("domain")
         there = [domain for domain in domains if domain in rows.index]
         heights = np.array([domains.index(d) for d in there]) + (offset + 0.5) * thickness - 0.4
+        kl = rows.loc[there, "forward"].to_numpy(dtype=float)
+        interval = exact_interval(kl, rows.loc[there, "forward_se"])
+        known = np.isfinite(rows.loc[there, "forward_se"].to_numpy(dtype=float))
+        ends += list(interval[1])
         axes.barh(
             heights,
-            rows.loc[there, "forward"],
+            kl,
             thickness * 0.92,
-            xerr=rows.loc[there, "forward_se"],
+            xerr=np.where(known, lengths(kl, interval), np.nan),
             color=style.colour_of(name, colours),
             error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": style.INK},
         )
     axes.set_yticks(range(len(domains)), [style.plain(str(d), 34) for d in domains])
     axes.set_ylim(len(domains) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    axes.set_xlim(left=0)
-    axes.set_xlabel(f"exact {style.KL_LABEL}, with standard error")
-    style.legend(axes, {style.plain(str(n), 44): colours[n] for n in names}, title="KL(A || B)")
+    cut = from_zero(axes, by_domain["forward"], ends)
+    axes.set_xlabel(f"exact {style.KL_LABEL} (line: {INTERVAL})")
+    headline(figure, "On which domains of the texts do the models differ?", cut)
+    _pairs(axes, names, colours)
     return figure
+
+
+def _pairs(axes: Axes, names: list[str], colours: dict[str, str]) -> None:
+    named = {
+        " || ".join(style.short(side, _SIDE) for side in str(name).split(" || ")): colours[
+            str(name)
+        ]
+        for name in names
+    }
+    style.legend(axes, named, title="KL(A || B)", longest=2 * _SIDE + 4)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.numerics.gate.verdict import (
     EXACT,
     FAIL,
@@ -27,6 +28,11 @@ _NAMES = {
     KL: "KL divergence",
     EXACT: "Exact KL(reference || candidate)",
     INCREASE: "Increase of bits per byte",
+}
+_UNITS = {
+    KL: style.KL_LABEL,
+    EXACT: f"exact {style.KL_LABEL}",
+    INCREASE: "increase (bits per byte)",
 }
 
 
@@ -50,15 +56,19 @@ def gate_figure(
     difference
         Of the two, with its standard error.
     """
-    figure = style.figure(7.0, 0.7 + 1.35 * len(limits))
+    figure = style.figure(7.4, 1.2 + 1.35 * len(limits))
+    said = ""
     if bits_per_byte is not None and difference is not None:
         candidate, reference = bits_per_byte
-        figure.supxlabel(
-            f"Bits per byte: candidate {candidate:.4g}, reference {reference:.4g}, "
-            f"difference {with_error(*difference)}",
-            fontsize=9,
-            color=style.QUIET_INK,
+        said = (
+            f" Bits per byte: candidate {candidate:.4g}, reference {reference:.4g}, "
+            f"difference {with_error(*difference)} (standard error)."
         )
+    headline(
+        figure,
+        "Does the candidate stay within its limits?",
+        f"Green: allowed; bar: {100 * confidence:.4g} % interval; black line: the limit.{said}",
+    )
     for row, limit in enumerate(limits):
         axes = style.panel(figure, len(limits), 1, row + 1)
         _draw(axes, limit)
@@ -104,4 +114,4 @@ def _draw(axes: Axes, limit: LimitDecision) -> None:
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(style.KL_LABEL if limit.quantity == KL else style.BITS_PER_BYTE_LABEL)
+    axes.set_xlabel(_UNITS[limit.quantity])

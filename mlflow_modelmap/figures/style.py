@@ -11,14 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+from matplotlib.ticker import FuncFormatter
 
 from mlflow_modelmap.words.natural_order import natural
 
 KL_LABEL = "KL divergence (bits/byte)"
 BITS_PER_BYTE_LABEL = "bits per byte"
-EMBEDDED = {True: "t-SNE", False: "principal component"}
-"""What the axes of a map are, by whether t-SNE was possible: it takes a few points."""
+ROOT = "√(bits/byte)"
+"""The unit of a map's coordinates: squared distances are KL divergences."""
+NOT_GIVEN = "not given"
+"""What grey stands for in a legend, as on the page."""
 STEP_LABEL = "training step"
 
 INK = "#222222"
@@ -41,11 +43,11 @@ PALETTE = (
     "#117733",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
-LINEAR_TO = 0.1
-"""Below this many bits/byte a symlog axis is linear (as in the paper's Figure 3)."""
 SEQUENTIAL = "viridis"
 
 _TEXT_SIZE = 9
+_LEGEND_ROW = 11.5
+"""Points from one row of a legend to the next."""
 _NO_GROUP = ("", "none", "nan", "<na>")
 
 
@@ -91,6 +93,22 @@ def groups(labels: Iterable[Any]) -> list[str]:
     missing ones are left out."""
     found = {str(label) for label in labels if is_group(label)}
     return sorted(found, key=natural)
+
+
+def tsne_axis(number: int) -> str:
+    """The name of an axis of a t-SNE, whose lengths have no unit."""
+    return f"t-SNE axis {number} (no unit)"
+
+
+def component_axis(number: int, share: float | None = None) -> str:
+    """The name of a principal component's axis, with its share of the variance."""
+    said = "" if share is None else f"{percent(share)} of variance, "
+    return f"principal component {number}\n({said}{ROOT})"
+
+
+def embedded_axis(number: int, by_tsne: bool) -> str:
+    """The name of a map's axis; of few points the axes are principal components."""
+    return tsne_axis(number) if by_tsne else component_axis(number)
 
 
 def is_group(label: Any) -> bool:
@@ -144,20 +162,6 @@ def _faded(colour: str, share: float) -> str:
     return to_hex(1.0 - (1.0 - full) * (0.22 + 0.78 * share))  # type: ignore[arg-type]
 
 
-def symlog(axes: Axes, which: Literal["x", "y"] = "y", linear_to: float = LINEAR_TO) -> None:
-    """Make an axis linear up to `linear_to` and logarithmic beyond, with plain numbers."""
-    scale = {"linthresh": linear_to, "linscale": 0.6}
-    if which == "x":
-        axes.set_xscale("symlog", **scale)
-    else:
-        axes.set_yscale("symlog", **scale)
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_locator(
-        SymmetricalLogLocator(linthresh=linear_to, base=10, subs=[2, 3, 4, 5, 6, 7, 8, 9])
-    )
-
-
 def number(value: float, digits: int = 2) -> str:
     """A number for people: two significant digits, no exponent between 0.001 and 99,999."""
     if value == 0 or not np.isfinite(value):
@@ -170,6 +174,17 @@ def number(value: float, digits: int = 2) -> str:
     decimals = max(0, digits - 1 - int(np.floor(np.log10(size))))
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def ordinal(count: int) -> str:
+    """2nd, 3rd, 4th, ..., 21st."""
+    teens = 10 <= count % 100 < 20
+    return f"{count}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
+
+
+def percent(share: float) -> str:
+    """A share as percent, with two significant digits."""
+    return f"{number(100.0 * share)} %"
 
 
 def steps_axis(axes: Axes, which: Literal["x", "y"] = "x") -> None:
@@ -196,10 +211,18 @@ def legend(
     lines: bool = False,
     most: int = 30,
     labels: Iterable[Any] = (),
+    grey: str = NOT_GIVEN,
+    longest: int = 34,
 ) -> Any:
-    """A legend right of the axes or figure, where it covers nothing; beyond `most` it says how
-    many more groups there are, and where some of `labels` name no group what grey is."""
+    """A legend right of the axes or figure, where it covers nothing.
+
+    Beyond `most`, or what there is room for, it says how many more groups there are; where some of
+    `labels` name no group it says what is `grey`.
+    """
     names = list(colours)
+    root = target if isinstance(target, Figure) else target.get_figure(root=True)
+    assert root is not None
+    most = max(3, min(most, int((root.get_size_inches()[1] - 1.1) * 72.0 / _LEGEND_ROW)))
     shown = names if len(names) <= most else names[: most - 1]
     handles = [
         Line2D(
@@ -210,7 +233,7 @@ def legend(
             linestyle="-" if lines else "",
             markersize=5,
             linewidth=1.4,
-            label=plain(name, 34),
+            label=plain(name, longest),
         )
         for name in shown
     ]
@@ -221,10 +244,10 @@ def legend(
         return None
     if not all(map(is_group, labels)):
         handles.append(
-            Line2D([], [], linestyle="", marker="o", markersize=5, color=OTHERS, label="not given")
+            Line2D([], [], linestyle="", marker="o", markersize=5, color=OTHERS, label=grey)
         )
     options: dict[str, Any] = (
-        {"loc": "outside right upper"}
+        {"loc": "outside right center"}
         if isinstance(target, Figure)
         else {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     )

@@ -16,7 +16,7 @@ def of_vectors(kind: str) -> str:
 
 
 def in_figures(kind: str) -> str:
-    """What stands below every figure of a study of other vectors."""
+    """What stands below the title of every figure of a study of other vectors."""
     return _BRIEFLY.get(kind, "")
 
 

@@ -224,7 +224,7 @@ def test_every_colouring_of_the_map_and_its_tags_draws(browser, server, site):
         assert browser.execute_script(points) == 29, title
     choice.select_by_visible_text("tag team")
     legend = [e.text for e in browser.find_elements("css selector", "#plot .legendtext")]
-    assert {"team 0", "team 1", "team 2", "(none)"} <= set(legend)
+    assert {"team 0", "team 1", "team 2", "not given"} <= set(legend)
     assert complaints(browser) == []
 
 

@@ -38,4 +38,4 @@ def test_a_domain_without_an_error_has_no_error_bar():
         for segment in bars.get_segments()
         if segment.size and np.isfinite(segment).all()
     ]
-    np.testing.assert_allclose(lengths, [0.02])
+    np.testing.assert_allclose(lengths, [2 * 1.96 * 0.01], rtol=1e-3)

@@ -50,7 +50,8 @@ def test_measured_lie_beside_predicted_and_new_ones_in_a_strip_with_intervals():
     (bars,) = (c for c in strip.collections if hasattr(c, "get_segments"))
     ends = np.array([segment[:, 0] for segment in bars.get_segments()])
     np.testing.assert_allclose(ends, np.c_[np.arange(11, 15), np.arange(15, 19)])
-    assert "r = 0.90 (0.50 to 0.95), RMSE 1.5; by bits per byte alone 4" in figure.get_suptitle()
+    assert "r = 0.90 (95 % interval 0.50 to 0.95)" in figure.get_suptitle()
+    assert "1.5 points from the map; 4 from bits per byte alone" in figure.get_supxlabel()
 
 
 def test_names_in_the_strip_do_not_overlap_and_many_points_have_none():

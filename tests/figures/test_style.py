@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -77,21 +76,21 @@ def test_long_names_keep_their_ends():
     assert short.endswith("v0.1")
 
 
-def test_symlog_is_linear_to_a_tenth_and_labelled_plainly():
-    figure = style.figure()
-    axes = style.panel(figure)
-    axes.plot([0, 1], [0.0, 30.0])
-    style.symlog(axes)
-    figure.draw_without_rendering()
-    transform = axes.yaxis.get_transform().transform
-    low = transform(np.array([0.0, 0.05, 0.1, 1.0, 10.0]))
-    assert low[1] - low[0] == pytest.approx(low[2] - low[1])
-    assert low[3] - low[2] == pytest.approx(low[4] - low[3])
-    assert {"0", "0.1", "1", "10"} <= {label.get_text() for label in axes.get_yticklabels()}
-
-
 def test_a_legend_says_what_grey_is_where_there_is_any():
     for labels, last in ((["a", None, "b"], "not given"), (["a", "b"], "b")):
         figure = style.figure()
         shown = style.legend(style.panel(figure), style.colours(labels), labels=labels)
         assert shown.get_texts()[-1].get_text() == last
+
+
+def test_a_legend_is_no_longer_than_its_picture():
+    figure = style.figure(6.0, 3.0)
+    shown = style.legend(style.panel(figure), style.colours(map(str, range(40))))
+    figure.draw_without_rendering()
+    assert shown.get_texts()[-1].get_text().startswith("and ")
+    assert shown.get_window_extent().y0 >= 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(2, "2nd"), (3, "3rd"), (11, "11th"), (21, "21st")])
+def test_places_are_written_for_people(count, said):
+    assert style.ordinal(count) == said

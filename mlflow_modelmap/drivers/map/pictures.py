@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -46,7 +48,7 @@ def pictures(
         return kl_pairs(made.coordinates, i, j)[0]
 
     column = colour_column(points, colour_by)
-    grouping = {
+    grouping: dict[str, Any] = {
         "groups": points[column].tolist() if column else None,
         "groups_title": WORDS[column] if column else None,
     }
@@ -58,14 +60,14 @@ def pictures(
             points,
             "pca",
             colour_by=colour_by,
-            title=f"Model map{kind}, PCA: {of}{name}",
+            said=f"PCA of {of}{kind}{name}",
             explained=made.explained,
             kl=kl,
         ),
         "kl_heatmap": heatmap_figure(
             ordered,
             points["point"].tolist(),
-            title=f"KL divergence{kind}: {of}{name if not kind else ''}",
+            said=f"{of[0].upper()}{of[1:]}{kind}{name}.",
             **grouping,
         ),
         "bits_per_byte": bars_figure(
@@ -74,7 +76,7 @@ def pictures(
             points["bits_per_byte_se"].to_numpy(),
             shades=shades(points, paths(points)),
             texts=effective_texts(made.weights, made.texts),
-            title=f"Bits per byte on {made.texts:,} texts{name}, lower is better",
+            said=f"On {made.texts:,} texts{name}.",
             **grouping,
         ),
     }
@@ -84,7 +86,7 @@ def pictures(
     if made.perplexity is not None:
         subtitle += f" · t-SNE with perplexity {made.perplexity:.3g}"
         figures["map_tsne"] = map_figure(
-            points, "tsne", colour_by=colour_by, title=f"Model map{kind}, t-SNE: {of}{name}", kl=kl
+            points, "tsne", colour_by=colour_by, said=f"t-SNE of {of}{kind}{name}", kl=kl
         )
     page = interactive_map(
         points,

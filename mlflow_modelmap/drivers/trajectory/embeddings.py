@@ -55,9 +55,12 @@ def place(
             deep.setdefault(found.perplexity, found.coordinates)
     columns |= dict(zip(COORDINATES["tsne", 2], flat.coordinates.T, strict=True))
     if flat.perplexity is not None:
-        title = f"Trajectories, t-SNE with perplexity {flat.perplexity:.3g}"
         figures["map_2d"] = map_figure(
-            points.assign(**columns), colour_by="trajectory", title=title, kl=kl
+            points.assign(**columns),
+            colour_by="trajectory",
+            title="Where does each training go? Close checkpoints predict the texts alike",
+            said=f"t-SNE with perplexity {flat.perplexity:.3g}",
+            kl=kl,
         )
     if deep:
         first = next(iter(deep.values()))
@@ -66,5 +69,7 @@ def place(
     figures["pca_pairs"] = pca_pairs_figure(
         components.coordinates, components.explained, rows, colours
     )
-    figures["pca_steps"] = pca_steps_figure(components.coordinates, rows, steps, colours)
+    figures["pca_steps"] = pca_steps_figure(
+        components.coordinates, components.explained, rows, steps, colours
+    )
     return Placed(figures, columns, deep, (flat.notice,) if flat.notice else ())

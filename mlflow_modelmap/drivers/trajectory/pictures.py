@@ -19,7 +19,6 @@ from mlflow_modelmap.figures.trajectory.anomalies import continuity_figure, sibl
 from mlflow_modelmap.figures.trajectory.diffusion import displacement_figure, exponents_figure
 from mlflow_modelmap.figures.trajectory.kl import (
     kl_between_figure,
-    kl_late_figure,
     kl_previous_figure,
     line_colours,
 )
@@ -33,8 +32,6 @@ from mlflow_modelmap.numerics.diffusion.tables import Q, W
 from mlflow_modelmap.numerics.preprocessing.preprocess import Preprocessed
 from mlflow_modelmap.numerics.trajectory.trajectories import by_name, common_steps
 from mlflow_modelmap.words.natural_order import natural
-
-_LATE = 10 / 143
 
 
 class Drawn(NamedTuple):
@@ -99,14 +96,10 @@ def _kl_figures(
     study: TrajectoryStudy, done: Preprocessed, colours: dict[str, str]
 ) -> dict[str, Figure]:
     previous, names = study.kl_previous, list(colours)
-    last = max(int(t.steps[-1]) for t in done.trajectories)
     figures = {
         "kl_previous": kl_previous_figure(previous, colours, done.warm_up),
         "kl_per_1000_steps": kl_previous_figure(previous, colours, done.warm_up, per_step=True),
     }
-    late = max(done.warm_up, int(_LATE * last))
-    if (previous["step_from"] >= late).any():
-        figures["kl_previous_late"] = kl_late_figure(previous, colours, late)
     if (study.kl_between["kl"] > 0).any() and len(names) > 1:
         own = study.kl_between
         if ((own["trajectory"] == names[0]) | (own["other"] == names[0])).any():
@@ -120,7 +113,7 @@ def _kl_figures(
         figures["kl_final"] = heatmap_figure(
             study.kl.to_numpy()[np.ix_(rows, rows)],
             names,
-            title=f"KL at step {steps[-1]:,} (bits/byte)",
+            title=f"How far apart are the trainings? KL divergence at step {steps[-1]:,}",
         )
     return figures
 

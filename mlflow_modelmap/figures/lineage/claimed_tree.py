@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.figures.lineage.lineage_map import marker_of
 from mlflow_modelmap.words.value_and_error import with_error
 
@@ -30,9 +31,15 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
     rows = 1 + max(height.values(), default=0.0)
     made = style.figure(
         float(np.clip(2.9 * (deepest + 1) + 0.6, 6.0, 24.0)),
-        float(np.clip(_ROW * rows + 1.0, 2.2, _TALLEST)),
+        float(np.clip(_ROW * rows + 1.5, 2.6, _TALLEST)),
     )
-    axes = style.panel(made, title="Lineage, with KL to the parent in bits/byte")
+    axes = style.panel(made)
+    headline(
+        made,
+        "How far is each child from its parent?",
+        "Numbers: KL divergence to the parent (bits/byte) ± its standard error."
+        + " Dotted: merge." * bool((shown["relation"].fillna("") == "merge").any()),
+    )
     small = float(np.clip(8.0 * _TALLEST / (_ROW * rows + 1.0), 3.0, 8.0))
     colour = style.colours(table["root"])
     for row in shown.dropna(subset=["parent"]).itertuples():
@@ -77,7 +84,7 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
     axes.set_ylim(rows - 0.2, -0.8)
     axes.set_xlim(-0.15, deepest + 0.95)
     axes.set_xticks(range(deepest + 1))
-    axes.set_xlabel("generation")
+    axes.set_xlabel("generation (steps from the root)")
     axes.set_yticks([])
     axes.grid(False)
     axes.spines["left"].set_visible(False)

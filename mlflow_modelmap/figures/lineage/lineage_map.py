@@ -8,11 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.map.map import label_points
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.labels import label_points
 
 GENERATION_MARKERS = ("s", "o", "^", "D", "v", "P", "X")
 UNORDERED_MARKER = "x"
 _LABELLED = 40
+_ROOTS = 18
 
 
 def lineage_map(points: pd.DataFrame, table: pd.DataFrame) -> Figure:
@@ -26,7 +28,8 @@ def lineage_map(points: pd.DataFrame, table: pd.DataFrame) -> Figure:
         Columns child, parent, relation.
     """
     made = style.figure(8.6, 5.6)
-    axes = style.panel(made, title="Parents and children")
+    axes = style.panel(made)
+    headline(made, "Do children stay near their parents? A line from each parent to its child")
     at = points.set_index("point")[["tsne2_1", "tsne2_2"]]
     colour = style.colours(points["root"])
     for merge in (False, True):
@@ -59,10 +62,10 @@ def lineage_map(points: pd.DataFrame, table: pd.DataFrame) -> Figure:
         )
     axes.autoscale_view()
     axes.margins(0.08)
-    axes.set_xlabel("t-SNE 1")
-    axes.set_ylabel("t-SNE 2")
+    axes.set_xlabel(style.tsne_axis(1))
+    axes.set_ylabel(style.tsne_axis(2))
     axes.tick_params(labelbottom=False, labelleft=False, length=0)
-    _legends(made, colour, points["generation"], table)
+    _legends(made, colour, points, table)
     if len(points) <= _LABELLED:
         label_points(
             axes, points["tsne2_1"].to_numpy(), points["tsne2_2"].to_numpy(), points["point"]
@@ -71,8 +74,9 @@ def lineage_map(points: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 
 def _legends(
-    made: Figure, colour: dict[str, str], generations: pd.Series, table: pd.DataFrame
+    made: Figure, colour: dict[str, str], points: pd.DataFrame, table: pd.DataFrame
 ) -> None:
+    generations = points["generation"]
     handles = [
         Line2D(
             [],
@@ -89,9 +93,16 @@ def _legends(
     if len(colour) > 1:
         handles += [
             Line2D([], [], linestyle="", marker="o", color=shade, label=style.plain(name, 28))
-            for name, shade in list(colour.items())[:20]
+            for name, shade in list(colour.items())[:_ROOTS]
         ]
-    made.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
+        if len(colour) > _ROOTS:
+            rest = f"and {len(colour) - _ROOTS} more roots"
+            handles.append(Line2D([], [], linestyle="", label=rest))
+    if not all(map(style.is_group, points["root"])):
+        handles.append(
+            Line2D([], [], linestyle="", marker="o", color=style.OTHERS, label="no root")
+        )
+    made.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
 
 
 def marker_of(generation: object) -> str:

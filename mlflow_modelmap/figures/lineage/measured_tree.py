@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.numerics.lineage.measured_tree import Tree
 
 _TALLEST = 40.0
@@ -28,9 +29,14 @@ def measured_tree_figure(
         Claimed root of each model, which only colours its name.
     """
     rows = len(names)
-    size = float(np.clip(0.22 * rows + 1.2, 2.4, _TALLEST))
-    made = style.figure(7.4, size)
-    axes = style.panel(made, title="Tree from KL divergences alone (neighbour joining)")
+    size = float(np.clip(0.22 * rows + 1.7, 2.6, _TALLEST))
+    made = style.figure(7.8, size)
+    axes = style.panel(made)
+    headline(
+        made,
+        "Which models are relatives, by their KL divergences alone?",
+        "Tree by neighbour joining, rooted in the middle of its longest path.",
+    )
     depth, order, above = _rooted(tree)
     colour = style.colours([roots.get(name) for name in names])
     height: dict[int, float] = {}
@@ -63,7 +69,10 @@ def measured_tree_figure(
     longest = max(depth.values(), default=0.0) or 1.0
     axes.set_xlim(-0.02 * longest, 1.45 * longest)
     axes.set_ylim(free - 0.4, -0.6)
-    axes.set_xlabel("branch length, KL divergence (bits/byte)")
+    axes.set_xlabel(f"length of the branches, {style.KL_LABEL}")
+    if len(colour) > 1 or not all(style.is_group(roots.get(name)) for name in names):
+        labels = [roots.get(name) for name in names]
+        style.legend(made, colour, title="claimed root", labels=labels)
     axes.set_yticks([])
     axes.grid(False)
     axes.spines["left"].set_visible(False)

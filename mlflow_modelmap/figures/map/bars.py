@@ -10,6 +10,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL
 from mlflow_modelmap.numerics.divergence.interval import mean_interval
 
 _NUMBERED = 60
@@ -26,7 +28,8 @@ def bars_figure(
     groups_title: str | None = None,
     shades: np.ndarray | None = None,
     texts: float | None = None,
-    title: str = "How well each point predicts the text set (lower is better)",
+    title: str = "Which point predicts the text set best? Lower bits per byte are better",
+    said: str = "",
 ) -> Figure:
     """Horizontal bars from zero, lowest bits per byte on top.
 
@@ -42,8 +45,8 @@ def bars_figure(
         Shape (K,), 0 (early, pale) to 1.
     texts
         How many they are means over; from fewer than 10 there are no error bars.
-    title
-        Above.
+    title, said
+        Above, and below.
 
     Returns
     -------
@@ -57,9 +60,10 @@ def bars_figure(
     order = np.argsort(value, kind="stable")
     colours = style.colours(groups) if groups is not None else {}
     with_legend = len(colours) > 1
-    height = float(np.clip(1.1 + 0.165 * points, 2.4, _TALLEST))
+    height = float(np.clip(1.5 + 0.165 * points, 2.6, _TALLEST))
     figure = style.figure(7.0 + (2.0 if with_legend else 0.0), height)
-    axes = style.panel(figure, title=title)
+    axes = style.panel(figure)
+    headline(figure, title, said)
     rows = np.arange(points)
     labels = [groups[k] for k in order] if groups is not None else [None] * points
     share = np.ones(points) if shades is None else np.asarray(shades)[order]
@@ -87,13 +91,15 @@ def bars_figure(
             elinewidth=0.8 if points <= 150 else 0.3,
             capsize=1.6 if points <= 60 else 0,
         )
-    room = max(1, int((height - 0.9) * 72.0 / (_LABEL_SIZE * 1.25)))
+    room = max(1, int((height - 1.4) * 72.0 / (_LABEL_SIZE * 1.25)))
     every = -(-points // room)
     named = rows[::every]
     axes.set_yticks(named, [style.plain(names[order[k]], 40) for k in named], fontsize=_LABEL_SIZE)
     if every > 1:
         axes.set_ylabel(
-            f"every {every}th of {points:,} points is named", fontsize=8, color=style.QUIET_INK
+            f"every {style.ordinal(every)} of {points:,} points is named",
+            fontsize=8,
+            color=style.QUIET_INK,
         )
     axes.tick_params(axis="y", length=0 if every == 1 else 2)
     axes.grid(False, axis="y")
@@ -101,7 +107,7 @@ def bars_figure(
     reach = value if standard_error is None else value + times * np.asarray(standard_error)
     axes.set_xlim(0.0, float(reach.max()) * 1.1)
     axes.set_xlabel(
-        style.BITS_PER_BYTE_LABEL + ("" if standard_error is None else ", with 95 % intervals")
+        style.BITS_PER_BYTE_LABEL + ("" if standard_error is None else f" (line: {INTERVAL})")
     )
     if points <= _NUMBERED:
         error = np.zeros(points) if standard_error is None else np.asarray(standard_error)[order]

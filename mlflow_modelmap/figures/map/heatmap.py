@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from scipy.cluster.hierarchy import dendrogram
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.numerics.points.clustering import OrderedKL, in_order
 
 _WRITTEN = 12
@@ -34,7 +35,8 @@ def heatmap_figure(
     *,
     groups: Sequence[Any] | None = None,
     groups_title: str | None = None,
-    title: str = "KL divergence between all points",
+    title: str = "Which points are alike? KL divergence of every two, near ones side by side",
+    said: str = "",
 ) -> Figure:
     """All pairs as a heatmap, in the order of an average-linkage tree on sqrt(KL).
 
@@ -48,8 +50,8 @@ def heatmap_figure(
         K labels (model types, say) shown as a strip of colours, or None.
     groups_title
         What the groups are.
-    title
-        Above.
+    title, said
+        Above, and below.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def heatmap_figure(
     both = points <= _BOTH_SIDES
     longest = max(map(len, shown)) * 0.055
     width = side + longest + 1.2 + (2.0 if strip else 0.0)
-    figure = style.figure(width, side + 0.9 + (longest if both else 0.0))
+    figure = style.figure(width, side + 1.2 + (longest if both else 0.0))
     grid = figure.add_gridspec(
         2, 2, height_ratios=[0.12, 1.0], width_ratios=[0.025 if strip else 0.001, 1.0]
     )
@@ -82,7 +84,8 @@ def heatmap_figure(
         interpolation="nearest",
         extent=(-0.5, points - 0.5, points - 0.5, -0.5),
     )
-    _draw_tree(branches, links, points, title)
+    _draw_tree(branches, links, points)
+    headline(figure, title, said)
     _draw_groups(shades, [groups[k] for k in order] if groups is not None else [], colours, strip)
     _name_rows(shades if strip else axes, shown, side)
     if strip:
@@ -164,9 +167,8 @@ def _tick_bar(bar: Colorbar, norm: Normalize) -> None:
     bar.update_ticks()
 
 
-def _draw_tree(axes: Axes, links: np.ndarray, points: int, title: str) -> None:
+def _draw_tree(axes: Axes, links: np.ndarray, points: int) -> None:
     axes.set_axis_off()
-    axes.set_title(style.plain(title), loc="left", fontsize=11, color=style.INK)
     if not len(links) or points > _TREE:
         return
     drawn = dendrogram(links, no_plot=True)
@@ -211,7 +213,9 @@ def _name_rows(axes: Axes, names: list[str], side: float) -> None:
     axes.set_yticks(rows, [names[k] for k in rows], fontsize=_LABEL_SIZE)
     axes.tick_params(axis="y", length=2 if every > 1 else 0)
     if every > 1:
-        axes.set_ylabel(f"every {every}th point is named", fontsize=8, color=style.QUIET_INK)
+        axes.set_ylabel(
+            f"every {style.ordinal(every)} point is named", fontsize=8, color=style.QUIET_INK
+        )
 
 
 def _write_cells(axes: Axes, kl: np.ndarray, norm: Normalize) -> None:

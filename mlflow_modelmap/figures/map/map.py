@@ -12,6 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.labels import label_points
 
 Embedding = Literal["tsne", "pca"]
 KLOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -25,6 +27,8 @@ COORDINATES: dict[tuple[str, int], tuple[str, ...]] = {
 }
 """The columns of the points table that hold each embedding."""
 WORDS = {"model_type": "model type", "trajectory": "trajectory", "precision": "precision"}
+
+TITLE = "Which points are alike? Close points give the texts similar probabilities"
 
 _LABELLED = 30
 _LEGEND_WIDTH = 2.3
@@ -100,7 +104,8 @@ def map_figure(
     embedding: Embedding = "tsne",
     *,
     colour_by: ColourBy = "auto",
-    title: str = "Model map",
+    title: str = TITLE,
+    said: str = "",
     explained: tuple[float, ...] = (),
     kl: np.ndarray | KLOf | None = None,
 ) -> Figure:
@@ -116,7 +121,9 @@ def map_figure(
     colour_by
         Column whose groups have colours.
     title
-        Above the axes, at the left.
+        Above, at the left.
+    said
+        Below: of how many points and texts, say.
     explained
         Each principal component's share of the variance.
     kl
@@ -132,11 +139,12 @@ def map_figure(
     colours, markers = style.colours(labels), style.markers(labels)
     has_legend = len(colours) > 1 or (bool(colours) and labels.isna().any())
     figure = style.figure(6.4 + (_LEGEND_WIDTH if has_legend else 0.0), 5.6)
-    axes = style.panel(figure, title=title)
+    axes = style.panel(figure)
     x, y = (points[name].to_numpy(dtype=float) for name in COORDINATES[embedding, 2])
     lines = paths(points)
     shade = shades(points, lines)
-    colour = [style.colour_of(label, colours) for label in labels]
+    # Where nothing tells points apart, grey would stand for nothing.
+    colour = [style.colour_of(label, colours) if colours else style.PALETTE[0] for label in labels]
     _draw_lines(axes, x, y, lines, shade, colour, kl)
     ends = np.array([members[-1] for members in lines.values()], dtype=int)
     size = np.full(len(points), _dot(len(points)))
@@ -160,7 +168,7 @@ def map_figure(
             zorder=3,
         )
     _name_axes(axes, embedding, explained)
-    _say_reading(axes, bool(lines), kl is not None)
+    headline(figure, title, _reading(bool(lines), kl is not None, said))
     if has_legend:
         style.legend(
             axes,
@@ -206,36 +214,22 @@ def _draw_lines(
 
 def _name_axes(axes: Axes, embedding: Embedding, explained: tuple[float, ...]) -> None:
     if embedding == "pca":
-        for axis, component in (("x", 0), ("y", 1)):
-            share = f", {explained[component]:.0%}" if len(explained) > component else ""
-            axes.set(
-                **{f"{axis}label": rf"PC {component + 1}{share}  ($\sqrt{{\mathrm{{bits/byte}}}}$)"}
-            )
+        shares = [*explained[:2], None, None]
+        axes.set(
+            xlabel=style.component_axis(1, shares[0]), ylabel=style.component_axis(2, shares[1])
+        )
         axes.set_aspect("equal", adjustable="datalim")
     else:
         # Lengths on a t-SNE map have no unit and no meaning across the map.
-        axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2")
+        axes.set(xlabel=style.tsne_axis(1), ylabel=style.tsne_axis(2))
         axes.tick_params(labelbottom=False, labelleft=False, length=0)
 
 
-def _say_reading(axes: Axes, lines: bool, widths: bool) -> None:
-    if not lines:
-        return
-    said = "paler: earlier; outlined: last"
-    if widths:
-        said += "; thicker line: larger KL"
-    axes.set_title(axes.get_title(loc="left"), loc="left", fontsize=11, color=style.INK, pad=17)
-    axes.annotate(
-        said,
-        (0.0, 1.0),
-        xytext=(0, 5),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha="left",
-        va="bottom",
-        fontsize=7.5,
-        color=style.QUIET_INK,
-    )
+def _reading(lines: bool, widths: bool, said: str) -> str:
+    parts = [said] if said else []
+    if lines:
+        parts.append("Paler: earlier; outlined: last" + ("; thicker line: larger KL" * widths))
+    return ". ".join(parts) + "." * bool(parts)
 
 
 def _dot(points: int) -> float:
@@ -268,59 +262,6 @@ def _with_copies(name: str, copies: list[str]) -> str:
     if len(copies) == 1:
         return f"{style.short(name, 20)} = {style.short(copies[0], 20)}"
     return f"{style.short(name, 24)} and {len(copies)} equal" if copies else style.short(name, 32)
-
-
-def label_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Any, size: float = 7.5) -> None:
-    """Write names beside points where they cover neither a point nor another name; None is none."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()  # type: ignore[union-attr]
-    unit = figure.dpi / 72.0
-    dots = axes.transData.transform(np.column_stack([x, y])) / unit
-    box = axes.get_window_extent()
-    left, low, right, high = (v / unit for v in (box.x0, box.y0, box.x1, box.y1))
-    taken = [(px - 3.0, py - 3.0, px + 3.0, py + 3.0) for px, py in dots]
-    for (px, py), name in zip(dots, names, strict=True):
-        if name is None:
-            continue
-        text = style.plain(name, 44)
-        width, height = 0.58 * size * len(text), 1.2 * size
-        for dx, dy, across in (
-            (6, -height / 2, "left"),
-            (-6, -height / 2, "right"),
-            (0, 5, "center"),
-            (0, -5 - height, "center"),
-            (5, 4, "left"),
-            (5, -4 - height, "left"),
-            (-5, 4, "right"),
-            (-5, -4 - height, "right"),
-        ):
-            x0 = px + dx - {"left": 0.0, "center": width / 2, "right": width}[across]
-            here = (x0, py + dy, x0 + width, py + dy + height)
-            inside = left <= here[0] and here[2] <= right and low <= here[1] and here[3] <= high
-            if inside and not any(_overlap(here, other) for other in taken):
-                taken.append(here)
-                note = axes.annotate(
-                    text,
-                    (px * unit, py * unit),
-                    xycoords="figure pixels",
-                    xytext=(dx, dy),
-                    textcoords="offset points",
-                    ha=across,
-                    va="bottom",
-                    fontsize=size,
-                    color=style.INK,
-                    zorder=4,
-                )
-                note.set_in_layout(False)
-                # The picture may be saved at another resolution than it was laid out at.
-                note.xy = tuple(axes.transData.inverted().transform((px * unit, py * unit)))
-                note.xycoords = "data"
-                break
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _missing(value: Any) -> bool:

@@ -62,7 +62,7 @@ const MapDrawing = (function () {
       })).filter((group) => group.rows.length);
       if (rest.length) {
         const only = !colouring.groups.length;
-        result.push({name: only ? "points" : "(none)", colour: Look.seen(only ? "#0072b2" : look.grey), symbol: "circle", rows: rest});
+        result.push({name: only ? "points" : "not given", colour: Look.seen(only ? "#0072b2" : look.grey), symbol: "circle", rows: rest});
       }
       return result;
     }

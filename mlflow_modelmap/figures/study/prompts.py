@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL, kl_interval, lengths
+from mlflow_modelmap.figures.scales import from_zero
 
 _Z = 1.96
 _MOST_ROWS = 60
@@ -26,16 +29,19 @@ def shifts_figure(shifts: pd.DataFrame) -> Figure:
     prompts = list(dict.fromkeys(shifts["prompt"]))[:_MOST_ROWS]
     models = style.groups(shifts["model"])
     colours, markers = style.colours(models), style.markers(models)
-    figure = style.figure(7.6, max(2.2, 1.2 + (0.22 + 0.09 * len(models)) * len(prompts)))
+    figure = style.figure(7.6, max(2.6, 1.6 + (0.22 + 0.09 * len(models)) * len(prompts)))
     axes = style.panel(figure)
     gap = 0.7 / max(len(models), 1)
+    ends: list[float] = []
     for number, model in enumerate(models):
         rows = shifts[(shifts["model"] == model) & shifts["prompt"].isin(prompts)]
         heights = [prompts.index(p) + (number + 0.5) * gap - 0.35 for p in rows["prompt"]]
+        interval = kl_interval(rows["kl"], rows["se"])
+        ends += list(interval[1])
         axes.errorbar(
             rows["kl"],
             heights,
-            xerr=[np.minimum(_Z * rows["se"], rows["kl"]), _Z * rows["se"]],
+            xerr=lengths(rows["kl"], interval),
             linestyle="",
             marker=markers[model],
             markersize=5,
@@ -44,8 +50,13 @@ def shifts_figure(shifts: pd.DataFrame) -> Figure:
             capsize=2,
         )
     _rows(axes, prompts)
-    axes.set_xlim(left=0)
-    axes.set_xlabel(f"{style.KL_LABEL} from the reference prompt, 95 %")
+    cut = from_zero(axes, shifts["kl"], ends)
+    axes.set_xlabel(f"{style.KL_LABEL} from the reference prompt (line: {INTERVAL})")
+    headline(
+        figure,
+        "How far does each prompt move a model?",
+        f"{_first(shifts['prompt'].nunique())} {cut}".strip(),
+    )
     style.legend(axes, colours, markers=markers, title="model")
     return figure
 
@@ -72,8 +83,11 @@ def directions_figure(
     if total > 0:
         found = (sizes[:2] ** 2) / total
         shares[: found.size] = found
-    figure = style.figure(7.6, 5.2)
-    axes = style.panel(figure, title="Shifts from the reference prompt")
+    figure = style.figure(7.6, 5.6)
+    axes = style.panel(figure)
+    headline(
+        figure, "Do prompts push models the same way? Arrows side by side do, from the reference"
+    )
     colours = style.colours(shifts["prompt"])
     models = style.groups(shifts["model"])
     markers = dict(zip(models, style.MARKERS * (len(models) // 10 + 1), strict=False))
@@ -98,8 +112,10 @@ def directions_figure(
     axes.axhline(0, color=style.GRID, lw=0.8, zorder=0)
     axes.axvline(0, color=style.GRID, lw=0.8, zorder=0)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel(f"first direction ({100 * shares[0]:.0f} % of the squared length)")
-    axes.set_ylabel(f"second direction ({100 * shares[1]:.0f} %)")
+    for name, share in (("x", shares[0]), ("y", shares[1])):
+        which = "first" if name == "x" else "second"
+        label = f"{which} direction\n({style.percent(share)} of squared lengths, {style.ROOT})"
+        axes.set(**{f"{name}label": label})
     handles = [
         Line2D([], [], color=style.OTHERS, marker=markers[m], ls="", label=style.plain(m, 28))
         for m in models[:10]
@@ -149,9 +165,16 @@ def cosines_figure(shifts: pd.DataFrame, cosines: pd.DataFrame) -> Figure:
         for r in shifts.head(shown).itertuples()
     ]
     side = max(3.2, 1.0 + 0.34 * shown)
-    figure = style.figure(side + 4.4, side + 0.4)
+    figure = style.figure(side + 5.2, side + 0.9)
     axes = style.panel(figure)
     axes.grid(False)
+    headline(
+        figure,
+        "Which shifts go the same way? 1: the same, 0: unrelated, -1: the opposite",
+        _first(count, "shifts"),
+    )
+    axes.set_xlabel("number of the shift, as at the left")
+    axes.set_ylabel("prompt" + (" and model" if several else "") + ", with its number")
     image = axes.imshow(square, cmap="RdBu_r", vmin=-1, vmax=1)
     axes.set_yticks(range(shown), labels)
     axes.set_xticks(range(shown), [str(k + 1) for k in range(shown)])
@@ -164,7 +187,7 @@ def cosines_figure(shifts: pd.DataFrame, cosines: pd.DataFrame) -> Figure:
                     column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink
                 )
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("cosine similarity of the shifts")
+    bar.set_label("cosine similarity of the shifts (no unit)")
     return figure
 
 
@@ -179,8 +202,9 @@ def additivity_figure(added: pd.DataFrame) -> Figure:
     shown = added.head(_MOST_ROWS)
     several = added["model"].nunique() > 1
     labels = [f"{r.prompt} · {r.model}" if several else r.prompt for r in shown.itertuples()]
-    figure = style.figure(7.6, max(2.4, 1.4 + 0.42 * len(shown)))
+    figure = style.figure(7.6, max(2.8, 1.9 + 0.42 * len(shown)))
     axes = style.panel(figure)
+    headline(figure, "Do the shifts of a prompt's parts add up to that of the whole?")
     heights = np.arange(len(shown))
     for column, colour, marker, offset in (
         ("unexplained", style.PALETTE[0], "o", -0.12),
@@ -200,14 +224,19 @@ def additivity_figure(added: pd.DataFrame) -> Figure:
     axes.axvline(1.0, color=style.QUIET_INK, lw=0.9, ls="--")
     _rows(axes, labels)
     axes.set_xlim(left=0)
-    axes.set_xlabel("share of the shift's KL that is left unexplained, 95 %")
+    axes.set_xlabel(f"unexplained share of the shift's KL (no unit; line: {INTERVAL})")
     handles = [
         Line2D([], [], color=style.PALETTE[0], marker="o", label="sum of the parts' shifts"),
         Line2D([], [], color=style.OTHERS, marker="s", label="best part alone"),
         Line2D([], [], color=style.QUIET_INK, lw=0.9, ls="--", label="no shift at all"),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
     return figure
+
+
+def _first(count: int, what: str = "prompts") -> str:
+    """That only the first are drawn, where there are more."""
+    return "" if count <= _MOST_ROWS else f"The first {_MOST_ROWS} of {count:,} {what}."
 
 
 def _rows(axes: Axes, labels: list[str]) -> None:

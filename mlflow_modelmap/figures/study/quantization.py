@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL, kl_interval, lengths
+from mlflow_modelmap.figures.scales import from_zero
 from mlflow_modelmap.words.natural_order import natural
 
 _PRECISION_MARKERS = {"int8": "s", "nf4": "^", "fp4": "v"}
@@ -21,7 +24,6 @@ _PLAIN = ("", "float16", "bfloat16", "float32", "float64")
 
 _EXACT = "exact KL(original || copy), over all tokens"
 _EXACT_MARK = {"facecolor": "white", "edgecolor": style.INK, "linewidths": 1.0, "zorder": 5}
-_EXACT_LINE = {"markerfacecolor": "white", "markeredgecolor": style.INK}
 
 
 def quantised_map(
@@ -40,9 +42,10 @@ def quantised_map(
     by_tsne
         Whether the coordinates are those of t-SNE; of few points they are principal components.
     """
-    figure = style.figure(7.6, 5.4)
+    figure = style.figure(7.6, 5.8)
     axes = style.panel(figure)
-    labels = points["model_type"].fillna("others")
+    headline(figure, "Do quantised copies stay near their originals? A line joins the two")
+    labels = points["model_type"]
     colours = style.colours(labels)
     where = dict(zip(points["point"], coordinates, strict=True))
     kind = dict(zip(points["point"], labels, strict=True))
@@ -62,19 +65,18 @@ def quantised_map(
             linewidths=0.6,
             zorder=3,
         )
-    drawn = style.EMBEDDED[by_tsne]
-    axes.set_xlabel(f"{drawn} 1")
-    axes.set_ylabel(f"{drawn} 2")
-    style.legend(axes, colours, title="model type")
-    handles = [Line2D([], [], marker="o", linestyle="", color=style.OTHERS, label="original")]
+    axes.set_xlabel(style.embedded_axis(1, by_tsne))
+    axes.set_ylabel(style.embedded_axis(2, by_tsne))
+    style.legend(axes, colours, title="model type", labels=labels)
+    handles = [Line2D([], [], marker="o", linestyle="", color=style.INK, label="original")]
     handles += [
-        Line2D([], [], marker=mark, linestyle="", color=style.OTHERS, label=style.plain(p, 24))
+        Line2D([], [], marker=mark, linestyle="", color=style.INK, label=style.plain(p, 24))
         for p, mark in marks.items()
     ]
     figure.legend(
         handles=handles,
-        loc="outside upper left",
-        ncols=min(len(handles), 8),
+        loc="outside lower left",
+        ncols=min(len(handles), 6),
         frameon=False,
         fontsize=8,
     )
@@ -94,7 +96,7 @@ def _markers(precisions: pd.Series) -> dict[str, str]:
 
 
 def quantisation_bars(pairs: pd.DataFrame) -> Figure:
-    """KL between each model and its quantised copies, with standard errors.
+    """KL between each model and its quantised copies, with 95 % intervals.
 
     Parameters
     ----------
@@ -103,19 +105,23 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
     """
     models = list(dict.fromkeys(pairs["model"]))
     precisions = list(_markers(pairs["precision"]))
-    figure = style.figure(7.6, max(2.2, 0.9 + (0.18 * len(precisions) + 0.12) * len(models)))
+    figure = style.figure(7.6, max(2.7, 1.6 + (0.18 * len(precisions) + 0.12) * len(models)))
     axes = style.panel(figure)
     thickness = 0.8 / max(len(precisions), 1)
     colours = style.colours(precisions)
+    ends: list[float] = []
     for offset, precision in enumerate(precisions):
         rows = pairs[pairs["precision"] == precision].groupby("model")[["kl", "se"]].first()
         present = [model for model in models if model in rows.index]
         heights = [models.index(m) + (offset + 0.5) * thickness - 0.4 for m in present]
+        kl = rows.loc[present, "kl"].to_numpy(dtype=float)
+        interval = kl_interval(kl, rows.loc[present, "se"])
+        ends += list(interval[1])
         axes.barh(
             heights,
-            rows.loc[present, "kl"],
+            kl,
             thickness * 0.92,
-            xerr=rows.loc[present, "se"],
+            xerr=lengths(kl, interval),
             color=colours[precision],
             error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": style.INK},
         )
@@ -125,12 +131,14 @@ def quantisation_bars(pairs: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(models)), [style.plain(m, 34) for m in models])
     axes.set_ylim(len(models) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    axes.set_xlim(left=0)
-    axes.set_xlabel(f"{style.KL_LABEL} to the original, with standard error")
-    style.legend(axes, colours, title="precision")
+    amounts = pairs["kl"]
     if "exact_forward" in pairs:
-        mark = Line2D([], [], marker="D", linestyle="", markersize=5, label=_EXACT, **_EXACT_LINE)
-        figure.legend(handles=[mark], loc="outside upper left", frameon=False, fontsize=8)
+        amounts = pd.concat([amounts, pairs["exact_forward"]])
+    cut = from_zero(axes, amounts, [*ends, *amounts])
+    axes.set_xlabel(f"{style.KL_LABEL} from the original (line: {INTERVAL})")
+    said = f"Diamond: {_EXACT}. " if "exact_forward" in pairs else ""
+    headline(figure, "How far does quantisation move each model?", f"{said}{cut}".strip())
+    style.legend(axes, colours, title="precision")
     return figure
 
 
@@ -144,8 +152,9 @@ def alignment_figure(by_type: pd.DataFrame, trials: int) -> Figure:
     trials
         Random groups drawn a type.
     """
-    figure = style.figure(6.4, max(2.2, 1.3 + 0.42 * len(by_type)))
+    figure = style.figure(6.8, max(2.8, 1.9 + 0.42 * len(by_type)))
     axes = style.panel(figure)
+    headline(figure, "Does quantisation push models of one type the same way? 1: yes")
     heights = np.arange(len(by_type))
     axes.hlines(
         heights, by_type["random_low"], by_type["random_high"], color=style.OTHERS, lw=6, alpha=0.6
@@ -161,17 +170,19 @@ def alignment_figure(by_type: pd.DataFrame, trials: int) -> Figure:
     axes.set_ylim(len(by_type) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.set_xlim(min(-0.05, float(by_type[["low", "random_low"]].min().min()) - 0.05), 1.03)
-    axes.set_xlabel("cosine similarity of the changes by quantisation")
+    axes.set_xlabel("cosine similarity of the changes by quantisation (no unit)")
     handles = [
-        Line2D([], [], color=style.PALETTE[0], marker="o", label="within the type (mean, range)"),
+        Line2D(
+            [], [], color=style.PALETTE[0], marker="o", label="pairs within the type: mean, range"
+        ),
         Line2D(
             [],
             [],
             color=style.OTHERS,
             lw=6,
             alpha=0.6,
-            label=f"{trials} random groups of other types, 95 %",
+            label=f"95 % of {trials} random groups of other types",
         ),
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=8)
     return figure

@@ -9,11 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.trajectory.kl import Colours, log_axis
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL
+from mlflow_modelmap.figures.scales import log_axis
+from mlflow_modelmap.figures.trajectory.kl import Colours
 from mlflow_modelmap.numerics.diffusion.tables import Q, W
 
-WORDS = {Q: "log-likelihood q", W: "weights w"}
+WORDS = {Q: "log-likelihoods", W: "weights"}
 _LINES = {Q: "-", W: (0, (4, 2))}
+_QUESTION = "Do trainings diffuse like Brownian motion? Exponent over {} steps; below 1: slower"
+_BROWNIAN = "slope 1, Brownian motion"
+_MOST_NAMED = 20
+_MOST_IN_ROWS = 15
 
 
 def displacement_figure(
@@ -33,17 +40,18 @@ def displacement_figure(
         t0.
     """
     spaces = [space for space in (Q, W) if (distances["space"] == space).any()]
-    figure = style.figure(3.9 * len(spaces) + 1.7, 3.8)
+    rows = -(-len(colours) // (1 if len(colours) < 4 else 2)) + 1
+    figure = style.figure(3.9 * len(spaces) + 1.7, 4.0 + 0.17 * min(rows, _MOST_NAMED))
     exponent = fits.set_index(["trajectory", "space"])["exponent"].to_dict()
     for position, space in enumerate(spaces, 1):
-        axes = style.panel(figure, 1, len(spaces), position, title=WORDS[space])
+        axes = style.panel(figure, 1, len(spaces), position, title=f"in {WORDS[space]}")
         own = distances[(distances["space"] == space) & (distances["squared"] > 0)]
         for name in colours:
             line = own[own["trajectory"] == name].sort_values("lag")
             if line.empty:
                 continue
             c = exponent.get((name, space))
-            label = style.plain(name, 26) + (f"  c = {c:.2f}" if c is not None else "")
+            label = style.plain(name, 24) + (f", c = {c:.2f}" if c is not None else "")
             axes.plot(
                 line["lag"],
                 line["squared"],
@@ -58,16 +66,34 @@ def displacement_figure(
         log_axis(axes, "x")
         log_axis(axes)
         style.steps_axis(axes)
-        axes.set_xlabel(f"steps since {style.step(start)}")
-        axes.set_ylabel(style.KL_LABEL if space == Q else "squared weight distance")
-        axes.legend(
-            frameon=False,
-            fontsize=7.5,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.2),
-            ncols=1 if len(colours) < 4 else 2,
-        )
+        axes.set_xlabel(f"training steps since step {style.step(start)}")
+        axes.set_ylabel(style.KL_LABEL if space == Q else "squared weight distance (no unit)")
+        _legend(axes, len(colours))
+    headline(
+        figure,
+        f"How fast do trainings move away from step {style.step(start)}?",
+        "c: the diffusion exponent, which is the slope of the line on these axes.",
+    )
     return figure
+
+
+def _legend(axes: Axes, lines: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    band = labels.index(_BROWNIAN) if _BROWNIAN in labels else len(labels)
+    kept = [k for k in range(len(labels)) if k != band][:_MOST_NAMED]
+    shown = [*kept, *range(band, min(band + 1, len(labels)))]
+    left = len(labels) - len(shown)
+    axes.legend(
+        [handles[k] for k in shown],
+        [labels[k] for k in shown],
+        title=f"the first {len(kept)} of {len(kept) + left}" if left else None,
+        title_fontsize=7.5,
+        frameon=False,
+        fontsize=7.5,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=1 if lines < 4 else 2,
+    )
 
 
 def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -> Figure:
@@ -85,8 +111,8 @@ def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -
     spaces = [space for space in (Q, W) if (diffusion["space"] == space).any()]
     if diffusion["t0"].nunique() < 3:
         return _dots(diffusion, colours, window, spaces)
-    figure = style.figure(8.2, 4.2)
-    axes = style.panel(figure, title=f"Diffusion exponent over {style.step(window)} steps from t0")
+    figure = style.figure(8.2, 4.5)
+    axes = style.panel(figure)
     few = len(colours) * len(spaces) <= 4
     reach: list[float] = []
     for name in colours:
@@ -114,26 +140,23 @@ def exponents_figure(diffusion: pd.DataFrame, colours: Colours, window: float) -
     low, high = min(reach), max(reach)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     style.steps_axis(axes)
-    axes.set_xlabel("t0 (training step)")
-    axes.set_ylabel("diffusion exponent c")
+    axes.set_xlabel("training step at which the exponent's window begins")
+    axes.set_ylabel("diffusion exponent (no unit)")
     handles = [
         Line2D([], [], color=style.INK, linestyle=_LINES[s], linewidth=1.3, label=WORDS[s])
         for s in spaces
     ]
     dots = {"color": style.QUIET_INK, "linestyle": ":", "linewidth": 0.9}
-    handles.append(Line2D([], [], label="c = 1, Brownian motion", **dots))
+    handles.append(Line2D([], [], label="1, Brownian motion", **dots))
     handles += [
-        Line2D([], [], color=c, linewidth=1.3, label=style.plain(n, 30)) for n, c in colours.items()
+        Line2D([], [], color=c, linewidth=1.3, label=style.plain(n, 30))
+        for n, c in list(colours.items())[:_MOST_IN_ROWS]
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside right upper",
-        frameon=False,
-        fontsize=8,
-        title="band: 95 % interval" if few else None,
-        title_fontsize=8.5,
-        alignment="left",
-    )
+    if len(colours) > _MOST_IN_ROWS:
+        rest = len(colours) - _MOST_IN_ROWS
+        handles.append(Line2D([], [], linestyle="", label=f"and {rest} more"))
+    headline(figure, _QUESTION.format(style.step(window)), f"Band: {INTERVAL}." if few else "")
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
     return figure
 
 
@@ -141,10 +164,11 @@ def _dots(diffusion: pd.DataFrame, colours: Colours, window: float, spaces: list
     """Exponents as dots with their intervals, a line a trajectory, where there are few t0."""
     rows = diffusion[diffusion["space"].isin(spaces)]
     rows = rows[rows["t0"] == rows["t0"].max()]
-    figure = style.figure(6.4, 0.34 * len(colours) * len(spaces) + 1.5)
+    figure = style.figure(6.4, 0.34 * len(colours) * len(spaces) + 2.1)
     t0 = style.step(float(rows["t0"].iloc[0]))
-    title = f"Diffusion exponent over {style.step(window)} steps from {t0}, with 95 % interval"
-    axes = style.panel(figure, title=title)
+    axes = style.panel(figure)
+    said = f"Bar: {INTERVAL}; the window begins at step {t0}; dotted: 1, Brownian motion."
+    headline(figure, _QUESTION.format(style.step(window)), said)
     labels: list[str] = []
     for name, colour in colours.items():
         for space in spaces:
@@ -153,14 +177,14 @@ def _dots(diffusion: pd.DataFrame, colours: Colours, window: float, spaces: list
                 y = -len(labels)
                 axes.plot([row.low, row.high], [y, y], color=colour, alpha=0.4, linewidth=2.5)
                 axes.plot(row.exponent, y, "o" if space == Q else "s", color=colour, markersize=5)
-                labels.append(f"{style.plain(name, 30)}: {'q' if space == Q else 'weights'}")
+                labels.append(f"{style.plain(name, 30)}: {WORDS[space]}")
     axes.axvline(1.0, color=style.QUIET_INK, linewidth=0.9, linestyle=":")
     ends = rows[["low", "high"]].to_numpy(dtype=float)
     reach = [*np.clip(ends[np.isfinite(ends)], -0.5, 2.5), *rows["exponent"], 0.0, 1.1]
     axes.set_xlim(min(reach) - 0.05, max(reach) + 0.05)
     axes.set_yticks(-np.arange(len(labels)), labels)
     axes.set_ylim(-len(labels) + 0.4, 0.6)
-    axes.set_xlabel("diffusion exponent c (dotted: c = 1, Brownian motion)")
+    axes.set_xlabel("diffusion exponent (no unit)")
     return figure
 
 
@@ -172,6 +196,5 @@ def _slope_one(axes: Axes) -> None:
     points = np.concatenate([np.asarray(d, dtype=float) for d in data])
     x = np.array([points[:, 0].min(), points[:, 0].max()])
     y = points[:, 1].min() * x / x[0]
-    label = "slope 1, Brownian motion"
     band = {"color": style.GRID, "linewidth": 6, "zorder": 0.5, "solid_capstyle": "butt"}
-    axes.plot(x, y, label=label, **band)
+    axes.plot(x, y, label=_BROWNIAN, **band)

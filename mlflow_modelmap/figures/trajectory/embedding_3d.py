@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.figures.panels import Panels
 from mlflow_modelmap.figures.trajectory.kl import Colours
 from mlflow_modelmap.figures.trajectory.path import draw_path
@@ -53,13 +54,13 @@ def map_3d_figure(
             *path[-1], s=34, c=[colours[name]], edgecolors=style.INK, lw=0.9, depthshade=False
         )
     axes.autoscale_view()
-    axes.set_xlabel("t-SNE 1")
-    axes.set_ylabel("t-SNE 2")
-    axes.set_zlabel("t-SNE 3")  # type: ignore[attr-defined]
+    axes.set_xlabel(style.tsne_axis(1))
+    axes.set_ylabel(style.tsne_axis(2))
+    axes.set_zlabel(style.tsne_axis(3))  # type: ignore[attr-defined]
     axes.tick_params(labelsize=7)
     axes.set_box_aspect(None, zoom=0.88)  # type: ignore[arg-type, call-arg]
-    said = "paler: earlier; outlined: last" + ("; thicker: larger KL" if kl is not None else "")
-    axes.set_title(said, fontsize=8, color=style.QUIET_INK, loc="right")
+    said = "Paler: earlier; outlined: last" + ("; thicker: larger KL" if kl is not None else "")
+    headline(figure, "Where do trainings go? All checkpoints in three dimensions", f"{said}.")
     style.legend(figure, {n: colours[n] for n in rows}, lines=True)
     return figure
 
@@ -73,17 +74,23 @@ def late_figure(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Col
         For each trajectory its steps (n,) and the principal components of its late part (n, 3).
     """
     shown = list(paths)[:MOST_PANELS]
-    panels = Panels(shown, (3.3, 3.1))
+    panels = Panels(shown, (3.3, 3.1), (0.4, 0.7))
     for position, name in panels:
         steps, components = paths[name]
         title = f"{style.short(name, 22)}, {style.step(steps[0])} to {style.step(steps[-1])}"
         axes = panels.axes(position, title=title)
         axes.title.set_fontsize(9)
         draw_path(axes, components[:, 1:3], colours[name])
-        axes.set_xlabel("PC 2 of t-SNE")
-        axes.set_ylabel("PC 3 of t-SNE")
+        axes.set_xlabel("component 2 of t-SNE (no unit)")
+        axes.set_ylabel("component 3 of t-SNE (no unit)")
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_aspect("equal", adjustable="datalim")
+    headline(
+        panels.figure,
+        "Does the end of training go in circles?",
+        "Second and third principal component of the late part of a three-dimensional t-SNE. "
+        "Paler: earlier; outlined: last.",
+    )
     return panels.figure
 
 

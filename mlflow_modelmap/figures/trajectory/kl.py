@@ -1,20 +1,21 @@
-"""Figures: KL divergence along trajectories and between them (Figures 4, 5 left, 14, 15)."""
+"""Figures: KL divergence along trajectories and between them (Figures 4, 5 left, 15)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
-from mlflow_modelmap.figures.panels import Panels
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.intervals import INTERVAL, MOST_BANDS, kl_interval
+from mlflow_modelmap.figures.scales import log_axis
 
 Colours = Mapping[str, str]
+BAND = f"band: {INTERVAL}"
 
 
 def line_colours(names: Sequence[str]) -> dict[str, str]:
@@ -40,8 +41,8 @@ def kl_previous_figure(
         Draw KL per 1,000 steps, which does not jump where the spacing changes.
     """
     value = "kl_per_1000_steps" if per_step else "kl"
-    label = "KL per 1,000 steps (bits/byte)" if per_step else style.KL_LABEL
-    table = table[table[value] > 0]
+    banded = not per_step and len(colours) <= MOST_BANDS
+    label = "KL divergence per 1,000 steps (bits/byte)" if per_step else style.KL_LABEL
     early, late = (table[table["step_from"] < warm_up], table[table["step_from"] >= warm_up])
     panels = [
         (part, title, log)
@@ -51,37 +52,24 @@ def kl_previous_figure(
         )
         if not part.empty
     ]
-    figure = style.figure(4.3 * max(len(panels), 1) + _legend_width(colours), 3.8)
+    figure = style.figure(4.3 * max(len(panels), 1) + _legend_width(colours), 4.1)
     for position, (part, title, log) in enumerate(panels, 1):
         axes = style.panel(figure, 1, len(panels), position, title=title)
-        _curves(axes, part, colours, value, band=not per_step, markers=len(part) < 40)
+        _curves(axes, part, colours, value, band=banded, markers=len(part) < 40)
         if log:
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
-        log_axis(axes)
+        log_axis(axes, values=part[value])
         style.steps_axis(axes)
         axes.set_ylabel(label)
-    _trajectory_legend(figure, colours, "band: ± 1 SE" if not per_step else None)
+    alone = f" {style.short(next(iter(colours)), 40)}:" if len(colours) == 1 else ""
+    if per_step:
+        headline(figure, f"How fast do checkpoints move?{alone} KL divergence per 1,000 steps")
+    else:
+        title = f"How far does each checkpoint move?{alone} KL divergence from the one before"
+        headline(figure, title, _band(colours))
+    _trajectory_legend(figure, colours, BAND if banded else None)
     return figure
-
-
-def kl_late_figure(table: pd.DataFrame, colours: Colours, from_step: int) -> Figure:
-    """KL from the checkpoint before, from some step on, a panel a trajectory (Figure 14)."""
-    late = table[(table["step_from"] >= from_step) & (table["kl"] > 0)]
-    shown = [name for name in colours if (late["trajectory"] == name).any()]
-    panels = Panels(shown, (3.4, 2.4), (0.4, 0.3))
-    first: Axes | None = None
-    for position, name in panels:
-        axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
-        first = first or axes
-        _curves(axes, late[late["trajectory"] == name], {name: colours[name]}, "kl", band=True)
-        log_axis(axes)
-        style.steps_axis(axes)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        panels.name_edges(axes, position, style.STEP_LABEL, "KL (bits/byte)")
-    said = "KL from the checkpoint before (band: ± 1 SE)"
-    panels.figure.suptitle(said, fontsize=10, x=0.02, ha="left")
-    return panels.figure
 
 
 def kl_between_figure(table: pd.DataFrame, colours: Colours, most: int = 12) -> Figure:
@@ -91,20 +79,27 @@ def kl_between_figure(table: pd.DataFrame, colours: Colours, most: int = 12) -> 
     own = own.assign(
         trajectory=np.where(own["trajectory"] == reference, own["other"], own["trajectory"])
     )
-    own = own[own["kl"] > 0]
     shown = [name for name in others if (own["trajectory"] == name).any()][:most]
-    figure = style.figure(4.9 + _legend_width(colours), 3.6)
+    figure = style.figure(4.9 + _legend_width(colours), 4.0)
     colours = {name: colours[name] for name in shown}
-    title = f"KL from {style.short(reference, 32)} at the same step"
-    axes = style.panel(figure, title=title)
-    _curves(axes, own[own["trajectory"].isin(shown)], colours, "kl", band=True)
+    axes = style.panel(figure)
+    own = own[own["trajectory"].isin(shown)]
+    _curves(axes, own, colours, "kl", band=True)
     axes.set_xscale("symlog", linthresh=max(1.0, _least_positive(own["step"])))
     axes.set_xlim(left=0)
-    log_axis(axes)
+    log_axis(axes, values=own["kl"])
     style.steps_axis(axes)
     axes.set_ylabel(style.KL_LABEL)
-    _trajectory_legend(figure, colours, "band: ± 1 SE")
+    of = f" is {style.short(shown[0], 32)}" if len(shown) == 1 else " is each training"
+    title = f"How far{of} from {style.short(reference, 32)} at the same step?"
+    headline(figure, title, _band(colours))
+    _trajectory_legend(figure, colours, BAND)
     return figure
+
+
+def _band(colours: Colours) -> str:
+    """What the band is, where no legend says it."""
+    return f"{BAND.capitalize()}." if len(colours) == 1 else ""
 
 
 def _curves(
@@ -124,26 +119,8 @@ def _curves(
         marker = "o" if markers or len(line) == 1 else None
         axes.plot(x, y, color=colour, linewidth=1.1, marker=marker, markersize=2.8)
         if band:
-            se = line["se"].to_numpy(dtype=float)
-            low = np.maximum(y - se, 1e-3 * y)
-            axes.fill_between(x, low, y + se, color=colour, alpha=0.22, linewidth=0)
-
-
-def log_axis(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """A logarithmic axis with plain numbers, also where it spans less than a decade.
-
-    Call it when the data and limits are in place.
-    """
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    span = high / max(low, 1e-300)
-    if span < 8:
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    else:
-        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if span < 100 else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: style.number(value)))
-    axis.set_minor_formatter(NullFormatter())
+            low, high = kl_interval(y, line["se"])
+            axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
 
 
 def _least_positive(values: pd.Series) -> float:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.figures.panels import Panels
 from mlflow_modelmap.figures.trajectory.embedding_3d import MOST_PANELS
 from mlflow_modelmap.numerics.trajectory.oscillation import Autocorrelation
@@ -26,8 +27,8 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
     """
     shown = list(found)[:MOST_PANELS]
     perplexities = sorted({p for by in found.values() for p in by})
-    shade = style.fade(style.PALETTE[0], np.linspace(0.25, 1, len(perplexities)))
-    panels = Panels(shown, (3.4, 2.6), (0.2, 0.2))
+    shade = [style.PALETTE[k % len(style.PALETTE)] for k in range(len(perplexities))]
+    panels = Panels(shown, (3.9, 3.5), (0.3, 0.7))
     for position, name in panels:
         axes = panels.axes(position, title=style.short(name))
         for k, perplexity in enumerate(perplexities):
@@ -49,12 +50,28 @@ def autocorrelation_figure(found: Mapping[str, Mapping[float, Autocorrelation]])
             color=style.GRID,
             lw=0,
             zorder=0.5,
-            label="white noise, 95 %",
+            label="95 % of white noise",
         )
         axes.axhline(0, color=style.QUIET_INK, linewidth=0.7)
         style.steps_axis(axes)
-        axes.set_xlabel("lag (steps)")
-        axes.set_ylabel("autocorrelation of PC 3")
+        axes.set_xlabel("lag (training steps)")
+        axes.set_ylabel("autocorrelation (no unit)")
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.legend(frameon=False, fontsize=7, title="perplexity", title_fontsize=7)
+        axes.legend(
+            frameon=False,
+            fontsize=7,
+            title="perplexity",
+            title_fontsize=7,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.24),
+            ncols=2,
+        )
+    engine = panels.figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.14)  # type: ignore[call-arg]
+    headline(
+        panels.figure,
+        "Does the end of training oscillate? Then a line peaks above the grey band",
+        "Autocorrelation of the third principal component of the late part of a t-SNE.",
+    )
     return panels.figure

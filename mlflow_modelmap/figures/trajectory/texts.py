@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.figures.panels import Panels
-from mlflow_modelmap.figures.trajectory.kl import line_colours, log_axis
+from mlflow_modelmap.figures.scales import log_axis
+from mlflow_modelmap.figures.trajectory.kl import line_colours
 
 
 def text_scores_figure(texts: pd.DataFrame) -> Figure:
@@ -25,8 +27,13 @@ def text_scores_figure(texts: pd.DataFrame) -> Figure:
     texts
         Columns ``text``, ``maximum``, ``sd`` (nats), ``dropped``.
     """
-    figure = style.figure(5.6, 4.4)
-    axes = style.panel(figure, title="Changes of log-likelihood between checkpoints, by text")
+    figure = style.figure(6.2, 4.6)
+    axes = style.panel(figure)
+    headline(
+        figure,
+        "Which texts jump between checkpoints? Those dropped change most",
+        "A dot a text: how its log-likelihood changes from a checkpoint to the next.",
+    )
     positive = texts[(texts["maximum"] > 0) & (texts["sd"] > 0)]
     for dropped, colour, label in (
         (False, style.PALETTE[0], "kept"),
@@ -45,8 +52,8 @@ def text_scores_figure(texts: pd.DataFrame) -> Figure:
             )
     log_axis(axes, "x")
     log_axis(axes)
-    axes.set_xlabel("standard deviation of |change| (nats)")
-    axes.set_ylabel("largest |change| (nats)")
+    axes.set_xlabel("standard deviation of a text's change (nats)")
+    axes.set_ylabel("largest change of a text (nats)")
     axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=2)
     return figure
 
@@ -65,7 +72,7 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
     """
     table = table[table["kl"] > 0]
     shown = [name for name in names if (table["trajectory"] == name).any()][:6]
-    panels = Panels(shown, (3.3, 2.5), (1.1, 0.4))
+    panels = Panels(shown, (3.3, 2.5), (1.4, 0.8))
     counts = sorted({int(c) for c in table["removed"]} - {0, chosen})
     norm = LogNorm(max(1, min(counts, default=1)), max([*counts, 2]))
     shade = ScalarMappable(norm, colormaps[style.SEQUENTIAL])
@@ -89,16 +96,19 @@ def kl_after_removing_figure(table: pd.DataFrame, names: Sequence[str], chosen: 
         log_axis(axes)
         style.steps_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        panels.name_edges(axes, position, style.STEP_LABEL, "KL (bits/byte)")
+        panels.name_edges(axes, position, style.STEP_LABEL, style.KL_LABEL)
     if counts and drawn:
         bar = panels.figure.colorbar(shade, ax=drawn, shrink=0.8, pad=0.02)
-        bar.set_label("texts removed", fontsize=9)
+        bar.set_label("number of texts removed", fontsize=9)
         bar.ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.ax.tick_params(labelsize=8)
     if drawn:
         handles, labels = drawn[0].get_legend_handles_labels()
+        headline(
+            panels.figure, "Does KL hang on a few texts? From the checkpoint before, texts removed"
+        )
         panels.figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
         )
@@ -115,8 +125,13 @@ def halves_figure(first: np.ndarray, second: np.ndarray, correlation: float) -> 
     correlation
         Pearson's.
     """
-    figure = style.figure(4.6, 4.4)
-    axes = style.panel(figure, title=f"All KL on two halves of the texts: r = {correlation:.4f}")
+    figure = style.figure(5.2, 4.8)
+    axes = style.panel(figure)
+    headline(
+        figure,
+        f"Do two halves of the texts agree on KL? r = {correlation:.4f}",
+        "A dot a pair of points; on the line both halves are equal.",
+    )
     known = (first > 0) & (second > 0)
     axes.scatter(
         first[known], second[known], s=5, color=style.PALETTE[0], alpha=0.35, lw=0, rasterized=True
@@ -125,8 +140,8 @@ def halves_figure(first: np.ndarray, second: np.ndarray, correlation: float) -> 
     axes.plot([low, high], [low, high], color=style.QUIET_INK, linewidth=0.8)
     log_axis(axes, "x")
     log_axis(axes)
-    axes.set_xlabel("KL on the first half (bits/byte)")
-    axes.set_ylabel("KL on the second half (bits/byte)")
+    axes.set_xlabel(f"{style.KL_LABEL} on the first half")
+    axes.set_ylabel(f"{style.KL_LABEL} on the second half")
     return figure
 
 
@@ -147,7 +162,8 @@ def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) ->
     domains = list(size.index[:most])
     colours = line_colours(domains)
     shown = [name for name in names if (table["trajectory"] == name).any()][:6]
-    panels = Panels(shown, (3.4, 2.7), (2.2, 0.2))
+    panels = Panels(shown, (3.4, 2.7), (2.4, 0.6))
+    headline(panels.figure, "Does KL from the checkpoint before depend on the domain of the texts?")
     first = None
     for position, name in panels:
         axes = panels.axes(position, title=style.short(name), sharex=first, sharey=first)
@@ -159,7 +175,7 @@ def domains_figure(table: pd.DataFrame, names: Sequence[str], most: int = 10) ->
         log_axis(axes)
         style.steps_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        panels.name_edges(axes, position, style.STEP_LABEL, "KL (bits/byte)")
+        panels.name_edges(axes, position, style.STEP_LABEL, style.KL_LABEL)
     labelled = {f"{domain} ({size[domain]:,})": colours[domain] for domain in domains}
     style.legend(
         panels.figure,

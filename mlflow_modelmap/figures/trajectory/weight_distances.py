@@ -4,46 +4,37 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from mlflow_modelmap.figures.style import (
-    colour_of,
-    colours,
-    figure,
-    legend,
-    number,
-    panel,
-    steps_axis,
-)
+from mlflow_modelmap.figures import style
+from mlflow_modelmap.figures.headline import headline
+from mlflow_modelmap.figures.scales import log_axis
 
 
 def weight_distances_figure(previous: pd.DataFrame) -> Figure:
-    """One line a trajectory, on logarithmic distances; equal weights are no point on it.
+    """One line a trajectory, on logarithmic distances; where weights are equal, 0 is on it too.
 
     Parameters
     ----------
     previous
         Columns ``trajectory``, ``step``, ``squared_distance`` (to the checkpoint before).
     """
-    made = figure(7.0, 3.8)
-    axes = panel(made, title="Weight distance to the previous checkpoint")
-    colour = colours(previous["trajectory"])
+    made = style.figure(7.4, 4.1)
+    axes = style.panel(made)
+    colours = style.colours(previous["trajectory"])
     for name, line in previous.groupby("trajectory", sort=False):
-        above = line[line["squared_distance"] > 0]
         axes.plot(
-            above["step"],
-            above["squared_distance"],
-            color=colour_of(name, colour),
+            line["step"],
+            line["squared_distance"],
+            color=style.colour_of(name, colours),
             marker="o",
             markersize=3,
             linewidth=1.2,
         )
     if (previous["squared_distance"] > 0).any():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        axes.yaxis.set_minor_formatter(LogFormatter())
-    steps_axis(axes)
-    axes.set_ylabel("squared distance")
-    if len(colour) > 1:
-        legend(made, colour, lines=True)
+        log_axis(axes, values=previous["squared_distance"])
+    style.steps_axis(axes)
+    axes.set_ylabel("squared weight distance (no unit)")
+    headline(made, "How far do the weights move from one checkpoint to the next?")
+    if len(colours) > 1:
+        style.legend(made, colours, lines=True)
     return made

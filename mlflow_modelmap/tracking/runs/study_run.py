@@ -168,7 +168,8 @@ def write_study(
     vector = vector or (CONDITIONAL if selection is None else selection.vector)
     below = in_figures(vector)
     for figure in (figures or {}).values() if below else ():
-        figure.text(0.995, 0.004, below, ha="right", va="bottom", fontsize="xx-small")
+        title = "\n".join(filter(None, (figure.get_suptitle(), f"({below})")))
+        figure.suptitle(title, x=0.012, ha="left", fontsize=11)
     params = {
         **(params or {}),
         **(selection.as_params() if selection is not None else vector_param(vector)),

@@ -99,4 +99,4 @@ def test_a_map_of_few_points_says_that_it_shows_principal_components(write_run, 
 
     monkeypatch.setattr("mlflow_modelmap.drivers.study.quantization.quantised_map", kept)
     study_quantization(["test"])
-    assert drawn[0].axes[0].get_xlabel() == "principal component 1"
+    assert drawn[0].axes[0].get_xlabel() == "principal component 1\n(√(bits/byte))"

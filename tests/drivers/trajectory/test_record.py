@@ -48,7 +48,6 @@ def test_the_run_holds_figures_tables_and_what_was_done(studied):
             "kl_final",
             "kl_per_1000_steps",
             "kl_previous",
-            "kl_previous_late",
             "late_3d",
             "map_2d",
             "map_3d",

@@ -59,7 +59,7 @@ def test_points_stand_at_their_coordinates_in_their_colours(generated, embedding
 
 def test_pca_axes_carry_unit_and_share_and_equal_lengths(generated):
     axes = map_figure(generated(12).points, "pca", explained=(0.61, 0.2, 0.1)).axes[0]
-    assert "61%" in axes.get_xlabel()
+    assert "61 % of variance" in axes.get_xlabel()
     assert "bits/byte" in axes.get_xlabel()
     assert axes.get_aspect() == 1.0
 

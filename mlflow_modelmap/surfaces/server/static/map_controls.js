@@ -2,7 +2,7 @@
 import {el} from "./elements.js";
 
 export const FROM_A = {kind: "scale", column: "kl:a", title: "KL from A (bits/byte)", log: true, values: []};
-const NONE = "(none)";
+const NONE = "not given";
 
 const radio = (name, id, value, text) => [el("input", {type: "radio", name, id, value}), el("label", {for: id}, text)];
 const check = (id, text) => el("label", {class: "field"}, el("input", {type: "checkbox", id}), ` ${text}`);
