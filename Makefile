@@ -34,8 +34,11 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	fi; \
 	echo "Making .venv with $$("$$python" --version); the first time this takes some minutes."; \
 	"$$python" -m venv .venv; \
-	$(PY) -m pip install -qq --no-compile -c constraints.txt torch; \
-	$(PY) -m pip install -qq --no-compile -c constraints.txt -e '.[test,lint]'; \
+	if ! { command -v uv > /dev/null && UV_TORCH_BACKEND=$${UV_TORCH_BACKEND:-auto} \
+		uv pip install -q -p $(PY) -c constraints.txt -e '.[test,lint]'; }; then \
+		$(PY) -m pip install -qq --no-compile -c constraints.txt torch; \
+		$(PY) -m pip install -qq --no-compile -c constraints.txt -e '.[test,lint]'; \
+	fi; \
 	touch $@
 
 quickstart: venv ## train a tiny family, score it, map it (about 5 minutes on 2 cores)
