@@ -21,7 +21,7 @@ def serving(
     """Serve ``mlflow.db`` of a folder with further options; yields its address, with the prefix.
 
     Without the processes for jobs, that the map has nothing to do with, a server is quick to start;
-    `e2e/test_server.py` has one with them.
+    a heavy test in `e2e/test_server.py` has one with them.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
