@@ -34,8 +34,10 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	fi; \
 	echo "Making .venv with $$("$$python" --version); the first time this takes some minutes."; \
 	"$$python" -m venv .venv; \
-	if ! { command -v uv > /dev/null && UV_TORCH_BACKEND=$${UV_TORCH_BACKEND:-auto} \
-		uv pip install -q -p $(PY) -c constraints.txt -e '.[test,lint]'; }; then \
+	uv=$$(command -v uv || { $(PY) -m pip install -qq -c constraints.txt uv && echo .venv/bin/uv; } || true); \
+	if [ -n "$$PIP_FIND_LINKS" ]; then export UV_FIND_LINKS="$$(echo $$PIP_FIND_LINKS | tr ' ' ',')"; \
+	else export UV_TORCH_BACKEND="$${UV_TORCH_BACKEND:-auto}"; fi; \
+	if [ -z "$$uv" ] || ! "$$uv" pip install -q -p $(PY) -c constraints.txt -e '.[test,lint]'; then \
 		$(PY) -m pip install -qq --no-compile -c constraints.txt torch; \
 		$(PY) -m pip install -qq --no-compile -c constraints.txt -e '.[test,lint]'; \
 	fi; \
