@@ -100,9 +100,10 @@ bench: venv ## write what every benchmark gives into docs/benchmarks.md (ONLY="s
 
 bench-peers: ## scoring speed beside lm-evaluation-harness, MODEL=FOLDER (installed apart: 10 minutes)
 	@set -e; if [ -z "$(MODEL)" ]; then echo 'Name a folder with a model: make bench-peers MODEL=PATH.' >&2; exit 1; fi; \
-	test -d .cache/peers || { '$(PYTHON)' -m venv .cache/peers; \
+	test -e .cache/peers/installed || { '$(PYTHON)' -m venv .cache/peers; \
 		.cache/peers/bin/pip install -qq -c constraints.txt torch; \
-		.cache/peers/bin/pip install -qq -c constraints.txt -e . 'lm-eval==0.4.13'; }; \
+		.cache/peers/bin/pip install -qq -c constraints.txt -e . 'lm-eval==0.4.13'; \
+		touch .cache/peers/installed; }; \
 	.cache/peers/bin/python benchmarks/peers.py "$(MODEL)"
 
 coverage: venv ## how often every interval covers the truth (an hour or more; REDUCED=1: minutes)

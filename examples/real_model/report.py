@@ -20,7 +20,7 @@ from mlflow_modelmap import load_layers, load_map
 from mlflow_modelmap.drivers.exact.exact import load_exact
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.headline import headline
-from mlflow_modelmap.figures.intervals import INTERVAL, exact_interval, kl_interval, lengths
+from mlflow_modelmap.figures.intervals import INTERVAL, kl_interval, lengths
 from mlflow_modelmap.figures.scales import log_axis
 from mlflow_modelmap.words.value_and_error import with_error
 
@@ -60,7 +60,8 @@ def measured() -> pd.DataFrame:
     )
     pairs = pd.concat([load_exact(run_id).pairs for run_id in latest("exact", 100)])
     exact = pairs[pairs["first"] == ORIGINAL].drop_duplicates("second").set_index("second")
-    columns = ["forward", "forward_se", "token_mean", "token_mean_se", "top1", "top1_se"]
+    columns = ["forward", "forward_se", "forward_low", "forward_high"]
+    columns += ["token_mean", "token_mean_se", "top1", "top1_se"]
     table = points.join(exact[columns])
     return table.sort_values("forward", na_position="first", kind="stable")
 
@@ -128,14 +129,16 @@ def _copies(axes: Any, rows: pd.DataFrame) -> None:
             fontsize=7.5,
             color=style.QUIET_INK,
         )
-    for offset, mark, column, error, label, fill, interval in (
-        (-0.13, "o", "kl", "se", "estimate, from texts' log-likelihoods", True, kl_interval),
-        (0.13, "D", "forward", "forward_se", "exact, over all tokens", False, exact_interval),
+    estimated = kl_interval(rows["kl"], rows["se"])
+    exact = tuple(rows[end].to_numpy(dtype=float) for end in ("forward_low", "forward_high"))
+    for offset, mark, column, label, fill, ends in (
+        (-0.13, "o", "kl", "estimate, from texts' log-likelihoods", True, estimated),
+        (0.13, "D", "forward", "exact, over all tokens", False, exact),
     ):
         axes.errorbar(
             rows[column],
             [height + offset for height in heights],
-            xerr=lengths(rows[column], interval(rows[column], rows[error])),
+            xerr=lengths(rows[column], ends),
             fmt=mark,
             ms=5,
             capsize=2.5,

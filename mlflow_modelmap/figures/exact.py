@@ -56,7 +56,8 @@ def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
     Parameters
     ----------
     by_domain
-        Columns ``pair``, ``domain``, ``forward`` and ``forward_se`` (bits/byte).
+        Columns ``pair``, ``domain``, ``forward`` and ``forward_se`` (bits/byte), and ``texts``
+        where that is known.
     """
     names, domains = (list(dict.fromkeys(by_domain[key])) for key in ("pair", "domain"))
     figure = style.figure(8.8, max(2.6, 1.5 + (0.16 * len(names) + 0.14) * len(domains)))
@@ -69,7 +70,8 @@ def by_domain_figure(by_domain: pd.DataFrame) -> Figure:
         there = [domain for domain in domains if domain in rows.index]
         heights = np.array([domains.index(d) for d in there]) + (offset + 0.5) * thickness - 0.4
         kl = rows.loc[there, "forward"].to_numpy(dtype=float)
-        interval = exact_interval(kl, rows.loc[there, "forward_se"])
+        texts = rows.loc[there, "texts"] if "texts" in rows else None
+        interval = exact_interval(kl, rows.loc[there, "forward_se"], texts)
         known = np.isfinite(rows.loc[there, "forward_se"].to_numpy(dtype=float))
         ends += list(interval[1])
         axes.barh(

@@ -19,10 +19,22 @@ def kl_interval(kl: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return _known(kl, low), _known(kl, high)
 
 
-def exact_interval(value: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends of the 95 % interval of an exact KL, which is a mean of many; never below 0."""
+def exact_interval(
+    value: ArrayLike, se: ArrayLike, texts: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the 95 % interval of an exact KL, which is a mean; never below 0.
+
+    Parameters
+    ----------
+    value, se
+        Bits per byte.
+    texts
+        Over how many texts, where that is known; else they are taken to be many.
+    """
     low, high = mean_interval(
-        np.asarray(value, dtype=float), np.asarray(se, dtype=float), texts=_MANY
+        np.asarray(value, dtype=float),
+        np.asarray(se, dtype=float),
+        texts=_MANY if texts is None else texts,
     )
     return np.maximum(_known(value, low), 0.0), _known(value, high)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from mlflow_modelmap.figures.exact import by_domain_figure, token_kl_figure
 
@@ -39,3 +40,18 @@ def test_a_domain_without_an_error_has_no_error_bar():
         if segment.size and np.isfinite(segment).all()
     ]
     np.testing.assert_allclose(lengths, [2 * 1.96 * 0.01], rtol=1e-3)
+
+
+def test_error_bars_of_few_texts_are_as_long_as_students_t_says():
+    table = pd.DataFrame(
+        {
+            "pair": "a || b",
+            "domain": ["code"],
+            "texts": [10],
+            "forward": [0.1],
+            "forward_se": [0.01],
+        }
+    )
+    (axes,) = by_domain_figure(table).axes
+    (bars,) = (bars for bars in axes.collections if len(bars.get_segments()))
+    assert np.ptp(bars.get_segments()[0][:, 0]) == pytest.approx(2 * 2.262 * 0.01, rel=1e-3)

@@ -21,7 +21,7 @@ def cost_in_words(record: float, training: float, steps: int) -> tuple[str, bool
         Steps of training since then.
     """
     share = record / max(record + training, 1e-9)
-    said = f"A record takes {record:.2g} s, {100 * share:.2g} % of the time"
+    said = f"A record takes {two_digits(record)} s, {two_digits(100 * share)} % of the time"
     if share > HIGHEST_SHARE:
         every = _steps_for(HIGHEST_SHARE, record, training / steps)
         return (
@@ -41,3 +41,9 @@ def _steps_for(share: float, record: float, step: float) -> int:
     needed = record * (1 / share - 1) / max(step, 1e-9)
     digits = max(0, math.floor(math.log10(max(needed, 1.0))) - 1)
     return max(1, math.ceil(needed / 10**digits) * 10**digits)
+
+
+def two_digits(value: float) -> str:
+    """A number of 0 or more to two digits, without a power of ten where it is large: ``1,200``."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"

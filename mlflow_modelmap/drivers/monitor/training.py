@@ -18,7 +18,7 @@ from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
     recorded,
     values_of,
 )
-from mlflow_modelmap.drivers.monitor.cost import cost_in_words
+from mlflow_modelmap.drivers.monitor.cost import cost_in_words, two_digits
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
@@ -204,7 +204,8 @@ class MonitoredTraining:
         """
         cost = cost_of(self.seconds, time.perf_counter() - self.began)
         seconds, share = cost.values()
-        said = f"Monitoring took {seconds:.2g} s, {100 * share:.2g} % of the training."
+        took = two_digits(seconds)
+        said = f"Monitoring took {took} s, {two_digits(100 * share)} % of the training."
         log.info(said)
         drawn = {f"modelmap/{name}": v for name, v in cost.items() if self.run.drawn(name, v)}
         try:

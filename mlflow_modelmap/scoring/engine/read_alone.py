@@ -10,24 +10,27 @@ class ReadAlone:
 
     Attributes
     ----------
-    tokens
-        Of the pieces that were taken over.
+    pieces
+        Those that were taken over.
+    tokens, seconds
+        Of them: their tokens, and how long reading them took.
     """
 
     def __init__(self, lengths: np.ndarray) -> None:
-        self._lengths, self._values = lengths, dict[int, float]()
-        self.tokens = 0
+        self._lengths, self._values = lengths, dict[int, tuple[float, float]]()
+        self.pieces: list[int] = []
+        self.tokens, self.seconds = 0, 0.0
 
-    def keep(self, piece: int, value: float) -> None:
-        """Keep the log-likelihood of a piece, nats."""
-        self._values[piece] = value
+    def keep(self, piece: int, value: float, seconds: float) -> None:
+        """Keep the log-likelihood of a piece, nats, and the seconds that it took."""
+        self._values[piece] = value, seconds
 
     def take_over(self, values: np.ndarray, pieces: list[int]) -> list[int]:
         """Write what is known into `values` (1, P), once; the pieces that have yet to be read."""
-        for piece in pieces:
-            if piece in self._values:
-                values[0, piece] = self._values[piece]
-                self.tokens += int(self._lengths[piece])
-        left = [piece for piece in pieces if piece not in self._values]
+        self.pieces = [piece for piece in pieces if piece in self._values]
+        for piece in self.pieces:
+            values[0, piece] = self._values[piece][0]
+        self.tokens = int(self._lengths[self.pieces].sum())
+        self.seconds = sum(self._values[piece][1] for piece in self.pieces)
         self._values.clear()
-        return left
+        return [piece for piece in pieces if piece not in set(self.pieces)]

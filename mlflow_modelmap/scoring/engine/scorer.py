@@ -20,12 +20,7 @@ from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
 from mlflow_modelmap.scoring.engine.lens import check_lens, read_out, read_out_stacked
 from mlflow_modelmap.scoring.engine.prompt_cache import behind, read_prompts
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
-from mlflow_modelmap.scoring.engine.provenance import (
-    NOTICES,
-    Provenance,
-    provenance,
-    said_notices,
-)
+from mlflow_modelmap.scoring.engine.provenance import NOTICES, Provenance, provenance, said_notices
 from mlflow_modelmap.scoring.engine.read_alone import ReadAlone
 from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
 from mlflow_modelmap.scoring.engine.slices import BODY_TOKENS, head_rows
@@ -84,7 +79,7 @@ class Scorer:
         self.notices: tuple[str, ...] = ()
         self.rounded = False
         self.products: dict[str, str | bool] = {}
-        self._read_alone = ReadAlone(self._lengths)
+        self.read_alone = ReadAlone(self._lengths)
         self.company, self._remembers = by_positions(model.config)
         self._prove_company()
         self._read_once: tuple[np.ndarray, Any] | None = None
@@ -117,11 +112,15 @@ class Scorer:
             return
 
         def read(which: np.ndarray) -> list[np.ndarray]:
+            started = time.perf_counter()
             found = self._read(make_batch(self.pieces, which, self.pieces.firsts))
-            if len(which) == 1 and self.only_values and not self.settings.layers:
-                self._read_alone.keep(int(which[0]), float(found[0].sum()))
+            if len(which) == 1 and as_scored:
+                took = time.perf_counter() - started
+                self.read_alone.keep(int(which[0]), float(found[0].sum()), took)
             return found
 
+        given = self.settings  # whose bfloat16 products are not those of the proof
+        as_scored = self.only_values and not given.layers and given.matmul == "float32"
         tolerance = EXACT if self.precision in ("float32", "float64") else ROUNDED
         budget = 1 if self.path.kind == WHOLE else self.budget
         while True:
@@ -159,7 +158,7 @@ class Scorer:
             self.prompts = f"{WITH_EACH}: no cache of the model gives the same values"
 
     def _read(self, batch: Batch) -> list[np.ndarray]:
-        """Log-likelihoods of the tokens of each piece of a batch."""
+        """Log-likelihoods of the tokens of each piece of a batch, which slices would keep apart."""
         self.forget()
         found = self._per_token(batch).cpu().numpy()
         return [found[batch.owners == place] for place in range(len(batch.pieces))]
@@ -175,7 +174,9 @@ class Scorer:
         started = time.perf_counter()
         self.products = products_in_force(self.tail.device.type)
         reader = LateReader(self._of_pieces)
-        left = self._read_alone.take_over(self._of_pieces, left)
+        left = self.read_alone.take_over(self._of_pieces, left)
+        self.done += self.read_alone.tokens
+        self.seconds += self.read_alone.seconds
         if self.progress is not None and not left:
             self.progress(self.total, self.total)
         while left:
@@ -200,8 +201,7 @@ class Scorer:
                 scored.update(map(int, pieces))
                 self.done += int(self._lengths[pieces].sum())
                 if self.progress is not None:
-                    done = self.done + self._read_alone.tokens
-                    self.progress(min(done, self.total), self.total)
+                    self.progress(min(self.done, self.total), self.total)
                 if self._first is not None:
                     reader.finish()
                     self.batch_tokens = self._first.tokens(self.batch_tokens, batch.size)
@@ -239,7 +239,7 @@ class Scorer:
             while states:
                 per_token.append(read_out(self.tail, self.path, states.pop(0), targets))
         else:
-            per_token = [self._per_token(batch)]
+            per_token = [self._per_token(batch, self.body_tokens)]
         count = len(batch.pieces)
         return np.stack(
             [np.bincount(batch.owners, values.cpu().numpy(), count) for values in per_token]
@@ -267,11 +267,11 @@ class Scorer:
             self._read_once = (batch.prompts, read_prompts(self.tail, prompts))
         return behind(self._read_once[1], *to_device((batch.behind,), self.tail.device))
 
-    def _per_token(self, batch: Batch) -> torch.Tensor:
-        """Log-likelihoods of a batch's scored tokens, float64, shape (R,)."""
+    def _per_token(self, batch: Batch, body_tokens: int | None = None) -> torch.Tensor:
+        """Log-likelihoods of a batch's scored tokens, float64, shape (R,); in slices as asked."""
         ids, rows, targets = self._on_device(batch)
         if self.path.kind == TILED and self.path.tiled is not None:
-            kept = head_rows(self.tail, ids, rows, self.cache_of(batch), self.body_tokens)
+            kept = head_rows(self.tail, ids, rows, self.cache_of(batch), body_tokens)
             return self.path.tiled.log_likelihoods(kept, targets)
         if self.path.kind == WHOLE:
             with self.path.logits_as_they_are(self.tail):
@@ -315,6 +315,7 @@ class Scorer:
     def find_path(self) -> None:
         """Find the way to the logits anew, after the model was made another."""
         self.tail = Tail(self.model)
+        self.read_alone = ReadAlone(self._lengths)
         self.path, _ = self._prepare()
 
     def result(self, retried: int) -> ScoreResult:

@@ -19,7 +19,7 @@ def every_in(said: str) -> int:
         # 10 s each 100 steps of 10 s: 19 times 10 s are 1,900 steps.
         (10.0, 10.0, 100, "A record takes 10 s, 50 % of the time; recording every 1,900 steps"),
         (9.9, 22.0, 100, "A record takes 9.9 s, 31 % of the time; recording every 860 steps"),
-        (1.0, 0.001, 1, "A record takes 1 s, 1e+02 % of the time; recording every 19,000 steps"),
+        (1.0, 0.001, 1, "A record takes 1 s, 100 % of the time; recording every 19,000 steps"),
     ],
 )
 def test_above_a_twentieth_it_says_how_often_is_cheap_enough(record, training, steps, said):
@@ -54,6 +54,7 @@ def test_below_a_hundredth_it_says_how_often_would_be_cheap_too(record, training
         (0.5, 9.6, 10, "A record takes 0.5 s, 5 % of the time."),
         (5.04, 500.0, 1000, "A record takes 5 s, 1 % of the time."),
         (1.0, 500.0, 1, "A record takes 1 s, 0.2 % of the time."),
+        (123.0, 4000.0, 1, "A record takes 120 s, 3 % of the time."),
     ],
 )
 def test_in_between_and_at_every_step_it_says_what_it_is(record, training, steps, said):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from mlflow_modelmap.scoring.engine import scorer as scorer_module
 from mlflow_modelmap.scoring.engine.batches import make_batch
 from mlflow_modelmap.scoring.engine.read_alone import ReadAlone
 from mlflow_modelmap.scoring.engine.score_texts import score_model
+from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.slices import head_rows, slice_sizes
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -87,10 +90,44 @@ def test_what_the_proof_read_is_not_read_again(tokens):
 
 def test_values_are_taken_over_once():
     kept = ReadAlone(np.array([5, 7, 9]))
-    kept.keep(1, -3.5)
+    kept.keep(1, -3.5, 0.25)
     values = np.full((1, 3), np.nan)
     assert kept.take_over(values, [0, 1, 2]) == [0, 2]
     assert values[0, 1] == -3.5
     assert np.isnan(values[0, [0, 2]]).all()
+    assert (kept.pieces, kept.tokens, kept.seconds) == ([1], 7, 0.25)
     assert kept.take_over(values, [1]) == [1]
-    assert kept.tokens == 7
+    assert (kept.pieces, kept.tokens, kept.seconds) == ([], 0, 0.0)
+
+
+def test_tokens_and_seconds_of_what_the_proof_read_count(tokens):
+    two = replace(tokens, ids=tokens.ids[:2], ends=tokens.ends[:2], bytes=tokens.bytes[:2])
+    made = score_model(make(), two, SETTINGS)
+    assert made.provenance["tokens_per_second"] > 0
+
+
+def test_what_a_proof_read_in_other_products_is_read_again(tokens):
+    settings, every = ScoringSettings(device="cpu", matmul="bfloat16"), list(range(14))
+    with torch.no_grad():
+        scorer = Scorer(make(), tokens, settings, "float32", None)
+    assert scorer.read_alone.take_over(np.full((1, 14), np.nan), every) == every
+
+
+def test_slices_do_not_hide_that_rows_change_each_other(tokens, monkeypatch):
+    """Long texts are read alone by slices, while short ones share one."""
+    model = make()
+    own = model.model.forward
+
+    def mixing(*args, **kwargs):
+        out = own(*args, **kwargs)
+        if len(out.last_hidden_state) > 1:
+            mean = out.last_hidden_state[:, :1].mean(dim=0, keepdim=True)
+            out.last_hidden_state = out.last_hidden_state + 0.3 * mean
+        return out
+
+    monkeypatch.setattr(scorer_module, "BODY_TOKENS", 60)
+    expected = plain(model, tokens.ids)
+    model.model.forward = mixing
+    made = score_model(model, tokens, SETTINGS)
+    assert made.provenance["batch_policy"] == "one text"
+    np.testing.assert_allclose(made.log_likelihoods, expected, atol=1e-3)

@@ -10,10 +10,19 @@ from mlflow_modelmap.tracking.store.in_filter import in_filter
 
 ASKED = (
     *("plain", "Anna's", 'a "new" one', "'", '"', "it''s", '""', "a = 'b", '" AND "'),
-    *("back\\", "back\\'s", "`tick`", "semi; colon", "-- no comment", "/* none */", "100%", "a_b"),
+    *(
+        "back\\slash",
+        "back\\'s",
+        "`tick`",
+        "semi; colon",
+        "-- no comment",
+        "/* none */",
+        "100%",
+        "a_b",
+    ),
     *("two\nlines", "  around  ", "Grüße 京都 🦊"),
 )
-NOT_ASKED = ("", "  ", 'Anna\'s "best"', "zero\0byte", "half \ud800 pair")
+NOT_ASKED = ("", "  ", 'Anna\'s "best"', "zero\0byte", "half \ud800 pair", "a folder\\")
 
 
 def test_the_store_finds_what_is_asked_for_and_nothing_else(store):
@@ -24,9 +33,10 @@ def test_the_store_finds_what_is_asked_for_and_nothing_else(store):
         for value in ASKED
     }
     for value, run_id in ids.items():
-        for key in ("attributes.run_name", "tags.`modelmap.model`"):
-            found = client.search_runs([where], f"{key} = {in_filter(value)}")
-            assert [run.info.run_id for run in found] == [run_id], (key, value)
+        asked = [f"{key} = {in_filter(value)}" for key in ("run_name", "tags.`modelmap.model`")]
+        for one in (*asked, " AND ".join(asked)):
+            found = client.search_runs([where], one)
+            assert [run.info.run_id for run in found] == [run_id], one
 
 
 @pytest.mark.parametrize("value", NOT_ASKED)
