@@ -21,9 +21,8 @@ from mlflow_modelmap.scoring.engine.lens import check_lens, read_out, read_out_s
 from mlflow_modelmap.scoring.engine.prompt_cache import behind, read_prompts
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
 from mlflow_modelmap.scoring.engine.provenance import NOTICES, Provenance, provenance, said_notices
-from mlflow_modelmap.scoring.engine.read_alone import ReadAlone
 from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
-from mlflow_modelmap.scoring.engine.slices import BODY_TOKENS, head_rows
+from mlflow_modelmap.scoring.engine.slices import BODY_TOKENS, head_rows, layer_rows
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
@@ -48,9 +47,6 @@ class Scorer:
     body_tokens
         How many of a batch's tokens go through the body at once; None for all.
     """
-
-    only_values = True
-    """Whether the log-likelihood of a piece is all that is wanted of it."""
 
     def __init__(
         self,
@@ -79,7 +75,6 @@ class Scorer:
         self.notices: tuple[str, ...] = ()
         self.rounded = False
         self.products: dict[str, str | bool] = {}
-        self.read_alone = ReadAlone(self._lengths)
         self.company, self._remembers = by_positions(model.config)
         self._prove_company()
         self._read_once: tuple[np.ndarray, Any] | None = None
@@ -112,15 +107,8 @@ class Scorer:
             return
 
         def read(which: np.ndarray) -> list[np.ndarray]:
-            started = time.perf_counter()
-            found = self._read(make_batch(self.pieces, which, self.pieces.firsts))
-            if len(which) == 1 and as_scored:
-                took = time.perf_counter() - started
-                self.read_alone.keep(int(which[0]), float(found[0].sum()), took)
-            return found
+            return self._read(make_batch(self.pieces, which, self.pieces.firsts))
 
-        given = self.settings  # whose bfloat16 products are not those of the proof
-        as_scored = self.only_values and not given.layers and given.matmul == "float32"
         tolerance = EXACT if self.precision in ("float32", "float64") else ROUNDED
         budget = 1 if self.path.kind == WHOLE else self.budget
         while True:
@@ -174,11 +162,6 @@ class Scorer:
         started = time.perf_counter()
         self.products = products_in_force(self.tail.device.type)
         reader = LateReader(self._of_pieces)
-        left = self.read_alone.take_over(self._of_pieces, left)
-        self.done += self.read_alone.tokens
-        self.seconds += self.read_alone.seconds
-        if self.progress is not None and not left:
-            self.progress(self.total, self.total)
         while left:
             scored: set[int] = set()
             for batch in self._batches(left):
@@ -234,7 +217,7 @@ class Scorer:
             return self._of_batch_late(batch)
         if self.settings.layers:
             ids, rows, targets = self._on_device(batch)
-            states = self.tail.layer_outputs(ids, rows, cache=self.cache_of(batch))
+            states = layer_rows(self.tail, ids, rows, self.cache_of(batch), self.body_tokens)
             per_token = []
             while states:
                 per_token.append(read_out(self.tail, self.path, states.pop(0), targets))
@@ -315,7 +298,6 @@ class Scorer:
     def find_path(self) -> None:
         """Find the way to the logits anew, after the model was made another."""
         self.tail = Tail(self.model)
-        self.read_alone = ReadAlone(self._lengths)
         self.path, _ = self._prepare()
 
     def result(self, retried: int) -> ScoreResult:

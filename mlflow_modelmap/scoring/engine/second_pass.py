@@ -46,9 +46,7 @@ def second_pass(scorer: Scorer, wanted: int) -> SecondPass | None:
     for group in groups:
         found = np.flatnonzero(np.isin(group, pieces.of(chosen)))
         found = found[np.lexsort((group[found], lengths[group[found]]))]
-        alone = np.flatnonzero(np.isin(group, scorer.read_alone.pieces))
-        again_in = plan_again(lengths[group], found, budget, scorer.body_tokens, alone)
-        for places, count in again_in:
+        for places, count in plan_again(lengths[group], found, budget, scorer.body_tokens):
             batch = make_batch(pieces, group[places], pieces.firsts)
             values = None
             try:
@@ -89,7 +87,6 @@ def plan_again(
     texts: Sequence[int] | np.ndarray,
     budget: int,
     body_tokens: int | None = None,
-    alone: Sequence[int] | np.ndarray = (),
 ) -> list[tuple[np.ndarray, int]]:
     """Batches of half the tokens, shortest texts first, none with as many rows as a text of it had.
 
@@ -107,16 +104,14 @@ def plan_again(
     body_tokens
         Tokens that went through the body at once in it; None for whole batches. Those of the
         second pass do not go in slices.
-    alone
-        Those that the first pass took from a proof, which had read them alone.
 
     Returns
     -------
     list of (rows, count)
         Indices of texts, int64, and how many of them come first and count.
     """
-    before = np.ones(len(lengths), dtype=np.int64)
-    for batch in plan(lengths, np.setdiff1d(np.arange(len(lengths)), alone), budget):
+    before = np.empty(len(lengths), dtype=np.int64)
+    for batch in plan(lengths, range(len(lengths)), budget):
         sizes = slice_sizes(len(batch), int(lengths[batch[0]]), body_tokens)
         before[batch] = np.repeat(sizes, sizes)
     found: list[tuple[np.ndarray, int]] = []

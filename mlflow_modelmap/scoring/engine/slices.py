@@ -6,6 +6,7 @@ with some thousand rows: so a batch is read in slices, and its rows go into the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -42,15 +43,45 @@ def head_rows(
     body_tokens
         How many tokens are read at once; None for all.
     """
+    kept = [
+        state.reshape(-1, state.shape[-1]).index_select(0, within.to(state.device))
+        for part, within in _slices(ids, rows, cache, body_tokens)
+        for state in [tail.head_input(part, cache)]
+    ]
+    return kept[0] if len(kept) == 1 else torch.cat(kept)
+
+
+def layer_rows(
+    tail: Tail,
+    ids: torch.Tensor,
+    rows: torch.Tensor,
+    cache: Any = None,
+    body_tokens: int | None = None,
+) -> list[torch.Tensor]:
+    """As `head_rows`, the raw outputs of the embeddings and of every layer, each (R, H)."""
+    kept = [
+        tail.layer_outputs(part, within, cache=cache)
+        for part, within in _slices(ids, rows, cache, body_tokens)
+    ]
+    if len(kept) == 1:
+        return kept[0]
+    found = []
+    while kept[0]:  # a layer at a time, so that only one is there twice
+        found.append(torch.cat([states.pop(0) for states in kept]))
+    return found
+
+
+def _slices(
+    ids: torch.Tensor, rows: torch.Tensor, cache: Any, body_tokens: int | None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The slices of a batch, and which of their flat positions are wanted."""
     count, width = ids.shape
     sizes = slice_sizes(count, width, body_tokens if cache is None else None)
-    kept, end = [], 0
+    end = 0
     for part in ids.split(sizes):
         begin, end = end, end + part.numel()
         within = rows
         if len(sizes) > 1:
             first, last = torch.searchsorted(rows, torch.tensor([begin, end])).tolist()
             within = rows[first:last] - begin
-        state = tail.head_input(part, cache)
-        kept.append(state.reshape(-1, state.shape[-1]).index_select(0, within.to(state.device)))
-    return kept[0] if len(kept) == 1 else torch.cat(kept)
+        yield part, within

@@ -72,8 +72,6 @@ def compare_heads(
 class _Compare(Scorer):
     """One pass of the second model over the texts that the first was run on."""
 
-    only_values = False
-
     def compare(self, states: HeadStates) -> TokenDivergences:
         self._states, self._starts = states, first_rows(self.pieces)
         self._head, self._work = tiled_head(self), Workspace()

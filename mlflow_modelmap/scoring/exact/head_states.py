@@ -90,8 +90,6 @@ def tiled_head(scorer: Scorer) -> TiledHead:
 class _Keep(Scorer):
     """One pass over the texts that writes the head's input down."""
 
-    only_values = False
-
     def keep(self, path: Path) -> HeadStates:
         head, self._starts = tiled_head(self), first_rows(self.pieces)
         self._file, self._kept = path, torch.empty(0)

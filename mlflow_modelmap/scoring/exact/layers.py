@@ -48,8 +48,6 @@ class LayerDivergences:
 class _Layers(Scorer):
     """One pass over the texts that reads out every layer."""
 
-    only_values = False
-
     def compare(self) -> LayerDivergences:
         self._head, self._work = tiled_head(self), Workspace()
         shape = len(self.values) - 1, len(self.pieces)

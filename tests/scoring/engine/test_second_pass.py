@@ -45,13 +45,6 @@ def test_every_text_comes_once_among_another_number_of_rows(lengths, budget, wan
             assert count * lengths[rows].max() <= budget // 2
 
 
-def test_a_text_that_a_proof_read_alone_is_not_alone_again():
-    lengths = np.array([10, 10, 10, 30])
-    assert [len(rows) for rows, _ in plan_again(lengths, [3], 40, None, [])] == [2]
-    assert [len(rows) for rows, _ in plan_again(lengths, [3], 100, None, [])] == [1]
-    assert [len(rows) for rows, _ in plan_again(lengths, [3], 100, None, [3])] == [2]
-
-
 def test_the_texts_are_spread_over_the_lengths():
     lengths = np.random.default_rng(0).permutation(np.arange(10, 110))
     chosen = spread(lengths, np.flatnonzero(lengths != 60), 5)

@@ -12,9 +12,7 @@ from transformers import LlamaForCausalLM
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.scoring.engine import scorer as scorer_module
 from mlflow_modelmap.scoring.engine.batches import make_batch
-from mlflow_modelmap.scoring.engine.read_alone import ReadAlone
 from mlflow_modelmap.scoring.engine.score_texts import score_model
-from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.slices import head_rows, slice_sizes
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -71,46 +69,13 @@ def test_scores_are_those_of_each_text_alone(tokens, monkeypatch):
     np.testing.assert_allclose(made.log_likelihoods, plain(model, tokens.ids), atol=1e-3)
 
 
-def test_what_the_proof_read_is_not_read_again(tokens):
+def test_the_last_layer_read_out_is_the_plain_score_to_the_bit(tokens, monkeypatch):
     model = make()
-    read: list[int] = []
-    hook = model.model.register_forward_pre_hook(
-        lambda module, args, kwargs: read.append(kwargs["input_ids"].numel()), with_kwargs=True
+    monkeypatch.setattr(scorer_module, "BODY_TOKENS", 100)
+    of_layers = score_model(model, tokens, replace(SETTINGS, layers=True))
+    np.testing.assert_array_equal(
+        of_layers.log_likelihoods, score_model(model, tokens, SETTINGS).log_likelihoods
     )
-    try:
-        told: list[tuple[int, int]] = []
-        made = score_model(model, tokens, SETTINGS, progress=lambda *of: told.append(of))
-    finally:
-        hook.remove()
-    longest = int(tokens.lengths.max())
-    assert read.count(longest) == 1, "the longest text is read alone once, and then known"
-    assert told[-1] == (int(tokens.lengths.sum()),) * 2
-    np.testing.assert_allclose(made.log_likelihoods, plain(model, tokens.ids), atol=1e-3)
-
-
-def test_values_are_taken_over_once():
-    kept = ReadAlone(np.array([5, 7, 9]))
-    kept.keep(1, -3.5, 0.25)
-    values = np.full((1, 3), np.nan)
-    assert kept.take_over(values, [0, 1, 2]) == [0, 2]
-    assert values[0, 1] == -3.5
-    assert np.isnan(values[0, [0, 2]]).all()
-    assert (kept.pieces, kept.tokens, kept.seconds) == ([1], 7, 0.25)
-    assert kept.take_over(values, [1]) == [1]
-    assert (kept.pieces, kept.tokens, kept.seconds) == ([], 0, 0.0)
-
-
-def test_tokens_and_seconds_of_what_the_proof_read_count(tokens):
-    two = replace(tokens, ids=tokens.ids[:2], ends=tokens.ends[:2], bytes=tokens.bytes[:2])
-    made = score_model(make(), two, SETTINGS)
-    assert made.provenance["tokens_per_second"] > 0
-
-
-def test_what_a_proof_read_in_other_products_is_read_again(tokens):
-    settings, every = ScoringSettings(device="cpu", matmul="bfloat16"), list(range(14))
-    with torch.no_grad():
-        scorer = Scorer(make(), tokens, settings, "float32", None)
-    assert scorer.read_alone.take_over(np.full((1, 14), np.nan), every) == every
 
 
 def test_slices_do_not_hide_that_rows_change_each_other(tokens, monkeypatch):
