@@ -27,7 +27,7 @@ APART = ("coverage", "llama_perplexity", "peers", "gpu")
 PACKAGES = ("torch", "transformers", "mlflow", "numpy", "scipy", "scikit-learn", "pandas")
 HEAD = """# Benchmarks
 
-`make bench` writes this page: what every script in [benchmarks](../benchmarks) printed, beside a
+`make bench` writes this page: what every script in `benchmarks/` printed, beside a
 plain baseline in the same run. On a machine that others use as well only ratios count.
 `make bench ONLY="scoring map"` makes some parts again. Apart are `make coverage` (what intervals
 cover), `make bench-peers` (other tools on a real model), `benchmarks/llama_perplexity.py` and
@@ -48,7 +48,7 @@ def purpose(name: str) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, memory in use and load, in a line."""
+    """Processor, cores and load, in a line."""
     processor = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8")
