@@ -38,6 +38,7 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	if [ -n "$$PIP_FIND_LINKS" ]; then export UV_FIND_LINKS="$$(echo $$PIP_FIND_LINKS | tr ' ' ',')"; \
 	else export UV_TORCH_BACKEND="$${UV_TORCH_BACKEND:-auto}"; fi; \
 	if [ -z "$$uv" ] || ! "$$uv" pip install -q -p $(PY) -c constraints.txt -e '.[test,lint]'; then \
+		echo 'pip installs in place of uv, which takes longer.'; \
 		$(PY) -m pip install -qq --no-compile -c constraints.txt torch; \
 		$(PY) -m pip install -qq --no-compile -c constraints.txt -e '.[test,lint]'; \
 	fi; \

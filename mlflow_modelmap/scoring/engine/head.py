@@ -62,20 +62,13 @@ class TiledHead:
         torch.Tensor
             float64 (float32 on mps), shape (R,), on the head's device.
         """
-        rows = CPU_ROWS
         hidden = hidden.to(self.weight.device)
         targets = targets.to(self.weight.device)
         if not self.on_cpu:
             kernels = kernels_for(self.weight.device)
             return self._on_accelerator.log_likelihoods(hidden, targets, kernels)
-        if len(hidden) <= rows:
-            return self._block(hidden, targets)
-        return torch.cat(
-            [
-                self._block(hidden[start : start + rows], targets[start : start + rows])
-                for start in range(0, len(hidden), rows)
-            ]
-        )
+        parts = zip(hidden.split(CPU_ROWS), targets.split(CPU_ROWS), strict=True)
+        return torch.cat([self._block(rows, wanted) for rows, wanted in parts])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """All logits in float32, shape (R, V), on the head's device: for a look at a few rows."""
