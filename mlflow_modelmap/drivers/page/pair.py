@@ -94,7 +94,8 @@ def pair_payload(
     compared = Comparison.of_kl(
         kl,
         se,
-        texts=int(units) if units else None,
+        texts=int(texts) if texts else None,
+        documents=int(units) if units else None,
         half_in=half,
         noise_floor=floor,
         own=own_scale(store, run, cache),

@@ -111,6 +111,7 @@ class Comparison:
         level: float = 0.95,
         own: Sequence[OwnGroup] = (),
         texts: int | None = None,
+        documents: int | None = None,
         half_in: int | None = None,
         vector: str = CONDITIONAL,
         unit: str = TEXTS,
@@ -127,10 +128,12 @@ class Comparison:
         own
             Groups of the user's own scale, by which the words go first.
         texts
-            How many texts (or units that are independent) it was measured on; from fewer than 10
-            there is neither a standard error nor an interval. None where that is unknown.
+            How many texts it was measured on; None where that is unknown.
+        documents
+            How many of them are independent, where that is known. From fewer than 10 there is
+            neither a standard error nor an interval.
         half_in
-            How many of them make up half of it.
+            How many of the texts make up half of it.
         vector
             Which vectors it is of.
         unit
@@ -143,9 +146,10 @@ class Comparison:
         InputError
             If one of the three is not possible.
         """
-        if texts is not None and texts < FEWEST_TEXTS and not kl == se == 0:
+        units = texts if documents is None else documents
+        if units is not None and units < FEWEST_TEXTS and not kl == se == 0:
             se = NAN
-        low, high = confidence_interval(kl, se, level, texts=texts)
+        low, high = confidence_interval(kl, se, level, texts=units)
         known = None if math.isnan(se) else se
         return Comparison(
             kl,
@@ -153,6 +157,7 @@ class Comparison:
             float(low),
             float(high),
             NO_SCALE if vector == PMI else in_words(kl, known, own, unit=unit),
+            documents=documents,
             half_in=half_in,
             vector=vector,
             sharpness=how_sharp(kl, se, level, texts=texts, half_in=half_in, unit=unit),

@@ -73,20 +73,30 @@ def test_weights_of_the_texts_count(texts, values):
 
 
 def test_documents_of_the_texts_count(texts, values):
-    codes = np.arange(len(texts)) // 4
-    other = values + np.repeat(np.random.default_rng(3).normal(0, 3, codes.max() + 1), 4)
+    codes = np.arange(len(texts)) // 2
+    other = values + np.repeat(np.random.default_rng(3).normal(0, 3, codes.max() + 1), 2)
     of = dataclasses.replace(reference(texts, values), documents=codes)
     found, alone = (
         compare_with_reference(one, other, texts.bytes) for one in (of, reference(texts, values))
     )
     assert (found.documents, alone.documents) == (codes.max() + 1, len(texts))
     assert found.kl == alone.kl
-    assert found.se > 1.5 * alone.se
+    assert found.se > 1.2 * alone.se
     one = dataclasses.replace(of, documents=np.zeros(len(texts), dtype=int))
     unknown = compare_with_reference(one, other, texts.bytes)
     assert math.isnan(unknown.se)
     assert math.isnan(unknown.bits_per_byte_se)
     assert unknown.words
+
+
+def test_few_documents_have_no_interval_and_texts_are_counted_as_texts():
+    told = Comparison.of_kl(0.1, 0.02, texts=256, documents=64, half_in=10)
+    assert told.sharpness.endswith("half of it lies in 10 of 256 texts")
+    assert told.documents == 64
+    few = Comparison.of_kl(0.1, 0.02, texts=256, documents=9, half_in=10)
+    assert math.isnan(few.se)
+    assert math.isnan(few.low)
+    assert few.sharpness.endswith("half of it lies in 10 of 256 texts")
 
 
 def test_it_is_logged_under_the_names_that_runs_have(texts, values):
