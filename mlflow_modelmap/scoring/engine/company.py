@@ -93,6 +93,13 @@ def by_positions(config: Any) -> tuple[Company, bool]:
     return Company(kept, above), above is not None
 
 
+def rotary_kinds(config: Any) -> set[str]:
+    """The kinds of rotary embeddings that a configuration names."""
+    parts = _rotary_parts(config.get_text_config(decoder=True))
+    kinds = {part.get("rope_type") or part.get("type") for part in parts}
+    return {str(kind) for kind in kinds if kind is not None}
+
+
 def _rotary_parts(config: Any) -> Iterator[Mapping[str, Any]]:
     for name in ("rope_parameters", "rope_scaling"):
         value = getattr(config, name, None)
@@ -166,6 +173,11 @@ def _mates(lengths: np.ndarray, group: np.ndarray, budget: int) -> np.ndarray:
     if shortest in longest:
         return longest
     return np.array([longest[0], shortest, *longest[1:]], dtype=np.int64)
+
+
+def rounding(precision: str) -> float:
+    """Nats a token (root mean square) that the arithmetic of a precision explains."""
+    return EXACT if precision in ("float32", "float64") else ROUNDED
 
 
 def differ(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:

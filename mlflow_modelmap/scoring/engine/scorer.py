@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,18 +15,27 @@ from mlflow_modelmap.scoring.accelerator.copies import Late, LateReader, to_devi
 from mlflow_modelmap.scoring.accelerator.memory import give_back, out_of_memory
 from mlflow_modelmap.scoring.accelerator.products import products_in_force
 from mlflow_modelmap.scoring.engine.batches import Batch, make_batch
-from mlflow_modelmap.scoring.engine.company import ALONE, ANY, EXACT, ROUNDED, by_positions, proved
+from mlflow_modelmap.scoring.engine.company import (
+    ALONE,
+    ANY,
+    Company,
+    by_positions,
+    proved,
+    rounding,
+)
 from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
 from mlflow_modelmap.scoring.engine.lens import check_lens, read_out, read_out_stacked
 from mlflow_modelmap.scoring.engine.prompt_cache import behind, read_prompts
 from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_causal, head_path
 from mlflow_modelmap.scoring.engine.provenance import NOTICES, Provenance, provenance, said_notices
+from mlflow_modelmap.scoring.engine.rows_apart import beginnings, rows_are_apart
 from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
 from mlflow_modelmap.scoring.engine.slices import BODY_TOKENS, head_rows, layer_rows
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
+from mlflow_modelmap.scoring.tokenizer.windows import Pieces
 
 WITH_EACH = "with each response"
 """How prompts are read, unless once for several responses."""
@@ -101,22 +110,31 @@ class Scorer:
         return path, check_lens(self.tail, ids) if self.settings.layers else 0
 
     def _prove_company(self) -> None:
-        """Find which pieces may share a batch, on a few of them at their own lengths."""
+        """Find which pieces may share a batch, on a few of them.
+
+        At their own lengths, unless every part of the model is known; see `rows_apart`.
+        """
         if self.outliers:
             self.company = ALONE
             return
+        if rows_are_apart(self.model):
+            short = beginnings(self.pieces)
+            if len(short) > 1 and self._proved(short, 1) == self.company:
+                return
+        self.company = self._proved(self.pieces, self.pieces.firsts)
+
+    def _proved(self, pieces: Sequence[np.ndarray] | Pieces, firsts: int | np.ndarray) -> Company:
+        """The company in which some pieces read as each does alone."""
 
         def read(which: np.ndarray) -> list[np.ndarray]:
-            return self._read(make_batch(self.pieces, which, self.pieces.firsts))
+            return self._read(make_batch(pieces, which, firsts))
 
-        tolerance = EXACT if self.precision in ("float32", "float64") else ROUNDED
+        lengths = np.array([len(ids) for ids in pieces])
+        tolerance = rounding(self.precision)
         budget = 1 if self.path.kind == WHOLE else self.budget
         while True:
             try:
-                self.company = proved(
-                    self.company, self.model.config, self._lengths, budget, read, tolerance
-                )
-                return
+                return proved(self.company, self.model.config, lengths, budget, read, tolerance)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or budget == 1:
                     raise
