@@ -66,8 +66,9 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
     Parameters
     ----------
     exact
-        Columns ``model``, ``model_type``, ``layer``, ``forward``, ``forward_se`` (bits/byte). A
-        layer that says just what the last one says (0) has no place on the logarithmic axis.
+        Columns ``model``, ``model_type``, ``layer``, ``forward``, ``forward_se`` (bits/byte), and
+        ``texts`` where it is known over how many. A layer that says just what the last one says
+        (0) has no place on the logarithmic axis.
     """
     by_type = exact.assign(model_type=exact["model_type"].fillna(_NO_TYPE))
     panels = Panels(style.groups(by_type["model_type"]), (4.2, 3.4), (2.4, 0.5))
@@ -80,7 +81,8 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
             colour = style.colour_of(model, colours)
             axes.plot(line["layer"], kl, color=colour, lw=1.4, marker="o", ms=3)
             if len(colours) <= MOST_BANDS:
-                low, high = exact_interval(kl, line["forward_se"])
+                texts = line["texts"] if "texts" in line else None
+                low, high = exact_interval(kl, line["forward_se"], texts)
                 low = np.maximum(low, 0.1 * kl)  # an axis of powers has no 0
                 axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
         axes.set_yscale("log")

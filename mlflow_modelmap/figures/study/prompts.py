@@ -13,7 +13,6 @@ from mlflow_modelmap.figures.headline import headline
 from mlflow_modelmap.figures.intervals import INTERVAL, kl_interval, lengths
 from mlflow_modelmap.figures.scales import from_zero
 
-_Z = 1.96
 _MOST_ROWS = 60
 _LONGEST = 36
 
@@ -210,11 +209,12 @@ def additivity_figure(added: pd.DataFrame) -> Figure:
         ("unexplained", style.PALETTE[0], "o", -0.12),
         ("unexplained_by_one", style.OTHERS, "s", 0.12),
     ):
-        values, error = shown[column].to_numpy(float), _Z * shown[f"{column}_se"].to_numpy(float)
+        values = shown[column].to_numpy(float)
+        ends = kl_interval(values, shown[f"{column}_se"])
         axes.errorbar(
             values,
             heights + offset,
-            xerr=[np.minimum(error, values), error],
+            xerr=lengths(values, ends),
             linestyle="",
             marker=marker,
             color=colour,

@@ -84,7 +84,6 @@ class Scorer:
         self.notices: tuple[str, ...] = ()
         self.rounded = False
         self.products: dict[str, str | bool] = {}
-        self.company, self._remembers = by_positions(model.config)
         self._prove_company()
         self._read_once: tuple[np.ndarray, Any] | None = None
         self.shared: SharedPrompts | None = None
@@ -114,6 +113,7 @@ class Scorer:
 
         At their own lengths, unless every part of the model is known; see `rows_apart`.
         """
+        self.company, self._remembers = by_positions(self.model.config)
         if self.outliers:
             self.company = ALONE
             return
@@ -129,8 +129,7 @@ class Scorer:
         def read(which: np.ndarray) -> list[np.ndarray]:
             return self._read(make_batch(pieces, which, firsts))
 
-        lengths = np.array([len(ids) for ids in pieces])
-        tolerance = rounding(self.precision)
+        lengths, tolerance = np.array([len(ids) for ids in pieces]), rounding(self.precision)
         budget = 1 if self.path.kind == WHOLE else self.budget
         while True:
             try:
@@ -314,9 +313,10 @@ class Scorer:
         self.path = HeadPath(WHOLE, None)
 
     def find_path(self) -> None:
-        """Find the way to the logits anew, after the model was made another."""
+        """Find the way to the logits, and what may share a batch, of a model made another."""
         self.tail = Tail(self.model)
         self.path, _ = self._prepare()
+        self._prove_company()
 
     def result(self, retried: int) -> ScoreResult:
         """What was found, and how."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.matrix.sampling import Sampling
 from mlflow_modelmap.numerics.points.shifts import cosine_with_error, unexplained
 
@@ -54,3 +55,19 @@ def test_a_shift_of_nothing_has_no_direction_and_nothing_to_explain():
 def test_shifts_of_other_texts_are_refused():
     with pytest.raises(InputError, match=r"\(3,\) and \(4,\)"):
         cosine_with_error(np.ones(3), np.ones(4))
+
+
+def test_a_share_has_the_interval_of_a_kl_and_not_one_that_is_even():
+    # 200 samples of 60 texts with heavy tails; the truth is (0.2 / 1)^2 + 0.4^2 of Student's t.
+    random = np.random.default_rng(1)
+    measured, noise = random.standard_t(4, (2, 200, 60))
+    predicted = 0.8 * measured + 0.4 * noise
+    share, error = unexplained(
+        measured - measured.mean(axis=1, keepdims=True),
+        predicted - predicted.mean(axis=1, keepdims=True),
+    )
+    low, high = confidence_interval(share, error)
+    held = np.mean((low <= 0.2) & (high >= 0.2))
+    even = np.mean(np.abs(share - 0.2) <= 1.96 * error)
+    assert 0.92 < held <= 0.99
+    assert even < 0.91

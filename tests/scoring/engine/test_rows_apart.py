@@ -84,13 +84,13 @@ class Own(LlamaForCausalLM):
 class Normalised(nn.Module):
     """Makes each row depend on all of them."""
 
-    def __init__(self, inner):
+    def __init__(self, inner, scale=1.0):
         super().__init__()
-        self.inner = inner
+        self.inner, self.scale = inner, scale
 
     def forward(self, hidden):
         """Without the mean of the batch."""
-        return self.inner(hidden - hidden.mean(dim=0, keepdim=True))
+        return self.scale * self.inner(hidden - hidden.mean(dim=0, keepdim=True))
 
 
 def llama(kind=LlamaForCausalLM, **more):
@@ -200,6 +200,21 @@ def test_what_fails_the_short_proof_has_the_long_one(tiny_model, texts, monkeypa
     last = model.get_output_embeddings()
     last.register_forward_pre_hook(lambda _, args: (args[0] - args[0].mean(dim=0, keepdim=True),))
     assert score_model(model, tokens, SETTINGS).provenance["batch_policy"] == "one text"
+
+
+def test_a_model_that_was_made_float32_is_proved_anew(tiny_model, texts):
+    def model(dtype):
+        made = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=dtype).eval()
+        first = made.get_decoder().layers[0]
+        first.mlp = Normalised(first.mlp, scale=1e7)  # past what float16 holds
+        return made
+
+    tokens = tokenize(tiny_model, texts, SETTINGS)
+    half = score_model(model(torch.float16), tokens, SETTINGS, precision="float16")
+    assert half.provenance["retried"] == len(texts)
+    assert half.provenance["batch_policy"] == "one text"
+    whole = score_model(model(torch.float16).float(), tokens, SETTINGS)
+    np.testing.assert_array_equal(half.log_likelihoods, whole.log_likelihoods)
 
 
 def test_beginnings_are_of_different_lengths():
