@@ -33,5 +33,5 @@ def test_notices_go_to_people_and_to_programs(scored, command, key, capsys):
     told = capsys.readouterr()
     out = json.loads(told.out)
     assert out[key][0]["kl" if key != "scale" else "median"] > 0
-    assert "Left out 1 unfinished runs: 1 running." in out["notices"]
+    assert "Left out 1 unfinished run: 1 running." in out["notices"]
     assert all(notice in told.err for notice in out["notices"])

@@ -104,7 +104,7 @@ def test_dimensions_and_embedding_switch(browser, page):
     kinds = "return [...new Set(document.getElementById('plot').data.map((t) => t.type))]"
     title = "return document.getElementById('plot').layout.xaxis.title.text"
     assert drawn(browser) == "tsne2"
-    assert browser.execute_script(title) == "t-SNE 1"
+    assert browser.execute_script(title) == "t-SNE axis 1 (no unit)"
     choose(browser, "pca")
     drawn(browser, "pca2")
     assert browser.execute_script(title).startswith("PC 1, ")

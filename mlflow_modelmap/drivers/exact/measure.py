@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -329,6 +328,7 @@ def model_in_memory(
     files: ModelFiles | str, settings: ScoringSettings
 ) -> Iterator[tuple[Any, str]]:
     """A model and its precision, in memory for the length of the block."""
+    from mlflow_modelmap.scoring.accelerator.memory import give_back
     from mlflow_modelmap.scoring.load.load import load_model
 
     path = files.model_path if isinstance(files, ModelFiles) else files
@@ -340,6 +340,4 @@ def model_in_memory(
     finally:
         held.clear()
         gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        give_back()

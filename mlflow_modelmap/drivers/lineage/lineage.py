@@ -27,6 +27,7 @@ from mlflow_modelmap.tracking.registry.versions import registered_versions
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.store.client import check_reachable
+from mlflow_modelmap.words.counted import counted
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.vectors import CONDITIONAL
@@ -195,8 +196,8 @@ def _on_texts(runs: list[Point], text_set: TextSet, notices: list[str]) -> list[
     ]
     if len(same) < len(runs):
         notices.append(
-            f"Left out {len(runs) - len(same)} runs that were scored on other texts (or "
-            f"with other weights) than {text_set.name!r}."
+            f"Left out {counted(len(runs) - len(same), 'run')} scored on other texts (or with "
+            f"other weights) than {text_set.name!r}."
         )
     return same
 

@@ -14,6 +14,7 @@ from mlflow_modelmap.scoring.load.precision import is_quantised
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.words.counted import counted
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,17 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
             asked.append(Checkpoint(run.trajectory, run.step, reference))
             members.append(run)
     if bare:
-        notices.append(f"Left out {bare} runs without a step or trajectory.")
+        notices.append(f"Left out {counted(bare, 'run')} without a step or trajectory.")
     if unsaved:
-        notices.append(f"Left out {unsaved} monitored checkpoints whose weights were not saved.")
+        notices.append(
+            f"Left out {counted(unsaved, 'monitored checkpoint')} whose weights were not saved."
+        )
     if adapters:
-        notices.append(f"Left out {adapters} adapters, which hold no whole model's weights.")
+        notices.append(f"Left out {counted(adapters, 'adapter')}: no whole model's weights.")
     if quantised:
-        notices.append(f"Left out {quantised} quantised runs; they have their model's weights.")
+        notices.append(
+            f"Left out {counted(quantised, 'quantised run')}: the weights are those of the model."
+        )
     if not asked:
         raise InputError(
             f"None of the {len(runs)} selected runs has a step and a trajectory "
@@ -114,7 +119,8 @@ def from_plan(plan: str | os.PathLike[str], notices: list[str]) -> list[Checkpoi
             f"No model of the plan {os.fspath(plan)!r} has a step; list them under steps."
         )
     if len(asked) < len(wanted):
-        notices.append(f"Left out {len(wanted) - len(asked)} models without a step, or quantised.")
+        left = counted(len(wanted) - len(asked), "model")
+        notices.append(f"Left out {left} without a step, or quantised.")
     return asked
 
 

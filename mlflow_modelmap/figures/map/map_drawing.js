@@ -185,7 +185,7 @@ const MapDrawing = (function () {
 
     function axis(embedding, k) {
       if (embedding === "tsne") {
-        return {title: {text: `t-SNE ${k + 1}`}, showticklabels: false, ticks: "", zeroline: false, gridcolor: look.grid};
+        return {title: {text: `t-SNE axis ${k + 1} (no unit)`}, showticklabels: false, ticks: "", zeroline: false, gridcolor: look.grid};
       }
       const share = data.explained.length > k ? `, ${(100 * data.explained[k]).toFixed(0)} %` : "";
       return {title: {text: `PC ${k + 1}${share} (√(bits/byte))`}, zeroline: false, gridcolor: look.grid};

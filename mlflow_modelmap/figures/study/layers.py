@@ -81,7 +81,7 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
             colour = style.colour_of(model, colours)
             axes.plot(line["layer"], kl, color=colour, lw=1.4, marker="o", ms=3)
             if len(colours) <= MOST_BANDS:
-                texts = line["texts"] if "texts" in line else None
+                texts = line.get("texts")
                 low, high = exact_interval(kl, line["forward_se"], texts)
                 low = np.maximum(low, 0.1 * kl)  # an axis of powers has no 0
                 axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)

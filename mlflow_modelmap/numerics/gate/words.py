@@ -19,6 +19,7 @@ from mlflow_modelmap.numerics.gate.verdict import (
     LimitDecision,
     Verdict,
 )
+from mlflow_modelmap.words.counted import counted
 from mlflow_modelmap.words.value_and_error import with_error
 
 _NAMES = {
@@ -85,8 +86,8 @@ def few_texts(texts: int, name: str) -> str | None:
     """What a small text set means for the decision, or None where it is large enough."""
     if texts < FEWEST_TEXTS:
         return (
-            f"{name} holds {texts} texts, too few for any decision: use some hundreds, and "
-            f"{FEW_TEXTS} at the very least."
+            f"{name} holds {counted(texts, 'text')}, too few for any decision: use some hundreds, "
+            f"and {FEW_TEXTS} at the very least."
         )
     if texts < FEW_TEXTS:
         return (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking.runs.largest_sizes import NAMED
+from mlflow_modelmap.words.counted import counted
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.shortened import shortened
 
@@ -77,6 +78,7 @@ class LeftOut:
         if len(new) > NAMED:
             rest = [name for _, name in new[NAMED:]]
             self.notices.append(
-                f"Left out {len(rest)} more runs that cannot be read: {listed(rest, NAMED)}."
+                f"Left out {counted(len(rest), 'more run')} that cannot be read: "
+                f"{listed(rest, NAMED)}."
             )
         self._said.clear()

@@ -14,6 +14,7 @@ from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import said_of
 from mlflow_modelmap.tracking.store.failures import failed, is_missing
+from mlflow_modelmap.words.counted import counted
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.one_line import one_line
 from mlflow_modelmap.words.redact import redact
@@ -138,8 +139,8 @@ def readable_of(runs: Collection[Run], notices: list[str]) -> list[Run]:
     """Those of the runs that a search found which can be read; `notices` count the others."""
     states = Counter(filter(None, map(unfinished, runs)))
     if states:
-        counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        notices.append(f"Left out {states.total()} unfinished runs: {counted}.")
+        by_state = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        notices.append(f"Left out {counted(states.total(), 'unfinished run')}: {by_state}.")
     killed = said_of(list(runs))
     if killed:
         notices.append(killed)

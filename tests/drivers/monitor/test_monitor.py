@@ -273,7 +273,7 @@ def test_saved_checkpoints_serve_weight_distances(store, start, texts, tmp_path)
         run_id = monitor.run_id
     found = weight_distances(run_ids=[run_id], full=True, progress=False)
     assert found.table[["step_from", "step"]].values.tolist() == [[0, 1], [0, 2], [1, 2]]
-    assert found.notices == ("Left out 1 monitored checkpoints whose weights were not saved.",)
+    assert found.notices == ("Left out 1 monitored checkpoint whose weights were not saved.",)
     saved = Monitor(texts, trajectory="saved", raise_errors=True)  # without its tokenizer
     with pytest.raises(InputError, match="holds no tokenizer"):
         saved.record_saved(tmp_path / "step0", 0)

@@ -250,7 +250,7 @@ def test_a_sweep_killed_half_way_goes_on_with_what_is_missing(store, family, tex
     assert orphan not in [row.run_id for row in rest.rows]
     notices: list[str] = []
     assert len(select_runs(["e"], notices=notices)) == 3
-    assert notices == ["Left out 1 unfinished runs: 1 killed."]
+    assert notices == ["Left out 1 unfinished run: 1 killed."]
 
 
 @pytest.mark.slow

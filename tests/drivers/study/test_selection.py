@@ -96,7 +96,7 @@ def test_every_study_gives_back_its_notices_and_what_was_selected(scored, kind):
     made = make((name for name in ["test"]), filter, (run_id for run_id in scored[:1]), **options)
     read = load(made.run_id)
     assert read.notices == made.notices
-    assert "Left out 1 unfinished runs: 1 running." in made.notices
+    assert "Left out 1 unfinished run: 1 running." in made.notices
     logged = load_study(made.run_id, kind)
     assert logged.selection == Selection(("test",), filter, (scored[0],))
     assert logged.notices == made.notices

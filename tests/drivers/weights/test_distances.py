@@ -115,8 +115,8 @@ def test_a_template_a_plan_and_score_runs_find_the_same(store, training, tmp_pat
         assert other.table["squared_distance"].equals(template.table["squared_distance"])
         assert set(other.table["trajectory"]) == {"line"}
     assert scored.notices == (
-        "Left out 1 runs without a step or trajectory.",
-        "Left out 1 quantised runs; they have their model's weights.",
+        "Left out 1 run without a step or trajectory.",
+        "Left out 1 quantised run: the weights are those of the model.",
     )
 
 

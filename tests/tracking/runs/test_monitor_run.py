@@ -105,4 +105,4 @@ def test_weights_are_sought_only_where_they_were_saved(write_training, tmp_path)
     notices: list[str] = []
     found, _ = from_runs(select_runs(run_ids=[training]), notices)
     assert [(c.step, c.reference.name) for c in found] == [(10, str(saved[0])), (20, str(saved[1]))]
-    assert notices == ["Left out 1 monitored checkpoints whose weights were not saved."]
+    assert notices == ["Left out 1 monitored checkpoint whose weights were not saved."]

@@ -48,7 +48,7 @@ def test_runs_of_later_schemas_are_counted_apart_from_unfinished_ones(write_run,
     notices: list[str] = []
     select_runs(["test"], notices=notices)
     assert notices == [
-        "Left out 1 unfinished runs: 1 failed.",
+        "Left out 1 unfinished run: 1 failed.",
         "Left out 3 runs that were written by a newer mlflow-modelmap (schema 2, 3; this one "
         "reads 1); upgrade.",
     ]
@@ -64,7 +64,7 @@ def test_a_sweep_leaves_out_its_unfinished_and_later_runs_and_says_so(write_run,
             later(store, child, "2")
     notices: list[str] = []
     assert [run.name for run in select_runs(run_ids=[sweep], notices=notices)] == ["good"]
-    assert notices[0] == "Left out 1 unfinished runs: 1 running."
+    assert notices[0] == "Left out 1 unfinished run: 1 running."
     assert notices[1].startswith("Left out 1 run that was written by a newer")
     later(store, sweep, "2")
     with pytest.raises(InputError, match=NEWER.format(2)):
