@@ -159,9 +159,7 @@ def score_model(
             scorers = [Scorer(model, tokens, settings, precision, progress)]
         else:  # a pass of its own, so that the first gives what it gives without
             check_knows_tokens(model, alone)
-            first = int(tokens.lengths.sum())
-            both = first + int(alone.lengths.sum())
-            tell = _part(progress, 0, both), _part(progress, first, both)
+            tell = _parts(progress, int(tokens.lengths.sum()), int(alone.lengths.sum()))
             scorers = [
                 Scorer(model, tokens, settings, precision, tell[0]),
                 Scorer(model, alone, replace(settings, layers=False), precision, tell[1]),
@@ -188,9 +186,24 @@ def score_model(
     return made if alone is None else _with_unconditional(made, scorers, len(retried[1]))
 
 
-def _part(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """What is called with the progress of one of two passes, told as that of both."""
-    return None if progress is None else lambda done, _: progress(before + done, total)
+def _parts(progress: Progress | None, *totals: int) -> list[Progress | None]:
+    """What is called with the progress of each of some passes, told as that of all of them.
+
+    It never goes back: texts that are read once more have been counted.
+    """
+    if progress is None:
+        return [None] * len(totals)
+    highest = 0
+
+    def part(before: int) -> Progress:
+        def tell(done: int, _: int) -> None:
+            nonlocal highest
+            highest = max(highest, before + done)
+            progress(highest, sum(totals))
+
+        return tell
+
+    return [part(sum(totals[:number])) for number in range(len(totals))]
 
 
 def _with_unconditional(made: ScoreResult, scorers: list[Scorer], retried: int) -> ScoreResult:

@@ -123,6 +123,22 @@ def test_the_same_score_is_found_by_whoever_asks_for_no_more(store, models, monk
     assert shown == sorted(shown)
 
 
+def test_progress_of_both_never_goes_back_and_ends_at_all_of_them(models):
+    settings = ScoringSettings(device="cpu", unconditional=True)
+    tokens = tokenize(models["bos"], PAIRS, settings)
+    model = AutoModelForCausalLM.from_pretrained(models["bos"], dtype=torch.float16).eval()
+    for parameter in model.get_decoder().layers[0].mlp.parameters():
+        parameter.data *= 2000.0  # past what float16 holds, so that all is read once more
+    shown = []
+    scored = score_model(
+        model, tokens, settings, precision="float16", progress=lambda *told: shown.append(told)
+    )
+    assert scored.provenance["retried"] == len(PAIRS)
+    done = [told for told, _ in shown]
+    assert done == sorted(done)
+    assert {of for _, of in shown} == {done[-1]}
+
+
 def test_layers_stay_behind_their_prompts(store, models):
     scored = mm.score(models["chatml"], PAIRS, layers=True, unconditional=True, progress=False)
     table = kept(scored.run_id)
