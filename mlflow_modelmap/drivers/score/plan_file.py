@@ -182,7 +182,7 @@ def _refusal(problem: Any, shown: str) -> str:
         part = next((_PARTS[word] for word in reversed(where) if word in _PARTS), Plan)
         return (
             f"The plan {shown} has the unknown key {last!r}{_inside(where)}; the keys there are "
-            f"{', '.join(part.model_fields)}{perhaps(last, part.model_fields)}."
+            f"{', '.join(part.model_fields)}{_elsewhere(last, part)}."
         )
     if problem["type"] == NOT_A_CHOICE:
         whose = "The plan's defaults"
@@ -194,6 +194,17 @@ def _refusal(problem: Any, shown: str) -> str:
         return f"The plan {shown} names no model; {_LEAST}."
     place = " ".join(f"number {p + 1}" if isinstance(p, int) else p for p in problem["loc"])
     return f"The plan {shown} has {shown_value(problem['input'])} at {place}: {_remedy(problem)}."
+
+
+def _elsewhere(key: int | str, part: type[Strict]) -> str:
+    """Where a key has its place, or which one may be meant."""
+    if part is not PlanSettings and key in PlanSettings.model_fields:
+        return f"; {key} of all models stands under defaults"
+    if part is not ModelEntry and key in ModelEntry.model_fields:
+        return f"; {key} stands with a model"
+    if part is not Plan and key in Plan.model_fields:
+        return f"; {key} stands at the top of the plan"
+    return perhaps(key, part.model_fields)
 
 
 def _inside(where: Sequence[int | str]) -> str:

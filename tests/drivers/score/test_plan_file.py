@@ -16,6 +16,12 @@ from mlflow_modelmap.drivers.score.plan_file import parse_plan, read_plan
         ({"models": ["a/b"], "modles": []}, "unknown key 'modles'; the keys there are models"),
         ({"models": [{"modell": "a"}]}, "unknown key 'modell' in model 1"),
         ({"models": ["a/b"], "defaults": {"step": 1}}, "unknown key 'step' under defaults"),
+        ({"models": ["a/b"], "defaults": {"steps": [1]}}, "steps stands with a model."),
+        (
+            {"models": ["a/b"], "overlong": "truncate"},
+            "overlong of all models stands under defaults.",
+        ),
+        ({"models": [{"model": "a", "texts": "b"}]}, "texts stands at the top of the plan."),
         (
             {"models": [{"model": "a/b", "steps": [{"stop": 3, "by": 1}]}]},
             "unknown key 'by' in a range of steps of model 1",
