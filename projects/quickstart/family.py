@@ -50,4 +50,4 @@ class Member:
 def family(last_step: int) -> tuple[Member, ...]:
     """Two seeds of width 128, two of width 64, then the child of the first."""
     parents = tuple(Member(width, seed, last_step) for width in (128, 64) for seed in (1, 2))
-    return (*parents, Member(128, 1, max(1, last_step // 8), parent=parents[0]))
+    return (*parents, Member(128, 1, max(1, last_step // 4), parent=parents[0]))

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from cores import cores
 from family import Member, family
 from library_code import library_code
 from tqdm import tqdm
-from training import encode, train, train_tokenizer
 
 from mlflow_modelmap.texts.sources.python_docs import python_docs_corpus
 
@@ -26,11 +25,6 @@ def pretrain(members: Sequence[Member], cache: Path, *, silent: bool = False) ->
     """Make what is missing of the tokenizer and the checkpoints, with a progress bar."""
     missing = [member for member in members if not member.last_checkpoint(cache).exists()]
     cache.mkdir(parents=True, exist_ok=True)
-    documents = python_docs_corpus()
-    train_tokenizer(documents, cache / "tokenizer")
-    encode(documents, cache / "tokenizer", cache / "documentation.safetensors")
-    encode(library_code(), cache / "tokenizer", cache / "code.safetensors")
-
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["training"])  # torch is imported once, not once a process
     counter = context.Value("i", 0)
@@ -43,8 +37,9 @@ def pretrain(members: Sequence[Member], cache: Path, *, silent: bool = False) ->
     )
     with (
         bar,
-        ProcessPoolExecutor(_cores(), context, initializer=_share, initargs=(counter,)) as pool,
+        ProcessPoolExecutor(cores(), context, initializer=_share, initargs=(counter,)) as pool,
     ):
+        pool.submit(_make_tokens, cache).result()
         running: dict[Future[None], Member] = {}
         while missing or running:
             for member in [m for m in missing if _can_start(m, cache)]:
@@ -61,12 +56,6 @@ def _can_start(member: Member, cache: Path) -> bool:
     return member.parent is None or member.parent.last_checkpoint(cache).exists()
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _share(counter: Any) -> None:
     global _steps_done
     _steps_done = counter
@@ -77,8 +66,20 @@ def _count(steps: int) -> None:
         _steps_done.value += steps
 
 
+def _make_tokens(cache: Path) -> None:
+    """The tokenizer and what it makes of all text; here too, torch is loaded already."""
+    from training import encode, train_tokenizer
+
+    documents = python_docs_corpus()
+    train_tokenizer(documents, cache / "tokenizer")
+    encode(documents, cache / "tokenizer", cache / "documentation.safetensors")
+    encode(library_code(), cache / "tokenizer", cache / "code.safetensors")
+
+
 def _train_member(member: Member, cache: Path) -> None:
     """One model, in a process and with a thread of its own."""
+    from training import train
+
     child_of = member.parent
     train(
         member.folder(cache),

@@ -14,11 +14,13 @@ from typing import Any
 
 import click
 import mlflow
+from cores import cores
 from family import Member, family
 from mlflow.exceptions import MlflowException
 from report import report, where
 
 from mlflow_modelmap import build_map, load_map, load_trajectory, sweep, trajectory
+from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.drivers.study.scale import build_scale, load_scale
 from mlflow_modelmap.tracking.store.quiet import quiet
 
@@ -28,7 +30,7 @@ ROOT = HERE.parents[1]
 
 @click.command()
 @click.option("--steps", default=1024, show_default=True, help="Training steps of each model.")
-@click.option("--texts", default=256, show_default=True, help="How many texts are scored.")
+@click.option("--texts", default=160, show_default=True, help="How many texts are scored.")
 @click.option("--cache", default="", help="Where checkpoints go; by default .cache/quickstart.")
 @click.option("--silent", is_flag=True, help="No progress bars.")
 def main(steps: int, texts: int, cache: str, silent: bool) -> None:
@@ -47,7 +49,12 @@ def main(steps: int, texts: int, cache: str, silent: bool) -> None:
         with mlflow.start_run(tags={"mlflow.runName": "quickstart"}):
             for member in members:
                 register(member, folder)
-            scored = sweep(plan(members, folder), texts=f"python-docs:{texts}", progress=not silent)
+            scored = sweep(
+                plan(members, folder),
+                texts=f"python-docs:{texts}",
+                workers=Workers(count=cores(), threads=1),
+                progress=not silent,
+            )
             wrong = [f"{row.point}: {row.error}" for row in scored.rows if row.error]
             if wrong:
                 raise click.ClickException("\n".join(wrong))

@@ -23,7 +23,9 @@ from transformers.utils.logging import disable_progress_bar
 
 VOCABULARY = 2048
 LAYERS = 4
-BATCH = 8
+HEAD = 64
+"""The width of an attention head, Pythia's; a narrower model has one head."""
+BATCH = 4
 CONTEXT = 128
 WARM_UP = 32
 END_OF_TEXT = "<|endoftext|>"
@@ -86,7 +88,7 @@ def new_model(width: int, seed: int) -> GPTNeoXForCausalLM:
         hidden_size=width,
         intermediate_size=4 * width,
         num_hidden_layers=LAYERS,
-        num_attention_heads=4,
+        num_attention_heads=max(1, width // HEAD),
         max_position_embeddings=1024,
         bos_token_id=0,
         eos_token_id=0,

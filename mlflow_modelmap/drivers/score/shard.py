@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import median_low
 
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.errors import InputError
@@ -65,12 +66,21 @@ class Shard:
         return [request for place, request in enumerate(requests) if place in chosen]
 
 
+def costs(requests: Sequence[ScoreRequest]) -> list[int]:
+    """What each model costs beside the others: its size; the median of the others if unknown."""
+    known = [_known_size(request) for request in requests]
+    median = median_low([size for size in known if size] or [_UNKNOWN_BYTES])
+    return [size or median for size in known]
+
+
 def size_of(request: ScoreRequest) -> int:
     """Bytes of a model's weights: of its files where it lies here, else by what its name says."""
+    return _known_size(request) or _UNKNOWN_BYTES
+
+
+def _known_size(request: ScoreRequest) -> int | None:
     name = request.reference.name
-    if request.reference.kind == LOCAL:
-        return _on_disk(name)
-    return _by_name(name) or _UNKNOWN_BYTES
+    return _on_disk(name) if request.reference.kind == LOCAL else _by_name(name)
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.score.plan_file import parse_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
-from mlflow_modelmap.drivers.score.shard import Shard, size_of
+from mlflow_modelmap.drivers.score.shard import Shard, costs, size_of
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 
@@ -42,6 +42,9 @@ def test_a_size_is_read_from_a_name_or_from_files(tiny_model):
     assert size_of(mixtral) == 112_000_000_000
     assert size_of(unknown) == 2_000_000_000
     assert size_of(here) == (tiny_model / "model.safetensors").stat().st_size
+    assert costs([unknown, here]) == [size_of(here)] * 2  # of a family the rest is as large
+    assert costs([mixtral, unknown, here]) == [size_of(mixtral), size_of(here), size_of(here)]
+    assert costs([unknown]) == [size_of(unknown)]
 
 
 @pytest.mark.parametrize("written", ["0/4", "5/4", "1", "1/0", "a/b", "-1/4", "1/4/2", "２/８"])

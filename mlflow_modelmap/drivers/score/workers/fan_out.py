@@ -12,7 +12,7 @@ from mlflow_modelmap.drivers.score.claims import Held, claim, still_held, who
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score_into import log_vector
-from mlflow_modelmap.drivers.score.shard import size_of
+from mlflow_modelmap.drivers.score.shard import costs, size_of
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SKIPPED, SweepRow
 from mlflow_modelmap.drivers.score.sweep_work import WAIT_SECONDS, Work, scored_row
 from mlflow_modelmap.drivers.score.vector import Ready
@@ -101,7 +101,7 @@ class FanOut:
             If somebody stops it; nothing goes on then.
         """
         todo = [_Todo(number, request, size_of(request)) for number, request in enumerate(asked)]
-        self.status.expect({one.number: one.size for one in todo})
+        self.status.expect(dict(enumerate(costs(asked))))
         self._waiting = sorted(todo, key=lambda one: (-one.size, one.number))
         try:
             while self._waiting or self._flying or self._held:
