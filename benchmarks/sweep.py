@@ -1,11 +1,12 @@
 """What a sweep costs beside scoring: CPU a run, for many tiny checkpoints on sqlite.
 
     python benchmarks/sweep.py                  # 200 checkpoints
-    python benchmarks/sweep.py --models 40      # a minute
+    python benchmarks/sweep.py --models 60      # a minute; up to 50 are looked for one by one
 
 The checkpoints are four random models of 50,000 parameters, copied; their 24 texts take a few
 milliseconds. Scoring (`seconds` of each run) is taken off; what is left is resolving, loading,
-tokenising, claiming and logging. `OMP_NUM_THREADS=1` makes CPU time comparable.
+tokenising, proving, claiming and logging, and once half a second in which memory is looked
+through. `OMP_NUM_THREADS=1` makes CPU time comparable.
 """
 
 from __future__ import annotations

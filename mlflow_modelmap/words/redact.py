@@ -6,8 +6,10 @@ lies before the last @ of an address; and what looks like a secret by its name o
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote_plus
 
 _known: set[str] = set()
@@ -75,6 +77,8 @@ _SHAPES = (
 
 _SHORTEST_VALUE = 8
 """Of a variable that counts as a secret by its name."""
+_SHORT = 300
+"""Characters of a text that is kept to be known when it is met again."""
 
 
 def remember(secret: str | None) -> None:
@@ -96,12 +100,33 @@ def redact(text: str) -> str:
 
     Everything of an address between ``://`` and its last ``@`` goes, the user's name too.
     """
-    plain = len(text) < _SHORTEST_VALUE and text.replace(".", "").isalnum()
-    secrets = _known if plain else _known | _in_environment()
+    return _redact(text, frozenset(_known) if _is_plain(text) else _secrets())
+
+
+def redactor() -> Callable[[str], str]:
+    """`redact` for many texts at once: variables are looked at now, and texts met again are known.
+
+    What it is given is kept in memory for a while; so are the secrets themselves.
+    """
+    secrets = _secrets()
+    return lambda text: (_again if len(text) <= _SHORT else _redact)(text, secrets)
+
+
+def _secrets() -> frozenset[str]:
+    return frozenset(_known | _in_environment())
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is too short for a variable's value, as most numbers and words are."""
+    return len(text) < _SHORTEST_VALUE and text.replace(".", "").isalnum()
+
+
+def _redact(text: str, secrets: frozenset[str]) -> str:
+    plain = _is_plain(text)
     for secret in sorted(secrets, key=len, reverse=True):
         text = _without(text, secret)
     if plain:
-        return text  # as most numbers and words are that are logged
+        return text
     text = _DATABASE.sub(_address, text)
     text = _USER_PASSWORD.sub("", text)
     text = _USERINFO.sub("", text)
@@ -114,6 +139,9 @@ def redact(text: str) -> str:
     for pattern in (_QUERY, _ENCODED):
         text = pattern.sub(r"\g<name>\g<is>***", text)
     return text
+
+
+_again = functools.lru_cache(maxsize=1024)(_redact)
 
 
 def _address(match: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from mlflow_modelmap import InputError, ScoringError, TrackingError
 from mlflow_modelmap.words import redact as room
 from mlflow_modelmap.words.reason import reason, reason_with_type
-from mlflow_modelmap.words.redact import redact, remember
+from mlflow_modelmap.words.redact import redact, redactor, remember
 
 S = "Xq7zWv2kLm9p"
 """Stands for a secret; none of it may be seen."""
@@ -73,6 +73,17 @@ def test_no_secret_passes(text):
     clean = redact(text)
     for part in (S, HEXADECIMAL[:16], "Q7ZWV2KLM9PX"):
         assert part not in clean, clean
+
+
+def test_many_texts_at_once_lose_the_same(forgotten, monkeypatch):
+    before, texts = redactor(), [*SHAPES, "7", "long " * 100 + f"--token={S}", "word-of-mine"]
+    assert [before(text) for text in texts] == [redact(text) for text in texts]
+    assert before("word-of-mine") == "word-of-mine"
+    monkeypatch.setenv("MY_API_KEY", "word-of-mine")
+    remember("mine7")
+    later = redactor()
+    assert [later(text) for text in (*texts, "mine7")] == [redact(text) for text in texts] + ["***"]
+    assert later("word-of-mine") == "***"
 
 
 def test_there_are_at_least_forty_shapes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
@@ -14,6 +14,7 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.process.memory import free_memory
 from mlflow_modelmap.drivers.process.progress import look_up, progress_bar, say
+from mlflow_modelmap.drivers.score.alone import Alone
 from mlflow_modelmap.drivers.score.claims import Held, claim, end, look, still_held, who
 from mlflow_modelmap.drivers.score.found import believed
 from mlflow_modelmap.drivers.score.name_taken import check_name
@@ -28,6 +29,7 @@ from mlflow_modelmap.errors import ModelMapError, TrackingError
 from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
 from mlflow_modelmap.scoring.model.fetched import FetchedWeights
 from mlflow_modelmap.scoring.model.reference import HUB
+from mlflow_modelmap.scoring.settings import TRANSFORMERS
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import holds_scores_of_0_1_0, scores_with
@@ -110,12 +112,16 @@ class Work:
     fetched: FetchedWeights | None = None
     tokens: TokenCache = field(default_factory=TokenCache)
     base: LoadedBase = field(default_factory=LoadedBase)
+    alone: Alone = field(default_factory=Alone)
+    _quiet: ExitStack | None = None
 
     def all(self, asked: Sequence[ScoreRequest], status: SweepProgress) -> tuple[SweepRow, ...]:
         """What becomes of every model; those that others are scoring come last."""
         try:
-            return self._all(asked, status)
+            with ExitStack() as self._quiet:
+                return self._all(asked, status)
         finally:
+            self._quiet = None
             self.base.let_go()
 
     def _all(self, asked: Sequence[ScoreRequest], status: SweepProgress) -> tuple[SweepRow, ...]:
@@ -139,6 +145,7 @@ class Work:
                     status.ended(number, rows[number].state, rows[number].state != SKIPPED)
                     self.tell(rows[number])
                 except Held as by:
+                    self.alone.meets()
                     if held is None:
                         say(f"{who(by.run)} is scoring {name!r}; it comes last.", self.progress)
                     held_still.append((number, by))
@@ -208,7 +215,8 @@ class Work:
         """Score one model, or find that it is scored."""
         prepared = self.prepare(request)
         try:
-            there = self.there(prepared)
+            sure = not self.one_by_one and self.alone.needs_no_look(prepared.identity)
+            there = self.there(prepared, sure=sure)
             return self._scored(prepared, label, after) if there is None else there
         finally:
             self.not_needed(prepared)
@@ -238,7 +246,9 @@ class Work:
         ):
             if not self.again:
                 claim(prepared, run)
+            self.alone.claims(prepared.identity)
             if ready.kept is None:
+                self._be_quiet(prepared)
                 self.base.expected = next_base(prepared, after, self._is_done)
 
             def moved(done: int, total: int) -> None:
@@ -249,8 +259,20 @@ class Work:
             made = score_into(run, ready, moved, self.base)
         return scored_row(prepared, made)
 
-    def there(self, prepared: Prepared, *, made: bool = False) -> SweepRow | None:
+    def _be_quiet(self, prepared: Prepared) -> None:
+        """From the first model to the end of `all`: to be quiet for each one costs more."""
+        if self._quiet is not None and prepared.request.settings.engine == TRANSFORMERS:
+            from mlflow_modelmap.scoring.load.load import quiet_transformers
+
+            self._quiet.enter_context(quiet_transformers())
+            self._quiet = None
+
+    def there(
+        self, prepared: Prepared, *, made: bool = False, sure: bool = False
+    ) -> SweepRow | None:
         """The row of a model that is scored already; what killed work left of it is ended.
+
+        Where the sweep is `sure` enough that no other process has it, the store is not asked.
 
         Raises
         ------
@@ -263,7 +285,9 @@ class Work:
             for left in self.left.pop(key, ()):
                 end(left, self.store)
         there = None if self.one_by_one else self._done(prepared)
-        if there is None and not self.again:  # another process may have scored it since
+        if (
+            there is None and not self.again and not sure
+        ):  # another process may have scored it since
             formerly = self.one_by_one and self.looks_formerly()
             there = look(prepared, self.experiment_id, self.store, formerly=formerly)
         if there is None:

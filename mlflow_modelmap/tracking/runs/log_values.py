@@ -22,7 +22,7 @@ from mlflow_modelmap.tracking.runs.long_values import PARAM_CHARACTERS, TAG_CHAR
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.store.client import hastily
 from mlflow_modelmap.tracking.store.failures import despite_races
-from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.words.redact import redactor
 
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
 
@@ -62,6 +62,8 @@ class OpenRun:
     artifact_uri
         Where its artifacts lie, so that the store need not be asked for it; "" where that is not
         known.
+    context
+        MLflow's own tags of who runs what, where they were asked for: those of its children too.
     """
 
     store: MlflowClient
@@ -75,6 +77,7 @@ class OpenRun:
     ended: bool = False
     tags_there: dict[str, str] = field(default_factory=dict)
     artifact_uri: str = ""
+    context: dict[str, str] = field(default_factory=dict)
     _long: dict[str, str] = field(default_factory=dict)
 
     def log(
@@ -163,22 +166,22 @@ class OpenRun:
         despite_races(lambda: self.store.log_inputs(self.run_id, inputs))
 
     def _tags(self, tags: Mapping[str, Any]) -> list[RunTag]:
-        kept = []
+        kept, clean = [], redactor()
         for name, value in tags.items():
             if value is None:
                 continue
-            shown = self._fitting("tag", name, value, TAG_CHARACTERS)
+            shown = self._fitting("tag", name, clean(_written(value)), TAG_CHARACTERS)
             if self.tags_there.pop(name, None) != shown:
                 kept.append(RunTag(name, shown))
         return kept
 
     def _params(self, params: Mapping[str, Any]) -> list[Param]:
-        kept = []
+        kept, clean = [], redactor()
         for name, value in params.items():
             if value is None:
                 continue
             key = name if name.startswith(PARAM_PREFIX) else f"{PARAM_PREFIX}{name}"
-            shown = self._fitting("param", key, value, PARAM_CHARACTERS)
+            shown = self._fitting("param", key, clean(_written(value)), PARAM_CHARACTERS)
             if key not in self.there:
                 kept.append(Param(key, shown))
                 self.there[key] = shown
@@ -189,8 +192,7 @@ class OpenRun:
                 )
         return kept
 
-    def _fitting(self, what: str, name: str, value: Any, most: int) -> str:
-        text = redact(_written(value))
+    def _fitting(self, what: str, name: str, text: str, most: int) -> str:
         if len(text) <= most:
             return text
         self._long[f"{what} {name}"] = text
@@ -200,7 +202,8 @@ class OpenRun:
 
 def tags_that_fit(tags: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """Tags as MLflow holds them, and those that are too long for it."""
-    fit = {name: redact(_written(value)) for name, value in tags.items() if value is not None}
+    clean = redactor()
+    fit = {name: clean(_written(value)) for name, value in tags.items() if value is not None}
     fit = {name: text for name, text in fit.items() if len(text) <= TAG_CHARACTERS}
     return fit, {name: value for name, value in tags.items() if name not in fit}
 

@@ -54,7 +54,9 @@ def open_run(
     """
     with quiet():
         if parent is not None:
-            run = _make(kind, store, name, parent.experiment_id, parent.run_id, tags or {})
+            parent.context = parent.context or resolve_tags()
+            where, above = parent.experiment_id, parent.run_id
+            run = _make(kind, store, name, where, above, tags or {}, parent.context)
         elif nested:
             run = _find_or_make(kind, store, name, experiment, run_id, parent_run_id, tags or {})
         else:
@@ -130,9 +132,10 @@ def _make(
     where: str,
     parent_run_id: str | None,
     tags: Mapping[str, Any],
+    context: Mapping[str, str] | None = None,
 ) -> OpenRun:
     own_tags = {
-        **resolve_tags(),
+        **(resolve_tags() if context is None else context),
         **process_tags(),
         schema.TAG_SCHEMA: schema.SCHEMA_VERSION,
         schema.TAG_KIND: kind,

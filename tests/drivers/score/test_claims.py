@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections import Counter
@@ -64,6 +65,39 @@ def test_a_crash_ends_its_claim_and_a_restart_ends_what_it_left(store, plan, all
     ended = all_runs()[:3]
     assert [run.info.status for run in ended] == ["KILLED", "FINISHED", "KILLED"]
     assert "is gone" in ended[0].data.tags["modelmap.error"]
+
+
+def test_short_models_are_not_looked_for_until_another_process_is_met(
+    store, tiny_models, texts, all_runs, monkeypatch
+):
+    """A plan for which the store is read at once: each claim looks, and that is enough."""
+    monkeypatch.setattr("mlflow_modelmap.drivers.score.sweep.FEW", 0)
+    monkeypatch.setattr("mlflow_modelmap.drivers.score.alone.SHORT_SECONDS", 600)
+    models = [str(tiny_models("gpt_neox", seed=seed)) for seed in range(4)]
+    looks, here = [], []
+
+    def counted(self, *args, real=mlflow.MlflowClient.search_runs, **kwargs):
+        looks.append("modelmap.identity" in str(args) + str(kwargs))
+        return real(self, *args, **kwargs)
+
+    def tell(row):
+        here.append(sum(looks))
+        looks.clear()
+        if len(here) == 2:
+            score(models[2], texts, progress=False)
+            looks.clear()
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_runs", counted)
+    level = logging.getLogger("transformers").level
+    done = sweep({"models": models}, texts=texts, progress=False, tell=tell)
+    assert [row.state for row in done.rows] == ["scored", "scored", "skipped", "scored"]
+    # The first is looked for and claimed, the second claimed; the third is claimed in vain, so that
+    # the fourth is looked for and claimed; then the third is looked for.
+    assert here == [2, 1, 3, 1]
+    assert logging.getLogger("transformers").level == level
+    runs = [run for run in all_runs() if run.data.tags["modelmap.kind"] == "score"]
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 4}
+    assert len({run.data.tags["modelmap.identity"] for run in runs}) == 4
 
 
 @pytest.mark.slow

@@ -48,6 +48,8 @@ def test_every_model_is_a_run_under_one_parent(store, family, texts, all_runs):
     assert (parent.info.run_name, parent.info.status) == ("family", "FINISHED")
     assert parent.data.tags["modelmap.kind"] == "sweep"
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {done.run_id}
+    for tag in ("mlflow.user", "mlflow.source.name", "mlflow.source.type"):
+        assert {run.data.tags[tag] for run in children} == {parent.data.tags[tag]}
     assert parent.data.metrics == {
         "modelmap/scored": 3,
         "modelmap/skipped": 0,
