@@ -285,9 +285,8 @@ class Work:
             for left in self.left.pop(key, ()):
                 end(left, self.store)
         there = None if self.one_by_one else self._done(prepared)
-        if (
-            there is None and not self.again and not sure
-        ):  # another process may have scored it since
+        # Another process may have scored it since.
+        if there is None and not self.again and not sure:
             formerly = self.one_by_one and self.looks_formerly()
             there = look(prepared, self.experiment_id, self.store, formerly=formerly)
         if there is None:
