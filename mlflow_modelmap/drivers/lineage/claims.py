@@ -87,15 +87,15 @@ def _unquantised(member: Member, family: Family) -> str | None:
     run = member.run
     if run is None or not is_quantised(run.precision):
         return None
-    for other in family.members.values():
-        twin = other.run
-        if (
-            twin is not None
-            and not is_quantised(twin.precision)
-            and (twin.model, twin.commit, twin.step) == (run.model, run.commit, run.step)
-        ):
-            return other.name
-    return None
+    same = [
+        (other.run, other.name)
+        for other in family.members.values()
+        if other.run is not None
+        and not is_quantised(other.run.precision)
+        and (other.run.model, other.run.commit) == (run.model, run.commit)
+        and (None in (other.run.step, run.step) or other.run.step == run.step)
+    ]  # whoever scores a copy need not say again at which step the model stood
+    return min(same, key=lambda twin: twin[0].step != run.step)[1] if same else None
 
 
 def _hub_name(member: Member) -> str | None:

@@ -80,6 +80,21 @@ def test_quantised_runs_descend_from_their_model(family):
     assert (row["parent"], row["relation"]) == ("team-base/1", "quantized")
 
 
+def test_a_quantised_copy_of_a_checkpoint_need_not_say_its_step(models):
+    values = models.vector("org/base")
+    same = {"model": "org/base", "trajectory": "training"}
+    for name, step in (("early", 100), ("late", 200)):
+        write_score(models.store, name, values + step, models.size, **same, step=step)
+    copy = {"model": "org/base", "precision": "nf4"}
+    write_score(models.store, "early nf4", values, models.size, **copy, step=100)
+    write_score(models.store, "nf4", values + 1, models.size, **copy)
+    write_score(models.store, "other nf4", values + 2, models.size, **copy, step=300)
+    table = rows(lineage(["test"], score=False, hub=False))
+    assert table.at["early nf4", "parent"] == "early"
+    assert table.at["nf4", "relation"] == "quantized"
+    assert pd.isna(table.at["other nf4", "parent"])
+
+
 def test_the_hub_is_asked_last_and_its_errors_stop_nothing(models, monkeypatch, tmp_path):
     kids = {"org/base": (), "org/child": ("org/base",), "org/other": ("org/base",)}
     for name, parents in kids.items():
