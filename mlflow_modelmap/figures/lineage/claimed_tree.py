@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.figures.headline import headline
@@ -49,7 +50,7 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
         x1, y1 = generation[row.child], height[row.child]
         merge = str(row.relation) == "merge"
         axes.plot(
-            [x0, x1 - 0.42, x1 - 0.34, x1],
+            [x0, x1 - 0.5, x1 - 0.45, x1],
             [y0, y0, y1, y1] if x1 - x0 == 1 else [y0, y1, y1, y1],
             color=style.OTHERS,
             linewidth=1.0,
@@ -66,6 +67,7 @@ def lineage_tree(table: pd.DataFrame) -> Figure:
                 va="bottom",
                 fontsize=small - 1,
                 color=style.INK if np.isfinite(row.kl) else style.QUIET_INK,
+                path_effects=[withStroke(linewidth=2.0, foreground="white")],
             )
     for model, x in generation.items():
         root = table.loc[table["child"] == model, "root"].iloc[0]
