@@ -286,6 +286,10 @@ def become(order: dict[str, Any]) -> tuple[str, str]:
     """Take on what was asked for; the code to run and the name of its file come back."""
     if order.get("session"):
         os.setsid()
+    # As a new shell gives them, whatever nohup or a shell's & left to the tests themselves.
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])

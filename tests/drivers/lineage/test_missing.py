@@ -37,7 +37,7 @@ def test_a_version_without_source_and_a_broken_one_stop_nothing(family, texts, t
     text = "\n".join(found.notices)
     assert "'team-bare/1' has no source" in text
     assert "'team-empty/1' could not be scored: " in text
-    assert "were scored on other texts" in text
+    assert "scored on other texts" in text
     assert np.isfinite(rows(found).at["team-chat/1", "kl"])
 
 
