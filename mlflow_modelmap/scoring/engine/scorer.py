@@ -117,10 +117,9 @@ class Scorer:
         if self.outliers:
             self.company = ALONE
             return
-        if rows_are_apart(self.model):
-            short = beginnings(self.pieces)
-            if len(short) > 1 and self._proved(short, 1) == self.company:
-                return
+        short = beginnings(self.pieces) if rows_are_apart(self.model) else []
+        if len(short) > 1 and self._proved(short, 1) == self.company:
+            return
         self.company = self._proved(self.pieces, self.pieces.firsts)
 
     def _proved(self, pieces: Sequence[np.ndarray] | Pieces, firsts: int | np.ndarray) -> Company:
@@ -129,7 +128,8 @@ class Scorer:
         def read(which: np.ndarray) -> list[np.ndarray]:
             return self._read(make_batch(pieces, which, firsts))
 
-        lengths, tolerance = np.array([len(ids) for ids in pieces]), rounding(self.precision)
+        lengths = np.array([len(pieces[i]) for i in range(len(pieces))])
+        tolerance = rounding(self.precision)
         budget = 1 if self.path.kind == WHOLE else self.budget
         while True:
             try:
