@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 
 from mlflow_modelmap import load_layers, load_map
@@ -149,8 +150,9 @@ def _copies(axes: Any, rows: pd.DataFrame) -> None:
             zorder=3,
         )
     axes.set_xscale("log")
-    low = float(rows[["kl", "forward"]].min().min())
-    axes.set_xlim(low / 1.8, max(1.0, 1.6 * float(rows[["kl", "forward"]].max().max())))
+    ends = np.concatenate([estimated[0], estimated[1], *exact, rows["kl"], rows["forward"]])
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    axes.set_xlim(float(ends.min()) / 1.3, 1.3 * float(ends.max()))
     axes.set_yticks(heights, [style.plain(name) for name in rows.index])
     axes.set_ylim(len(rows) - 0.4, -1.7)
     axes.grid(False, axis="y")
