@@ -93,10 +93,16 @@ def llama_perplexity(program: str, gguf: str, texts: TextSet) -> float:
         threads = str(torch.get_num_threads())
         command = [program, "-m", gguf, "-f", file.name, "-c", "512", "-t", threads]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"prompt eval time =.*?([\d.]+) tokens per second", done.stdout + done.stderr)
-    if found is None:
+    told = done.stdout + done.stderr
+    found = re.search(r"prompt eval time =.*?([\d.]+) tokens per second", told)
+    if found is not None:
+        return float(found[1])
+    # Later versions say how long a pass over some windows took, and no more.
+    windows = re.search(r"n_ctx=(\d+), batch_size=\d+, n_seq=(\d+)", told)
+    seconds = re.search(r"([\d.]+) seconds per pass", told)
+    if windows is None or seconds is None:
         raise SystemExit(f"{program} told no speed; see what it prints for {gguf}.")
-    return float(found[1])
+    return int(windows[1]) * int(windows[2]) / float(seconds[1])
 
 
 def measure(folder: str, dtype: torch.dtype, texts: TextSet, turns: int) -> dict[str, float]:
