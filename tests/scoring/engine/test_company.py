@@ -228,7 +228,7 @@ def test_the_proof_of_a_thousand_texts_is_less_than_a_hundredth_of_them(tiny_mod
 
 
 def test_half_precision_is_no_company(tiny_model, texts):
-    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).to(torch.bfloat16)
     result = score_model(model, tokenize(tiny_model, texts, SETTINGS), SETTINGS)
     assert result.provenance["batch_policy"] == "length-sorted tokens"
 
