@@ -95,7 +95,10 @@ def _unquantised(member: Member, family: Family) -> str | None:
         and (other.run.model, other.run.commit) == (run.model, run.commit)
         and (None in (other.run.step, run.step) or other.run.step == run.step)
     ]  # whoever scores a copy need not say again at which step the model stood
-    return min(same, key=lambda twin: twin[0].step != run.step)[1] if same else None
+    exact = [twin for twin in same if twin[0].step == run.step] or same
+    if len({twin.step for twin, _ in exact}) != 1:
+        return None  # of one name and several steps: nobody knows which was copied
+    return exact[0][1]
 
 
 def _hub_name(member: Member) -> str | None:

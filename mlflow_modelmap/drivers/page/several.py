@@ -80,7 +80,7 @@ def several_payload(
                 told = Comparison.of_kl(
                     float(kl[one, other]),
                     float(se[one, other]),
-                    texts=int(units) if units else None,
+                    documents=int(units) if units else None,
                     own=own,
                     vector=vector,
                 )

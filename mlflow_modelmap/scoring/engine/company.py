@@ -114,7 +114,7 @@ def proved(
     lengths: np.ndarray,
     budget: int,
     read: ReadTogether,
-    tolerance: float,
+    precision: str,
 ) -> Company:
     """Company in which the model at hand gives each piece the value that it has alone.
 
@@ -129,9 +129,10 @@ def proved(
         Tokens a piece.
     budget
         Tokens a batch.
-    tolerance
-        Nats a token (root mean square) that rounding explains.
+    precision
+        Whose arithmetic it is: how many nats a token (root mean square) rounding explains.
     """
+    tolerance = EXACT if precision in ("float32", "float64") else ROUNDED
     for company in (supposed, *_apart(config, lengths)):
         if _holds(company, lengths, budget, read, tolerance):
             return company
@@ -173,11 +174,6 @@ def _mates(lengths: np.ndarray, group: np.ndarray, budget: int) -> np.ndarray:
     if shortest in longest:
         return longest
     return np.array([longest[0], shortest, *longest[1:]], dtype=np.int64)
-
-
-def rounding(precision: str) -> float:
-    """Nats a token (root mean square) that the arithmetic of a precision explains."""
-    return EXACT if precision in ("float32", "float64") else ROUNDED
 
 
 def differ(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:

@@ -72,13 +72,14 @@ def _known(module: nn.Module) -> bool:
     if not set(rotary.values() if isinstance(rotary, dict) else (rotary,)) <= _ROTARY:
         return False
     kind = type(module)
-    if kind in _OF_TORCH:
-        return True
-    return _of_a_known_file(kind.__module__) and _of_a_known_file(kind.forward.__module__)
+    if kind not in _OF_TORCH and not _of_a_known_file(kind.__module__):
+        return False
+    code = kind.forward.__module__  # another's where the class was patched
+    return code.startswith("torch.nn.modules.") or _of_a_known_file(code)
 
 
 def _of_a_known_file(name: str) -> bool:
-    if name in _OF_OTHERS or name == nn.Module.__module__:
+    if name in _OF_OTHERS:
         return True
     parts = name.split(".")
     return parts[:2] == ["transformers", "models"] and parts[2] in KINDS

@@ -15,14 +15,7 @@ from mlflow_modelmap.scoring.accelerator.copies import Late, LateReader, to_devi
 from mlflow_modelmap.scoring.accelerator.memory import give_back, out_of_memory
 from mlflow_modelmap.scoring.accelerator.products import products_in_force
 from mlflow_modelmap.scoring.engine.batches import Batch, make_batch
-from mlflow_modelmap.scoring.engine.company import (
-    ALONE,
-    ANY,
-    Company,
-    by_positions,
-    proved,
-    rounding,
-)
+from mlflow_modelmap.scoring.engine.company import ALONE, ANY, Company, by_positions, proved
 from mlflow_modelmap.scoring.engine.head import softmax_log_likelihoods
 from mlflow_modelmap.scoring.engine.lens import check_lens, read_out, read_out_stacked
 from mlflow_modelmap.scoring.engine.prompt_cache import behind, read_prompts
@@ -129,11 +122,12 @@ class Scorer:
             return self._read(make_batch(pieces, which, firsts))
 
         lengths = np.array([len(pieces[i]) for i in range(len(pieces))])
-        tolerance = rounding(self.precision)
         budget = 1 if self.path.kind == WHOLE else self.budget
         while True:
             try:
-                return proved(self.company, self.model.config, lengths, budget, read, tolerance)
+                return proved(
+                    self.company, self.model.config, lengths, budget, read, self.precision
+                )
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or budget == 1:
                     raise
@@ -317,6 +311,8 @@ class Scorer:
         self.tail = Tail(self.model)
         self.path, _ = self._prepare()
         self._prove_company()
+        if self.company != ANY:
+            self.shared, self.prompts = None, WITH_EACH
 
     def result(self, retried: int) -> ScoreResult:
         """What was found, and how."""

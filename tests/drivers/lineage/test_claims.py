@@ -87,11 +87,15 @@ def test_a_quantised_copy_of_a_checkpoint_need_not_say_its_step(models):
         write_score(models.store, name, values + step, models.size, **same, step=step)
     copy = {"model": "org/base", "precision": "nf4"}
     write_score(models.store, "early nf4", values, models.size, **copy, step=100)
-    write_score(models.store, "nf4", values + 1, models.size, **copy)
+    write_score(models.store, "of either", values + 1, models.size, **copy)
+    write_score(models.store, "last", values + 3, models.size, model="org/other", step=100)
+    copy_of_last = {"model": "org/other", "precision": "nf4"}
+    write_score(models.store, "last nf4", values + 4, models.size, **copy_of_last)
     write_score(models.store, "other nf4", values + 2, models.size, **copy, step=300)
     table = rows(lineage(["test"], score=False, hub=False))
     assert table.at["early nf4", "parent"] == "early"
-    assert table.at["nf4", "relation"] == "quantized"
+    assert pd.isna(table.at["of either", "parent"])
+    assert table.at["last nf4", "parent"] == "last"
     assert pd.isna(table.at["other nf4", "parent"])
 
 

@@ -124,6 +124,12 @@ def patched_class(monkeypatch):
     return model
 
 
+def patched_torch(monkeypatch):
+    model = llama()
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, hidden: hidden - hidden.mean(dim=0))
+    return model
+
+
 def otherwise(model, attention):
     model.config._attn_implementation = attention
     return model
@@ -148,6 +154,7 @@ def rotary(kind):
         lambda patch: hooked(),
         lambda patch: replaced(),
         patched_class,
+        patched_torch,
         lambda patch: otherwise(llama(), "a user's own"),
         lambda patch: layered(),
         lambda patch: rotary("longrope"),
@@ -161,6 +168,7 @@ def rotary(kind):
         "hook",
         "forward",
         "patch",
+        "torch",
         "attention",
         "layer",
         "rope",
