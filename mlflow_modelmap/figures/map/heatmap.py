@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
@@ -70,16 +71,21 @@ def heatmap_figure(
     width = side + longest + 1.2 + (2.0 if strip else 0.0)
     figure = style.figure(width, side + 1.2 + (longest if both else 0.0))
     grid = figure.add_gridspec(
-        2, 2, height_ratios=[0.12, 1.0], width_ratios=[0.025 if strip else 0.001, 1.0]
+        2,
+        2,
+        height_ratios=[0.12 if _has_tree(links, points) else 0.001, 1.0],
+        width_ratios=[0.025 if strip else 0.001, 1.0],
     )
     axes = figure.add_subplot(grid[1, 1])
     branches = figure.add_subplot(grid[0, 1])
     shades = figure.add_subplot(grid[1, 0])
     norm, extend = colour_scale(cells)
-    image = axes.imshow(
-        np.ma.masked_where(cells == 0.0, np.maximum(cells, norm.vmin or 0.0)),
-        norm=norm,
-        cmap=colormaps[style.SEQUENTIAL].with_extremes(bad=_ZERO),
+    colour = ScalarMappable(norm, colormaps[style.SEQUENTIAL].with_extremes(bad=_ZERO))
+    # Colours once, as bytes: of numbers matplotlib makes them anew at each drawing, in float64.
+    axes.imshow(
+        colour.to_rgba(
+            np.ma.masked_where(cells == 0.0, np.maximum(cells, norm.vmin or 0.0)), bytes=True
+        ),
         aspect="auto",
         interpolation="nearest",
         extent=(-0.5, points - 0.5, points - 0.5, -0.5),
@@ -104,7 +110,7 @@ def heatmap_figure(
     if points <= _WRITTEN:
         _write_cells(axes, cells, norm)
     bar = figure.colorbar(
-        image, ax=[axes, branches], extend=extend, shrink=0.8, aspect=30, pad=0.015
+        colour, ax=[axes, branches], extend=extend, shrink=0.8, aspect=30, pad=0.015
     )
     bar.set_label(style.KL_LABEL, fontsize=9)
     _tick_bar(bar, norm)
@@ -167,9 +173,13 @@ def _tick_bar(bar: Colorbar, norm: Normalize) -> None:
     bar.update_ticks()
 
 
+def _has_tree(links: np.ndarray, points: int) -> bool:
+    return len(links) > 0 and points <= _TREE
+
+
 def _draw_tree(axes: Axes, links: np.ndarray, points: int) -> None:
     axes.set_axis_off()
-    if not len(links) or points > _TREE:
+    if not _has_tree(links, points):
         return
     drawn = dendrogram(links, no_plot=True)
     # SciPy puts leaf k at 10 k + 5; a cell of the heatmap is 1 wide and centred on k.
