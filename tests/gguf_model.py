@@ -64,7 +64,8 @@ def write_gguf(
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    rotary = getattr(config, "rope_parameters", None) or {"rope_theta": config.rope_theta}
+    writer.add_rope_freq_base(rotary["rope_theta"])
     _add_tokenizer(writer, Tokenizer.from_file(str(folder / "tokenizer.json")), pre, bos)
     weights = {}
     of_type = getattr(gguf.GGMLQuantizationType, kind)

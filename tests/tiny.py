@@ -44,6 +44,18 @@ def make_tokenizer(path: str | Path, vocab_size: int = 400, bos: bool = False) -
     return fast
 
 
+def of_the_installed(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same configuration in the words of the installed transformers: version 5 renamed rotary ones."""
+    import transformers
+
+    if int(transformers.__version__.split(".")[0]) >= 5 or "rope_parameters" not in settings:
+        return settings
+    told = {name: value for name, value in settings.items() if name != "rope_parameters"}
+    rotary = dict(settings["rope_parameters"])
+    told["rope_theta"] = rotary.pop("rope_theta")
+    return told if rotary == {"rope_type": "default"} else {**told, "rope_scaling": rotary}
+
+
 def make_config(architecture: str, **overrides: Any) -> Any:
     """A tiny configuration of a causal LM: vocabulary 400, width 32, 2 layers, 256 positions."""
     from transformers import AutoConfig
@@ -71,7 +83,8 @@ def make_config(architecture: str, **overrides: Any) -> Any:
         common = {k: v for k, v in common.items() if k not in gpt2_names}
         common.pop("max_position_embeddings")
     config = AutoConfig.for_model(
-        architecture, **{**common, **extra.get(architecture, {}), **overrides}
+        architecture,
+        **{**common, **extra.get(architecture, {}), **of_the_installed(overrides)},
     )
     return config
 

@@ -191,7 +191,8 @@ def test_exact_comparisons_keep_to_it(name, tokens, tmp_path, alone):
 def test_code_of_its_own_is_found_out_and_kept_apart_by_what_its_configuration_names(tokens, alone):
     model = longrope()
     rotary = model.model.rotary_emb
-    model.config.rope_parameters = {**model.config.rope_parameters, "rope_type": "unheard of"}
+    name = "rope_parameters" if hasattr(model.config, "rope_parameters") else "rope_scaling"
+    setattr(model.config, name, {**getattr(model.config, name), "rope_type": "unheard of"})
     assert by_positions(model.config) == (ANY, False)
     assert rotary.rope_type == "longrope"
     result = score_model(model, tokens, SETTINGS)

@@ -40,7 +40,7 @@ ROPE = {
 FAMILIES = {
     "gemma3": {"text_config": TEXT, "vision_config": SEEN},
     "qwen2_5_vl": {
-        "text_config": TEXT | ROPE,
+        "text_config": TEXT | tiny.of_the_installed(ROPE),
         "vision_config": {
             "depth": 1,
             "hidden_size": 32,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
@@ -28,7 +29,9 @@ from tests import tiny
 SETTINGS = ScoringSettings(device="cpu", batch_tokens=400)
 LENGTHS = (150, 97, 31, 6)
 TEXT_ONLY = {"gemma3": "gemma3_text"}
-HERE = sorted(kind for kind in KINDS if TEXT_ONLY.get(kind, kind) in CONFIG_MAPPING)
+OVERFLOWS = {"mpt"} if int(transformers.__version__.split(".")[0]) < 5 else set()
+"""Kinds whose mask transformers 4 cannot make in float64."""
+HERE = sorted(k for k in KINDS - OVERFLOWS if TEXT_ONLY.get(k, k) in CONFIG_MAPPING)
 """The kinds that the installed transformers has."""
 SMALL = {
     "vocab_size": 60,
@@ -221,7 +224,7 @@ def test_what_fails_the_short_proof_has_the_long_one(tiny_model, texts, monkeypa
 def test_a_model_that_was_made_float32_is_proved_anew(tiny_model, texts):
     def model(dtype):
         made = AutoModelForCausalLM.from_pretrained(tiny_model).to(dtype).eval()
-        first = made.get_decoder().layers[0]
+        first = made.base_model.layers[0]
         first.mlp = Normalised(first.mlp, scale=1e7)  # past what float16 holds
         return made
 
