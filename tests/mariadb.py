@@ -56,7 +56,7 @@ def running(*settings: str) -> Iterator[str]:
         )
         serve = [program, "--no-defaults", f"--datadir={data}", f"--init-file={first}"]
         serve += ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
-        serve += ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0"]
+        serve += ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2"]
         serve += ["--bind-address=127.0.0.1", f"--port={own.port}", "--skip-name-resolve"]
         serve += [f"--socket={own.folder / 'socket'}", f"--pid-file={own.folder / 'pid'}"]
         address = f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{own.port}"

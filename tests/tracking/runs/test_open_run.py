@@ -250,7 +250,7 @@ def test_a_score_has_its_identity_from_its_first_moment(client, monkeypatch):
     assert {"modelmap.kind", "modelmap.process"} <= set(first[0])
 
 
-def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, texts):
+def log_a_text_set_twice_at_once(client, texts):
     """MLflow looks for the text set, and the other writes it before this one does."""
     import sqlalchemy
     from mlflow.store.tracking.dbmodels.models import SqlDataset
@@ -273,6 +273,10 @@ def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, 
     assert [run.info.status for run in held] == ["FINISHED", "FINISHED"]
     assert [len(run.inputs.dataset_inputs) for run in held] == [1, 1]
     assert len({run.inputs.dataset_inputs[0].dataset.digest for run in held}) == 1
+
+
+def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, texts):
+    log_a_text_set_twice_at_once(client, texts)
 
 
 def test_what_is_no_race_is_asked_once(client):

@@ -13,7 +13,8 @@ from mlflow_modelmap.tracking.store import first_use
 from mlflow_modelmap.tracking.store.client import client as client_of
 from mlflow_modelmap.tracking.store.database_server import lock_name
 from mlflow_modelmap.tracking.store.experiments import experiment_id, find_experiments
-from tests import forking, mariadb
+from tests import mariadb
+from tests.tracking.runs.test_open_run import log_a_text_set_twice_at_once
 from tests.tracking.store.test_first_use import check_whole, touched
 
 pytestmark = [
@@ -100,30 +101,5 @@ def test_names_that_the_database_takes_for_one_are_kept_apart_or_refused(store):
         assert [run.info.run_name for run in found] == ["point"]
 
 
-WRITE = """
-import sys
-from mlflow_modelmap import TextSet
-from mlflow_modelmap.tracking.runs.open_run import open_run
-from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
-from mlflow_modelmap.tracking.store.client import client
-store = client(sys.argv[1])
-for k in range(12):
-    texts = TextSet(f"texts {k}", (f"the same new texts {k}",))
-    with open_run("score", store=store, experiment="writers") as run:
-        run.log_texts(TextSetDataset(texts))
-        run.log(metrics={"kl": 1.0 * k}, tags={"k": k})
-"""
-
-
-def test_four_writers_of_the_same_new_texts_lose_nothing(store, database, tmp_path):
-    experiment_id("writers", store)
-    started = [forking.Process("-c", WRITE, database, cwd=tmp_path) for _ in range(4)]
-    for process in started:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-    runs = store.search_runs([experiment_id("writers", store)])
-    assert len(runs) == 48
-    for run in runs:
-        k = int(run.data.tags["k"])
-        assert (run.info.status, run.data.metrics) == ("FINISHED", {"kl": 1.0 * k})
-        assert [of.dataset.name for of in run.inputs.dataset_inputs] == [f"texts {k}"]
+def test_of_two_that_log_a_new_text_set_at_once_none_is_sent_away(store, texts):
+    log_a_text_set_twice_at_once(store, texts)
