@@ -82,7 +82,7 @@ def was_raced(error: BaseException) -> bool:
     return isinstance(error, STORE_ERRORS) and any(words in said for words in _UNIQUE + _GAVE_WAY)
 
 
-def despite_races(write: Callable[[], None]) -> None:
+def despite_races(write: Callable[[], object]) -> None:
     """Write what may be written twice; again where somebody else wrote the same row in between.
 
     The second time MLflow finds that row.
