@@ -103,6 +103,11 @@ def test_what_a_team_does(server, tiny_models, texts, tmp_path):
     loaded = mm.load_map(made.run_id)
     assert np.array_equal(loaded.kl.to_numpy(), made.kl.to_numpy())
     assert page(server, "run", run_id=made.run_id)["head"]["kind"] == "map"
+    listed = page(server, "experiments")["experiments"]
+    assert [of["kinds"]["map"] for of in listed if of["name"] == "team"] == [1]
+    members = page(server, "members", run_id=made.run_id)
+    assert len(members["experiments"]) == 7
+    assert None not in members["experiments"]
     told = json.dumps(page(server, "pair", run_id=made.run_id, a=0, b=6))
     for name in (made.points["point"][0], made.points["point"][6]):
         assert json.dumps(name) in told
