@@ -64,9 +64,9 @@ test-llama-cpp: venv ## llama.cpp as an engine, and its server, for real (compil
 	$(PY) -m pip install -q -c constraints.txt 'llama-cpp-python[server]==0.3.36'
 	$(PYTEST) -m heavy tests/scoring/engines/test_llama_cpp.py
 
-test-stores: venv ## PostgreSQL and S3-protocol storage for real (needs apt-get install postgresql; some minutes)
-	$(PY) -m pip install -q psycopg2-binary boto3 'moto[server]'
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m heavy tests/e2e/test_team_stores.py
+test-stores: venv ## PostgreSQL, MariaDB, S3-protocol storage for real (apt-get install postgresql mariadb-server; some minutes)
+	$(PY) -m pip install -q psycopg2-binary PyMySQL boto3 'moto[server]'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m heavy tests/e2e/test_team_stores.py tests/tracking/store/test_mariadb.py
 
 test-quick: venv ## the tests that take milliseconds to seconds
 	$(PYTEST) -m 'not slow and not heavy'

@@ -32,7 +32,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.object_storage import KEYS, not_here, storage
-from tests.postgres import create_database, postgres, version
+from tests.postgres import create_database, missing, running, version
 from tests.serving import serving
 
 EXPERIMENT, TEXTS, LIMIT_SECONDS = "many writers", 200, 1500
@@ -303,8 +303,9 @@ def main() -> None:
     if given.child:
         child(*given.child)
         return
-    if not_here():
-        print(f"The writers were not measured: {not_here()}")
+    lacking = missing() or not_here()
+    if lacking:
+        print(f"The writers were not measured: {lacking}")
         return
     os.environ.update(KEYS)
     import mlflow
@@ -315,7 +316,7 @@ def main() -> None:
         f"PostgreSQL {version()}, moto {moto.__version__}, MLflow {mlflow.__version__}, "
         f"{os.cpu_count()} cores, load {load:.1f} before\n"
     )
-    with tempfile.TemporaryDirectory(prefix="modelmap-benchmark-") as name, postgres() as server:
+    with tempfile.TemporaryDirectory(prefix="modelmap-benchmark-") as name, running() as server:
         folder = Path(name)
         if given.databases:
             print(f"New databases, each first touched by {given.writers} processes at once:")

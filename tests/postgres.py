@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import importlib.util
-import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.database_server import own_server
 
 SUPERUSER = "modelmap"
 
@@ -47,34 +43,19 @@ def version() -> str:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
+def running() -> Iterator[str]:
     """A new server; yields the address of its databases, to which a name is added."""
     programs = _programs()
     assert programs is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="modelmap-postgres-"))
-    data = folder / "data"
-    options: dict[str, Any] = {"cwd": folder}
-    if os.geteuid() == 0:  # PostgreSQL refuses to be root
-        options["user"] = options["group"] = _unprivileged()
-        options["extra_groups"] = []
-        shutil.chown(folder, options["user"], options["group"])
-    make = [f"{programs}/initdb", "-D", data, "-U", SUPERUSER, "--auth", "trust", "-E", "UTF8"]
-    serve = [f"{programs}/postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
-    process = None
-    try:
-        subprocess.run(make, check=True, capture_output=True, **options)
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(serve, stdout=log, stderr=log, **options)
-        _wait(process, port, folder / "log")
-        yield f"postgresql+psycopg2://{SUPERUSER}@127.0.0.1:{port}"
-    finally:
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGINT)  # who is connected is sent away
-            process.wait(timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_server("PostgreSQL", ["postgres"]) as own:
+        data, port = own.folder / "data", str(own.port)
+        make = [programs / "initdb", "-D", data, "-U", SUPERUSER, "--auth", "trust", "-E", "UTF8"]
+        own.run(*make)
+        address = f"postgresql+psycopg2://{SUPERUSER}@127.0.0.1:{port}"
+        serve = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", own.folder]
+        own.start(serve, lambda: _connect(address))
+        yield address
+        own.stop(signal.SIGINT)
 
 
 def create_database(server: str, name: str) -> str:
@@ -89,24 +70,3 @@ def _connect(server: str) -> Any:
     import psycopg2
 
     return psycopg2.connect(f"{server.replace('+psycopg2', '')}/postgres")
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    server = f"postgresql://{SUPERUSER}@127.0.0.1:{port}"
-    while True:
-        try:
-            _connect(server).close()
-            return
-        except Exception:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}") from None
-            time.sleep(0.1)
-
-
-def _unprivileged() -> int:
-    """The user id that Debian's package made, else nobody's."""
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_uid
-    raise RuntimeError(f"PostgreSQL does not run as {getpass.getuser()}, and no other user is here")

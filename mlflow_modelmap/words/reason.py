@@ -7,6 +7,8 @@ import re
 from mlflow_modelmap.words.redact import redact
 
 # Libraries put the type of an error that they wrap behind their sentence; it helps no reader.
+_TYPE_BEFORE = re.compile(r"^\([\w.]+(?:Error|Exception)\) ")
+_BEHIND_SQL = re.compile(r"\[SQL: |\(Background on this error at: ")
 _TYPE_BEHIND = re.compile(r" \(\w+(?:Error|Exception)\)")
 
 
@@ -18,9 +20,11 @@ def reason(error: BaseException, most: int = 300) -> str:
     most
         Characters after which it is cut, visibly.
     """
-    # A database's error quotes the whole statement behind what it says.
-    said = " ".join(str(error).partition("[SQL: ")[0].split())
-    said = redact(_TYPE_BEHIND.sub("", said) or type(error).__name__).rstrip(".")
+    # A database's error has its type before what it says, and behind it the whole statement and an
+    # address to read.
+    said = " ".join(_BEHIND_SQL.split(str(error))[0].split())
+    said = _TYPE_BEHIND.sub("", _TYPE_BEFORE.sub("", said))
+    said = redact(said or type(error).__name__).rstrip(".")
     return said if len(said) <= most else f"{said[:most]} ..."
 
 

@@ -1,4 +1,4 @@
-"""Everything that logs and reads, on a team's store: PostgreSQL, S3, artifacts proxied or not."""
+"""Everything that logs and reads, on a team's store: a database server, S3, proxied or not."""
 
 from __future__ import annotations
 
@@ -14,46 +14,57 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import mlflow_modelmap as mm
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import TrackingError
+from tests import mariadb, postgres
 from tests.logged import log_model
 from tests.object_storage import KEYS, not_here, storage
-from tests.postgres import create_database, postgres
 from tests.serving import serving
 
 pytestmark = [
     pytest.mark.heavy,
     pytest.mark.skipif(not_here() is not None, reason=not_here() or ""),
 ]
+DATABASES = {"PostgreSQL": postgres, "MariaDB": mariadb}
+
+
+def way(database, artifacts):
+    lacking = DATABASES[database].missing()
+    skip = pytest.mark.skipif(lacking is not None, reason=lacking or "")
+    return pytest.param(database, artifacts, marks=skip, id=f"{database}-{artifacts}")
+
+
+# Which way artifacts go does not depend on the database, so that one takes both.
+WAYS = [way("PostgreSQL", "proxied"), way("PostgreSQL", "direct"), way("MariaDB", "proxied")]
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    """A PostgreSQL server and S3-protocol storage with a bucket ``runs``."""
-    folder = tmp_path_factory.mktemp("team")
+def endpoint(tmp_path_factory):
+    """Address of S3-protocol storage with a bucket ``runs``."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
-        with postgres() as database, storage(folder, "runs") as endpoint:
-            yield database, endpoint, folder
+        with storage(tmp_path_factory.mktemp("storage"), "runs") as address:
+            yield address
 
 
-@pytest.fixture(params=["proxied", "direct"])
-def server(request, parts, monkeypatch, tmp_path):
+@pytest.fixture
+def server(database, artifacts, endpoint, monkeypatch, tmp_path):
     """Address of an `mlflow server` with the page, through which or beside which artifacts go."""
-    database, endpoint, folder = parts
-    for name, value in {**KEYS, "MLFLOW_S3_ENDPOINT_URL": endpoint}.items():
+    env = {**KEYS, "MLFLOW_S3_ENDPOINT_URL": endpoint}
+    for name, value in env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_MODELMAP_SPOOL", str(tmp_path / "spool"))
     monkeypatch.chdir(tmp_path)
-    where = f"s3://runs/{request.param}"
-    options = ["--backend-store-uri", create_database(database, request.param)]
-    if request.param == "proxied":
-        options += ["--artifacts-destination", where]
-    else:
-        options += ["--no-serve-artifacts", "--default-artifact-root", where]
-    env = {**KEYS, "MLFLOW_S3_ENDPOINT_URL": endpoint}
-    with serving(folder, *options, "--app-name", "modelmap", env=env) as address:
-        mlflow.set_tracking_uri(address)
-        yield address
+    where = f"s3://runs/{database}/{artifacts}"
+    kind = DATABASES[database]
+    with kind.running() as databases:
+        options = ["--backend-store-uri", kind.create_database(databases, artifacts)]
+        if artifacts == "proxied":
+            options += ["--artifacts-destination", where]
+        else:
+            options += ["--no-serve-artifacts", "--default-artifact-root", where]
+        with serving(tmp_path, *options, "--app-name", "modelmap", env=env) as address:
+            mlflow.set_tracking_uri(address)
+            yield address
 
 
 def page(address, api, **asked):
@@ -62,6 +73,7 @@ def page(address, api, **asked):
         return json.load(answer)
 
 
+@pytest.mark.parametrize(("database", "artifacts"), WAYS)
 def test_what_a_team_does(server, tiny_models, texts, tmp_path):
     uri = mm.log_texts(texts)
     assert mm.load_texts(texts.name).digest == texts.digest
@@ -91,6 +103,11 @@ def test_what_a_team_does(server, tiny_models, texts, tmp_path):
     loaded = mm.load_map(made.run_id)
     assert np.array_equal(loaded.kl.to_numpy(), made.kl.to_numpy())
     assert page(server, "run", run_id=made.run_id)["head"]["kind"] == "map"
+    listed = page(server, "experiments")["experiments"]
+    assert [of["kinds"]["map"] for of in listed if of["name"] == "team"] == [1]
+    members = page(server, "members", run_id=made.run_id)
+    assert len(members["experiments"]) == 7
+    assert None not in members["experiments"]
     told = json.dumps(page(server, "pair", run_id=made.run_id, a=0, b=6))
     for name in (made.points["point"][0], made.points["point"][6]):
         assert json.dumps(name) in told
@@ -123,8 +140,7 @@ def test_what_a_team_does(server, tiny_models, texts, tmp_path):
     assert len(select(["monitored"]).matrix()[1]) == 3
 
 
-def test_storage_without_the_bucket_is_said_before_scoring(parts, tiny_model, texts, tmp_path):
-    _, endpoint, _ = parts
+def test_storage_without_the_bucket_is_said_before_scoring(endpoint, tiny_model, texts, tmp_path):
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_S3_ENDPOINT_URL", endpoint)

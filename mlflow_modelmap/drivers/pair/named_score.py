@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.scoring.model.reference import is_here, tag_name
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.long_values import run_name
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
@@ -72,7 +73,7 @@ def _called(
     """
     found: dict[tuple[str, str], Point] = {}
     for reference in wanted:
-        name, model = in_filter(reference), in_filter(reference.partition("@")[0])
+        name, model = in_filter(run_name(reference)), in_filter(reference.partition("@")[0])
         if name is None or model is None:
             return []
         for asked in (f"attributes.run_name = {name}", f"tags.`{schema.TAG_MODEL}` = {model}"):
@@ -200,7 +201,7 @@ def matching(reference: str, runs: list[Point], *, models: bool = True) -> list[
     """
     model, _, revision = reference.partition("@")
     readings = (
-        lambda run: run.name == reference,
+        lambda run: run.name in (reference, run_name(reference)),
         lambda run: run.tags.get("mlflow.runName") == reference,
         lambda run: models and run.model == reference,
         lambda run: models and bool(revision) and run.model == model and run.revision == revision,

@@ -8,6 +8,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.runs.long_values import run_name
 from mlflow_modelmap.tracking.runs.search import search_scores
 from mlflow_modelmap.tracking.store.in_filter import in_filter
 from mlflow_modelmap.words.redact import redact
@@ -36,6 +37,7 @@ def check_name(prepared: Prepared, experiment_id: str, store: MlflowClient) -> N
     name = prepared.request.name
     if name is None:
         return
+    name = run_name(name)
     quoted = in_filter(name)  # else all are read
     asked = f"attributes.run_name = {quoted}" if quoted else None
     for point in search_scores([experiment_id], asked, store):

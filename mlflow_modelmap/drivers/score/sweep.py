@@ -31,6 +31,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import scored
 from mlflow_modelmap.tracking.runs.left_overs import left_overs
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.tracking.runs.long_values import run_name
 from mlflow_modelmap.tracking.runs.open_run import joins, open_run, target_experiment
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
@@ -223,7 +224,7 @@ def _left_of(
         tags = run.data.tags
         if tags.get(schema.TAG_TEXT_SET) != texts.digest:
             continue
-        if tags[schema.TAG_KIND] == schema.KIND_SWEEP and run.info.run_name == name:
+        if tags[schema.TAG_KIND] == schema.KIND_SWEEP and run.info.run_name == run_name(name):
             end(run, store)
         elif tags[schema.TAG_KIND] == schema.KIND_SCORE and tags.get(schema.TAG_IDENTITY):
             left.setdefault(tags[schema.TAG_IDENTITY], []).append(run)

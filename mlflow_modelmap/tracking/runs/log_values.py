@@ -18,7 +18,12 @@ from mlflow.utils.time import get_current_time_millis
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.long_values import PARAM_CHARACTERS, TAG_CHARACTERS, cut
+from mlflow_modelmap.tracking.runs.long_values import (
+    PARAM_CHARACTERS,
+    TAG_CHARACTERS,
+    cut,
+    run_name,
+)
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.store.client import hastily
 from mlflow_modelmap.tracking.store.failures import despite_races
@@ -79,6 +84,7 @@ class OpenRun:
     artifact_uri: str = ""
     context: dict[str, str] = field(default_factory=dict)
     _long: dict[str, str] = field(default_factory=dict)
+    _metrics: dict[str, str] = field(default_factory=dict)
 
     def log(
         self,
@@ -103,7 +109,7 @@ class OpenRun:
             tags[schema.TAG_NOT_FINITE] = ", ".join(wrong)
         self.log_entities(
             [
-                Metric(metric_name(name), float(value), stamp, step, **of)
+                Metric(self._metric_name(name), float(value), stamp, step, **of)
                 for name, value in (metrics or {}).items()
                 if name not in wrong
             ],
@@ -116,7 +122,7 @@ class OpenRun:
         stamp = get_current_time_millis()
         self.log_entities(
             [
-                Metric(metric_name(name), float(value), stamp, int(step))
+                Metric(self._metric_name(name), float(value), stamp, int(step))
                 for name, step, value in series
                 if math.isfinite(value)
             ]
@@ -133,11 +139,16 @@ class OpenRun:
         for start in range(0, max(len(metrics), 1), 800):
             part = list(metrics[start : start + 800])
             if part or params or tags:
-                self.store.log_batch(self.run_id, part, params[:100], tags[:100])
+                self._batch(part, params[:100], tags[:100])
             params, tags = params[100:], tags[100:]
         while params or tags:
-            self.store.log_batch(self.run_id, [], params[:100], tags[:100])
+            self._batch([], params[:100], tags[:100])
             params, tags = params[100:], tags[100:]
+
+    def _batch(
+        self, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> None:
+        despite_races(lambda: self.store.log_batch(self.run_id, metrics, params, tags))
 
     def say(self, tag: str, value: str) -> None:
         """Set a tag for whoever looks on; that it cannot be set is no failure."""
@@ -146,6 +157,7 @@ class OpenRun:
 
     def rename(self, name: str) -> None:
         """Name the run in the UI."""
+        name = run_name(name)
         if name != self.name:
             self.store.update_run(self.run_id, name=name)
             self.name = name
@@ -164,6 +176,15 @@ class OpenRun:
         context = [InputTag("mlflow.data.context", "scoring")]
         inputs = [DatasetInput(dataset._to_mlflow_entity(), context)]
         despite_races(lambda: self.store.log_inputs(self.run_id, inputs))
+
+    def _metric_name(self, name: str) -> str:
+        """As `metric_name`, and of this run's names no two alike but for case: MySQL has one."""
+        clean, number = metric_name(name), 1
+        kept = clean
+        while self._metrics.setdefault(kept.lower(), name) != name:
+            number += 1
+            kept = f"{clean[:240]} {number}"
+        return kept
 
     def _tags(self, tags: Mapping[str, Any]) -> list[RunTag]:
         kept, clean = [], redactor()

@@ -1,4 +1,4 @@
-"""Tracking: params and tags longer than MLflow keeps - cut visibly, kept whole in one artifact."""
+"""Tracking: params, tags and names longer than MLflow keeps - cut visibly, values kept whole."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ from mlflow.entities import Run
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.artifacts import read_artifact
+from mlflow_modelmap.words.shortened import shortened
 
 PARAM_CHARACTERS = 6000
 TAG_CHARACTERS = 8000
+RUN_NAME_CHARACTERS = 250
+"""Database servers refuse a longer one; sqlite counts nothing."""
 
 
 def cut(value: str, most: int) -> str:
     """The beginning of a value that is longer than `most`, and where the whole is."""
     end = f" ... ({len(value)} characters; whole in {schema.LONG_VALUES})"
     return value[: most - len(end)] + end
+
+
+def run_name(name: str) -> str:
+    """A name as every store keeps it: its beginning and its end, where it is too long."""
+    return shortened(name, RUN_NAME_CHARACTERS)
 
 
 def whole_params(run: Run, store: MlflowClient) -> dict[str, str]:

@@ -33,6 +33,7 @@ from mlflow_modelmap.tracking.runs.checkpoint_index import (
 from mlflow_modelmap.tracking.runs.end_run import verdict_of
 from mlflow_modelmap.tracking.runs.log_values import OfModel, OpenRun
 from mlflow_modelmap.tracking.runs.logged_model import model_of
+from mlflow_modelmap.tracking.runs.long_values import run_name
 from mlflow_modelmap.tracking.runs.open_run import inherited_run_id
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.readable_or_refused import (
@@ -242,7 +243,7 @@ def open_monitor_run(
     elif start_run:
         where = experiment_id(experiment, store)
         tags_of_process = {**resolve_tags(), **process_tags()}
-        made = store.create_run(where, tags=tags_of_process, run_name=name)
+        made = store.create_run(where, tags=tags_of_process, run_name=name and run_name(name))
         run = OpenRun(store, made.info.run_id, where, made.info.run_name or "", owned=True)
         index, held, before = None, None, None
     else:

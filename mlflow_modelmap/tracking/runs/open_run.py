@@ -18,6 +18,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import at_work, process_tags
 from mlflow_modelmap.tracking.runs.end_run import fail_run, finish_run
 from mlflow_modelmap.tracking.runs.log_values import OpenRun, tags_that_fit
+from mlflow_modelmap.tracking.runs.long_values import run_name
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_not_deleted, find_run, kind_of
 from mlflow_modelmap.tracking.store.experiments import experiment_id
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, not_written
@@ -141,6 +142,7 @@ def _make(
         schema.TAG_KIND: kind,
     }
     # By some of these a restart knows its own: no kill may fall before they are there.
+    name = name and run_name(name)
     written, longer = tags_that_fit(tags)
     own_tags |= written
     if parent_run_id is not None:
@@ -187,6 +189,7 @@ def _join(
             f"Run {info.run_id} is not in the experiment {experiment!r}; leave the experiment out "
             "or name another run."
         )
+    name = name and run_name(name)
     run = OpenRun(
         store,
         info.run_id,

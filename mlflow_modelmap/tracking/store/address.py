@@ -51,6 +51,11 @@ def check_address(address: str) -> None:
     scheme = _scheme(address)
     if "\0" in address:
         raise unreachable(address, ValueError("a NUL is in its name"))
+    if scheme == "mariadb":
+        raise TrackingError(
+            f"MLflow knows MariaDB by the name of MySQL; write the tracking store {address!r} with "
+            "mysql+pymysql:// in place of its first word."
+        )
     if scheme == "sqlite":
         try:
             _check_sqlite(address)

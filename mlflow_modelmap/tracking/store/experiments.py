@@ -36,7 +36,7 @@ def experiment_id(name: str | None = None, store: MlflowClient | None = None) ->
     if "\0" in name:
         raise InputError(f"The name of the experiment {name!r} holds a NUL; give one without.")
     try:
-        found = store.get_experiment_by_name(name) or _made(name, store)
+        found = _by_name(name, store) or _made(name, store)
     except MlflowException as error:
         raise _failed(error, store) from error
     return _not_deleted(found)
@@ -51,11 +51,30 @@ def _not_deleted(found: Experiment) -> str:
     return found.experiment_id
 
 
+def _by_name(name: str, store: MlflowClient) -> Experiment | None:
+    """The experiment of this name, if there is one.
+
+    Raises
+    ------
+    TrackingError
+        If the store takes another name for the same.
+    """
+    found: Experiment | None = store.get_experiment_by_name(name)
+    # Databricks writes a path its own way.
+    if found is None or found.name == name or store.tracking_uri.startswith("databricks"):
+        return found
+    raise TrackingError(
+        f"The database behind {redact(store.tracking_uri)!r} takes the experiment {name!r} for "
+        f"{found.name!r}, which is there; write it so, or take a name that is another in small "
+        "letters too, without accents and emoji."
+    )
+
+
 def _made(name: str, store: MlflowClient) -> Experiment:
     try:
         return store.get_experiment(store.create_experiment(name))
     except MlflowException:
-        found = store.get_experiment_by_name(name)  # another process was faster
+        found = _by_name(name, store)  # another process was faster
         if found is None:
             raise
         return found
@@ -119,7 +138,7 @@ def every_experiment(store: MlflowClient) -> list[Experiment]:
 
 
 def _experiment(name: str, store: MlflowClient) -> Experiment:
-    found = store.get_experiment_by_name(name)
+    found = _by_name(name, store)
     if found is None and name.isdecimal():
         try:
             found = store.get_experiment(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 
 from mlflow.exceptions import MlflowException
@@ -15,6 +17,10 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError)
 """MLflow opens the database of a registry at the first question, and lets its errors through."""
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _MALFORMED = "INVALID_PARAMETER_VALUE"
+_GAVE_WAY = ("deadlock", "record has changed since last read")
+"""A database ended one of two transactions that met; the second is MariaDB's word from 11.6 on."""
+_BUSY = ("database is locked", "lock wait timeout", *_GAVE_WAY)
+_UNIQUE = ("unique constraint", "duplicate key", "duplicate entry")
 _RACES = 3
 
 
@@ -63,21 +69,20 @@ def not_written(what: str, address: str, error: BaseException) -> TrackingError:
 def is_busy(error: BaseException) -> bool:
     """Whether a database was only held by somebody else for too long."""
     said = str(error).lower()
-    return any(words in said for words in ("database is locked", "lock wait timeout", "deadlock"))
+    return any(words in said for words in _BUSY)
 
 
 def was_raced(error: BaseException) -> bool:
     """Whether somebody else wrote the same row in between.
 
-    MLflow looks whether a row is there and then writes it; a database that has it by then refuses.
+    MLflow looks whether a row is there and then writes it; a database that has it by then, or that
+    finds two such writers waiting for each other, refuses.
     """
     said = str(error).lower()
-    return isinstance(error, STORE_ERRORS) and any(
-        words in said for words in ("unique constraint", "duplicate key", "duplicate entry")
-    )
+    return isinstance(error, STORE_ERRORS) and any(words in said for words in _UNIQUE + _GAVE_WAY)
 
 
-def despite_races(write: Callable[[], None]) -> None:
+def despite_races(write: Callable[[], object]) -> None:
     """Write what may be written twice; again where somebody else wrote the same row in between.
 
     The second time MLflow finds that row.
@@ -89,6 +94,7 @@ def despite_races(write: Callable[[], None]) -> None:
         except STORE_ERRORS as error:
             if not was_raced(error):
                 raise
+        time.sleep(random.uniform(0, 0.1))  # two that met do not meet again
     write()
 
 

@@ -21,6 +21,12 @@ from mlflow.store.db import utils as mlflow_database
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from mlflow_modelmap.errors import TrackingError
+from mlflow_modelmap.tracking.store.database_server import (
+    check_answers,
+    check_characters,
+    engine_of,
+    lock_name,
+)
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.redact import redact
 
@@ -147,11 +153,13 @@ def _complete_in_place(address: str, shown: str) -> None:
 
 
 def _server_ready(address: str, url: URL) -> None:
+    check_answers(address)
     if _complete(address):
         return
     with _engine(address) as engine, _locked(engine, url):
         shown = redact(address)
         if _state(address) == ():
+            check_characters(engine)
             _first_question(address)
         else:
             _complete_in_place(address, f"{shown!r}")
@@ -160,7 +168,7 @@ def _server_ready(address: str, url: URL) -> None:
 @contextlib.contextmanager
 def _locked(engine: Engine, url: URL) -> Iterator[None]:
     """A lock that the database server keeps: it ends with this process, wherever it runs."""
-    name = f"mlflow-modelmap {url.database}"
+    name = lock_name(url.database)
     number = crc32(name.encode())
     backend = url.get_backend_name()
     take, give = {
@@ -172,22 +180,31 @@ def _locked(engine: Engine, url: URL) -> Iterator[None]:
         ),
     }[backend]
     with engine.connect() as connection:
-        _say(connection, take, name, number)
+        taken = _say(connection, take, name, number)
+        if backend == "mysql" and taken != 1:  # 0 after the time, NULL where it cannot be had
+            raise TrackingError(
+                f"Another process has been making the tracking store {redact(str(url))!r} for "
+                f"{WAIT_SECONDS} s; if none does, try again."
+            )
         try:
             yield
         finally:
-            _say(connection, give, name, number)
+            # A connection that is gone has given its lock back.
+            with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
+                _say(connection, give, name, number)
 
 
-def _say(connection: Connection, statement: str, name: str, number: int) -> None:
+def _say(connection: Connection, statement: str, name: str, number: int) -> object:
     values = {"number": number} if ":number" in statement else {"name": name}
-    connection.execute(sqlalchemy.text(statement), values)
+    said = connection.execute(sqlalchemy.text(statement), values)
+    answer = said.scalar() if said.returns_rows else None
     connection.commit()
+    return answer
 
 
 @contextlib.contextmanager
 def _engine(address: str) -> Iterator[Engine]:
-    engine = sqlalchemy.create_engine(address)
+    engine = engine_of(address)
     try:
         yield engine
     finally:

@@ -203,6 +203,35 @@ def test_metric_names_become_what_mlflow_takes(client, name, clean):
     assert client.get_run(run.run_id).data.metrics == {clean: 1.0}
 
 
+def test_metrics_whose_names_mlflow_or_mysql_cannot_tell_apart_are_kept_apart(client):
+    with open_run("map", store=client) as run:
+        run.log(metrics={"kl/Tiny": 1.0, "kl/tiny": 2.0, "kl/α": 3.0, "kl/β": 4.0})
+        run.log_series([("kl/tiny", 1, 5.0), ("kl/Tiny", 1, 6.0), ("x" * 300, 0, 7.0)])
+        run.log(metrics={"x" * 299 + "y": 8.0})
+    assert client.get_run(run.run_id).data.metrics == {
+        "kl/Tiny": 6.0,
+        "kl/tiny 2": 5.0,
+        "kl/_": 3.0,
+        "kl/_ 2": 4.0,
+        "x" * 250: 7.0,
+        "x" * 240 + " 2": 8.0,
+    }
+
+
+def test_a_run_s_name_is_no_longer_than_database_servers_take(client):
+    name = "m" * 300 + " step 3"
+    kept = "m" * 125 + "…" + "m" * 117 + " step 3"
+    given = client.create_run("0").info.run_id
+    with open_run("score", store=client, name=name) as made:
+        pass
+    with open_run("score", store=client, run_id=given, name=name) as joined:
+        pass
+    with open_run("score", store=client, name="short") as renamed:
+        renamed.rename(name)
+    for run in (made, joined, renamed):
+        assert client.get_run(run.run_id).info.run_name == kept == run.name
+
+
 def test_a_score_has_its_identity_from_its_first_moment(client, monkeypatch):
     """A kill between its making and its tags would leave a run that no sweep knows for its own."""
     made = client.create_run
@@ -221,7 +250,7 @@ def test_a_score_has_its_identity_from_its_first_moment(client, monkeypatch):
     assert {"modelmap.kind", "modelmap.process"} <= set(first[0])
 
 
-def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, texts):
+def log_a_text_set_twice_at_once(client, texts):
     """MLflow looks for the text set, and the other writes it before this one does."""
     import sqlalchemy
     from mlflow.store.tracking.dbmodels.models import SqlDataset
@@ -246,6 +275,10 @@ def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, 
     assert len({run.inputs.dataset_inputs[0].dataset.digest for run in held}) == 1
 
 
+def test_two_that_log_a_text_set_for_the_first_time_at_once_both_log_it(client, texts):
+    log_a_text_set_twice_at_once(client, texts)
+
+
 def test_what_is_no_race_is_asked_once(client):
     asked = []
 
@@ -256,3 +289,31 @@ def test_what_is_no_race_is_asked_once(client):
     with pytest.raises(mlflow.MlflowException):
         despite_races(refused)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "(1213, 'Deadlock found when trying to get lock; try restarting transaction')",
+        "(1020, \"Record has changed since last read in table 'datasets'\")",
+    ],
+)
+def test_what_gave_way_to_another_writer_is_written_again(client, monkeypatch, texts, said):
+    """As MySQL and MariaDB end one of two transactions that meet."""
+    with open_run("score", store=client) as run:
+        for name in ("log_batch", "log_inputs"):
+            write, given_way = getattr(client, name), []
+
+            def once(*args, write=write, given_way=given_way, **options):
+                if not given_way:
+                    given_way.append(1)
+                    raise mlflow.MlflowException(said)
+                write(*args, **options)
+
+            monkeypatch.setattr(client, name, once)
+        run.log(params={"a": 1}, metrics={"b": 2.0}, tags={"c": 3})
+        run.log_texts(TextSetDataset(texts))
+    there = client.get_run(run.run_id)
+    assert (there.data.params, there.data.metrics) == ({"modelmap.a": "1"}, {"b": 2.0})
+    assert there.data.tags["c"] == "3"
+    assert [of.dataset.name for of in there.inputs.dataset_inputs] == [texts.name]

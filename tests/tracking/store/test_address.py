@@ -34,3 +34,11 @@ def test_sqlite_addresses_that_cannot_work_are_said(tmp_path):
         check_address(f"sqlite:///{tmp_path / 'x.db'}")
     with pytest.raises(TrackingError, match="cannot be made"):
         check_address(f"sqlite:///{tmp_path / 'x.db' / 'below.db'}")
+
+
+def test_mariadb_goes_by_the_name_of_mysql():
+    with pytest.raises(
+        TrackingError, match=r"by the name of MySQL; .*127.0.0.1.*pymysql"
+    ) as caught:
+        check_address("mariadb+pymysql://me:secret@127.0.0.1/x")
+    assert "secret" not in str(caught.value)

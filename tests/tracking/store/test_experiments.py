@@ -49,3 +49,14 @@ def test_experiments_are_found_by_name_or_id_and_listed_when_missing(store):
     assert {e.name for e in find_experiments((), client)} >= {"mine", "test"}
     with pytest.raises(InputError, match=r"no experiment 'mime'.*'mine'"):
         find_experiments(("mime",), client)
+
+
+def test_an_experiment_that_the_database_takes_for_another_is_not_mixed_with_it(store, monkeypatch):
+    """MySQL compares names without case, accents and spaces at their end."""
+    client = client_of()
+    there = client.get_experiment(client.create_experiment("Team"))
+    monkeypatch.setattr(client, "get_experiment_by_name", lambda name: there)
+    assert experiment_id("Team", client) == there.experiment_id
+    for ask in (lambda: experiment_id("team", client), lambda: find_experiments(["team"], client)):
+        with pytest.raises(TrackingError, match="takes the experiment 'team' for 'Team'"):
+            ask()

@@ -13,8 +13,7 @@ import pytest
 
 from mlflow_modelmap import TrackingError
 from mlflow_modelmap.tracking.store.first_use import ready
-from tests import forking
-from tests.postgres import create_database, missing, postgres
+from tests import forking, postgres
 
 TOUCH = """
 import os, sys, time
@@ -69,10 +68,10 @@ def test_eight_processes_first_touch_twenty_new_stores(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+@pytest.mark.skipif(postgres.missing() is not None, reason=postgres.missing() or "")
 def test_four_processes_first_touch_three_new_postgresql_databases(tmp_path):
-    with postgres() as server:
-        uris = [create_database(server, f"store {k}") for k in range(3)]
+    with postgres.running() as server:
+        uris = [postgres.create_database(server, f"store {k}") for k in range(3)]
         check_whole(touched(tmp_path, 4, uris), 4)
 
 
