@@ -96,6 +96,7 @@ def _server() -> str:
         env={
             **{name: value for name, value in os.environ.items() if name not in left_out},
             "OMP_NUM_THREADS": "1",
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool beside, which bitsandbytes starts
             "PYTHONPATH": str(ROOT),
             "PYTHONHASHSEED": "0",
             "MLFLOW_DISABLE_TELEMETRY": "true",

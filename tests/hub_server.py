@@ -161,13 +161,14 @@ class HubServer:
 
         It reads its environment once, when imported, so its constants are set as well.
         """
-        from huggingface_hub import constants
+        from huggingface_hub import constants, file_download
 
         for name, value in self.environment(cache).items():
             monkeypatch.setenv(name, value)
         template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        for module in (constants, file_download):  # the latter until version 1
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache / "hub"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

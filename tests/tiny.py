@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+TRANSFORMERS = int(version("transformers").split(".")[0])
+NOT_IN_FLOAT64 = {"mpt"} if TRANSFORMERS < 5 else set()
+"""Kinds whose mask overflows there."""
 SENTENCES = [
     "The quick brown fox jumps over the lazy dog while the cat sleeps.",
     "A language model gives every text a probability; logs of it add up.",
@@ -45,14 +49,16 @@ def make_tokenizer(path: str | Path, vocab_size: int = 400, bos: bool = False) -
 
 
 def of_the_installed(settings: dict[str, Any]) -> dict[str, Any]:
-    """The same configuration in the words of the installed transformers: version 5 renamed rotary ones."""
-    import transformers
-
-    if int(transformers.__version__.split(".")[0]) >= 5 or "rope_parameters" not in settings:
+    """The same configuration in the installed transformers' words; version 5 has its own for rotary
+    embeddings."""
+    if TRANSFORMERS >= 5 or "rope_parameters" not in settings:
         return settings
     told = {name: value for name, value in settings.items() if name != "rope_parameters"}
     rotary = dict(settings["rope_parameters"])
     told["rope_theta"] = rotary.pop("rope_theta")
+    if rotary["rope_type"] == "longrope":
+        factors = {name: rotary[name] for name in ("short_factor", "long_factor")}
+        rotary = {"type": "longrope", **factors}
     return told if rotary == {"rope_type": "default"} else {**told, "rope_scaling": rotary}
 
 

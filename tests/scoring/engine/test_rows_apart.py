@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import transformers
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
@@ -29,9 +28,7 @@ from tests import tiny
 SETTINGS = ScoringSettings(device="cpu", batch_tokens=400)
 LENGTHS = (150, 97, 31, 6)
 TEXT_ONLY = {"gemma3": "gemma3_text"}
-OVERFLOWS = {"mpt"} if int(transformers.__version__.split(".")[0]) < 5 else set()
-"""Kinds whose mask transformers 4 cannot make in float64."""
-HERE = sorted(k for k in KINDS - OVERFLOWS if TEXT_ONLY.get(k, k) in CONFIG_MAPPING)
+HERE = sorted(k for k in KINDS - tiny.NOT_IN_FLOAT64 if TEXT_ONLY.get(k, k) in CONFIG_MAPPING)
 """The kinds that the installed transformers has."""
 SMALL = {
     "vocab_size": 60,

@@ -93,7 +93,11 @@ def whole_rows(model, tokens) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "name", ["llama", "gpt2", "falcon with alibi", "mpt", "gpt_neo", "mistral", "gemma3_text"]
+    "name",
+    [
+        *("llama", "gpt2", "falcon with alibi", "gpt_neo", "mistral", "gemma3_text"),
+        *({"mpt"} - tiny.NOT_IN_FLOAT64),
+    ],
 )
 def test_values_are_those_of_whole_rows_wherever_positions_come_from(name, tokens):
     model = random_model(name, **SLIDING.get(name, {}))
@@ -153,6 +157,9 @@ def test_exact_comparisons_read_them_once_too(llama, tokens, tmp_path, monkeypat
         np.testing.assert_allclose(getattr(once, name), getattr(whole, name), atol=1e-4, rtol=0)
 
 
+@pytest.mark.skipif(
+    tiny.TRANSFORMERS < 5, reason="its attention rounds shorter rows otherwise, so none is shared"
+)
 def test_half_precision_stays_within_its_own_rounding(tokens):
     model = random_model("llama").to(torch.bfloat16)
     made = score_model(model, tokens, SETTINGS)

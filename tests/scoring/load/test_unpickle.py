@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import tarfile
 import zipfile
@@ -172,8 +173,8 @@ def test_a_hostile_pickle_runs_nothing(evil, where, tiny_model, tmp_path, texts,
     if where is in_a_tar:
         assert "it is a tar file" in said
     else:
-        name = {by_system: f"{os.system.__module__}.system", by_eval: "eval"}[evil]
-        assert f"asks for {name}, which is no part of a tensor and could run code" in said
+        name = {by_system: f"{os.system.__module__}.system", by_eval: r"(builtins\.)?eval"}[evil]
+        assert re.search(f"asks for {name}, which is no part of a tensor and could run code", said)
 
 
 def test_the_marker_would_be_there_if_it_ran(tmp_path):

@@ -323,7 +323,7 @@ def test_a_header_that_lies_is_said_in_a_sentence(tmp_path, content):
         {"vocab_size": None},
         {"vocab_size": [1]},
         {"hidden_act": "nothing"},
-        {"rope_parameters": "x"},
+        {"rope_parameters": "x", "rope_scaling": "x"},
         {"quantization_config": 7},
         {"model_type": "nothing"},
     ],
