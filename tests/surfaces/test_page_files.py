@@ -51,7 +51,7 @@ def test_the_drawing_library_is_compiled_once():
 
 
 def test_a_map_waits_for_no_chain_of_files():
-    """What the page's modules import is named in the page itself, views that may not be shown not."""
+    """What the page's modules import is named in the page; views that are not shown are not."""
     page = assets.page().decode("utf-8")
     loads = set(re.findall(r'modulepreload" href="static/\w+/([\w.]+)"', page))
     assert {"map_view.js", "pair_panel.js", "combobox.js"} <= loads

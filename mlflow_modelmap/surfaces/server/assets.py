@@ -19,7 +19,7 @@ SHARED = (
     *("map_axes.js", "map_points.js", "map_drawing.js"),
     "map_controls.css",
 )
-"""Of `figures.map`: what the self-contained page draws with, too; the scripts go out as one file."""
+"""Of `figures.map`: what the self-contained page draws with; the scripts go out as one file."""
 _FACTORY = ('} (typeof self !== "undefined" ? self : this, () => {', "}));")
 """How plotly.js begins and ends: a function that is called at once, which no browser can tell."""
 
@@ -96,7 +96,8 @@ def _filled(name: str, static: str) -> bytes:
 @cache
 def modules() -> list[str]:
     """What ``main.js`` imports at once, and what that does: a browser would ask in three steps."""
-    found, waiting = set(), ["main.js"]
+    found: set[str] = set()
+    waiting = ["main.js"]
     while waiting:
         text = assets()[waiting.pop()].data.decode("utf-8")
         new = set(re.findall(r'from "\./([\w.]+)"', text)) - found
