@@ -107,7 +107,9 @@ def measure(address: str, mark: str, points: int, spent: dict[str, list[float]])
             took = chrome.execute_async_script("clock.hover(...arguments)", row)
             spent["the label on hover"].append(took)
         spent["a frame while the map is moved"] += panned(chrome)
-        spent["3D"].append(chrome.execute_async_script("clock.three(...arguments)"))
+        # Of many points there is no t-SNE in three dimensions.
+        if chrome.execute_script("return !document.getElementById('three').disabled"):
+            spent["3D"].append(chrome.execute_async_script("clock.three(...arguments)"))
         return sent
     finally:
         chrome.quit()
