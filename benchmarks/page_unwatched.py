@@ -39,10 +39,9 @@ def visits(address: str, times: int) -> list[tuple[float, float]]:
         processes of the browser took until nothing was left to do.
     """
     with _browser() as (process, port):
-        _settled(process)
         found = []
         for _ in range(times):
-            before = _used(process)
+            before = _settled(process)  # a tab that was closed is no process any more
             new = urllib.request.Request(
                 f"http://127.0.0.1:{port}/json/new?{address}", method="PUT"
             )
