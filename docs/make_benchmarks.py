@@ -22,8 +22,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS, PAGE = ROOT / "benchmarks", ROOT / "docs" / "benchmarks.md"
-APART = ("coverage", "llama_perplexity", "peers", "gpu")
-"""Begin the names of scripts that have a command of their own, or need more than this machine."""
+APART = ("coverage", "llama_perplexity", "peers", "gpu", "page_unwatched")
+"""Begin the names of scripts that have a command of their own, need more than this machine, or are
+a part of another."""
 PACKAGES = ("torch", "transformers", "mlflow", "numpy", "scipy", "scikit-learn", "pandas")
 HEAD = """# Benchmarks
 

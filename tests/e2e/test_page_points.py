@@ -321,3 +321,17 @@ def test_what_is_folded_is_printed_and_folded_again(browser, server, site, names
     browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
     assert browser.find_element("id", "table").get_attribute("open") is None
     assert complaints(browser) == []
+
+
+def test_a_map_whose_points_have_no_steps_has_a_form(browser, server, site, names):
+    read = browser.execute_async_script(
+        "const done = arguments[0], main = document.querySelector('script[type=module]').src;"
+        "import(new URL('map_controls.js', main)).then(({mapControls}) => {"
+        "const data = {step: [null, null], paths: [], coordinates: {}, colourings: [],"
+        " names: ['a', 'b']};"
+        "const form = mapControls({data, onChange() {}});"
+        "form.write({embedding: 'pca', dimensions: 2, colouring: {column: ''}, lines: true,"
+        " names: false, find: 'a', only: null, upto: null}); done(form.read());"
+        "}).catch((error) => done(String(error)))"
+    )
+    assert (read["upto"], read["find"]) == (None, "a")

@@ -38,8 +38,24 @@ def test_every_script_that_is_asked_for_is_there():
     asked = set(re.findall(r"\{\{static\}\}/([\w.]+)", page))
     for name, asset in there.items():
         if name.endswith(".js") and name != "plotly.min.js":
-            asked |= set(re.findall(r'from "\./([\w.]+)"', asset.data.decode("utf-8")))
-    assert asked <= set(there)
+            text = asset.data.decode("utf-8")
+            asked |= set(re.findall(r'(?:from |import\()"\./([\w.]+)"', text))
+    assert {"gate_view.js", "map_view.js", "drawing.js"} <= asked <= set(there)
+
+
+def test_the_drawing_library_is_compiled_once():
+    """Of another plotly.js it would be served as it is, and nobody would see why it is slower."""
+    script = assets.assets()["plotly.min.js"].data.decode("utf-8")
+    assert re.search(r"\(function \(\) \{\s*\"use strict\"; ?var Plotly=", script)
+    assert script.endswith("return Plotly;\n})));")
+
+
+def test_a_map_waits_for_no_chain_of_files():
+    """What the page's modules import is named in the page; views that are not shown are not."""
+    page = assets.page().decode("utf-8")
+    loads = set(re.findall(r'modulepreload" href="static/\w+/([\w.]+)"', page))
+    assert {"map_view.js", "pair_panel.js", "combobox.js"} <= loads
+    assert not loads & {"main.js", "gate_view.js"}
 
 
 def test_notices_are_shown_above_every_view_and_by_none_of_them():

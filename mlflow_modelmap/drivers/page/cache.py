@@ -13,6 +13,7 @@ from cachetools import LRUCache, cached
 
 Part = TypeVar("Part")
 MOST_BYTES = 256 * 1024 * 1024
+_PLAIN = {bytes, str, int, float, bool, type(None)}
 
 
 class PageCache:
@@ -56,5 +57,7 @@ def _size(part: Any) -> int:
     if isinstance(part, dict):
         return size + sum(_size(value) for value in part.values())
     if isinstance(part, (list, tuple)):
+        if set(map(type, part)) <= _PLAIN:
+            return size + sum(map(sys.getsizeof, part))
         return size + sum(_size(value) for value in part)
     return size

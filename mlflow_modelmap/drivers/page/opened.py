@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
+from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import label
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.tracking import schema
@@ -126,10 +127,14 @@ def key(run: Run, what: str) -> tuple[str, int, str]:
     return run.info.run_id, run.info.end_time or 0, what
 
 
-def head(store: ServerStore, opened: Opened) -> dict[str, Any]:
+def head(store: ServerStore, opened: Opened, cache: PageCache | None = None) -> dict[str, Any]:
     """What every run's page says above: names, kind, state, text set and notices."""
     run, experiment = opened
     tags = run.data.tags
+    if cache is not None and run.info.end_time:
+        said = cache.get(key(run, "unit"), lambda: unit(store, run))
+    else:  # it goes on, and may have no score yet that says it
+        said = unit(store, run)
     return {
         "run_id": run.info.run_id,
         "name": label(run.info.run_name or run.info.run_id),
@@ -140,7 +145,7 @@ def head(store: ServerStore, opened: Opened) -> dict[str, Any]:
         "text_set": label(tags.get(schema.TAG_TEXT_SET) or "") or None,
         "text_set_name": label(tags.get(schema.TAG_TEXT_SET_NAME) or "") or None,
         "texts": finite(run.data.metrics.get("modelmap/texts")),
-        "unit": unit(store, run),
+        "unit": said,
         "notices": _notices(store, run),
     }
 

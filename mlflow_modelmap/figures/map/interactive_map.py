@@ -19,7 +19,7 @@ from mlflow_modelmap.words.shortened import shortened
 STYLES = ("map_controls.css", "interactive_map.css")
 SCRIPTS = (
     *("value_and_error.js", "log_ticks.js", "look.js", "hover_text.js", "map_names.js"),
-    "map_drawing.js",
+    *("map_axes.js", "map_points.js", "map_drawing.js"),
     "interactive_map.js",
 )
 

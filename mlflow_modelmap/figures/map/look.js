@@ -87,9 +87,10 @@ const Look = (function () {
   }
 
   // What Plotly saves where nothing keeps it from saving: as PNG, and as SVG to be drawn in.
-  const saving = (name) => [["png", "camera-retro", "a picture (PNG)"], ["svg", "disk", "a drawing (SVG)"]].map(([format, icon, words]) => ({
+  // figure(): what is saved of a drawing, where that is more than Plotly drew.
+  const saving = (name, figure = null) => [["png", "camera-retro", "a picture (PNG)"], ["svg", "disk", "a drawing (SVG)"]].map(([format, icon, words]) => ({
     name: `save ${format}`, title: `Save as ${words}`, icon: Plotly.Icons[icon],
-    click: (plot) => asOnPaper(() => Plotly.downloadImage(plot, {format, filename: name(), width: plot.clientWidth, height: plot.clientHeight, scale: format === "png" ? 2 : 1})),
+    click: (plot) => asOnPaper(() => Plotly.downloadImage(figure ? figure() : plot, {format, filename: name(), width: plot.clientWidth, height: plot.clientHeight, scale: format === "png" ? 2 : 1})),
   }));
 
   const font = (small) => ({family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: small ? 11 : 12, color: now().ink});

@@ -62,6 +62,9 @@ def map_data(
         Lists and numbers that JSON can hold; one entry a point, in the order of `points`. Every
         text is on one line and without control characters, but not escaped.
     """
+    # Gone through many times, which takes far longer in Arrow's memory than as Python's own texts.
+    texts = [c for c in points.columns if isinstance(points[c].dtype, pd.StringDtype)]
+    points = points.astype(dict.fromkeys(texts, object))
     lines = paths(points)
     row = {name: k for k, name in enumerate(points["point"])}
     if len(row) < len(points):
@@ -119,7 +122,12 @@ def groups_colouring(labels: Sequence[Any] | pd.Series, column: str, title: str)
 
 
 def _labels(column: Sequence[Any] | pd.Series) -> list[str | None]:
-    return [_name(value) if style.is_group(value) else None for value in column]
+    column = list(column)
+    known: dict[Any, str | None] = {}
+    for value in column:  # many points, few labels
+        if value not in known:
+            known[value] = _name(value) if style.is_group(value) else None
+    return [known[value] for value in column]
 
 
 def _name(value: Any) -> str:

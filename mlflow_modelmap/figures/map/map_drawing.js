@@ -22,7 +22,8 @@ const MapDrawing = (function () {
   const no3d = (data, embedding) => can3d(data, embedding) ? ""
     : hasWebGL ? "This map has no t-SNE in three dimensions; it was made of many points." : "This browser has no WebGL, which 3D needs.";
 
-  // Without `new Function`, which a strict content policy forbids, Plotly draws 2D points as SVG.
+  // Without `new Function`, which a strict content policy forbids, Plotly draws 2D points as SVG; of many
+  // points it then knows where they are, and a canvas shows them.
   // beside: whether something else than the label tells of the point under the mouse.
   function create(plot, data, {svg = false, beside = false, name = () => "map"} = {}) {
     const rows = Array.from(data.names, (_, k) => k);
@@ -32,7 +33,8 @@ const MapDrawing = (function () {
     const last = new Set(data.paths.map((path) => path.rows[path.rows.length - 1]));
     const hovers = new Map();
     const heard = {pick() {}, several() {}, rest() {}, hide() {}};
-    let drawnIn = null, chosen = [], many = [], shown = null, look = null;
+    const canvas = count > MapPoints.MANY && (svg || !hasWebGL) ? MapPoints.create(plot) : null;
+    let drawnIn = null, chosen = [null, null], many = [], named = [], shown = null, look = null;
 
     function hoverText(row) {
       const key = narrow() ? ~row : row;
@@ -141,7 +143,7 @@ const MapDrawing = (function () {
           },
         }));
       }
-      list.push({type, mode: "text", x: [], y: [], ...(deep ? {z: []} : {}), text: [], textposition: "top center",
+      list.push({type, mode: "text", ...place(named), text: named.map((r) => nameOf(data.names[r], 28)), textposition: "top center",
         textfont: {size: 11, color: look.ink}, hoverinfo: "skip", showlegend: false, name: ""});
       list.push(Object.assign({type}, chosenTrace(at, deep, base)));
       return list;
@@ -150,53 +152,31 @@ const MapDrawing = (function () {
     // Where a value stands between the colours, and what is written beside them.
     function scaled({log = false}, values) {
       if (!log) {
-        const {low, high} = extent(values);
+        const {low, high} = MapAxes.extent(values);
         return {at: (value) => value, low, high, ticks: {}};
       }
       // What is 0, as a point from itself, has the colour of the smallest that is not.
-      const {low, high} = extent(values.filter((value) => value > 0));
+      const {low, high} = MapAxes.extent(values.filter((value) => value > 0));
       const {tickvals, ticktext} = LogTicks.between(low, high, 8);
       return {at: (value) => Math.log10(Math.max(value, low)), low: Math.log10(low), high: Math.log10(high),
         ticks: {tickvals: tickvals.map(Math.log10), ticktext}};
     }
 
-    // Not Math.min(...values), which takes no hundred thousand.
-    function extent(values) {
-      let low = Infinity, high = -Infinity;
-      for (const value of values) {
-        if (value < low) low = value;
-        if (value > high) high = value;
-      }
-      return low <= high ? {low, high} : {low: 1, high: 1};
-    }
+    const rings = () => [...many.map((row) => [row, ""]), ...chosen.map((row, k) => [row, CHOSEN[k]])]
+      .filter(([row]) => row !== null && row !== undefined);
+
+    const ringSize = (base) => 1.6 * base + 7;
 
     function chosenTrace(at, deep, base) {
-      const of = [...many.map((row) => [row, ""]), ...chosen.map((row, k) => [row, CHOSEN[k]])]
-        .filter(([row]) => row !== null && row !== undefined);
+      const of = rings();
       const trace = {
         x: of.map(([r]) => at[0][r]), y: of.map(([r]) => at[1][r]), text: of.map(([, letter]) => letter && HoverText.lines(letter)),
         mode: "markers+text", textposition: "top center", textfont: {size: 15, color: look.ink}, hoverinfo: "skip",
         showlegend: false, name: "",
-        marker: {symbol: "circle-open", size: 1.6 * base + 7, color: look.ink, line: {width: 2.5, color: look.ink}},
+        marker: {symbol: "circle-open", size: ringSize(base), color: look.ink, line: {width: 2.5, color: look.ink}},
       };
       if (deep) trace.z = of.map(([r]) => at[2][r]);
       return trace;
-    }
-
-    function axis(embedding, k) {
-      if (embedding === "tsne") {
-        return {title: {text: `t-SNE axis ${k + 1} (no unit)`}, showticklabels: false, ticks: "", zeroline: false, gridcolor: look.grid};
-      }
-      const share = data.explained.length > k ? `, ${(100 * data.explained[k]).toFixed(0)} %` : "";
-      return {title: {text: `PC ${k + 1}${share} (√(bits/byte))`}, zeroline: false, gridcolor: look.grid};
-    }
-
-    // Equal units on all axes, but none so thin that nothing could be told apart on it.
-    function proportions(at) {
-      const widths = at.map(extent).map(({low, high}) => high - low);
-      const longest = Math.max(...widths) || 1;
-      const [x, y, z] = widths.map((value) => 1.25 * Math.max(value / longest, 0.35));
-      return {x, y, z};
     }
 
     function layout({embedding, dimensions, colouring}) {
@@ -206,24 +186,15 @@ const MapDrawing = (function () {
         margin: small ? {l: 44, r: 8, t: 34, b: 44} : {l: 56, r: 16, t: 34, b: 48},
         legend: Object.assign({itemsizing: "constant", groupclick: "togglegroup", tracegroupgap: 0},
           small ? {orientation: "h", y: -0.2, yanchor: "top"} : {}),
-        uirevision: embedding + dimensions,
+        uirevision: embedding + dimensions, ...MapAxes.layout(data, {embedding, dimensions}),
       };
       if (small && colouring.kind === "groups" && colouring.groups.length > 8) result.showlegend = false;
-      if (dimensions === 3) {
-        result.margin = {l: 0, r: 0, t: 34, b: 0};
-        result.scene = {xaxis: axis(embedding, 0), yaxis: axis(embedding, 1), zaxis: axis(embedding, 2),
-          aspectmode: "manual", aspectratio: proportions(data.coordinates[embedding + 3])};
-        for (const name of ["xaxis", "yaxis", "zaxis"]) result.scene[name].title.text = result.scene[name].title.text.replace(" (√(bits/byte))", "");
-      } else {
-        result.xaxis = axis(embedding, 0);
-        result.yaxis = axis(embedding, 1);
-        if (embedding === "pca") Object.assign(result.yaxis, {scaleanchor: "x", scaleratio: 1});
-      }
+      if (dimensions === 3) result.margin = {l: 0, r: 0, t: 34, b: 0};
       return result;
     }
 
     // Where the page is shown in a sandboxed frame nothing can be saved.
-    const save = window.self === window.top ? Look.saving(name) : [];
+    const save = window.self === window.top ? Look.saving(name, () => picture()) : [];
     const config = (deep) => ({
       responsive: true, displaylogo: false, scrollZoom: true,
       modeBarButtons: deep
@@ -242,12 +213,34 @@ const MapDrawing = (function () {
       const fresh = drawnIn !== form;
       drawnIn = form;
       shown = choices;
-      return Plotly.react(plot, traces(choices), layout(choices), config(dimensions === 3)).then(() => {
+      named = [];
+      const flat = canvas && dimensions === 2;
+      if (canvas && !flat) canvas.clear();
+      const all = traces(choices);
+      return Plotly.react(plot, flat ? all.map(unseen) : all, layout(choices), config(dimensions === 3)).then(() => {
         if (fresh) listen();
+        if (flat) canvas.show(all, marks());
         plot.dataset.drawn = `${embedding}${dimensions}`;
+        performance.mark("map drawn");
         return choices.names ? writeNames() : null;
       });
     }
+
+    // What the canvas shows is Plotly's to find under the mouse, not to draw.
+    function unseen(trace) {
+      if (trace.customdata) return {...trace, marker: {...trace.marker, maxdisplayed: 1}};
+      return trace.mode.includes("text") ? {...trace, x: [], y: [], text: []} : trace;
+    }
+
+    // What stands on the canvas above the points.
+    function marks() {
+      const [x, y] = data.coordinates[shown.embedding + 2];
+      return {ink: look.ink, size: ringSize(size), rings: rings().map(([r, letter]) => [x[r], y[r], letter]),
+        names: named.map((r) => [x[r], y[r], HoverText.short(data.names[r], 28)])};
+    }
+
+    // What is kept as a picture has all of it.
+    const picture = () => canvas && shown.dimensions === 2 ? {data: traces(shown), layout: plot.layout} : plot;
 
     // Names of as many points as have room where they are now; the ends of trajectories first.
     function writeNames() {
@@ -262,7 +255,8 @@ const MapDrawing = (function () {
       // In space they turn, so that only some are written.
       const points = deep ? wanted.slice(0, 40).map((row, k) => [500, 20 * k, text(row), row])
         : wanted.map((row) => [xaxis.l2p(at[0][row]), yaxis.l2p(at[1][row]), text(row), row]).filter(seen);
-      const of = MapNames.free(points, deep ? Infinity : xaxis._length).map((k) => points[k][3]);
+      const of = named = MapNames.free(points, deep ? Infinity : xaxis._length).map((k) => points[k][3]);
+      if (canvas && !deep) return canvas.mark(marks());
       const change = {x: [of.map((r) => at[0][r])], y: [of.map((r) => at[1][r])], text: [of.map((r) => nameOf(data.names[r], 28))]};
       if (deep) change.z = [of.map((r) => at[2][r])];
       return Plotly.restyle(plot, change, [plot.data.length - 2]);
@@ -273,6 +267,7 @@ const MapDrawing = (function () {
     const legend = () => [...new Set(plot.data.map((trace) => trace.legendgroup).filter((group) => group !== undefined))];
 
     function listen() {
+      if (canvas) canvas.follow();
       const rowOf = (event) => event.points.map((point) => point.customdata).find((row) => row !== undefined);
       plot.on("plotly_click", (event) => {
         const row = rowOf(event);
@@ -303,7 +298,7 @@ const MapDrawing = (function () {
     function under(row) {
       const at = data.coordinates[shown.embedding + shown.dimensions];
       let units = at.map((values) => {
-        const {low, high} = extent(values);
+        const {low, high} = MapAxes.extent(values);
         return 100 / (high - low || 1);
       });
       if (shown.dimensions === 2) {
@@ -317,9 +312,14 @@ const MapDrawing = (function () {
 
     // Mark up to two rows as A and B (null for none), and several, without drawing the others again.
     function choose(pair, several = []) {
+      const same = String([pair, several]) === String([chosen, many]);
       chosen = pair;
       many = several;
-      if (shown === null) return;
+      if (shown === null || same) return;
+      if (canvas && shown.dimensions === 2) {
+        canvas.mark(marks());
+        return;
+      }
       const deep = shown.dimensions === 3;
       const {x, y, z, text} = chosenTrace(data.coordinates[shown.embedding + shown.dimensions], deep, 1);
       const change = {x: [x], y: [y], text: [text]};

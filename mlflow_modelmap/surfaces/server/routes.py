@@ -18,7 +18,7 @@ from mlflow_modelmap.drivers.page.lists import list_experiments, list_runs
 from mlflow_modelmap.drivers.page.map import map_payload
 from mlflow_modelmap.drivers.page.members import members_payload
 from mlflow_modelmap.drivers.page.monitor import monitor_payload
-from mlflow_modelmap.drivers.page.opened import head, open_run
+from mlflow_modelmap.drivers.page.opened import head, key, open_run
 from mlflow_modelmap.drivers.page.pair import pair_payload
 from mlflow_modelmap.drivers.page.scale import scale_payload
 from mlflow_modelmap.drivers.page.score import score_payload
@@ -92,12 +92,17 @@ def blueprint(prefix: str = "", may_read: MayRead = everybody) -> Blueprint:
 
     def run() -> Any:
         opened = open_run(store(), request.args.get("run_id", ""))
-        above = head(store(), opened)
+        above = head(store(), opened, cache)
         if above["kind"] == schema.KIND_MONITOR:  # never kept: it may be going on
             data = monitor_payload(store(), opened)
         else:
             data = PAYLOADS[above["kind"]](store(), opened, cache)
-        return {"head": above, "data": data}
+        told = {"head": above, "data": data}
+        if above["kind"] != schema.KIND_MAP:
+            return told
+        # A map is the same for all who may read it, and large: it is written once.
+        said = json.dumps(above, sort_keys=True)
+        return cache.get((*key(opened.run, "answer"), said), lambda: _Answer(_made(told)))
 
     def members() -> Any:
         opened = open_run(store(), request.args.get("run_id", ""), [schema.KIND_MAP])
@@ -187,27 +192,36 @@ def _whole(value: str) -> int:
     return int(value)
 
 
+class _Answer(tuple[bytes, bytes | None]):
+    """An answer as it goes out: as JSON, and compressed where that is worth it."""
+
+
+def _made(told: Any) -> tuple[bytes, bytes | None]:
+    data = _written(told)
+    return data, gzip.compress(data, 4) if len(data) >= _PACK_FROM else None
+
+
 def _answering(answer: Callable[[], Any]) -> Callable[[], Response]:
     """A view that gives an answer as JSON, and a user's error as one sentence."""
 
     def view() -> Response:
         status = 200
         try:
-            data = _written(answer())
+            told = answer()
+            made = told if isinstance(told, _Answer) else _made(told)
         except InputError as error:
-            data, status = _written({"error": str(error)}), 404
+            made, status = _made({"error": str(error)}), 404
         except TrackingError as error:
             _log.warning("%s", error)
-            data, status = _written({"error": str(error)}), 500
+            made, status = _made({"error": str(error)}), 500
         except MlflowException as error:
             _log.exception("The tracking store failed")
-            data = _written({"error": _FAILED})
+            made = _made({"error": _FAILED})
             status = max(500, error.get_http_status_code())
         except Exception as error:  # of a run that nobody thought of: the page goes on
             _log.exception("A run or a list could not be told")
-            data, status = _written({"error": _UNTOLD.format(type(error).__name__)}), 500
-        packed = gzip.compress(data, 4) if len(data) >= _PACK_FROM else None
-        response = _packed(data, packed, "application/json")
+            made, status = _made({"error": _UNTOLD.format(type(error).__name__)}), 500
+        response = _packed(*made, "application/json")
         response.status_code = status
         # What one user may see is never kept for the next.
         response.headers["Cache-Control"] = "no-store"

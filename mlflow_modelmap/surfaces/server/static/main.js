@@ -1,20 +1,21 @@
 // Which view the address asks for, and the way back from it.
-import {ask} from "./api.js";
+import {ask, loadPlotly} from "./api.js";
 import {announce, el, mlflowRun, notices, problem} from "./elements.js";
-import {showGate} from "./gate_view.js";
-import {showLineage} from "./lineage_view.js";
 import {showExperiment, showExperiments} from "./lists_view.js";
 import {showMap} from "./map_view.js";
-import {showMonitor} from "./monitor_view.js";
-import {showScale} from "./scale_view.js";
-import {showScore} from "./score_view.js";
 import {link, read} from "./state.js";
-import {showStudy} from "./study_view.js";
-import {showTraining} from "./training_view.js";
 
+// Views other than the map's, which is the largest, are loaded once they are asked for.
+const study = () => import("./study_view.js").then((of) => of.showStudy);
+const score = () => import("./score_view.js").then((of) => of.showScore);
 const VIEWS = {
-  map: showMap, trajectory: showTraining, monitor: showMonitor, scale: showScale, lineage: showLineage, gate: showGate,
-  quantization: showStudy, layers: showStudy, prompts: showStudy, exact: showStudy, score: showScore, vectors: showScore,
+  map: async () => showMap,
+  trajectory: () => import("./training_view.js").then((of) => of.showTraining),
+  monitor: () => import("./monitor_view.js").then((of) => of.showMonitor),
+  scale: () => import("./scale_view.js").then((of) => of.showScale),
+  lineage: () => import("./lineage_view.js").then((of) => of.showLineage),
+  gate: () => import("./gate_view.js").then((of) => of.showGate),
+  quantization: study, layers: study, prompts: study, exact: study, score, vectors: score,
 };
 const content = document.getElementById("content");
 let turn = 0, apply = null, shownRun = null;
@@ -55,6 +56,7 @@ async function show() {
 }
 
 async function showRun(here, state) {
+  loadPlotly().catch(() => {}); // while the answer is on its way; most views draw
   const {head, data} = await ask("run", {run_id: state.run});
   if (!here.isConnected) return;
   trail(["Experiments", "./"], [head.experiment.name, link({experiment: head.experiment.id})], [head.name]);
@@ -69,7 +71,10 @@ async function showRun(here, state) {
     el("p", {class: "under"}, about.map((part) => `${part} · `),
       el("a", {href: mlflowRun(head.experiment.id, head.run_id)}, "the run in MLflow")),
     notices(head.notices) || "");
-  const again = await VIEWS[head.kind](here, {head, data, state});
+  const view = await VIEWS[head.kind]().catch(() => {
+    throw new Error("A file of the page could not be loaded; reload the page.");
+  });
+  const again = await view(here, {head, data, state});
   if (here.isConnected) [apply, shownRun] = [again || null, state.run];
 }
 

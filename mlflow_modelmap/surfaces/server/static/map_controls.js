@@ -79,7 +79,7 @@ export function mapControls({data, onChange}) {
   }
 
   function tellStep() {
-    const all = Number(upto.value) === steps.length - 1;
+    const all = Number(upto.value) >= steps.length - 1;
     uptoText.textContent = all ? "all" : steps[Number(upto.value)].toLocaleString("en");
   }
 
