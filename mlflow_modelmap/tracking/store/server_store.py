@@ -208,8 +208,7 @@ def place_in_server(artifact_uri: str) -> str:
     TrackingError
         If they are another server's.
     """
-    from mlflow.server import handlers
-    from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
+    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR, handlers
 
     try:
         if handlers._is_servable_proxied_run_artifact_root(artifact_uri):
