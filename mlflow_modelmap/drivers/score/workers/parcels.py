@@ -64,14 +64,17 @@ class _Pickler(pickle.Pickler):
 _unpacked: LRUCache[str, Any] = LRUCache(_KEPT)
 
 
-def unpack(packed: bytes, get: Callable[[str], bytes]) -> Any:
-    """The work again; `get` gives what was put under a name."""
-    unpickler = pickle.Unpickler(io.BytesIO(packed))  # noqa: S301 - this sweep's own
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, get: Callable[[str], bytes]) -> None:
+        super().__init__(file)
+        self._get = get
 
-    def load(name: str) -> Any:
+    def persistent_load(self, name: str) -> Any:
         if name not in _unpacked:
-            _unpacked[name] = pickle.loads(get(name))  # noqa: S301 - this sweep's own
+            _unpacked[name] = pickle.loads(self._get(name))  # noqa: S301 - this sweep's own
         return _unpacked[name]
 
-    unpickler.persistent_load = load  # type: ignore[method-assign]
-    return unpickler.load()
+
+def unpack(packed: bytes, get: Callable[[str], bytes]) -> Any:
+    """The work again; `get` gives what was put under a name."""
+    return _Unpickler(io.BytesIO(packed), get).load()
