@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mlflow_modelmap"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-NUMBERS = {"numpy", "scipy", "pandas", "sklearn", "openTSNE", "networkx"}
+NUMBERS = {"numpy", "scipy", "pandas", "sklearn", "openTSNE", "networkx", "joblib"}
 # CONTRIBUTING.md has the same table: which rooms each may import, and which libraries.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"words"}, set()),
@@ -32,7 +32,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {
             *("torch", "transformers", "safetensors", "accelerate", "bitsandbytes"),
             *("gguf", "peft", "sentencepiece", "tokenizers"),
-            *("huggingface_hub", "numpy", "pydantic", "threadpoolctl"),
+            *("huggingface_hub", "numpy", "pydantic", "threadpoolctl", "joblib"),
             *("requests", "urllib3", "llama_cpp", "vllm", "triton"),
         },
     ),
@@ -47,7 +47,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
         {
             *("mlflow", "numpy", "pandas", "pyarrow", "matplotlib", "pydantic", "yaml", "tqdm"),
-            *("cachetools", "filelock", "psutil", "ray", "submitit"),
+            *("cachetools", "filelock", "joblib", "psutil", "ray", "submitit"),
         },
     ),
     "surfaces": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from joblib import cpu_count
 
 MOST = 8
 """More gain nothing: each has to load its libraries first."""
@@ -10,6 +10,4 @@ MOST = 8
 
 def cores() -> int:
     """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(MOST, len(os.sched_getaffinity(0)))
-    return min(MOST, os.cpu_count() or 1)
+    return min(MOST, cpu_count())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -200,10 +199,11 @@ def _of_neighbours(
 ) -> np.ndarray:
     """t-SNE on the nearest neighbours alone, shape (K, n)."""
     import openTSNE
+    from joblib import cpu_count
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    threads = os.cpu_count() or 1  # the same coordinates, to the bit, with any number
+    threads = cpu_count()  # the same coordinates, to the bit, with any number
     affinities = PerplexityBasedNN(
         perplexity=perplexity,
         knn_index=PrecomputedNeighbors(rows, np.sqrt(kl)),

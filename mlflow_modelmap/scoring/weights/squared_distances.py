@@ -171,9 +171,9 @@ def squared_distances(
 
 
 def _processors() -> int:
-    with contextlib.suppress(AttributeError):  # not on macOS and Windows
-        return min(8, len(os.sched_getaffinity(0)))
-    return min(8, os.cpu_count() or 1)
+    from joblib import cpu_count
+
+    return min(8, cpu_count())
 
 
 def _pieces(sizes: dict[str, int], longest: int) -> list[_Piece]:

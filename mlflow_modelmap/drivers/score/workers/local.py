@@ -204,8 +204,10 @@ def _why(code: int) -> str:
 
 
 def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    """Those that this process may use, also where a container has a share of a machine's."""
+    from joblib import cpu_count
+
+    return cpu_count()
 
 
 def _gpus() -> list[str]:
