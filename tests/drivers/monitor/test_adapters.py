@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from mlflow_modelmap import Monitor, TextSet, score
 from mlflow_modelmap.scoring.engine.live import left_alone
@@ -146,6 +149,10 @@ def test_checkpoints_that_hold_only_an_adapter_are_scored_on_their_base(
     assert tags["modelmap.adapter_base"] == tags_of(alone.run_id)["modelmap.adapter_base"]
 
 
+@pytest.mark.skipif(
+    Version(metadata.version("peft")) < Version(MIN_PEFT_VERSION),
+    reason=f"the installed transformers takes PEFT from {MIN_PEFT_VERSION} on",
+)
 def test_adapters_of_transformers_itself(store, start, texts):
     model = model_of(start)
     model.add_adapter(lora(init_lora_weights=False))

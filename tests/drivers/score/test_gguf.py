@@ -23,11 +23,12 @@ from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests import adapters, tiny
-from tests.gguf_model import write_gguf
+from tests.gguf_model import NEEDED, write_gguf
 from tests.hub_server import HubServer
 from tests.scoring.reckoning import plain as in_full
 from tests.scoring.tokenizer import foreign_class
 
+pytestmark = pytest.mark.skipif(tiny.TRANSFORMERS < 5, reason=NEEDED)
 TEXTS = TextSet("split", (*foreign_class.TEXTS, *tiny.SENTENCES))
 
 

@@ -12,12 +12,14 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests.scoring.tokenizer import foreign_class
+from tests.tiny import TRANSFORMERS
 
 TEXTS = TextSet("split", foreign_class.TEXTS)
 DECLARED = [
     *("GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer", "GPTNeoXTokenizerFast"),
     *("GemmaTokenizer", "CohereTokenizer", "WhisperTokenizer", "CodeLlamaTokenizer", None),
 ]
+NAMELESS = "transformers 4 loads no tokenizer of which nothing says what it is"
 
 
 def _ids(tokens):
@@ -27,6 +29,8 @@ def _ids(tokens):
 @pytest.mark.parametrize("family", ["llama", "qwen2", None])
 @pytest.mark.parametrize("declared", DECLARED)
 def test_the_file_is_the_truth(tmp_path, declared, family):
+    if TRANSFORMERS < 5 and declared is None and family is None:
+        pytest.skip(NAMELESS)
     stored = foreign_class.write(tmp_path, declared)
     if family:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
@@ -36,6 +40,7 @@ def test_the_file_is_the_truth(tmp_path, declared, family):
     assert load_tokenizer(tmp_path).encode(TEXTS.texts[0], add_special_tokens=False) == expected[0]
 
 
+@pytest.mark.skipif(TRANSFORMERS < 5, reason="transformers 4 takes the file as it is")
 def test_it_is_said_of_how_many_texts_the_class_would_make_others(tmp_path):
     stored = foreign_class.write(tmp_path, "Qwen2Tokenizer")
     declared = AutoTokenizer.from_pretrained(tmp_path)
@@ -61,6 +66,7 @@ def test_the_class_can_be_asked_for(tmp_path):
     assert tokens.made_from(TEXTS, settings)
 
 
+@pytest.mark.skipif(TRANSFORMERS < 5, reason=NAMELESS)
 def test_where_class_and_file_agree_nothing_is_said(tmp_path):
     foreign_class.write(tmp_path, None)
     tokens = tokenize(tmp_path, TEXTS, ScoringSettings())
