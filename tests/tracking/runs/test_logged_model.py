@@ -30,7 +30,7 @@ def test_a_score_is_a_model_with_metrics_on_its_texts(store, tiny_model, texts, 
     called = f"team/a:1.5%{'b' * 600}"
     made = score(tiny_model, texts, name=called, experiment="test", progress=False, **about)
     (model,) = models(store)
-    assert model.name == f"team-a-1-5-{'b' * 239}…{'b' * 249}"
+    assert model.name == f"team-a-1-5-{'b' * 114}…{'b' * 124}"  # the run's, of 250 characters
     assert (str(model.status), model.model_type) == ("READY", "mine")
     assert model.source_run_id == made.run_id
     assert model.params["modelmap.model"] == str(tiny_model)
