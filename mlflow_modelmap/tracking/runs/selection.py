@@ -119,4 +119,5 @@ def list_in(param: str | None) -> tuple[str, ...]:
         written = json.loads(param)
     except (ValueError, RecursionError):
         return (param,)
-    return tuple(map(str, written)) if isinstance(written, list) else (param,)
+    flat = isinstance(written, list) and not any(isinstance(of, list | dict) for of in written)
+    return tuple(map(str, written)) if flat else (param,)
