@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,8 +46,14 @@ def serving(
         deadline = time.monotonic() + 300
         while True:
             try:
-                with urllib.request.urlopen(f"{address}/health", timeout=2):
-                    break
+                # Behind gunicorn MLflow 3.5 has this without the prefix.
+                for asked in dict.fromkeys((address, address.removesuffix(prefix))):
+                    with contextlib.suppress(urllib.error.HTTPError):
+                        urllib.request.urlopen(f"{asked}/health", timeout=2).close()
+                        break
+                else:
+                    raise ConnectionError
+                break
             except OSError:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
