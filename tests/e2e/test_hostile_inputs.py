@@ -446,7 +446,7 @@ def refused(capfd: pytest.CaptureFixture[str], there: Path, typed: tuple[str, ..
     out, err = capfd.readouterr()
     assert ended.value.code == 3 if typed[0] == "gate" else ended.value.code in (1, 2), err
     assert out == ""
-    lines = err.rstrip("\n").split("\n")  # MLflow before 3.6 tells of alembic's work
+    lines = err.rstrip("\n").split("\n")  # older MLflow tells of alembic's work
     *usage, said = [line for line in lines if "INFO  [alembic.runtime" not in line]
     assert said.startswith("Error: "), err
     for line in usage:

@@ -213,7 +213,7 @@ def place_in_server(artifact_uri: str) -> str:
     try:
         if handlers._is_servable_proxied_run_artifact_root(artifact_uri):
             path = handlers._get_proxied_run_artifact_destination_path(artifact_uri)
-            # Before MLflow 3.10 or so there are no workspaces.
+            # Older MLflow has no workspaces.
             scoped = getattr(handlers, "_get_workspace_scoped_repo_path_if_enabled", None)
             path = scoped(path) if scoped else path
             return f"{os.environ[ARTIFACTS_DESTINATION_ENV_VAR].rstrip('/')}/{path}"
