@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import logging.config
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -115,6 +116,8 @@ def hasten_databases() -> None:
             with contextlib.suppress(sqlite3.Error):  # a damaged or locked one says so later
                 connection.execute("PRAGMA synchronous = OFF")
 
+    # MLflow 3.5 sets up all of logging where it makes tables, and pytest would hear no more.
+    logging.config.fileConfig = lambda *_, **__: None
     utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", without_waiting)
 

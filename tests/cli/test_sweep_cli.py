@@ -82,6 +82,7 @@ def test_an_unknown_key_is_refused_by_name(store, plan, capfd):
     assert "unknown key 'modells'; the keys there are models, texts" in err
 
 
+@pytest.mark.skipif(tiny.TRANSFORMERS < 5, reason="its classes read a tokenizer.json as it is")
 def test_what_there_is_to_know_of_several_models_is_told_once(store, tmp_path, capfd):
     for name in ("one", "two"):
         tiny.make_model(tmp_path / name, "qwen2")

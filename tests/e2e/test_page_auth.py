@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow.server
 import pytest
 
 from mlflow_modelmap.surfaces.server import assets
@@ -19,7 +20,11 @@ from tests.page_site import NASTY, Site
 from tests.serving import serving
 
 pytest.importorskip("flask_wtf", reason="MLflow's extra auth is not installed")
-pytestmark = pytest.mark.slow
+OLDER = not hasattr(mlflow.server, "_bootstrap_basic_auth")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(OLDER, reason="MLflow's auth has no roles before it makes its admin itself"),
+]
 
 ADMIN, ALICE, BOB = (
     ("admin", "an-admin-password"),

@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -130,6 +131,7 @@ def pretended_cuda() -> Iterator[Counter[str]]:
         mock.patch.object(torch, "inference_mode", without_gradients),
         mock.patch.object(torch.cuda, "_lazy_init", return_value=None),
         mock.patch.object(torch.cuda, "get_device_name", return_value="pretended"),
+        sdpa_kernel(SDPBackend.MATH),  # to choose among others, older builds for CUDA ask a driver
         _Factories(),
     ):
         yield WAITS

@@ -43,11 +43,12 @@ def layer_profiles(profiles: pd.DataFrame) -> Figure:
         axes = panels.axes(position, title=kind)
         for model, line in by_type[by_type["model_type"] == kind].groupby("model"):
             line = line.sort_values("layer")
+            at = line["layer"].to_numpy(dtype=float)
             colour = style.colour_of(model, colours)
-            axes.plot(line["layer"], line["kl"], color=colour, lw=1.4, marker="o", ms=3)
+            axes.plot(at, line["kl"], color=colour, lw=1.4, marker="o", ms=3)
             if len(colours) <= MOST_BANDS:
                 low, high = kl_interval(line["kl"], line["se"])
-                axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
+                axes.fill_between(at, low, high, color=colour, alpha=0.22, lw=0)
         symlog(axes)
         show_zero(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -78,13 +79,14 @@ def exact_profiles(exact: pd.DataFrame) -> Figure:
         for model, line in by_type[by_type["model_type"] == kind].groupby("model"):
             line = line[line["forward"] > 0].sort_values("layer")
             kl = line["forward"].to_numpy(dtype=float)
+            at = line["layer"].to_numpy(dtype=float)
             colour = style.colour_of(model, colours)
-            axes.plot(line["layer"], kl, color=colour, lw=1.4, marker="o", ms=3)
+            axes.plot(at, kl, color=colour, lw=1.4, marker="o", ms=3)
             if len(colours) <= MOST_BANDS:
                 texts = line.get("texts")
                 low, high = exact_interval(kl, line["forward_se"], texts)
                 low = np.maximum(low, 0.1 * kl)  # an axis of powers has no 0
-                axes.fill_between(line["layer"], low, high, color=colour, alpha=0.22, lw=0)
+                axes.fill_between(at, low, high, color=colour, alpha=0.22, lw=0)
         axes.set_yscale("log")
         numbers = FuncFormatter(lambda value, _: style.number(value))
         axes.yaxis.set_major_formatter(numbers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -173,7 +175,15 @@ class Tail:
     def _call(self, ids: torch.Tensor, cache: Any = None) -> Any:
         if cache is None:
             return self.model(input_ids=ids, use_cache=False, return_dict=True)
-        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, return_dict=True)
+        given = {self._name_of_cache: cache}
+        return self.model(input_ids=ids, **given, use_cache=True, return_dict=True)
+
+    @cached_property
+    def _name_of_cache(self) -> str:
+        """What the model's class calls its cache: transformers 5.24 gave it another name."""
+        base = getattr(self.model, "get_base_model", lambda: self.model)()  # an adapter's
+        takes = inspect.signature(base.forward).parameters
+        return "cache" if "cache" in takes else "past_key_values"
 
     def _layers(self) -> tuple[nn.Module, str, nn.ModuleList]:
         if self._place is None:

@@ -13,6 +13,7 @@ import click
 from mlflow_modelmap import __version__
 from mlflow_modelmap.drivers.process import stopping
 from mlflow_modelmap.errors import ModelMapError
+from mlflow_modelmap.tracking.store.quiet import hush_migrations
 from mlflow_modelmap.words.near import did_you_mean
 from mlflow_modelmap.words.sentence import sentence
 from mlflow_modelmap.words.shortened import shortened
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Stopped by a signal it ends with 128 and its number: 130 after Ctrl-C, 143 after SIGTERM.
     """
+    hush_migrations()
     try:
         code = cli.main(args=arguments, prog_name="modelmap", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

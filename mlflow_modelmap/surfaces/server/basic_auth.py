@@ -75,11 +75,15 @@ def _nothing(experiment_id: str) -> bool:
 
 
 def _auth() -> Any:
-    from mlflow.exceptions import MlflowException
+    from mlflow import server
 
+    if not hasattr(server, "_bootstrap_basic_auth"):  # importing the auth of such wants a password
+        raise _unknown("mlflow.server._bootstrap_basic_auth")
     try:
         from mlflow.server import auth
     except ImportError as error:
+        from mlflow.exceptions import MlflowException
+
         raise MlflowException(
             f"The app {APP_NAME} needs MLflow's extra 'auth' ({error}); install it with `pip "
             "install 'mlflow-modelmap[auth]'`."
@@ -96,13 +100,18 @@ def _auth() -> Any:
         "store",
     ):
         if not hasattr(auth, name):
-            from mlflow.version import VERSION
-
-            raise MlflowException(
-                f"The app {APP_NAME} does not know the basic auth of MLflow {VERSION} (it has no "
-                f"{name}); install MLflow 3.17, or start the server without the page."
-            )
+            raise _unknown(name)
     return auth
+
+
+def _unknown(name: str) -> Exception:
+    from mlflow.exceptions import MlflowException
+    from mlflow.version import VERSION
+
+    return MlflowException(
+        f"The app {APP_NAME} does not know the basic auth of MLflow {VERSION} (it has no {name}); "
+        "install MLflow 3.17, or start the server without the page."
+    )
 
 
 def _prepare_server() -> None:
@@ -115,10 +124,10 @@ def _prepare_server() -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.params.get("app_name") != APP_NAME:
         return
+    _auth()
     from mlflow.environment_variables import _MLFLOW_AUTH_ADMIN_BOOTSTRAPPED
     from mlflow.server import _bootstrap_basic_auth
 
-    _auth()
     tell_start(APP_NAME)
     _bootstrap_basic_auth()
     os.environ[_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED.name] = "true"

@@ -19,6 +19,8 @@ _LOGGERS = {
     "mlflow.tracking.fluent": logging.WARNING,
 }
 
+_MIGRATIONS = logging.getLogger("alembic.runtime.migration")
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -27,12 +29,30 @@ def quiet() -> Iterator[None]:
     For the thread that starts others, not within them: it changes the whole process.
     """
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    hushed = hush_migrations()
     with changed_environment(_ENVIRONMENT):
         _set(_LOGGERS)
         try:
             yield
         finally:
             _set(levels)
+            if hushed:
+                _MIGRATIONS.removeFilter(_warnings_alone)
+
+
+def hush_migrations() -> bool:
+    """Silence what each opening of a database says, for good; False where it is silent already.
+
+    A level would not do: where it makes tables, MLflow 3.5 sets the loggers' levels anew.
+    """
+    if _warnings_alone in _MIGRATIONS.filters:
+        return False
+    _MIGRATIONS.addFilter(_warnings_alone)
+    return True
+
+
+def _warnings_alone(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def _set(levels: Mapping[str, int]) -> None:

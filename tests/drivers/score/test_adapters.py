@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
 
-import mlflow
+import mlflow.transformers
 import numpy as np
 import pytest
 import torch
@@ -137,6 +138,10 @@ def test_weight_distances_take_no_adapter(store, adapter, texts, tmp_path):
         mm.weight_distances(experiments=["test"])
 
 
+@pytest.mark.skipif(
+    "base_model_path" not in inspect.signature(mlflow.transformers.save_model).parameters,
+    reason="MLflow 3.5 writes such weights under names that no model has",
+)
 def test_a_model_that_mlflow_logged_as_an_adapter(store, base, adapter, texts):
     from peft import PeftModel
 

@@ -23,7 +23,8 @@ def test_both_trees_are_exact_on_additive_distances(seed):
     assert edges == {frozenset((c, p)) for c, p in enumerate(parent, start=1)}
     joined = neighbour_joining(kl)
     size = (joined.edges.max() + 1,) * 2
-    full = coo_array((joined.lengths + 1e-12, tuple(joined.edges.T)), shape=size).tocsr()
+    ends = tuple(joined.edges.T.astype("int32"))
+    full = coo_array((joined.lengths + 1e-12, ends), shape=size).tocsr()
     assert shortest_path(full, directed=False)[:14, :14] == pytest.approx(kl, abs=1e-9)
     found = compare_trees(graph, names, {}, spanning, joined)
     assert (found.claimed, found.spanning, found.steps) == (13, 13, 1.0)

@@ -94,6 +94,7 @@ def test_without_triton_the_plain_way_is_taken_and_why_is_said(monkeypatch):
     one_read._tried.cache_clear()
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.delitem(sys.modules, "mlflow_modelmap.scoring.accelerator.kernels", raising=False)
+    monkeypatch.delattr("mlflow_modelmap.scoring.accelerator.kernels", raising=False)
     device = torch.device("cuda:0")
     assert kernels_for(device) is None
     assert kernels_said(device).startswith("plain: ModuleNotFoundError")

@@ -15,6 +15,7 @@ from mlflow_modelmap.scoring.accelerator.products import (
 
 MATMUL = torch.backends.cuda.matmul
 NEW = hasattr(MATMUL, "fp32_precision")
+ON_CPU = getattr(torch.backends.mkldnn, "matmul", None)
 HALVES = ("allow_bf16_reduced_precision_reduction", "allow_fp16_reduced_precision_reduction")
 
 
@@ -29,7 +30,7 @@ def state():
     found = {name: getattr(MATMUL, name) for name in HALVES}
     found["attention"] = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
     found["older"] = torch.get_float32_matmul_precision() if readable() else "not to be read"
-    found["on CPU"] = getattr(torch.backends.mkldnn.matmul, "fp32_precision", None)
+    found["on CPU"] = getattr(ON_CPU, "fp32_precision", None)
     found["convolutions"] = torch.backends.cudnn.allow_tf32
     for name in ("fp32_precision", "allow_fp16_accumulation", f"{HALVES[0]}_split_k"):
         if hasattr(MATMUL, name):

@@ -18,12 +18,12 @@ TEXTS = TextSet("ends", ("A first text.", "and <|endoftext|>", "a third"))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("appends")
-    foreign_class.write(path, None, eos=True)
+    foreign_class.write(path, "PreTrainedTokenizerFast", eos=True)
     return path
 
 
 def test_what_a_tokenizer_appends_is_not_scored(folder, tmp_path):
-    foreign_class.write(tmp_path, None)
+    foreign_class.write(tmp_path, "PreTrainedTokenizerFast")
     plain = tokenize(tmp_path, TEXTS, ScoringSettings())
     stripped = tokenize(folder, TEXTS, ScoringSettings())
     for one, other in zip(plain.ids, stripped.ids, strict=True):

@@ -15,12 +15,13 @@ from tests import tiny
 TEXTS = ("the 京都 ends", "🦊🦊 fox", "naïve é", "plain words", "👩🏽‍🚀 京 the")
 
 
-def byte_level(**options):
+def byte_level(add_prefix_space=False, **options):
     """Every byte is a token of its own."""
     inner = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(sorted(alphabet()))}, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(**{"add_prefix_space": False, **options})
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, **options)
     inner.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=inner)
+    # transformers 4 sets the inner one's space to what the outer one says.
+    return PreTrainedTokenizerFast(tokenizer_object=inner, add_prefix_space=add_prefix_space)
 
 
 def alphabet():
