@@ -316,7 +316,7 @@ def become(order: dict[str, Any]) -> tuple[str, str]:
 
 def _read_the_hubs_variables() -> None:
     """As `huggingface_hub` reads them when it is imported."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     place = os.environ.get("HF_HUB_CACHE")
     if place:
@@ -325,9 +325,9 @@ def _read_the_hubs_variables() -> None:
     if "HF_ENDPOINT" in os.environ:
         constants.ENDPOINT = os.environ["HF_ENDPOINT"]
         constants.HF_HUB_DISABLE_XET = True
-        constants.HUGGINGFACE_CO_URL_TEMPLATE = (
-            constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        template = constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
+        for module in (constants, file_download):  # the latter until version 1
+            vars(module)["HUGGINGFACE_CO_URL_TEMPLATE"] = template
 
 
 def _import_all() -> None:

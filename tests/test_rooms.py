@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "mlflow_modelmap"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 NUMBERS = {"numpy", "scipy", "pandas", "sklearn", "openTSNE", "networkx", "joblib"}
-# CONTRIBUTING.md has the same table: which rooms each may import, and which libraries.
+# docs/layout.md has the same table: which rooms each may import, and which libraries.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"words"}, set()),
     "environment": (set(), set()),

@@ -54,7 +54,9 @@ def in_4_bits(path: Path) -> Any:
     config = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
     )
-    return AutoModelForCausalLM.from_pretrained(path, quantization_config=config)
+    return AutoModelForCausalLM.from_pretrained(
+        path, quantization_config=config, dtype=torch.float32
+    )
 
 
 def train(model: Any, tokenizer: Any, steps: int = 3) -> None:

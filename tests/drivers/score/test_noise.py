@@ -30,7 +30,7 @@ def test_a_score_logs_the_kl_between_two_scores_of_it(store, tiny_model, texts):
     size = np.array(texts.bytes)[second.texts].mean()
     expected = np.var(difference, ddof=1) / (2 * size * math.log(2))
     assert run.metrics["modelmap/noise_kl"] == pytest.approx(expected)
-    assert run.metrics["modelmap/noise_kl_se"] > 0
+    assert run.metrics["modelmap/noise_kl_se"] > 0 or not difference.any()
     assert run.params["modelmap.noise_texts"] == "20"
     assert "modelmap.noise_kl" not in run.params
     (point,) = select_runs(run_ids=[done.run_id], store=mlflow.MlflowClient(store))

@@ -20,6 +20,8 @@ from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests import tiny
 from tests.scoring.architectures import ARCHITECTURES
 
+# transformers 5.24 calls it cache, and will take no other name.
+pytestmark = pytest.mark.filterwarnings("error:.*past_key_values")
 SETTINGS = ScoringSettings(device="cpu", batch_tokens=300)
 WORDS = [
     "quick",
@@ -189,7 +191,6 @@ def test_a_cache_that_gives_other_values_is_found_and_not_used(tokens, monkeypat
     own = model.model.forward
 
     def forward(input_ids, **given):
-        # transformers 5.24 calls past_key_values cache.
         if any(given.get(name) is not None for name in ("past_key_values", "cache")):
             given["position_ids"] = torch.arange(input_ids.shape[1])[None]
         return own(input_ids=input_ids, **given)

@@ -51,6 +51,7 @@ def test_another_idea_of_the_first_space_is_refused(tmp_path):
     assert len(tokenize(tmp_path, TEXTS, ScoringSettings(tokens_from="class"))) == 6
 
 
+@pytest.mark.skipif(tiny.TRANSFORMERS < 5, reason="its class reads a leading space as the file")
 def test_one_text_is_enough(tmp_path):
     _write(tmp_path, "LlamaTokenizer")
     texts = TextSet("one of them", (*tiny.SENTENCES, " leading space"))
