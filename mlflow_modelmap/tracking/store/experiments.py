@@ -15,8 +15,11 @@ from mlflow_modelmap.tracking.store.paging import every
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 from mlflow_modelmap.words.redact import redact
+from mlflow_modelmap.words.shortened import shortened
 
 _LISTED = 20
+_LONGEST = 256
+"""Characters of an experiment's name that every database of MLflow's holds; sqlite takes more."""
 
 
 def experiment_id(name: str | None = None, store: MlflowClient | None = None) -> str:
@@ -73,11 +76,16 @@ def _by_name(name: str, store: MlflowClient) -> Experiment | None:
 def _made(name: str, store: MlflowClient) -> Experiment:
     try:
         return store.get_experiment(store.create_experiment(name))
-    except MlflowException:
+    except MlflowException as error:
         found = _by_name(name, store)  # another process was faster
-        if found is None:
-            raise
-        return found
+        if found is not None:
+            return found
+        if len(name) > _LONGEST:
+            raise InputError(
+                f"The name of the experiment {shortened(name)!r} has {len(name):,} characters, and "
+                f"the store did not take it; give one of {_LONGEST} at most."
+            ) from error
+        raise
 
 
 def _current_experiment_id(store: MlflowClient) -> str:

@@ -60,3 +60,16 @@ def test_an_experiment_that_the_database_takes_for_another_is_not_mixed_with_it(
     for ask in (lambda: experiment_id("team", client), lambda: find_experiments(["team"], client)):
         with pytest.raises(TrackingError, match="takes the experiment 'team' for 'Team'"):
             ask()
+
+
+def test_a_name_that_the_store_does_not_take_for_its_length_is_said(store, monkeypatch):
+    assert experiment_id("y" * 300) == experiment_id("y" * 300)  # sqlite holds it
+
+    def too_long(*_):
+        raise mlflow.MlflowException("(psycopg2.errors.StringDataRightTruncation) value too long")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_experiment", too_long)
+    with pytest.raises(InputError, match=r"xxx.* has 300 characters, .* give one of 256 at most\."):
+        experiment_id("x" * 300)
+    with pytest.raises(TrackingError, match="cannot be read"):
+        experiment_id("short")
