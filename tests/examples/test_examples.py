@@ -81,7 +81,8 @@ def history(run, name):
 
 def index_of(run):
     path = f"{run.info.artifact_uri}/modelmap/checkpoints.csv"
-    return pd.read_csv(mlflow.artifacts.download_artifacts(path)).set_index("step")
+    path = mlflow.artifacts.download_artifacts(path)
+    return pd.read_csv(path, float_precision="round_trip").set_index("step")
 
 
 def weights(folder):

@@ -269,7 +269,7 @@ def _csv(data: bytes) -> pd.DataFrame:
     count = data.partition(b"\n")[0].count(b",") + 1
     if count > CSV_COLUMNS:
         raise NotRead(f"has {count:,} columns, and at most {CSV_COLUMNS:,} are read")
-    return pd.read_csv(io.BytesIO(data))
+    return pd.read_csv(io.BytesIO(data), float_precision="round_trip")
 
 
 def _array(data: bytes) -> np.ndarray:

@@ -19,7 +19,9 @@ _LOGGERS = {
     "mlflow.tracking.fluent": logging.WARNING,
 }
 
-_MIGRATIONS = logging.getLogger("alembic.runtime.migration")
+_MIGRATIONS = [
+    logging.getLogger(name) for name in ("alembic.runtime.migration", "mlflow.store.db.utils")
+]
 
 
 @contextlib.contextmanager
@@ -37,7 +39,8 @@ def quiet() -> Iterator[None]:
         finally:
             _set(levels)
             if hushed:
-                _MIGRATIONS.removeFilter(_warnings_alone)
+                for logger in _MIGRATIONS:
+                    logger.removeFilter(_warnings_alone)
 
 
 def hush_migrations() -> bool:
@@ -45,9 +48,10 @@ def hush_migrations() -> bool:
 
     A level would not do: where it makes tables, MLflow 3.5 sets the loggers' levels anew.
     """
-    if _warnings_alone in _MIGRATIONS.filters:
+    if _warnings_alone in _MIGRATIONS[0].filters:
         return False
-    _MIGRATIONS.addFilter(_warnings_alone)
+    for logger in _MIGRATIONS:
+        logger.addFilter(_warnings_alone)
     return True
 
 
