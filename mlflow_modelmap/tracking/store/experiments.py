@@ -80,7 +80,7 @@ def _made(name: str, store: MlflowClient) -> Experiment:
         found = _by_name(name, store)  # another process was faster
         if found is not None:
             return found
-        if len(name) > _LONGEST:
+        if len(name) > _LONGEST and error.error_code != "INVALID_PARAMETER_VALUE":
             raise InputError(
                 f"The name of the experiment {shortened(name)!r} has {len(name):,} characters, and "
                 f"the store did not take it; give one of {_LONGEST} at most."
