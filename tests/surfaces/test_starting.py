@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import click
+import mlflow.server
 import pytest
 from click.testing import CliRunner
 
+from mlflow_modelmap.surfaces.server import basic_auth
 from mlflow_modelmap.surfaces.server.starting import sentence, tell_start
 
 
@@ -40,3 +42,17 @@ def test_only_a_server_with_the_page_says_it(app, said):
     told = CliRunner().invoke(server, ["--app-name", app])
     assert told.output.count("/modelmap/") == said
     tell_start("modelmap")  # outside a command, as in a worker
+
+
+def test_an_auth_that_is_not_known_ends_the_command_in_one_sentence(monkeypatch):
+    @click.command()
+    @click.option("--app-name")
+    def server(app_name):
+        basic_auth._prepare_server()
+
+    monkeypatch.delattr(mlflow.server, "_bootstrap_basic_auth", raising=False)  # as of MLflow 3.5
+    told = CliRunner().invoke(server, ["--app-name", basic_auth.APP_NAME])
+    assert told.exit_code == 1
+    assert told.output.startswith("Error: The app modelmap-basic-auth does not know the basic auth")
+    assert told.output.endswith("or start the server without the page.\n")
+    assert told.output.count("\n") == 1

@@ -124,7 +124,12 @@ def _prepare_server() -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.params.get("app_name") != APP_NAME:
         return
-    _auth()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _auth()
+    except MlflowException as error:
+        raise click.ClickException(error.message) from error
     from mlflow.environment_variables import _MLFLOW_AUTH_ADMIN_BOOTSTRAPPED
     from mlflow.server import _bootstrap_basic_auth
 
