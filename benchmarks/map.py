@@ -12,49 +12,17 @@ keeps neighbourhoods: trustworthiness of its t-SNE for 5 and 30 neighbours, 1 at
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import resource
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from clock import Clock, now
 
 os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-
-
-def now() -> np.ndarray:
-    """Seconds on the wall and on the processor."""
-    return np.array([time.perf_counter(), time.process_time()])
-
-
-class Clock:
-    """Seconds (wall, processor) by part; a part inside another is not counted twice."""
-
-    def __init__(self) -> None:
-        self.spent: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
-        self.inside: list[np.ndarray] = []
-
-    def time(self, module: Any, name: str, part: str) -> None:
-        function: Callable[..., Any] = getattr(module, name)
-
-        @functools.wraps(function)
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            start = now()
-            self.inside.append(np.zeros(2))
-            try:
-                return function(*arguments, **keywords)
-            finally:
-                took = now() - start
-                self.spent[part] += took - self.inside.pop()
-                if self.inside:
-                    self.inside[-1] += took
-
-        setattr(module, name, timed)
 
 
 def main() -> None:
@@ -109,10 +77,7 @@ def main() -> None:
         files = [f for f in Path(folder).rglob(f"{made.run_id}/**/*") if f.is_file()]
         held = {f.name: f.stat().st_size for f in files}
     print(f"{given.points:,} points on {given.texts:,} texts, {os.cpu_count()} cores")
-    print(f"{'seconds':>8}  {'of CPU':>8}  {'share':>6}  part of build_map")
-    rest = total - sum(clock.spent.values())
-    for part, spent in {**clock.spent, "the rest": rest, "all of it": total}.items():
-        print(f"{spent[0]:8.2f}  {spent[1]:8.2f}  {spent[0] / total[0]:6.1%}  {part}")
+    clock.tell(total, "build_map")
     print(f"{loaded:8.2f}                    load_map")
     rest = sum(held.values()) - held["coordinates.npy"]
     print(

@@ -38,7 +38,11 @@ cover), `make bench-peers` (other tools on a real model), `benchmarks/llama_perp
 
 def names() -> list[str]:
     """The scripts that run by themselves."""
-    found = (path.stem for path in SCRIPTS.glob("*.py"))
+    found = (
+        path.stem
+        for path in SCRIPTS.glob("*.py")
+        if "\nif __name__ ==" in path.read_text(encoding="utf-8")
+    )
     return sorted(name for name in found if not name.startswith(APART))
 
 

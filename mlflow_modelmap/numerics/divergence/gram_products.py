@@ -16,8 +16,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from mlflow_modelmap.numerics.divergence.cluster_products import clustered_products
 from mlflow_modelmap.numerics.divergence.kl_variance import (
@@ -293,6 +291,10 @@ def refine(
     i, j = _apart(q, close, kl, variance) if depth == 0 else close
     if not i.size:
         return
+    # Here, since importing it takes a fifth of a second and few maps have such pairs.
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
     graph = sparse.coo_matrix((np.ones(i.size, dtype=bool), (i, j)), shape=kl.shape)
     _, label = connected_components(graph, directed=False)
     group = label[i]

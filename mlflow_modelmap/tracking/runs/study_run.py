@@ -22,6 +22,7 @@ from mlflow_modelmap.tracking.runs.destination import shared_experiment
 from mlflow_modelmap.tracking.runs.largest_sizes import PROGRAM, Limit
 from mlflow_modelmap.tracking.runs.long_values import whole_params
 from mlflow_modelmap.tracking.runs.open_run import open_run
+from mlflow_modelmap.tracking.runs.picture import write_png
 from mlflow_modelmap.tracking.runs.point import Point, finite
 from mlflow_modelmap.tracking.runs.readable_or_refused import check_readable, find_run, kind_of
 from mlflow_modelmap.tracking.runs.selection import Selection, list_in, selection_in, vector_param
@@ -232,7 +233,7 @@ def _write_files(
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        write_png(figure, folder / f"{name}.png")
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 

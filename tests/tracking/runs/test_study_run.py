@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mlflow_modelmap import InputError, TrackingError
 from mlflow_modelmap.tracking.runs.artifacts import local_path
+from mlflow_modelmap.tracking.runs.picture import write_png
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from mlflow_modelmap.tracking.runs.selection import Selection
 from mlflow_modelmap.tracking.runs.study_run import (
@@ -76,6 +77,28 @@ def test_what_is_written_comes_back(members, store):
     assert points["step"].tolist() == [1, pd.NA]
 
 
+def test_a_picture_is_what_savefig_writes_to_the_pixel(tmp_path):
+    from matplotlib.image import imread
+
+    def drawn():
+        figure = Figure(layout="constrained")
+        first, second = figure.subplots(1, 2)
+        first.plot([1, 2], label="a line")
+        first.set_ylabel("nats of\nthree lines\nthat need room")
+        first.legend()
+        figure.colorbar(second.imshow([[0, 1], [2, 3]]), ax=second, label="bits per byte")
+        figure.suptitle("over both")
+        return figure
+
+    figure = drawn()
+    figure.savefig(tmp_path / "usual.png", dpi=150)
+    figure = drawn()
+    write_png(figure, tmp_path / "ours.png")
+    assert figure.get_layout_engine() is not None
+    usual, ours = imread(tmp_path / "usual.png"), imread(tmp_path / "ours.png")
+    assert np.array_equal(usual, ours)
+
+
 def test_a_map_goes_where_its_members_are_unless_told_otherwise(write_run, store, monkeypatch):
     from mlflow.tracking import fluent
 
@@ -95,7 +118,7 @@ def test_a_map_goes_where_its_members_are_unless_told_otherwise(write_run, store
 
 
 def test_a_failure_half_way_leaves_no_finished_run(members, store):
-    class Broken:
+    class Broken(Figure):
         def savefig(self, *_, **__):
             raise RuntimeError("no canvas")
 
