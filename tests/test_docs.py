@@ -68,3 +68,34 @@ def test_the_layout_page_names_every_folder_and_only_files_that_are_there():
 def test_what_docstrings_show_is_what_comes(file):
     module = importlib.import_module(".".join(file.with_suffix("").parts))
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_every_key_of_a_plan_and_of_an_evaluation_stands_in_its_table():
+    from mlflow_modelmap.drivers.evaluation.config import EvaluationConfig
+    from mlflow_modelmap.drivers.score.plan_file import ModelEntry
+    from mlflow_modelmap.scoring.settings import GOES_WITH, TRANSFORMERS
+
+    engines = {name for name, of in GOES_WITH.items() if TRANSFORMERS not in of}
+    for page, model, left in (
+        ("sweep", ModelEntry, set()),
+        ("evaluation", EvaluationConfig, {"engine", "agreement", *engines}),  # the model is at hand
+    ):
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        rows = "\n".join(line.split("|")[1] for line in text.splitlines() if line[:3] == "| `")
+        assert {name for name in model.model_fields if f"`{name}`" not in rows} <= left, page
+
+
+@pytest.mark.parametrize("name", ["python-docs", "python-qa"])
+def test_no_page_asks_for_more_of_the_built_in_texts_than_there_are(name):
+    from mlflow_modelmap import read_texts
+
+    files = [*PAGES, *ROOT.glob("examples/**/*.*"), *ROOT.glob("mlflow_modelmap/**/*.py")]
+    pattern = rf"{name}(?::| --size )(\d+)"
+    asked = {
+        int(size)
+        for file in files
+        if file.suffix in (".md", ".py", ".yaml", ".ipynb")
+        for size in re.findall(pattern, file.read_text(encoding="utf-8"))
+    }
+    assert asked
+    assert max(asked) <= len(read_texts(name))

@@ -149,6 +149,8 @@ KIND_MONITOR = "monitor"
 """A training run that holds the vectors of its own checkpoints, whatever else it holds."""
 KIND_VECTORS = "vectors"
 """The vectors of many points that come from elsewhere, as one run."""
+WITHOUT_VIEW = (KIND_WEIGHTS, KIND_PREDICT)
+"""Studies that the page does not show: their tables and pictures are their run's."""
 
 ARTIFACT_FOLDER = "modelmap"
 LOG_LIKELIHOODS = "modelmap/log_likelihoods.parquet"

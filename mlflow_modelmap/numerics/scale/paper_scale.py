@@ -36,6 +36,6 @@ SET_UP_NOTE = (
     "The paper's medians for 8-bit and 4-bit copies likely measure a difference of set-up more "
     "than one of bits: copies and originals were scored by different programs, and within a model "
     "type all moved the same way. An int8 copy of SmolLM2-135M that was scored like its original "
-    "lies at 0.014 bits/byte."
+    "lies at about 0.01 bits/byte."
 )
 """Beside every table and picture that shows those groups of the paper."""

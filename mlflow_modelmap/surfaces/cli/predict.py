@@ -118,4 +118,4 @@ def predict(output: Output, **values: Any) -> None:
         "texts": found.texts.to_dict("records"),
         "notices": list(found.notices),
     }
-    output.tell(result, lines, ids=[found.run_id], study=found.run_id)
+    output.tell(result, lines, ids=[found.run_id])

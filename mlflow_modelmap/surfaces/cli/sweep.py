@@ -67,7 +67,7 @@ SLURM = "On Slurm"
     group=SLURM,
     help="Any other option of sbatch. Repeatable, or separated by commas.",
 )
-@option("--folder", group=SLURM, help="Folder that all nodes see; by default beside the spool.")
+@option("--folder", group=SLURM, help="Folder that all nodes see; by default slurm in the spool.")
 @option("--cluster", metavar="slurm|local", group=SLURM, help="local: jobs as processes here.")
 @logging_experiment("Experiment to log into, instead of the plan's own.", RUN)
 @option("--again", is_flag=True, group=RUN, help="Score even what is scored already.")

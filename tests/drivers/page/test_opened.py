@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_modelmap import InputError
-from mlflow_modelmap.drivers.page.opened import head, open_run
+from mlflow_modelmap.drivers.page.opened import KINDS, OPENED, head, open_run
+from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.study_run import load_study, write_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
@@ -51,3 +52,12 @@ def test_what_a_tag_says_is_quoted_on_one_line(page, store):
     MlflowClient(store).set_tag(run_id, "modelmap.error", "worse\n\u202eworst")
     with pytest.raises(InputError, match=r"is failed \(worse worst\), not finished"):
         open_run(page, run_id)
+
+
+def test_a_study_that_the_page_shows_is_linked_to_and_no_other(page, store):
+    client = MlflowClient(store)
+    for kind in (*KINDS, *schema.WITHOUT_VIEW):
+        if kind != schema.KIND_MONITOR:  # a training's own run
+            run_id = write_study(kind, experiment="test")
+            said = client.get_run(run_id).data.tags["mlflow.note.content"]
+            assert (f"modelmap/?run={run_id}" in said) == (kind in OPENED), kind
