@@ -71,7 +71,7 @@ def _called(
 
     Reading all runs of an experiment to find two takes two seconds a thousand.
     """
-    found: dict[tuple[str, str], Point] = {}
+    found: dict[tuple[str, str, int | None], Point] = {}
     for reference in wanted:
         name, model = in_filter(run_name(reference)), in_filter(reference.partition("@")[0])
         if name is None or model is None:
@@ -80,7 +80,7 @@ def _called(
             also = f"{asked} AND {filter}" if filter else asked
             with contextlib.suppress(InputError):
                 runs = select_runs(experiments, also, store=store)
-                found |= {(run.run_id, run.vectors): run for run in runs}
+                found |= {run.place: run for run in runs}
     named = unique_names(list(found.values()))
     return named if all(matching(reference, named) for reference in wanted) else []
 

@@ -23,6 +23,8 @@ from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.one_line import one_line
 
 BEAT_SECONDS = 30.0
+WITHOUT_A_WORD = "Stopped without a word: "
+"""How the reason of a run begins that somebody else ended because it gave no sign of life."""
 SILENT_SECONDS = 15 * 60.0
 """After which a run of another machine is left over, and no claim holds any more."""
 SILENT_TRAINING_SECONDS = 24 * 3600.0
@@ -32,6 +34,7 @@ SILENT_TRAINING_SECONDS = 24 * 3600.0
 @dataclass
 class _AtWork:
     store: MlflowClient
+    began: float
     said: float
 
 
@@ -54,7 +57,8 @@ def process_tags(*, began_before: bool = False) -> dict[str, str]:
 
 def begin(run_id: str, store: MlflowClient) -> None:
     """This process works on a run from here on, and `beat` says so."""
-    _at_work[run_id] = _AtWork(store, time.monotonic())
+    now = time.monotonic()
+    _at_work[run_id] = _AtWork(store, now, now)
 
 
 def end(run_id: str) -> None:
@@ -70,6 +74,12 @@ def at_work(run_id: str, store: MlflowClient) -> Iterator[None]:
         yield
     finally:
         end(run_id)
+
+
+def worked_on_for(run_id: str) -> float:
+    """Seconds for which this process has worked on a run; 0 where it does not."""
+    work = _at_work.get(run_id)
+    return time.monotonic() - work.began if work else 0.0
 
 
 def let_go(run_id: str, store: MlflowClient) -> None:

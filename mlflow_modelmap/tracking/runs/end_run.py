@@ -13,7 +13,7 @@ from mlflow.entities import RunTag
 from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.machine.signals import shielded
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.alive import let_go
+from mlflow_modelmap.tracking.runs.alive import WITHOUT_A_WORD, let_go, worked_on_for
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.store.client import briefly
 from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, is_busy, not_written
@@ -22,6 +22,9 @@ from mlflow_modelmap.words.redact import redact
 
 STOPPED = "Stopped before the end."
 _REASON_CHARACTERS = 2000
+_LONG_SECONDS = 60.0
+"""After which it is looked whether somebody took a run for left over; that needs a clock that is
+wrong or minutes without a sign."""
 _PATIENCE_SECONDS = 45.0
 """How long a database that somebody else holds is asked again to take a run's end."""
 
@@ -35,17 +38,32 @@ def finish_run(run: OpenRun) -> None:
         If the store does not confirm it.
     """
     with shielded():
-        if run.owned:
-            try:
+        try:
+            if worked_on_for(run.run_id) > _LONG_SECONDS:
+                _take_back(run)
+            if run.owned:
                 _terminate(run, "FINISHED", _PATIENCE_SECONDS)
-            except STORE_ERRORS as error:
-                what = f"Run {run.run_id} ({run.name!r}) is logged, but cannot be ended"
-                raise not_written(what, run.store.tracking_uri, error) from error
-        else:
+        except STORE_ERRORS as error:
+            what = f"Run {run.run_id} ({run.name!r}) is logged, but cannot be ended"
+            raise not_written(what, run.store.tracking_uri, error) from error
+        if not run.owned:
             let_go(run.run_id, run.store)
         run.ended = True
         for then in run.when_ended:
             then()
+
+
+def _take_back(run: OpenRun) -> None:
+    """Delete what another machine said of a run that gave no sign while it loaded a large model.
+
+    With that it would count as failed for ever, although it is logged.
+    """
+    tags = run.store.get_run(run.run_id).data.tags
+    said = tags.get(schema.TAG_ERROR, "")
+    if said.startswith(WITHOUT_A_WORD):
+        for tag in (schema.TAG_ERROR, schema.TAG_NOTE):
+            if tags.get(tag) == said:
+                run.store.delete_tag(run.run_id, tag)
 
 
 def fail_run(run: OpenRun, error: BaseException) -> None:

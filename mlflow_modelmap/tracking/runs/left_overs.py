@@ -9,7 +9,7 @@ from mlflow.entities import Run, RunTag
 
 from mlflow_modelmap.machine.signals import shielded
 from mlflow_modelmap.tracking import schema
-from mlflow_modelmap.tracking.runs.alive import last_sign, left_over
+from mlflow_modelmap.tracking.runs.alive import WITHOUT_A_WORD, last_sign, left_over
 from mlflow_modelmap.tracking.runs.search import search_runs
 
 
@@ -34,7 +34,7 @@ def end_left_over(run_id: str, store: MlflowClient) -> bool:
     why = left_over(run)
     if why is None:
         return False
-    said = f"Stopped without a word: {why}."
+    said = f"{WITHOUT_A_WORD}{why}."
     tags = [RunTag(schema.TAG_ERROR, said)]
     if not run.data.tags.get(schema.TAG_NOTE):
         tags.append(RunTag(schema.TAG_NOTE, said))

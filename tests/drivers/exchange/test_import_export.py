@@ -139,6 +139,11 @@ def test_every_study_takes_imported_points(here):
     assert (reference.name, reference.run_id) == ("tuned", made.run_ids[0])
     with pytest.raises(InputError, match=r"stands for 8 scores, .* or as RUN_ID@NAME"):
         compare(made.run_ids[0], "tuned")
+    for others in (["test"], [], None):  # whoever finds it: the store, or what was read of it
+        with pytest.raises(InputError, match="'t' stands for 5 scores"):
+            compare("t", "tuned", **({"experiments": others} if others is not None else {}))
+    with pytest.raises(InputError, match="'t' stands for 5 scores"):
+        reference_score("t", TEXTS, experiment="test")
     with pytest.raises(InputError, match=f"{made.run_ids[0]} holds no point 'turned'; there is"):
         compare(f"{made.run_ids[0]}@turned", "tuned")
     copy = next(run for run in select_runs(["test"]) if run.name == "copy")

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 
 from mlflow_modelmap import TrackingError
 from mlflow_modelmap.tracking.runs.open_run import open_run
+from mlflow_modelmap.tracking.runs.readable_or_refused import is_readable
 from tests.killed import working
 
 COMMAND = """
@@ -59,6 +60,27 @@ def test_a_second_signal_waits_until_the_runs_are_ended(store, all_runs, signals
     runs = all_runs()
     assert [run.info.status for run in runs] == ["KILLED", "KILLED"]
     assert {run.data.tags["modelmap.error"] for run in runs} == {"Stopped before the end."}
+
+
+def test_what_was_taken_for_left_over_and_is_logged_after_all_is_readable(store, monkeypatch):
+    """A model that loads for a quarter of an hour gives no sign, and another machine ends its run."""
+    client = mlflow.MlflowClient(store)
+    monkeypatch.setattr("mlflow_modelmap.tracking.runs.end_run._LONG_SECONDS", 0.0)
+
+    def ended(said: str, note: str):
+        readable = []
+        with open_run("score", store=client) as run:
+            run.when_ended.append(lambda: readable.append(is_readable(client.get_run(run.run_id))))
+            client.set_tag(run.run_id, "modelmap.error", said)
+            client.set_tag(run.run_id, "mlflow.note.content", note)
+            client.set_terminated(run.run_id, "KILLED")
+        tags = client.get_run(run.run_id).data.tags
+        return readable, tags.get("modelmap.error"), tags.get("mlflow.note.content")
+
+    left = "Stopped without a word: 'elsewhere' has given no sign of it since noon."
+    assert ended(left, left) == ([True], None, None)
+    assert ended(left, "mine") == ([True], None, "mine")
+    assert ended("Refused.", "mine") == ([False], "Refused.", "mine")
 
 
 def test_a_process_that_ignores_sighup_goes_on(store):
