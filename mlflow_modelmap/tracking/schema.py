@@ -102,6 +102,9 @@ PARAM_NOTICES = "modelmap.notices"
 PARAM_BOS_APPLIED = "modelmap.bos_applied"
 """On a score: whether a BOS token came before each text, so that its first token was scored."""
 
+PARAM_READINGS = "modelmap.readings"
+"""On a map: in which ways its scores read their texts, a JSON list; see `reading.readings`."""
+
 READ_AS = {
     "modelmap.eos_applied": "false",
     "modelmap.tokens_from": "file",

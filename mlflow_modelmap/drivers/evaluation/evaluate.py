@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     settings_beside,
 )
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
-from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference, unlike_reading
 from mlflow_modelmap.drivers.process.progress import progress_bar
 from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import prepare
@@ -39,6 +40,7 @@ from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.chosen_vector import chosen_vector
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.tracking.runs.open_run import open_run
+from mlflow_modelmap.tracking.runs.reading import not_logged_yet
 from mlflow_modelmap.tracking.runs.selection import vector_param
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from mlflow_modelmap.tracking.runs.vector_table import vector_table, vectors_of
@@ -48,6 +50,8 @@ from mlflow_modelmap.tracking.store.quiet import quiet
 from mlflow_modelmap.words.json_values import finite
 from mlflow_modelmap.words.texts_or_responses import called
 from mlflow_modelmap.words.vectors import CONDITIONAL, PMI
+
+log = logging.getLogger("mlflow_modelmap")
 
 COMPARISON = "modelmap/comparison.json"
 METRIC_SE = f"{schema.METRIC_BITS_PER_BYTE}_se"
@@ -253,6 +257,9 @@ def _compared(
         own=own,
         unit=called(texts.prompts),
     )
+    notices = unlike_reading(reference, not_logged_yet(name, result.provenance))
+    for notice in notices:
+        log.warning(notice)
     return {
         "model": name,
         "reference": reference.name,
@@ -263,6 +270,7 @@ def _compared(
         "texts": len(texts),
         "text_set": texts.digest,
         "text_set_name": texts.name,
+        **({"notices": notices} if notices else {}),
     }
 
 

@@ -25,7 +25,7 @@ from mlflow_modelmap.drivers.pair.reference_score import (
     settings_beside,
 )
 from mlflow_modelmap.drivers.pair.scale_at_hand import scale_at_hand
-from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference, unlike_reading
 from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import noise_sentence
@@ -211,6 +211,8 @@ def gate(
             for role, score in (("candidate", first), ("reference", second))
             if score.origin == NAMED
         ]
+        if first.point is not None:
+            taken += unlike_reading(second, first.point)
         facts = _facts(first, second, measured, decided, confidence, text_set, taken, told)
         if study is not None and told is not None:
             facts["exact"] = {**told.as_json(), "run_id": study.run_id}

@@ -29,6 +29,7 @@ from mlflow_modelmap.numerics.preprocessing.clipping import clip_bottom
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.runs.readable_or_refused import find_run
+from mlflow_modelmap.tracking.runs.reading import readings
 from mlflow_modelmap.tracking.runs.selection import vector_in
 from mlflow_modelmap.tracking.runs.study_run import points_table
 from mlflow_modelmap.tracking.store.client import check_reachable
@@ -149,6 +150,7 @@ def build_map(
             "perplexity": perplexity,
             "seed": seed,
             "colour_by": colour_by,
+            "readings": readings(members),
         },
         name=name,
         output_experiment=output_experiment,

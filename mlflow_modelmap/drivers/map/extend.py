@@ -30,6 +30,11 @@ from mlflow_modelmap.numerics.points.neighbours import neighbours_table
 from mlflow_modelmap.numerics.points.placing import neighbours_kept, place, project
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.reading import (
+    points_of_readings,
+    readings,
+    tell_of_unlike_reading,
+)
 from mlflow_modelmap.tracking.runs.study_run import StudyRun, points_table
 from mlflow_modelmap.tracking.store.experiments import experiment_name
 
@@ -93,11 +98,16 @@ def extend(
 ) -> ModelMap:
     """Put the selected runs on a map that is there; see `build_map`."""
     check_open_tsne()
-    made, notices = parent.map, selected.notices
+    made = parent.map
     layers = parent.run.params.get("modelmap.layers") == "true"
     _check_texts(made, selected.runs)
     matrix, found = selected.matrix(layers=layers)
-    matrix, members = _new(parent, matrix, found, notices)
+    said = [*made.notices, *selected.notices]
+    matrix, members = _new(parent, matrix, found, said)
+    before = points_of_readings(parent.run.params.get(schema.PARAM_READINGS), "the map")
+    if before:
+        tell_of_unlike_reading([*before, *members], said)
+    notices = list(dict.fromkeys(said))
     rows = rows_on(parent, matrix)
     count = len(made.points)
     names = [*made.points["point"], *matrix.points]
@@ -141,7 +151,8 @@ def extend(
         selection=selected.selection,
         store=selected.store,
         colour_by=colour_by,
-        params={**_settings(parent.run), "colour_by": colour_by, "extends": made.run_id},
+        params={**_settings(parent.run), "colour_by": colour_by, "extends": made.run_id}
+        | ({"readings": readings([*before, *members])} if before else {}),
         tables={"placed": placed},
         tags={schema.TAG_EXTENDS: made.run_id, schema.TAG_MEMBERS: points["run_id"].nunique()},
         name=name or f"{made.name} and {len(points) - count} more",

@@ -129,8 +129,8 @@ def scores_on(
             progress=progress,
             role="model",
         )
-        assert scored.place is not None
-        found.append(scored.place)
+        assert scored.point is not None
+        found.append(scored.point.place)
     return found
 
 

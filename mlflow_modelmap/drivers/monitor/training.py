@@ -21,7 +21,7 @@ from mlflow_modelmap.drivers.monitor.checkpoint_metrics import (
 from mlflow_modelmap.drivers.monitor.cost import cost_in_words, two_digits
 from mlflow_modelmap.drivers.monitor.exact import ExactComparisons
 from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
-from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference
+from mlflow_modelmap.drivers.pair.with_reference import compare_with_reference, unlike_reading
 from mlflow_modelmap.errors import InputError, ModelMapError, ScoringError
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_and_error
@@ -31,6 +31,7 @@ from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import beat
 from mlflow_modelmap.tracking.runs.monitor_run import MonitorRun
+from mlflow_modelmap.tracking.runs.reading import not_logged_yet
 
 if TYPE_CHECKING:
     from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
@@ -248,6 +249,9 @@ class MonitoredTraining:
             far = compare_with_reference(
                 self.reference, result.log_likelihoods, result.bytes, name=f"step {step}"
             )
+            here = not_logged_yet(f"step {step}", result.provenance)
+            for sentence in unlike_reading(self.reference, here):
+                self._say_once("reading", sentence)
             return far.kl, far.se
         if self.from_first and latest.kl_first is not None and latest.se_first is not None:
             return latest.kl_first, latest.se_first

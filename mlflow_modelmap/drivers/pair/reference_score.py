@@ -68,8 +68,8 @@ class ReferenceScore:
         Between two scores of it that differ by arithmetic only, bits/byte, or None.
     vector
         Which of its vectors `log_likelihoods` are.
-    place
-        Where its vector lies: `Point.place`.
+    point
+        The point that it is in its run.
     likelihoods
         Where they are PMI: the log-likelihoods that bits per byte are of, shape (N,); else None.
     """
@@ -94,7 +94,7 @@ class ReferenceScore:
     noise_kl: float | None = None
     vector: str = CONDITIONAL
     likelihoods: np.ndarray | None = None
-    place: tuple[str, str, int | None] | None = None
+    point: Point | None = None
 
 
 def reference_score(
@@ -268,5 +268,5 @@ def _read(asked: Meant, run: Point, texts: TextSet, origin: str, vector: str) ->
         noise_kl=points[0].noise_kl,
         vector=vector,
         likelihoods=likelihoods,
-        place=run.place,
+        point=run,
     )

@@ -11,6 +11,8 @@ from mlflow_modelmap.drivers.pair.reference_score import ReferenceScore
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.divergence.noise_floor import pair_floor
 from mlflow_modelmap.numerics.scale.own_scale import OwnGroup
+from mlflow_modelmap.tracking.runs.point import Point
+from mlflow_modelmap.tracking.runs.reading import tell_of_unlike_reading
 from mlflow_modelmap.words.texts_or_responses import TEXTS
 
 
@@ -66,6 +68,14 @@ def compare_with_reference(
         own=own,
         unit=unit,
     )
+
+
+def unlike_reading(reference: ReferenceScore, point: Point) -> list[str]:
+    """A sentence for each way in which a score read the texts unlike the reference's."""
+    said: list[str] = []
+    if reference.point is not None:
+        tell_of_unlike_reading([point, reference.point], said)
+    return said
 
 
 def check_same_parts(reference: ReferenceScore, size: np.ndarray, name: str) -> None:

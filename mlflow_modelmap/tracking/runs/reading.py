@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mlflow_modelmap.scoring.settings import TRANSFORMERS
 from mlflow_modelmap.tracking.runs.log_values import PARAM_PREFIX
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.tracking.schema import READ_AS, TAG_ENGINE
 from mlflow_modelmap.words.listed import listed
+from mlflow_modelmap.words.one_line import one_line
 
 _NAMED = 3
+_MOST_WAYS = 20
 
 
 def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> None:
@@ -41,6 +45,55 @@ def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> N
                 f"is {' or '.join(there)}), which is part of the KL between them; score them alike "
                 "to compare the models alone."
             )
+
+
+def readings(points: Sequence[Point]) -> str:
+    """In which ways scores read their texts, each once, as JSON for `points_of_readings`."""
+    ways = {
+        json.dumps([point.bos_applied, point.tags.get(TAG_ENGINE), dict(point.read_as)]): None
+        for point in points
+    }
+    return f"[{', '.join(list(ways)[:_MOST_WAYS])}]"
+
+
+def points_of_readings(written: str | None, name: str) -> list[Point]:
+    """Points that stand for all which read their texts in these ways; none where it is not known.
+
+    Parameters
+    ----------
+    written
+        From `readings`; anybody may have written it.
+    name
+        What they are called in a sentence.
+    """
+    try:
+        found = json.loads(written or "[]")
+        return [
+            Point(
+                *("", name, name, "", ""),
+                bos_applied=bos if isinstance(bos, bool) else None,
+                tags={} if engine is None else {TAG_ENGINE: one_line(str(engine))[:40]},
+                read_as={key: one_line(str(read[key]))[:40] for key in READ_AS if key in read},
+            )
+            for bos, engine, read in found[:_MOST_WAYS]
+        ]
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def not_logged_yet(name: str, provenance: Mapping[str, Any]) -> Point:
+    """What `tell_of_unlike_reading` asks of a score whose run does not hold it yet.
+
+    Parameters
+    ----------
+    provenance
+        Of its `ScoreResult`.
+    """
+    said = {PARAM_PREFIX + key: str(value) for key, value in provenance.items()}
+    read = {key: said[key].lower() for key in READ_AS if key in said}
+    engine = str(provenance.get("engine") or TRANSFORMERS)
+    bos = provenance.get("bos_applied")
+    return Point("", name, name, "", "", bos_applied=bos, read_as=read, tags={TAG_ENGINE: engine})
 
 
 def _tell_of_first_tokens(points: Sequence[Point], said: list[str]) -> None:

@@ -225,3 +225,12 @@ def test_an_error_while_scoring_is_no_decision(store, tiny_models, many, tmp_pat
     with pytest.raises(ScoringError, match="not finite"):
         gate(tmp_path / "broken", folder, many, max_kl=1)
     assert "gate" not in {run.data.tags["modelmap.kind"] for run in all_runs()}
+
+
+def test_scores_that_hold_other_tokens_are_told_of(write_pair, many, store):
+    client = mlflow.MlflowClient(store)
+    pair = write_pair(0.1)
+    for run_id, bos in zip(pair, ("true", "false"), strict=True):
+        client.log_param(run_id, "modelmap.bos_applied", bos)
+    decided = gate(*pair, many, max_kl=1.0)
+    assert any("first token of each text" in notice for notice in decided.notices)

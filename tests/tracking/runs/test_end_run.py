@@ -63,7 +63,7 @@ def test_a_second_signal_waits_until_the_runs_are_ended(store, all_runs, signals
 
 
 def test_what_was_taken_for_left_over_and_is_logged_after_all_is_readable(store, monkeypatch):
-    """A model that loads for a quarter of an hour gives no sign, and another machine ends its run."""
+    """A model that loads for long gives no sign, and another machine ends its run."""
     client = mlflow.MlflowClient(store)
     monkeypatch.setattr("mlflow_modelmap.tracking.runs.end_run._LONG_SECONDS", 0.0)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import mlflow
 import pytest
 
 import mlflow_modelmap as mm
 from mlflow_modelmap.tracking.runs.point import Point
-from mlflow_modelmap.tracking.runs.reading import tell_of_unlike_reading
+from mlflow_modelmap.tracking.runs.reading import (
+    not_logged_yet,
+    points_of_readings,
+    readings,
+    tell_of_unlike_reading,
+)
+from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests.scored import made_up, write_score
 
 
 def _point(name, bos):
@@ -64,3 +74,49 @@ def test_other_ways_of_reading(store, tiny_model, texts, first, second, told):
     assert [told in notice for notice in notices if "unlike each other" in notice] == (
         [True] if told else []
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"eos": "always"}, {"bos": "never"}])
+def test_a_score_that_is_not_logged_yet_says_what_its_run_will(store, tiny_model, texts, settings):
+    from mlflow_modelmap.drivers.score.score import score
+    from mlflow_modelmap.scoring.engine.score_texts import score_texts
+    from mlflow_modelmap.scoring.settings import ScoringSettings
+    from tests.scoring.reckoning import files_in
+
+    result = score_texts(files_in(tiny_model), texts, ScoringSettings(**settings))
+    made = score(tiny_model, texts, progress=False, **settings)
+    (logged,) = select_runs(run_ids=[made.run_id])
+    here = not_logged_yet("here", result.provenance)
+    assert here.bos_applied == logged.bos_applied is not None
+    assert _told(here, logged) == []
+    other = replace(here, bos_applied=not here.bos_applied, read_as={"modelmap.stride": "3"})
+    assert len(_told(other, logged)) == 1 + bool("eos" in settings)
+
+
+def test_the_ways_in_which_points_read_come_back_and_nonsense_is_none():
+    points = [_point("a", True), _point("b", False), _point("c", False)]
+    kept = readings(points)
+    back = points_of_readings(kept, "the map")
+    assert {point.name for point in back} == {"the map"}
+    assert [point.bos_applied for point in back] == [True, False]
+    without = points_of_readings(readings(points[1:]), "the map")
+    assert "'d' was scored with" in _told(*without, _point("d", True))[0]
+    for nonsense in (None, "", "[", "[1]", "{}", "[[true, null]]", '[[1, 2, "x"]]'):
+        assert all(point.bos_applied is None for point in points_of_readings(nonsense, "m"))
+
+
+def test_a_point_that_is_put_on_a_map_says_it(store):
+    client = mlflow.MlflowClient(store)
+    values, size = made_up(8)
+    ids = [write_score(store, f"m{k}", row, size) for k, row in enumerate(values)]
+    for run_id in ids:
+        client.log_param(run_id, "modelmap.bos_applied", str(run_id != ids[-1]).lower())
+    parent = mm.build_map(run_ids=ids[:6])
+    like = mm.build_map(run_ids=ids[6:7], extend=parent.run_id)
+    assert not [said for said in like.notices if "first token" in said]
+    made = mm.build_map(run_ids=ids[7:], extend=like.run_id)
+    (said,) = [said for said in made.notices if "first token" in said]
+    assert "'the map' was scored with a BOS token, the others without" in said
+    again = mm.build_map(run_ids=ids, extend=None)
+    assert [said for said in again.notices if "first token" in said]
+    assert set(made.notices) >= set(parent.notices)
