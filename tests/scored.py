@@ -33,11 +33,13 @@ def write_score(
     status: str = "FINISHED",
     weights: np.ndarray | None = None,
     alone: np.ndarray | None = None,
+    documents: np.ndarray | None = None,
     **tags: Any,
 ) -> str:
     """One score run; keyword arguments become ``modelmap.`` tags. Its run id comes back.
 
-    `alone` are its log-likelihoods of responses without their prompts.
+    `alone` are its log-likelihoods of responses without their prompts, `documents` the number of
+    each text's document.
     """
     client = mlflow.MlflowClient(store)
     found = client.get_experiment_by_name(experiment)
@@ -62,6 +64,8 @@ def write_score(
     )
     if weights is not None:
         frame["weight"] = weights
+    if documents is not None:
+        frame["document"] = documents
     if alone is not None:
         frame["unconditional_log_likelihood"] = alone
     with tempfile.TemporaryDirectory() as folder:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
-from mlflow_modelmap.numerics.divergence.interval import confidence_interval, mean_interval
+from mlflow_modelmap.numerics.divergence.interval import (
+    FEWEST_TEXTS,
+    confidence_interval,
+    mean_interval,
+)
 
 INTERVAL = "95 % interval"
 MOST_BANDS = 12
@@ -37,6 +42,21 @@ def exact_interval(
         texts=_MANY if texts is None else texts,
     )
     return np.maximum(_known(value, low), 0.0), _known(value, high)
+
+
+def with_intervals(table: pd.DataFrame, units: float) -> pd.DataFrame:
+    """A table whose errors are unknown where too few independent units give no interval.
+
+    Parameters
+    ----------
+    table
+        With columns ``se`` or ``..._se``.
+    units
+        Texts, or documents that they are pieces of: `LogLikelihoodMatrix.units`.
+    """
+    if units >= FEWEST_TEXTS:
+        return table
+    return table.assign(**{c: np.nan for c in table.columns if c == "se" or c.endswith("_se")})
 
 
 def lengths(value: ArrayLike, ends: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

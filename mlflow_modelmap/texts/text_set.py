@@ -199,6 +199,11 @@ class TextSet:
             return len(self.texts)
         return len(set(self.documents) - {None}) + self.documents.count(None)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of texts, and of independent units among them (``documents``)."""
+        return {"texts": len(self.texts), "documents": self.independent}
+
     @cached_property
     def weights_digest(self) -> str | None:
         """SHA-256 (hex) of the weights as little-endian float64, or None where there are none."""

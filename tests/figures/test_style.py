@@ -94,3 +94,16 @@ def test_a_legend_is_no_longer_than_its_picture():
 @pytest.mark.parametrize(("count", "said"), [(2, "2nd"), (3, "3rd"), (11, "11th"), (21, "21st")])
 def test_places_are_written_for_people(count, said):
     assert style.ordinal(count) == said
+
+
+def test_no_interval_is_drawn_where_too_few_documents_give_one():
+    import pandas as pd
+
+    from mlflow_modelmap.figures.intervals import kl_interval, lengths, with_intervals
+
+    table = pd.DataFrame({"kl": [0.1], "se": [0.01], "exact_se": [0.02], "use": [1.0]})
+    assert with_intervals(table, 10) is table
+    unknown = with_intervals(table, 9)
+    assert unknown[["se", "exact_se"]].isna().all(axis=None)
+    assert unknown["use"].tolist() == [1.0]
+    assert (lengths(unknown["kl"], kl_interval(unknown["kl"], unknown["se"])) == 0).all()

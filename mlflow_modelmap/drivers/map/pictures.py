@@ -75,7 +75,7 @@ def pictures(
             points["bits_per_byte"].to_numpy(),
             points["bits_per_byte_se"].to_numpy(),
             shades=shades(points, paths(points)),
-            texts=effective_texts(made.weights, made.texts),
+            texts=min(effective_texts(made.weights, made.texts), made.documents or made.texts),
             said=f"On {made.texts:,} texts{name}.",
             **grouping,
         ),

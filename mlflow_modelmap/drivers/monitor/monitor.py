@@ -335,7 +335,7 @@ split_special_tokens
         """The training with what its run holds already."""
         named = _SETTINGS if self.texts.prompts is None else (*_SETTINGS, *OF_PROMPTS)
         asked = {name: getattr(self.settings, name) for name in named}
-        run.log_settings(asked, {"texts": len(self.texts), "mlflow_modelmap": __version__})
+        run.log_settings(asked, {**self.texts.counts, "mlflow_modelmap": __version__})
         warm_up = warm_up_of(total_steps or 0) if self.warm_up is None else self.warm_up
         trajectory = RunningTrajectory(
             tokens.bytes,

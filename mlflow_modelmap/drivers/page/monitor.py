@@ -64,9 +64,12 @@ def monitor_payload(store: ServerStore, opened: Opened) -> dict[str, Any]:
 
 
 def _texts(run: Run) -> float | None:
-    """How many texts the checkpoints are scored on, where the run says it."""
-    written = run.data.params.get("modelmap.texts", "")
-    return float(written) if written.isdecimal() and len(written) < 16 else None
+    """How many texts, or documents, checkpoints are scored on, where the run says it."""
+    for name in ("modelmap.documents", "modelmap.texts"):
+        written = run.data.params.get(name, "")
+        if written.isdecimal() and len(written) < 16:
+            return float(written)
+    return None
 
 
 def _recorded(store: ServerStore, run: Run) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from mlflow import MlflowClient
@@ -170,3 +170,9 @@ def _notices(store: ServerStore, run: Run) -> list[str]:
     if len(said) > MOST_NOTICES:
         told.append(f"There are {len(said) - MOST_NOTICES:,} more notices in the run's parameters.")
     return told
+
+
+def units_of_run(metrics: Mapping[str, float]) -> float | None:
+    """How many documents, else texts, a study is of, where its metrics say it."""
+    found = (finite(metrics.get(f"modelmap/{name}")) for name in ("documents", "texts"))
+    return next((count for count in found if count), None)

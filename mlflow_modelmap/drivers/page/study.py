@@ -11,12 +11,11 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import label, records
-from mlflow_modelmap.drivers.page.opened import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, units_of_run, whole
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.largest_sizes import PAGE
-from mlflow_modelmap.tracking.runs.point import finite
 from mlflow_modelmap.tracking.runs.study_run import load_study
 from mlflow_modelmap.tracking.store.server_store import ServerStore
 
@@ -182,7 +181,7 @@ def study_payload(store: ServerStore, opened: Opened, cache: PageCache) -> dict[
             limits={"": PAGE},
             store=cast(MlflowClient, store),
         )
-        texts = finite(run.data.metrics.get("modelmap/texts"))
+        texts = units_of_run(run.data.metrics)
         with whole(run):
             tables = [(of, read.tables[of.artifact]) for of in wanted if of.artifact in read.tables]
             return {

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.page.cache import PageCache
 from mlflow_modelmap.drivers.page.json_values import label, records
-from mlflow_modelmap.drivers.page.opened import Opened, key, whole
+from mlflow_modelmap.drivers.page.opened import Opened, key, units_of_run, whole
 from mlflow_modelmap.figures import style
 from mlflow_modelmap.numerics.divergence.interval import confidence_interval
 from mlflow_modelmap.numerics.trajectory.anomalies import anomaly_in_words
@@ -62,7 +62,7 @@ def trajectory_payload(store: ServerStore, opened: Opened, cache: PageCache) -> 
             store=cast(MlflowClient, store),
         )
         with whole(run):
-            return _by_trajectory(read.tables, read.metrics.get("modelmap/texts"))
+            return _by_trajectory(read.tables, units_of_run(read.metrics))
 
     return cache.get(key(run, "trajectory"), made)
 

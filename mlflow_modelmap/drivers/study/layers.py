@@ -13,6 +13,7 @@ from mlflow_modelmap.drivers.exact.exact import ExactOptions
 from mlflow_modelmap.drivers.exact.layers import exact_layers
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.intervals import with_intervals
 from mlflow_modelmap.figures.study.layers import exact_profiles, layer_profiles, layer_trajectories
 from mlflow_modelmap.numerics.divergence.kl import kl_pairs
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
@@ -123,7 +124,7 @@ def study_layers(
         }
     )
     tables = {"layers": profiles, "points": table}
-    figures = {"profiles": layer_profiles(profiles)}
+    figures = {"profiles": layer_profiles(with_intervals(profiles, matrix.units))}
     against_last = None
     if exact:
         inner_runs = {point.run_id for point in points if not point.imported}
@@ -155,7 +156,11 @@ def study_layers(
         schema.KIND_LAYERS,
         tables=tables,
         figures=figures,
-        metrics={"median_kl": float(np.median(kl)), "largest_kl": float(kl.max())},
+        metrics={
+            "median_kl": float(np.median(kl)),
+            "largest_kl": float(kl.max()),
+            **matrix.counts,
+        },
         series=[
             *(
                 ("layer_kl" if one else f"layer_kl/{row.model}", int(row.layer), row.kl)

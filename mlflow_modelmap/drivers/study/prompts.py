@@ -22,6 +22,7 @@ from mlflow_modelmap.drivers.study.prompted_models import (
 )
 from mlflow_modelmap.drivers.study.selection import select
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.intervals import with_intervals
 from mlflow_modelmap.figures.study.prompts import (
     additivity_figure,
     cosines_figure,
@@ -149,12 +150,12 @@ def study_prompts(
             "No prompt is others put together, so that nothing is said of whether shifts add up; "
             "score a system prompt that is two others one behind the other."
         )
-    figures = {"prompt_shifts": shifts_figure(shifts)}
+    figures = {"prompt_shifts": shifts_figure(with_intervals(shifts, matrix.units))}
     if len(shifts) > 1:
         figures["prompt_directions"] = directions_figure(shifts, vectors, added, sums)
         figures["prompt_cosines"] = cosines_figure(shifts, cosines)
     if len(added):
-        figures["prompt_additivity"] = additivity_figure(added)
+        figures["prompt_additivity"] = additivity_figure(with_intervals(added, matrix.units))
     made = write_study(
         schema.KIND_PROMPTS,
         tables={
@@ -165,7 +166,7 @@ def study_prompts(
         },
         arrays={"shifts": vectors},
         figures=figures,
-        metrics=_metrics(shifts, cosines, added),
+        metrics={**_metrics(shifts, cosines, added), **matrix.counts},
         params={"reference": names.get(base, OWN), "prompts": shifts["prompt"].nunique()},
         members=[points[index] for index in used],
         weights=matrix.weights,

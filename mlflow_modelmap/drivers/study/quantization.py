@@ -12,6 +12,7 @@ import pandas as pd
 from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between, exact_columns
 from mlflow_modelmap.drivers.study.selection import adapter_bases, select
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.figures.intervals import with_intervals
 from mlflow_modelmap.figures.study.quantization import (
     alignment_figure,
     quantisation_bars,
@@ -166,9 +167,10 @@ def study_quantization(
     figures["map"] = quantised_map(
         shown, embedding.coordinates, pairs, by_tsne=embedding.perplexity is not None
     )
-    figures["kl"] = quantisation_bars(pairs)
+    figures["kl"] = quantisation_bars(with_intervals(pairs, matrix.units))
     by_precision = pairs.groupby("precision")["kl"]
     metrics = {f"median_kl/{precision}": v for precision, v in by_precision.median().items()}
+    metrics |= matrix.counts
     metrics |= {
         f"cosine/{row.precision}/{row.model_type}": row.mean for row in aligned.itertuples()
     }

@@ -13,6 +13,7 @@ from mlflow_modelmap.drivers.trajectory.oscillation import oscillation
 from mlflow_modelmap.drivers.trajectory.selection import WeightTables, ordered_names
 from mlflow_modelmap.drivers.trajectory.study import TrajectoryStudy
 from mlflow_modelmap.drivers.trajectory.weight_map import weight_map
+from mlflow_modelmap.figures.intervals import with_intervals
 from mlflow_modelmap.figures.map.heatmap import heatmap_figure
 from mlflow_modelmap.figures.style import OTHERS
 from mlflow_modelmap.figures.trajectory.anomalies import continuity_figure, siblings_figure
@@ -95,13 +96,14 @@ def _anomaly_figures(study: TrajectoryStudy, colours: dict[str, str]) -> dict[st
 def _kl_figures(
     study: TrajectoryStudy, done: Preprocessed, colours: dict[str, str]
 ) -> dict[str, Figure]:
-    previous, names = study.kl_previous, list(colours)
+    units, names = done.matrix.units, list(colours)
+    previous = with_intervals(study.kl_previous, units)
     figures = {
         "kl_previous": kl_previous_figure(previous, colours, done.warm_up),
         "kl_per_1000_steps": kl_previous_figure(previous, colours, done.warm_up, per_step=True),
     }
     if (study.kl_between["kl"] > 0).any() and len(names) > 1:
-        own = study.kl_between
+        own = with_intervals(study.kl_between, units)
         if ((own["trajectory"] == names[0]) | (own["other"] == names[0])).any():
             figures["kl_between"] = kl_between_figure(own, colours)
     steps = common_steps(done.trajectories)

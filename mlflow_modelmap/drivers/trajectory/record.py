@@ -102,6 +102,7 @@ def _metrics(study: TrajectoryStudy, done: Preprocessed) -> dict[str, float]:
         "trajectories": float(len(done.trajectories)),
         "checkpoints": float(len(study.points)),
         "texts": float(done.kept.sum()),
+        "documents": float(done.matrix.units),
         "dropped_texts": float(done.dropped.size),
         "left_out_checkpoints": float(len(done.left_out)),
         "mean_bytes": done.mean_bytes,

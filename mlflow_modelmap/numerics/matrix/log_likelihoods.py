@@ -97,6 +97,11 @@ class LogLikelihoodMatrix:
         return units_of(self.documents, len(self.text_bytes))
 
     @property
+    def counts(self) -> dict[str, float]:
+        """Number of texts, and of independent units among them (``documents``)."""
+        return {"texts": float(len(self.text_bytes)), "documents": float(self.units)}
+
+    @property
     def length_variation(self) -> float:
         """Coefficient of variation of the texts' bytes, weighted if the texts are."""
         return length_variation(self.text_bytes, self.weights)

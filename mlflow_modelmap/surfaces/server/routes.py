@@ -29,6 +29,7 @@ from mlflow_modelmap.drivers.page.training import trajectory_payload
 from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.surfaces.server import assets
 from mlflow_modelmap.tracking import schema
+from mlflow_modelmap.tracking.store.failures import Unanswered
 from mlflow_modelmap.tracking.store.server_store import MayRead, ServerStore, everybody, own_store
 
 ROOT = "/modelmap"
@@ -211,6 +212,9 @@ def _answering(answer: Callable[[], Any]) -> Callable[[], Response]:
             made = told if isinstance(told, _Answer) else _made(told)
         except InputError as error:
             made, status = _made({"error": str(error)}), 404
+        except Unanswered as error:  # where the store lies is nothing for a reader
+            _log.warning("%s", error)
+            made, status = _made({"error": _FAILED}), 500
         except TrackingError as error:
             _log.warning("%s", error)
             made, status = _made({"error": str(error)}), 500

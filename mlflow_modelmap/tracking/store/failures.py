@@ -38,6 +38,10 @@ def is_malformed(error: BaseException) -> bool:
     return isinstance(error, MlflowException) and error.error_code == _MALFORMED
 
 
+class Unanswered(TrackingError):
+    """The store itself failed; the sentence holds its address and its own words."""
+
+
 def failed(what: str, address: str, error: BaseException) -> TrackingError:
     """The sentence for a store that cannot answer: ``{what} cannot be read from ADDRESS``.
 
@@ -46,7 +50,7 @@ def failed(what: str, address: str, error: BaseException) -> TrackingError:
     what
         What was asked for and what could not be done, such as ``Run 'x' cannot be read``.
     """
-    return TrackingError(
+    return Unanswered(
         f"{what} from {redact(address)!r} ({reason(error)}); see whether the store answers, and "
         "try again."
     )

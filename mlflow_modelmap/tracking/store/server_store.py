@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_modelmap.errors import TrackingError
 from mlflow_modelmap.tracking.store.database import experiment_of, has_database, tags_of
-from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, is_missing
+from mlflow_modelmap.tracking.store.failures import STORE_ERRORS, Unanswered, is_missing
 from mlflow_modelmap.tracking.store.paging import every
 from mlflow_modelmap.words.reason import reason
 
@@ -178,7 +178,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except STORE_ERRORS as error:
-        raise TrackingError(
+        raise Unanswered(
             f"The tracking store of this server does not answer ({reason(error)}); look into its "
             "log."
         ) from error
@@ -223,7 +223,7 @@ def place_in_server(artifact_uri: str) -> str:
                 "this one with --serve-artifacts, or open the page of the other."
             )
     except MlflowException as error:
-        raise TrackingError(
+        raise Unanswered(
             f"The artifacts of this run cannot be read by this server: {reason(error)}"
         ) from error
     return artifact_uri
