@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -100,6 +100,14 @@ def written() -> dict[str, str]:
     }
 
 
+def page(parts: Mapping[str, str]) -> str:
+    """The whole page, which says what it lacks."""
+    there = [name for name in names() if name in parts]
+    missing = [f"`{name}`" for name in names() if name not in parts]
+    lacks = f"\nNot run for this page yet: {', '.join(missing)}.\n" if missing else ""
+    return "\n".join([f"{HEAD}{lacks}", *(f"## {name}\n\n{parts[name]}" for name in there)])
+
+
 def main(wanted: Sequence[str]) -> None:
     """Run what is wanted, and write the page after each."""
     unknown = sorted(set(wanted) - set(names()))
@@ -113,8 +121,7 @@ def main(wanted: Sequence[str]) -> None:
         except RuntimeError as error:
             failed.append(str(error))
             continue
-        body = "\n".join(f"## {name}\n\n{parts[name]}" for name in sorted(parts) if name in names())
-        PAGE.write_text(f"{HEAD}\n{body}", encoding="utf-8")
+        PAGE.write_text(page(parts), encoding="utf-8")
     if failed:
         raise SystemExit("\n".join(failed))
 
