@@ -41,7 +41,7 @@ def names() -> list[str]:
     found = (
         path.stem
         for path in SCRIPTS.glob("*.py")
-        if "\nif __name__ ==" in path.read_text(encoding="utf-8")
+        if re.search(r"^if __name__ ==", path.read_text(encoding="utf-8"), re.MULTILINE)
     )
     return sorted(name for name in found if not name.startswith(APART))
 
