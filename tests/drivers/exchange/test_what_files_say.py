@@ -15,6 +15,7 @@ import pytest
 
 from mlflow_modelmap import InputError, TextSet, export_vectors, import_vectors
 from mlflow_modelmap.drivers.exchange import file_checks, in_file
+from mlflow_modelmap.drivers.exchange.labels import Labels
 from mlflow_modelmap.drivers.exchange.read_file import read_file
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.scored import made_up, write_family
@@ -170,10 +171,42 @@ def test_all_numbers_are_looked_at_once(here, monkeypatch):
     write_npz()
     read_file("x.npz", texts=TEXTS)
     assert len(looked) == 1
-    vector = VALUES[0]
-    Path("x.pkl").write_bytes(pickle.dumps({"a/x": {0: vector}, "b/x": {0: vector}}))
-    with pytest.raises(InputError, match=r"Two points of .* have the name 'x step 0'"):
-        read_file("x.pkl", texts=TEXTS, keys="step")
+    Path("x.pkl").write_bytes(pickle.dumps({"x": {0: VALUES[0]}}))
+    with pytest.raises(InputError, match=r"Point 0 of .* give each point a name of at most 1,000"):
+        read_file("x.pkl", texts=TEXTS, keys="layer", labels=Labels("z" * 1000 + "{}"))
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
+def test_trainings_of_two_owners_stay_apart(here, ending):
+    """Also where the file names the trajectory of one; a model is called in short where it can."""
+    models = ["A/llama", "A/llama", "B/llama", "B/llama", "B/tiny", "C/one", "D/one"]
+    frame = pd.DataFrame(VALUES[[0, 1, 2, 3, 4, 5, 5]], columns=list(map(str, range(40))))
+    frame.insert(0, "point", [f"m{k}" for k in range(7)])
+    frame.insert(1, "model", models)
+    frame.insert(2, "trajectory", [""] * 5 + ["one", ""])
+    frame.insert(3, "step", [1, 2, 3, 4, 5, 6, 7])
+    if ending == "npz":
+        named = {"names": "point", "models": "model", "trajectories": "trajectory"}
+        np.savez(
+            "x.npz",
+            log_likelihoods=frame.iloc[:, 4:].to_numpy(),
+            steps=frame["step"].to_numpy(),
+            **{name: frame[of].to_numpy(dtype=np.str_) for name, of in named.items()},
+        )
+    elif ending == "parquet":
+        frame.to_parquet("x.parquet")
+    else:
+        frame.to_csv("x.csv", index=False)
+    points = read_file(f"x.{ending}", texts=TEXTS)[0].points
+    assert points["trajectory"].tolist() == [*models[:4], "tiny", "one", "D/one"]
+
+
+def test_points_of_two_owners_have_their_names(here):
+    held = {f"{owner}/x": {k: VALUES[k]} for k, owner in enumerate("ab")} | {"a/y": {2: VALUES[2]}}
+    Path("x.pkl").write_bytes(pickle.dumps(held))
+    points = read_file("x.pkl", texts=TEXTS, keys="step")[0].points
+    assert points["point"].tolist() == ["a/x step 0", "b/x step 1", "y step 2"]
+    assert points["trajectory"].tolist() == ["a/x", "b/x", "y"]
 
 
 def test_no_more_points_or_labels_than_are_read(here, monkeypatch):
