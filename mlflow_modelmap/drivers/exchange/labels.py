@@ -177,7 +177,7 @@ def read_names(file: str | PathLike[str]) -> list[str]:
     """
     path = path_of(file, TEXT)
     with reading(path, "list of names"):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or not names:
@@ -237,7 +237,7 @@ def read_steps(file: str | PathLike[str]) -> list[int]:
     """
     path = path_of(file, TEXT)
     with reading(path, "list of steps"):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         steps = json.loads(text) if text.lstrip().startswith("[") else text.split()
         found = [int(step) for step in steps]
     if not found or any(isinstance(s, float) for s in steps) or sorted(set(found)) != found:
@@ -251,7 +251,7 @@ def read_steps(file: str | PathLike[str]) -> list[int]:
 def _read_object(file: str | PathLike[str]) -> dict[str, Any]:
     path = path_of(file, TEXT)
     with reading(Path(path), "JSON object"):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(found, dict):
         raise InputError(
             f"The file {shortened(str(path))!r} holds no JSON object by name; give one as "

@@ -96,7 +96,7 @@ def read_csv_file(path: Path) -> VectorsInFile:
     if not there.is_file():
         return held
     with reading(path_of(there, TEXT), "JSON file"):
-        said = _of_texts(json.loads(there.read_text(encoding="utf-8")))
+        said = _of_texts(json.loads(there.read_text(encoding="utf-8-sig")))
     return VectorsInFile(held.values, held.points, **said)
 
 

@@ -15,7 +15,13 @@ import pytest
 
 from mlflow_modelmap import InputError, TextSet, export_vectors, import_vectors
 from mlflow_modelmap.drivers.exchange import file_checks, in_file
-from mlflow_modelmap.drivers.exchange.labels import Labels
+from mlflow_modelmap.drivers.exchange.labels import (
+    Labels,
+    read_names,
+    read_parents,
+    read_steps,
+    read_types,
+)
 from mlflow_modelmap.drivers.exchange.read_file import read_file
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.scored import made_up, write_family
@@ -101,6 +107,29 @@ def test_tags_come_back_or_are_named(here, store, ending):
     twice = export_vectors(f"y.{ending}", ["again"])
     assert not twice.notices
     assert Path(twice.file).read_bytes() == Path(made.file).read_bytes()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_may_begin_with_a_byte_order_mark(here, mark):
+    """As Windows' editors and PowerShell save UTF-8; it is no part of a name."""
+    file = Path("x.txt")
+    for read, content, found in (
+        (read_names, "m-1\nm-2\n", ["m-1", "m-2"]),
+        (read_names, '["m-1", "m-2"]', ["m-1", "m-2"]),
+        (read_steps, "0\n10\n", [0, 10]),
+        (read_steps, "[0, 10]", [0, 10]),
+        (read_types, '{"m-1": "t"}', {"m-1": "t"}),
+        (read_parents, '{"m-1": "p"}', {"m-1": ["p"]}),
+    ):
+        file.write_text(mark + content, encoding="utf-8")
+        assert read(file) == found
+    Path("x.csv").write_text(f"{mark}point,step,0,1\na,3,-1,-2\n", encoding="utf-8")
+    Path("x.texts.json").write_text(
+        mark + json.dumps({"bytes": [5, 6], "text_set": "a" * 64}), encoding="utf-8"
+    )
+    held, _ = read_file("x.csv")
+    assert held.points.at[0, "point"] == "a"
+    assert held.bytes.tolist() == [5, 6]
 
 
 def test_columns_that_belong_to_others_are_said(here):
