@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlflow_modelmap import InputError, TextSet, export_vectors, import_vectors
-from mlflow_modelmap.drivers.exchange import file_checks, in_file
+from mlflow_modelmap.drivers.exchange import file_checks, in_file, npz
+from mlflow_modelmap.drivers.exchange.in_file import VectorsInFile
 from mlflow_modelmap.drivers.exchange.labels import (
     Labels,
     read_names,
@@ -23,6 +24,7 @@ from mlflow_modelmap.drivers.exchange.labels import (
     read_types,
 )
 from mlflow_modelmap.drivers.exchange.read_file import read_file
+from mlflow_modelmap.drivers.exchange.tables import write_csv_file, write_parquet_file
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.scored import made_up, write_family
 
@@ -188,6 +190,26 @@ def test_whole_numbers_may_be_written_as_floats(here):
         Path("x.texts.json").write_text(json.dumps(wrong))
         with pytest.raises(InputError, match=rf"holds 1\.5 as the {name} of text 0"):
             read_file("x.csv", texts=TEXTS)
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
+@pytest.mark.parametrize(
+    "steps",
+    [[-1, None, 5, 2**59 + 1, -(2**59) - 1, 0], [0, None, 5, -2, 7, 8], [-1, 0, 1, 2, 3, 4]],
+)
+def test_steps_before_the_first_come_back(here, steps, ending):
+    """-1 is one of them, and none is none."""
+    points = pd.DataFrame({"point": list("abcdef"), "step": pd.array(steps, dtype="Int64")})
+    write = {"npz": npz.write_npz, "parquet": write_parquet_file, "csv": write_csv_file}[ending]
+    write(Path(f"x.{ending}"), VectorsInFile(VALUES, points))
+    found = read_file(f"x.{ending}", texts=TEXTS)[0].points["step"]
+    assert found.tolist() == [pd.NA if step is None else step for step in steps]
+
+
+def test_steps_as_texts_are_whole_numbers_too(here):
+    write_npz(steps=np.array(["-1", "", "3.0", "4", "5", "first"]))
+    with pytest.raises(InputError, match=r"The step of point 5 in .* is 'first'; give a whole"):
+        read_file("x.npz", texts=TEXTS)
 
 
 def test_all_numbers_are_looked_at_once(here, monkeypatch):
