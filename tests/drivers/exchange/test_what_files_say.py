@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from mlflow_modelmap.drivers.exchange.labels import (
 from mlflow_modelmap.drivers.exchange.read_file import read_file
 from mlflow_modelmap.drivers.exchange.tables import write_csv_file, write_parquet_file
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
-from tests.scored import made_up, write_family
+from tests.scored import made_up, write_family, write_score
 
 TEXTS = TextSet("made up", tuple(f"text {k} " + "z" * (70 + k) for k in range(40)))
 VALUES, _ = made_up(6, 40)
@@ -204,6 +205,45 @@ def test_steps_before_the_first_come_back(here, steps, ending):
     write(Path(f"x.{ending}"), VectorsInFile(VALUES, points))
     found = read_file(f"x.{ending}", texts=TEXTS)[0].points["step"]
     assert found.tolist() == [pd.NA if step is None else step for step in steps]
+
+
+def test_what_stands_beside_a_csv_file_belongs_to_its_content(here, store, monkeypatch):
+    """Neither an export that was killed between the two files nor another file gets its texts."""
+    write_family(store, (0, 1))
+    made = export_vectors("x.csv", ["test"])
+    whole, digest = Path("x.csv").read_bytes(), read_file("x.csv")[0].text_set
+    assert digest == made.text_set
+    random = np.random.default_rng(0)
+    for name in "ab":
+        write_score(
+            store, name, -random.uniform(50, 90, 40), np.full(40, 60), experiment="other",
+            digest="7" * 64,
+        )  # fmt: skip
+
+    def killed(source, target, real=os.replace):
+        if Path(target).suffix == ".csv":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_vectors("x.csv", ["other"])
+    assert Path("x.csv").read_bytes() == whole
+    refused = (
+        r"'x\.texts\.json' says what the texts of another file than 'x\.csv' are; get or export"
+    )
+    with pytest.raises(InputError, match=refused):
+        import_vectors("x.csv", experiment="again")
+    export_vectors("x.csv", ["other"])
+    assert read_file("x.csv")[0].text_set == "7" * 64
+    Path("x.csv").write_bytes(whole)
+    with pytest.raises(InputError, match=refused):
+        read_file("x.csv")
+    said = json.loads(Path("x.texts.json").read_text())
+    assert said.pop("csv").keys() == {"size", "sha256"}
+    Path("x.texts.json").write_text(json.dumps(said))  # as older versions wrote it
+    assert read_file("x.csv")[0].text_set == "7" * 64
 
 
 def test_steps_as_texts_are_whole_numbers_too(here):
