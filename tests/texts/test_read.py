@@ -166,6 +166,7 @@ def test_a_flat_folder_has_no_domains(tmp_path):
         ("t.json", b'["a", "b"', "t.json: malformed JSON"),
         ("t.json", b'{"a": 1}', "holds a JSON dict, not a list of strings"),
         ("t.json", b'{"text": "a"}\n{"text": "b"}\n', "name it .jsonl"),
+        ("t.json", b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n', "name it .jsonl"),
         ("t.json", b'["a", 3]', "t.json, entry 1: this is int"),
         ("t.json", b'["a", null]', "t.json, entry 1: this is null"),
         ("t.json", b"[]", "holds no texts"),

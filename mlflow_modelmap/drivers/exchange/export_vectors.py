@@ -105,7 +105,8 @@ def export_vectors(
     Parameters
     ----------
     out
-        ``.npz``, ``.parquet`` or ``.csv``; it appears whole or not at all.
+        ``.npz``, ``.parquet`` or ``.csv``; it appears whole or not at all. What is written beside a
+        CSV file says for which content of it, and `import_vectors` refuses another.
     experiments, filter, run_ids
         Which score runs, as for a map.
     layers

@@ -45,7 +45,8 @@ def import_weights(
     steps
         The training step of each row: a file of whole numbers, or ``pythia`` for its 154.
     model_format
-        What models are called, ``{}`` for a name in the file; the trajectory is its last part.
+        What models are called, ``{}`` for a name in the file; the trajectory is its last part, or
+        the whole of it where two models have the same.
     name, experiment
         Of the run.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -68,11 +68,11 @@ class Labels:
         if held.named and "model" in points:
             models = in_file
         points["model"] = pd.array(models, dtype="string")
+        trajectories = _trajectories(points, models)
         if "step" in points:
-            pairs = zip(points["step"], models, strict=True)
-            _fill(points, "trajectory", [None if pd.isna(s) else _last(m) for s, m in pairs])
+            _fill(points, "trajectory", trajectories)
         if not held.named:
-            points["point"] = self._names(points["point"], in_file, models)
+            points["point"] = self._names(points["point"], in_file, models, trajectories)
         for column, value in (("precision", self.precision), ("model_type", self.model_type)):
             if value is not None:
                 _fill(points, column, [value] * len(points))
@@ -97,14 +97,18 @@ class Labels:
         return name if self.model_format is None else self.model_format.replace("{}", name)
 
     def _names(
-        self, points: Sequence[str], in_file: Sequence[str], models: Sequence[str]
+        self,
+        points: Sequence[str],
+        in_file: Sequence[str],
+        models: Sequence[str],
+        trajectories: Sequence[str | None],
     ) -> list[str]:
         """Names as scores made here have them, where those in the file are keys."""
         quantised = self.precision is not None and is_quantised(self.precision)
         names = []
-        for point, given, model in zip(points, in_file, models, strict=True):
-            rest = point.removeprefix(given)
-            name = (_last(model) if rest.startswith(" step") else model) + rest
+        rows = zip(points, in_file, models, trajectories, strict=True)
+        for point, given, model, trajectory in rows:
+            name = (trajectory or model) + point.removeprefix(given)
             names.append(f"{name} {self.precision}" if quantised else name)
         return names
 
@@ -114,9 +118,40 @@ class Labels:
         return [None if parent is None else self._model(parent) for parent in alone]
 
 
+def trajectory_names(models: Iterable[str], taken: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """What the training of each model is called: its name without its owner's.
+
+    Where another model has the same last part, it is the whole name.
+
+    Parameters
+    ----------
+    models
+        By their names.
+    taken
+        Trajectories that are named already, and a model of each.
+    """
+    models = list(models)
+    of: dict[str, set[str]] = {}
+    for last, model in (*((_last(model), model) for model in models), *taken):
+        of.setdefault(last, set()).add(model)
+    return [_last(model) if of[_last(model)] == {model} else model for model in models]
+
+
 def _last(model: str) -> str:
-    """A model's name without its owner's."""
     return model.rpartition("/")[2] or model
+
+
+def _trajectories(points: pd.DataFrame, models: Sequence[str]) -> list[str | None]:
+    """The trajectory of each point with a step; that of others is None."""
+    none = pd.Series(pd.NA, index=points.index)
+    steps = points.get("step", none)
+    said = points.get("trajectory", none)
+    named = [None if pd.isna(one) else str(one) for one in said]
+    own = [k for k, step in enumerate(steps) if named[k] is None and not pd.isna(step)]
+    taken = [(name, model) for name, model in zip(named, models, strict=True) if name is not None]
+    for k, name in zip(own, trajectory_names((models[k] for k in own), taken), strict=True):
+        named[k] = name
+    return [None if pd.isna(step) else name for step, name in zip(steps, named, strict=True)]
 
 
 def _fill(points: pd.DataFrame, column: str, values: Sequence[Any]) -> None:
@@ -142,7 +177,7 @@ def read_names(file: str | PathLike[str]) -> list[str]:
     """
     path = path_of(file, TEXT)
     with reading(path, "list of names"):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or not names:
@@ -202,7 +237,7 @@ def read_steps(file: str | PathLike[str]) -> list[int]:
     """
     path = path_of(file, TEXT)
     with reading(path, "list of steps"):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         steps = json.loads(text) if text.lstrip().startswith("[") else text.split()
         found = [int(step) for step in steps]
     if not found or any(isinstance(s, float) for s in steps) or sorted(set(found)) != found:
@@ -216,7 +251,7 @@ def read_steps(file: str | PathLike[str]) -> list[int]:
 def _read_object(file: str | PathLike[str]) -> dict[str, Any]:
     path = path_of(file, TEXT)
     with reading(Path(path), "JSON object"):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(found, dict):
         raise InputError(
             f"The file {shortened(str(path))!r} holds no JSON object by name; give one as "

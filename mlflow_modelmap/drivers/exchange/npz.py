@@ -113,7 +113,7 @@ def write_npz(path: Path, held: VectorsInFile) -> None:
     for name in points.columns:
         column = points[name]
         if name in WHOLE:
-            arrays[keys[name]] = column.fillna(-1).to_numpy(dtype=np.int64)
+            arrays[keys[name]] = _whole_numbers(column)
         elif name in NUMBERS:
             arrays[keys[name]] = column.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
@@ -128,6 +128,13 @@ def write_npz(path: Path, held: VectorsInFile) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _whole_numbers(column: pd.Series) -> np.ndarray:
+    """Int64, -1 for none; where -1 is one of the numbers texts, the empty one for none."""
+    if not (column == -1).any():
+        return column.fillna(-1).to_numpy(dtype=np.int64)
+    return np.array(["" if pd.isna(cell) else str(cell) for cell in column], dtype=np.str_)
 
 
 def as_float(values: np.ndarray) -> np.ndarray:
@@ -183,6 +190,8 @@ def _one_text(name: str, array: np.ndarray) -> str | None:
 
 def _column(name: str, column: str, array: np.ndarray) -> Any:
     """The values of an array as a column of points; -1, NaN and the empty text are none."""
+    if column in WHOLE and array.dtype.kind == "U":
+        return pd.Series([str(v) or None for v in array], dtype=object)
     if column in (*WHOLE, *NUMBERS):
         if array.dtype.kind not in "fiu":
             raise NotRead(f"holds {array.dtype} as {name}, which are numbers")

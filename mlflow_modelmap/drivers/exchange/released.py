@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mlflow_modelmap.drivers.exchange.in_file import LARGEST, VectorsInFile
+from mlflow_modelmap.drivers.exchange.labels import trajectory_names
 from mlflow_modelmap.drivers.exchange.npz import as_float
 from mlflow_modelmap.drivers.exchange.pickles import read_pickle
 from mlflow_modelmap.errors import InputError
@@ -183,7 +184,7 @@ def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFr
     steps
         Training steps of the rows.
     name
-        What trajectories are called, ``{}`` for their names in the file.
+        What models are called, ``{}`` for their names in the file.
 
     Returns
     -------
@@ -201,13 +202,7 @@ def weight_table(held: Any, steps: Sequence[int], name: str = "{}") -> pd.DataFr
         )
     at = np.array(steps)
     _check_size(len(held) * len(at) ** 2 * 32)  # four columns of half of it, twice at the end
-    called = [name.replace("{}", str(size)).rpartition("/")[2] for size in held]
-    if len(set(called)) < len(called):
-        twice = next(one for one in called if called.count(one) > 1)
-        raise InputError(
-            f"Two names in the pickle are both the trajectory {shortened(twice, 60)!r}, by their "
-            "last part; rename one."
-        )
+    called = trajectory_names(name.replace("{}", str(size)) for size in held)
     frames = []
     for trajectory, (size, matrix) in zip(called, held.items(), strict=True):
         table = np.asarray(matrix)

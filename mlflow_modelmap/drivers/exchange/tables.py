@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -38,10 +39,13 @@ METADATA = b"mlflow_modelmap"
 """Key of a Parquet file's metadata under which it says what its texts are, as JSON."""
 NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 """Columns of texts are called so."""
+_CSV = "csv"
+"""Key under which the JSON beside a CSV file says for which content of it."""
 _INDEX = re.compile(r"__index_level_[0-9]+__")
 """What pandas calls an index without a name."""
 _CELLS_A_GROUP = 4_000_000
 _BLOCK = 2**26
+_PART = 2**20
 _MOST_SAID = 128 * MEBIBYTE
 """Of JSON about texts in a Parquet file: four million texts with weights and documents."""
 
@@ -73,7 +77,8 @@ def read_csv_file(path: Path) -> VectorsInFile:
     Raises
     ------
     InputError
-        If it is no such file, or holds what does not fit.
+        If it is no such file, or holds what does not fit, or what is beside it was written for
+        another content of it.
     """
     with reading(path, "CSV file"):
         with path.open("rb") as file:
@@ -83,8 +88,9 @@ def read_csv_file(path: Path) -> VectorsInFile:
             name: pa.float64() if NUMBER.fullmatch(name) or name in NUMBERS else pa.string()
             for name in names
         }
+        data = bytes_of(path, LARGEST)
         table = pa.csv.read_csv(
-            pa.BufferReader(bytes_of(path, LARGEST)),
+            pa.BufferReader(data),
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
             parse_options=pa.csv.ParseOptions(newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
@@ -96,8 +102,15 @@ def read_csv_file(path: Path) -> VectorsInFile:
     if not there.is_file():
         return held
     with reading(path_of(there, TEXT), "JSON file"):
-        said = _of_texts(json.loads(there.read_text(encoding="utf-8")))
-    return VectorsInFile(held.values, held.points, **said)
+        said = json.loads(there.read_text(encoding="utf-8-sig"))
+        of_texts = _of_texts(said)
+        if said.get(_CSV) not in (None, _content(io.BytesIO(data))):
+            raise NotRead(
+                f"says what the texts of another file than {shortened(str(path))!r} are; get or "
+                "export the two again, or, if you changed the vectors and not the texts, take "
+                f'"{_CSV}" out of the JSON'
+            )
+    return VectorsInFile(held.values, held.points, **of_texts)
 
 
 def can_be_tag(column: str, values_listed: bool) -> bool:
@@ -144,7 +157,9 @@ def write_csv_file(path: Path, held: VectorsInFile) -> None:
     whole = pa.table([*table.columns, *columns], names=names)
     options = pa.csv.WriteOptions(batch_size=64)
     pa.csv.write_csv(whole, path, write_options=options)
-    beside(path).write_text(json.dumps(_said(held)), encoding="utf-8")
+    with path.open("rb") as file:
+        said = _said(held) | {_CSV: _content(file)}
+    beside(path).write_text(json.dumps(said), encoding="utf-8")
 
 
 def _of_table(table: pa.Table, of_texts: dict[str, Any]) -> VectorsInFile:
@@ -219,6 +234,14 @@ def _numbered(table: pa.Table) -> np.ndarray:
 
 def _first_null(column: pa.Array) -> int:
     return int(np.argmax(np.asarray(column.is_null())))
+
+
+def _content(file: BinaryIO) -> dict[str, Any]:
+    """By which a file is known: two files cannot be replaced in one go."""
+    sha = hashlib.sha256()
+    while part := file.read(_PART):
+        sha.update(part)
+    return {"size": file.tell(), "sha256": sha.hexdigest()}
 
 
 def _said(held: VectorsInFile) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 
+_ROWS = 64
+
 
 def double_centre(values: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
     """Subtract row means (over texts), then column means (over points); shape (K, N).
@@ -24,8 +26,22 @@ def double_centre(values: np.ndarray, shares: np.ndarray | None = None) -> np.nd
 
 
 def _over_texts(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
-    mean = values.mean(axis=1) if shares is None else values @ shares
-    return values - mean[:, None]
+    total = _sums(values, shares)
+    return values - (total / values.shape[1] if shares is None else total)[:, None]
+
+
+def _sums(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
+    """(Weighted) sums over the texts, shape (...,); of equal rows the same, to the bit.
+
+    A matrix product rounds a row by its place among the others, and a sum along an axis by the
+    order in memory.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS):
+        for k, row in enumerate(np.ascontiguousarray(rows[start : start + _ROWS]), start):
+            found[k] = np.sum(row if shares is None else row * shares)
+    return found.reshape(values.shape[:-1])
 
 
 def coordinates(matrix: LogLikelihoodMatrix) -> np.ndarray:
@@ -85,8 +101,7 @@ def without_proportional(
     """
     size = np.asarray(text_bytes, dtype=np.float64)
     held = size if shares is None else size * shares
-    total = values.sum(axis=-1) if shares is None else values @ shares
-    return values - (total / held.sum())[..., None] * size
+    return values - (_sums(values, shares) / held.sum())[..., None] * size
 
 
 def _scaled(centred: np.ndarray, matrix: LogLikelihoodMatrix) -> np.ndarray:

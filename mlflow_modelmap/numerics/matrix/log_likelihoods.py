@@ -111,7 +111,7 @@ class LogLikelihoodMatrix:
         """B, the (weighted) mean UTF-8 bytes a text, which turns nats into bits per byte."""
         if self.shares is None:
             return float(np.mean(self.text_bytes))
-        return float(self.shares @ self.text_bytes)
+        return float(np.sum(self.shares * self.text_bytes))  # whatever the number of threads
 
     def keep_texts(self, keep: np.ndarray) -> LogLikelihoodMatrix:
         """Keep the texts selected by a mask or index array; B follows from what is kept."""

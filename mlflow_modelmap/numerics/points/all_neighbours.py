@@ -93,6 +93,8 @@ class Nearest:
         """Values of the points `one` (rows) with the points `other` (columns)."""
         columns = np.arange(other.start, other.stop)
         k = self.rows.shape[1]
+        if not k:
+            return
         worst = self.kl[one, -1]
         for row in np.flatnonzero((kl <= worst[:, None]).any(axis=1)):
             point = one.start + row

@@ -166,7 +166,7 @@ def read_template(path: str) -> str:
     if os.path.getsize(expanded) > _LARGEST:
         raise InputError(f"The template {path!r} is larger than 1 MiB; it is no chat template.")
     try:
-        with open(expanded, encoding="utf-8") as file:
+        with open(expanded, encoding="utf-8-sig") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The template {path!r} cannot be read ({reason(error)}).") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
@@ -95,7 +96,7 @@ def _entry(
 
 def _json_list(path: Path, column: str, domain_column: str | None, turns: str) -> Iterator[Record]:
     """A JSON list of strings (or of objects with a text)."""
-    data = path.read_bytes()
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if data.lstrip()[:1] == b"{" and len(data.splitlines()) > 1:
         try:
             json.loads(data.splitlines()[0])

@@ -328,10 +328,11 @@ def test_weight_distances_are_the_upper_triangles():
         {"trajectory": "pythia-410m", "step_from": 0, "step": 10, "squared_distance": 4.0},
         {"trajectory": "pythia-410m", "step_from": 10, "step": 20, "squared_distance": 2.5},
     ]
+    both = weight_table({"x/1b": table, "y/1b": table, "x/2b": table}, [0, 10, 20])
+    assert both["trajectory"].unique().tolist() == ["x/1b", "y/1b", "2b"]  # as vectors' are called
     for held, said in (
         ({"1b": np.zeros((2, 2))}, r"The distances of 1b have the shape \(2, 2\)"),
         ({"1b": np.full((3, 3), np.nan)}, "not all finite"),
-        ({"x/1b": table, "y/1b": table}, "Two names in the pickle are both the trajectory '1b'"),
         ([1], "no dictionary of names and arrays"),
     ):
         with pytest.raises(InputError, match=said):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -14,10 +15,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlflow_modelmap import InputError, TextSet, export_vectors, import_vectors
-from mlflow_modelmap.drivers.exchange import file_checks, in_file
+from mlflow_modelmap.drivers.exchange import file_checks, in_file, npz
+from mlflow_modelmap.drivers.exchange.in_file import VectorsInFile
+from mlflow_modelmap.drivers.exchange.labels import (
+    Labels,
+    read_names,
+    read_parents,
+    read_steps,
+    read_types,
+)
 from mlflow_modelmap.drivers.exchange.read_file import read_file
+from mlflow_modelmap.drivers.exchange.tables import write_csv_file, write_parquet_file
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
-from tests.scored import made_up, write_family
+from tests.scored import made_up, write_family, write_score
 
 TEXTS = TextSet("made up", tuple(f"text {k} " + "z" * (70 + k) for k in range(40)))
 VALUES, _ = made_up(6, 40)
@@ -102,6 +112,29 @@ def test_tags_come_back_or_are_named(here, store, ending):
     assert Path(twice.file).read_bytes() == Path(made.file).read_bytes()
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_may_begin_with_a_byte_order_mark(here, mark):
+    """As Windows' editors and PowerShell save UTF-8; it is no part of a name."""
+    file = Path("x.txt")
+    for read, content, found in (
+        (read_names, "m-1\nm-2\n", ["m-1", "m-2"]),
+        (read_names, '["m-1", "m-2"]', ["m-1", "m-2"]),
+        (read_steps, "0\n10\n", [0, 10]),
+        (read_steps, "[0, 10]", [0, 10]),
+        (read_types, '{"m-1": "t"}', {"m-1": "t"}),
+        (read_parents, '{"m-1": "p"}', {"m-1": ["p"]}),
+    ):
+        file.write_text(mark + content, encoding="utf-8")
+        assert read(file) == found
+    Path("x.csv").write_text(f"{mark}point,step,0,1\na,3,-1,-2\n", encoding="utf-8")
+    Path("x.texts.json").write_text(
+        mark + json.dumps({"bytes": [5, 6], "text_set": "a" * 64}), encoding="utf-8"
+    )
+    held, _ = read_file("x.csv")
+    assert held.points.at[0, "point"] == "a"
+    assert held.bytes.tolist() == [5, 6]
+
+
 def test_columns_that_belong_to_others_are_said(here):
     write_npz(**{"mlflow.user": np.array(["eve"] * 6), "modelmap.vector": np.array(["0"] * 6)})
     made = import_vectors("x.npz", texts=TEXTS, experiment="x")
@@ -160,6 +193,65 @@ def test_whole_numbers_may_be_written_as_floats(here):
             read_file("x.csv", texts=TEXTS)
 
 
+@pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
+@pytest.mark.parametrize(
+    "steps",
+    [[-1, None, 5, 2**59 + 1, -(2**59) - 1, 0], [0, None, 5, -2, 7, 8], [-1, 0, 1, 2, 3, 4]],
+)
+def test_steps_before_the_first_come_back(here, steps, ending):
+    """-1 is one of them, and none is none."""
+    points = pd.DataFrame({"point": list("abcdef"), "step": pd.array(steps, dtype="Int64")})
+    write = {"npz": npz.write_npz, "parquet": write_parquet_file, "csv": write_csv_file}[ending]
+    write(Path(f"x.{ending}"), VectorsInFile(VALUES, points))
+    found = read_file(f"x.{ending}", texts=TEXTS)[0].points["step"]
+    assert found.tolist() == [pd.NA if step is None else step for step in steps]
+
+
+def test_what_stands_beside_a_csv_file_belongs_to_its_content(here, store, monkeypatch):
+    """Neither an export that was killed between the two files nor another file gets its texts."""
+    write_family(store, (0, 1))
+    made = export_vectors("x.csv", ["test"])
+    whole, digest = Path("x.csv").read_bytes(), read_file("x.csv")[0].text_set
+    assert digest == made.text_set
+    random = np.random.default_rng(0)
+    for name in "ab":
+        write_score(
+            store, name, -random.uniform(50, 90, 40), np.full(40, 60), experiment="other",
+            digest="7" * 64,
+        )  # fmt: skip
+
+    def killed(source, target, real=os.replace):
+        if Path(target).suffix == ".csv":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_vectors("x.csv", ["other"])
+    assert Path("x.csv").read_bytes() == whole
+    refused = (
+        r"'x\.texts\.json' says what the texts of another file than 'x\.csv' are; get or export"
+    )
+    with pytest.raises(InputError, match=refused):
+        import_vectors("x.csv", experiment="again")
+    export_vectors("x.csv", ["other"])
+    assert read_file("x.csv")[0].text_set == "7" * 64
+    Path("x.csv").write_bytes(whole)
+    with pytest.raises(InputError, match=refused):
+        read_file("x.csv")
+    said = json.loads(Path("x.texts.json").read_text())
+    assert said.pop("csv").keys() == {"size", "sha256"}
+    Path("x.texts.json").write_text(json.dumps(said))  # as older versions wrote it
+    assert read_file("x.csv")[0].text_set == "7" * 64
+
+
+def test_steps_as_texts_are_whole_numbers_too(here):
+    write_npz(steps=np.array(["-1", "", "3.0", "4", "5", "first"]))
+    with pytest.raises(InputError, match=r"The step of point 5 in .* is 'first'; give a whole"):
+        read_file("x.npz", texts=TEXTS)
+
+
 def test_all_numbers_are_looked_at_once(here, monkeypatch):
     """And the names that are made of a file's keys once they are made."""
     looked = []
@@ -170,10 +262,42 @@ def test_all_numbers_are_looked_at_once(here, monkeypatch):
     write_npz()
     read_file("x.npz", texts=TEXTS)
     assert len(looked) == 1
-    vector = VALUES[0]
-    Path("x.pkl").write_bytes(pickle.dumps({"a/x": {0: vector}, "b/x": {0: vector}}))
-    with pytest.raises(InputError, match=r"Two points of .* have the name 'x step 0'"):
-        read_file("x.pkl", texts=TEXTS, keys="step")
+    Path("x.pkl").write_bytes(pickle.dumps({"x": {0: VALUES[0]}}))
+    with pytest.raises(InputError, match=r"Point 0 of .* give each point a name of at most 1,000"):
+        read_file("x.pkl", texts=TEXTS, keys="layer", labels=Labels("z" * 1000 + "{}"))
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
+def test_trainings_of_two_owners_stay_apart(here, ending):
+    """Also where the file names the trajectory of one; a model is called in short where it can."""
+    models = ["A/llama", "A/llama", "B/llama", "B/llama", "B/tiny", "C/one", "D/one"]
+    frame = pd.DataFrame(VALUES[[0, 1, 2, 3, 4, 5, 5]], columns=list(map(str, range(40))))
+    frame.insert(0, "point", [f"m{k}" for k in range(7)])
+    frame.insert(1, "model", models)
+    frame.insert(2, "trajectory", [""] * 5 + ["one", ""])
+    frame.insert(3, "step", [1, 2, 3, 4, 5, 6, 7])
+    if ending == "npz":
+        named = {"names": "point", "models": "model", "trajectories": "trajectory"}
+        np.savez(
+            "x.npz",
+            log_likelihoods=frame.iloc[:, 4:].to_numpy(),
+            steps=frame["step"].to_numpy(),
+            **{name: frame[of].to_numpy(dtype=np.str_) for name, of in named.items()},
+        )
+    elif ending == "parquet":
+        frame.to_parquet("x.parquet")
+    else:
+        frame.to_csv("x.csv", index=False)
+    points = read_file(f"x.{ending}", texts=TEXTS)[0].points
+    assert points["trajectory"].tolist() == [*models[:4], "tiny", "one", "D/one"]
+
+
+def test_points_of_two_owners_have_their_names(here):
+    held = {f"{owner}/x": {k: VALUES[k]} for k, owner in enumerate("ab")} | {"a/y": {2: VALUES[2]}}
+    Path("x.pkl").write_bytes(pickle.dumps(held))
+    points = read_file("x.pkl", texts=TEXTS, keys="step")[0].points
+    assert points["point"].tolist() == ["a/x step 0", "b/x step 1", "y step 2"]
+    assert points["trajectory"].tolist() == ["a/x", "b/x", "y"]
 
 
 def test_no_more_points_or_labels_than_are_read(here, monkeypatch):

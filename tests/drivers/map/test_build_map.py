@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap import InputError, TrackingError, build_map, load_map
+from mlflow_modelmap.drivers.map import pairs
 from mlflow_modelmap.drivers.study.selection import SelectedRuns
 from mlflow_modelmap.figures.map.map import map_figure
 from mlflow_modelmap.numerics.divergence.kl import kl_between
@@ -99,6 +100,23 @@ def test_points_that_coincide_are_a_map(store):
         write_score(store, f"m{k}", values[0] + k, size)
     made = build_map(["test"])
     assert made.kl.to_numpy().max() < 1e-25
+
+
+@pytest.mark.parametrize("differ", [1, 2])
+def test_copies_alone_are_a_large_map_too(store, monkeypatch, differ):
+    monkeypatch.setattr(pairs, "LARGE", 4)
+    values, size = made_up(differ)
+    for k in range(8):
+        write_score(store, f"m{k}", values[k % differ], size)
+    made = build_map(["test"])
+    same = made.points["identical_to"].isna()
+    assert same.tolist() == [True] * differ + [False] * (8 - differ)
+    said = {1: "All points coincide", 2: "at least 4 points that differ"}[differ]
+    assert sum(said in notice for notice in made.notices) == 1
+    metrics = mlflow.get_run(made.run_id).data.metrics
+    kl = kl_between(values[0], values[-1], size.mean())[0]  # of a point with itself where all are
+    assert metrics["modelmap/largest_kl"] == pytest.approx(kl)
+    assert metrics["modelmap/smallest_kl"] == 0
 
 
 def test_without_a_selection_it_is_the_current_experiment(store, family):

@@ -126,6 +126,19 @@ def column(name):
     return lambda row: row[name]
 
 
+def test_copies_on_weighted_texts_are_found_at_once_and_when_placed(store, scored):
+    scored.model("a")
+    scored.model("b")
+    scored.model("copy", change=0.0, of="a")
+    made = build_map(["test"])
+    assert made.points["identical_to"].fillna("").tolist() == ["", "", "a"]
+    assert made.kl.at["a", "copy"] == 0.0
+    scored.model("later", change=0.0, of="b")
+    more = build_map(["test"], extend=made.run_id)
+    assert more.points["identical_to"].fillna("").tolist() == ["", "", "a", "b"]
+    assert more.kl.at["b", "later"] == 0.0
+
+
 def test_a_map_of_weighted_texts_has_weighted_kl_and_gives_the_weights_back(store, scored):
     for name in "abcde":
         scored.model(name)

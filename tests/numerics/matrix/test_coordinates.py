@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_modelmap.numerics.matrix.coordinates import coordinates, double_centre, exponential
+from mlflow_modelmap.numerics.divergence.kl import kl_matrix
+from mlflow_modelmap.numerics.matrix.coordinates import (
+    centre_of,
+    coordinates,
+    coordinates_around,
+    double_centre,
+    exponential,
+    text_centred,
+)
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
 from tests.numerics.matrix.matrices import matrix, repeated, weighted
 
@@ -56,3 +64,28 @@ def test_the_exponential_bends_weighted_coordinates_as_it_bends_repeated_texts()
     one, many = weighted(given, times.astype(float)), repeated(given, times)
     assert bend(one) == pytest.approx(bend(many), rel=0.002)
     assert bend(one, lambda q, _: np.expm1(q)) != pytest.approx(bend(many), rel=0.1)
+
+
+@pytest.mark.parametrize("per_byte", [False, True])
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_copy_is_a_copy_to_the_bit_wherever_it_stands(order, weights, per_byte):
+    """Among 3 to 9 points, alone, and in either order of memory, as kept texts have it."""
+    rng = np.random.default_rng(0)
+    for points in range(3, 10):
+        values = -rng.uniform(50, 500, (points, 997))
+        values[-1] = values[0]
+        given = LogLikelihoodMatrix(
+            np.asarray(values, order=order),
+            tuple(f"m{k}" for k in range(points)),
+            rng.integers(50, 2000, 997),
+            rng.uniform(0.5, 2.0, 997) if weights else None,
+            per_byte=per_byte,
+        )
+        centre = centre_of(given)
+        q = coordinates_around(given, centre)
+        np.testing.assert_array_equal(q[-1], q[0])
+        assert kl_matrix(q)[0, -1] == 0.0
+        alone = given.keep_points(np.array([points - 1]))
+        np.testing.assert_array_equal(coordinates_around(alone, centre)[0], q[0])
+        np.testing.assert_array_equal(text_centred(alone)[0], text_centred(given)[0])

@@ -54,3 +54,9 @@ def test_it_is_what_the_table_says(monkeypatch, sampling):
 def test_all_others_are_neighbours_where_there_are_few():
     found = all_neighbours(points()[:4], None, 9)
     assert [set(row) for row in found.neighbours] == [set(range(4)) - {k} for k in range(4)]
+
+
+def test_one_point_has_no_neighbours():
+    found = all_neighbours(points()[:1], None, 9)
+    assert found.neighbours.shape == found.kl.shape == found.se.shape == (1, 0)
+    assert not found.distances.size

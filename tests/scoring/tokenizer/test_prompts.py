@@ -132,6 +132,7 @@ def test_a_template_of_a_file_is_part_of_the_identity(store, models, tmp_path):
     expected = by_hand(models("phi"), map(head, PROMPTS), RESPONSES)
     np.testing.assert_allclose(other.log_likelihoods, expected, rtol=0, atol=1e-3)
     assert np.abs(own.log_likelihoods - other.log_likelihoods).min() > 1e-3
+    file.write_text(CHATML, encoding="utf-8-sig")  # a byte order mark is no part of it
     assert mm.score(models("phi"), PAIRS, template=str(file), progress=False).skipped
     file.write_text(CHATML.replace("<|im_end|>", "<|end|>"))
     assert mm.score(models("phi"), PAIRS, template=str(file), progress=False).skipped is False
