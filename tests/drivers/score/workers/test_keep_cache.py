@@ -41,6 +41,52 @@ def test_weights_go_and_what_is_scored_is_not_fetched_again(
         assert len(weights_in(cache)) == 3
 
 
+@pytest.mark.parametrize("workers", [None, Workers(count=1, threads=1)])
+@pytest.mark.usefixtures("quick_workers")
+def test_copies_of_one_model_share_what_was_fetched_once(
+    store, tiny_models, texts, monkeypatch, tmp_path, workers
+):
+    """The second was prepared before the first had ended, and its weights were taken from it."""
+    plan = [
+        {"model": "org/model1", "precision": "float32"},
+        {"model": "org/model2", "precision": "float32"},
+        {"model": "org/model1", "precision": "bfloat16"},
+    ]
+    left = []
+    with HubServer() as hub:
+        for seed in (1, 2):
+            hub.add(f"org/model{seed}", tiny_models("gpt_neox", seed=seed))
+        hub.use(monkeypatch, cache=tmp_path / "hub")
+
+        def tell(row):
+            left.append(sorted(p.parts[-4][-6:] for p in weights_in(tmp_path / "hub")))
+
+        how = {"texts": texts, "workers": workers, "keep_cache": 0, "progress": False, "tell": tell}
+        done = sweep({"models": plan}, **how)
+        assert [(row.state, row.error) for row in done.rows] == [("scored", None)] * 3
+        assert [row.precision for row in done.rows] == ["float32", "float32", "bfloat16"]
+        assert hub.fetched().count("model.safetensors") == 2
+    if workers is None:
+        assert left == [["model1"], [], []]
+    assert left[-1] == []
+
+
+def test_weights_of_models_that_are_refused_go_too(
+    store, tiny_models, texts, monkeypatch, tmp_path
+):
+    """Which is found out of the second once it is there."""
+    plan = ["org/model1", {"model": "org/model2", "device": "cuda:99"}]
+    with HubServer() as hub:
+        for seed in (1, 2):
+            hub.add(f"org/model{seed}", tiny_models("gpt_neox", seed=seed))
+        hub.use(monkeypatch, cache=tmp_path / "hub")
+        done = sweep({"models": plan}, texts=texts, keep_cache=0, progress=False)
+        assert [row.state for row in done.rows] == ["scored", "failed"]
+        assert "cuda" in done.rows[1].error
+        assert any(".safetensors" in line and "model2" in line for line in hub.requests)
+    assert weights_in(tmp_path / "hub") == []
+
+
 def weights_in(folder):
     return sorted(path for path in folder.rglob("*.safetensors") if path.exists())
 
