@@ -19,8 +19,7 @@ def hold(path: Path) -> IO[bytes] | None:
     The end of the process closes it too, however that comes. None where the file cannot be locked.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = _opened(path)
     except OSError:
         return None
     if not _lock(file, alone=False):
@@ -33,13 +32,20 @@ def hold(path: Path) -> IO[bytes] | None:
 def unused(path: Path) -> Iterator[bool]:
     """Whether nobody holds a file; if so, whoever comes to hold it waits until the block ends."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = _opened(path)
     except OSError:  # nobody can hold it either
         yield True
         return
     with file:
         yield _lock(file, alone=True)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return path.open("a+b")
+    except PermissionError:  # another user's
+        return path.open("rb")
 
 
 def _lock(file: IO[bytes], *, alone: bool) -> bool:
