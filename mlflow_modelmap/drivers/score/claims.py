@@ -3,8 +3,10 @@
 No lock is taken: the claim is the RUNNING run itself, with the score's identity and the process
 that works on it. It holds for as long as that process lives, see `tracking.runs.alive`. Whoever
 claims writes first and looks then, so that of two at least one sees the other. Of runs that were
-made for it the earlier one goes on; a run that was there before has no such place in the line, and
-takes its claim back for whomever it sees.
+made for it the later one, by the times that both can read, takes its claim back at once; the
+earlier one waits for that. A later one that stays has looked before it could see the earlier one
+(a slow store, clocks that differ) and is scoring; then the earlier one takes its own back. A run
+that was there before has no such place in the line, and takes its claim back for whomever it sees.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Collection
+from functools import partial
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -32,6 +35,9 @@ from mlflow_modelmap.words.one_line import one_line
 
 _SECONDS = 3.0
 """How often it is looked at most, whether a claim still holds."""
+_LOOK_SECONDS = 0.1
+_YIELD_SECONDS = 2.0
+"""How long a later claim, which has seen an earlier one, has to go."""
 _OWNER_SECONDS = 5.0
 """How long the owner of a run that was given has to end it, once all is logged."""
 
@@ -52,6 +58,7 @@ def look(
     own: OpenRun | None = None,
     formerly: bool = True,
     damaged: Collection[str] = (),
+    others: list[Run] | None = None,
 ) -> Point | None:
     """The score, if an experiment holds it by now; what killed work left of it is ended.
 
@@ -64,6 +71,8 @@ def look(
         Whether what version 0.1.0 would have called it is asked for too.
     damaged
         Ids of runs that turned out not to hold it.
+    others
+        Takes the claims of those that began after `own`.
 
     Raises
     ------
@@ -84,8 +93,11 @@ def look(
             later = own.owned
         elif left_over(run):
             end(run, store)
-        elif is_claim(run) and not (later and schema.TAG_HEARTBEAT not in run.data.tags):
-            raise Held(run)
+        elif is_claim(run):
+            if not later or schema.TAG_HEARTBEAT in run.data.tags:
+                raise Held(run)
+            if others is not None:
+                others.append(run)
     return None
 
 
@@ -104,8 +116,17 @@ def claim(prepared: Prepared, run: OpenRun, damaged: Collection[str] = ()) -> No
         before has claimed nothing.
     """
     try:
-        where = run.experiment_id
-        there = look(prepared, where, run.store, own=run, formerly=False, damaged=damaged)
+        seen = partial(look, own=run, formerly=False, damaged=damaged)
+        until = time.monotonic() + _YIELD_SECONDS
+        while True:
+            others: list[Run] = []
+            there = seen(prepared, run.experiment_id, run.store, others=others)
+            if there is not None or not others:
+                break
+            if time.monotonic() > until:
+                raise Held(others[0])
+            look_up()
+            time.sleep(_LOOK_SECONDS)
         if there is not None:
             raise Held(find_run(there.run_id, run.store))
     except Held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
+from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.scoring.load.loaded_base import BaseKey, base_key
 from mlflow_modelmap.scoring.model.reference import LOCAL
@@ -16,6 +16,7 @@ from mlflow_modelmap.scoring.settings import TRANSFORMERS
 def next_base(
     present: Prepared,
     after: Iterable[ScoreRequest],
+    prepare: Callable[[ScoreRequest], Prepared],
     is_scored: Callable[[Prepared], bool],
 ) -> BaseKey | None:
     """What the next model that is to be scored is loaded from, where that may be the same.
@@ -27,6 +28,8 @@ def next_base(
     ----------
     after
         What is asked for after the present model, in order.
+    prepare
+        Finds the files of one of them.
     is_scored
         Whether a score is there already, so that nothing is loaded for it.
     """
@@ -34,7 +37,7 @@ def next_base(
         if not _may_share(request, present):
             return None
         try:
-            following = prepare(request, present.texts)
+            following = prepare(request)
             if not is_scored(following):
                 return base_key(following.files, request.settings)
         except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlflow.entities import Run
 
 from mlflow_modelmap.drivers.process.memory import many_models
 from mlflow_modelmap.drivers.score.claims import end
+from mlflow_modelmap.drivers.score.fetched import FetchedWeights
 from mlflow_modelmap.drivers.score.plan_file import Plan, parse_plan, read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.drivers.score.request import ScoreRequest
@@ -25,7 +26,6 @@ from mlflow_modelmap.drivers.score.workers.options import LOCAL, WORKER, Workers
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.drivers.score.workers.spread import spread_out
 from mlflow_modelmap.errors import InputError, ModelMapError
-from mlflow_modelmap.scoring.model.fetched import FetchedWeights
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.find_score import scored
@@ -158,13 +158,14 @@ def sweep(
             shown=progress and spread is not None,
         )
         not_logged: str | None = None
-        with suppress(_SomeFailed), parent, many_models():
+        with suppress(_SomeFailed), parent, many_models(), ExitStack() as at_the_end:
             if given:
                 parent.open()
             work = Work(store, text_set, where, parent.open, done, left, again, progress, tell)
             work.one_by_one = one_by_one
             if keep_cache is not None:
-                work.fetched = FetchedWeights(1e9 * keep_cache)
+                work.fetched = FetchedWeights(1e9 * keep_cache, asked)
+                at_the_end.callback(work.fetched.close)
             status = SweepProgress(len(asked), progress)
             if spread is None:
                 rows, deaths = work.all(asked, status), tuple[str, ...]()

@@ -16,6 +16,7 @@ from mlflow_modelmap.drivers.process.memory import free_memory
 from mlflow_modelmap.drivers.process.progress import look_up, progress_bar, say
 from mlflow_modelmap.drivers.score.alone import Alone
 from mlflow_modelmap.drivers.score.claims import Held, claim, end, look, still_held, who
+from mlflow_modelmap.drivers.score.fetched import FetchedWeights, together
 from mlflow_modelmap.drivers.score.found import believed
 from mlflow_modelmap.drivers.score.name_taken import check_name
 from mlflow_modelmap.drivers.score.next_base import next_base
@@ -27,7 +28,6 @@ from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.errors import ModelMapError, TrackingError
 from mlflow_modelmap.scoring.load.loaded_base import LoadedBase
-from mlflow_modelmap.scoring.model.fetched import FetchedWeights
 from mlflow_modelmap.scoring.model.reference import HUB
 from mlflow_modelmap.scoring.settings import TRANSFORMERS
 from mlflow_modelmap.texts.text_set import TextSet
@@ -126,7 +126,8 @@ class Work:
 
     def _all(self, asked: Sequence[ScoreRequest], status: SweepProgress) -> tuple[SweepRow, ...]:
         rows: dict[int, SweepRow] = {}
-        todo: list[tuple[int, Held | None]] = [(number, None) for number in range(len(asked))]
+        order = range(len(asked)) if self.fetched is None else together(asked)
+        todo: list[tuple[int, Held | None]] = [(number, None) for number in order]
         while todo:
             held_still: list[tuple[int, Held | None]] = []
             for place, (number, held) in enumerate(todo):
@@ -213,30 +214,33 @@ class Work:
         self, request: ScoreRequest, label: str = "", after: Sequence[ScoreRequest] = ()
     ) -> SweepRow:
         """Score one model, or find that it is scored."""
-        prepared = self.prepare(request)
         try:
+            prepared = self.prepare(request)
             sure = not self.one_by_one and self.alone.needs_no_look(prepared.identity)
             there = self.there(prepared, sure=sure)
             return self._scored(prepared, label, after) if there is None else there
         finally:
-            self.not_needed(prepared)
+            self.not_needed(request)
 
     def prepare(self, request: ScoreRequest) -> Prepared:
         """The model's files at hand, fetched if need be; no weights of what is scored already."""
         if self.fetched is None or request.reference.kind != HUB:
             return prepare(request, self.texts)
+        return self.fetched.watch(request, partial(self._prepare_unscored, request))
+
+    def _prepare_unscored(self, request: ScoreRequest) -> Prepared:
         if not self.again:
             with suppress(ModelMapError):
                 known = prepare(request, self.texts, weights=False)
-                if self._done(known) is not None:
+                if self._is_done(known):
                     return known
-        fetch = partial(prepare, request, self.texts)
-        return self.fetched.watch(request.reference, fetch, lambda made: made.files)
+        return prepare(request, self.texts)
 
-    def not_needed(self, prepared: Prepared) -> None:
-        """A model has come to its end; its weights may go, if they were fetched for it."""
+    def not_needed(self, request: ScoreRequest) -> bool:
+        """A model has come to its end, or waits for others; whether what was fetched may go."""
         if self.fetched is not None:
-            self.fetched.not_needed(prepared.files)
+            self.fetched.not_needed(request)
+        return self.fetched is not None
 
     def _scored(self, prepared: Prepared, label: str, after: Sequence[ScoreRequest]) -> SweepRow:
         ready = self.tokens.ready(prepared, again=self.again)
@@ -249,7 +253,7 @@ class Work:
             self.alone.claims(prepared.identity)
             if ready.kept is None:
                 self._be_quiet(prepared)
-                self.base.expected = next_base(prepared, after, self._is_done)
+                self.base.expected = next_base(prepared, after, self.prepare, self._is_done)
 
             def moved(done: int, total: int) -> None:
                 bar(done, total)

@@ -7,12 +7,19 @@ import logging
 import os
 import signal
 from collections import Counter
+from dataclasses import replace
 
 import mlflow
 import pytest
 
 from mlflow_modelmap import score
+from mlflow_modelmap.drivers.score import claims
+from mlflow_modelmap.drivers.score.prepare import prepare
+from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.sweep import sweep
+from mlflow_modelmap.machine.processes import this_process
+from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests import forking
@@ -118,6 +125,36 @@ def test_a_score_waits_for_the_sweep_that_makes_it(store, plan, texts, tiny_mode
         assert found.skipped
         assert mlflow.get_run(found.run_id).data.tags["mlflow.parentRunId"]
         first.kill()
+
+
+@pytest.mark.parametrize("goes", [False, True])
+def test_the_earlier_of_two_claims_waits_for_the_later_to_go(
+    store, tiny_model, texts, monkeypatch, goes
+):
+    """The later one may have looked before it could see the earlier one, and is scoring then."""
+    client, looks = mlflow.MlflowClient(store), []
+    prepared = prepare(ScoreRequest(reference=ModelReference.parse(tiny_model)), texts)
+    theirs = replace(this_process(), pid=os.getppid(), started="")
+    tags = {**prepared.tags, "modelmap.kind": "score", "modelmap.process": theirs.written()}
+
+    def meanwhile(seconds):
+        looks.append(seconds)
+        if goes and len(looks) == 3:
+            client.delete_run(later.info.run_id)
+
+    monkeypatch.setattr(claims.time, "sleep", meanwhile)
+    monkeypatch.setattr(claims, "_YIELD_SECONDS", 600 if goes else 0)
+    held = None
+    try:
+        with open_run("score", store=client, name="x", tags=prepared.tags) as earlier:
+            start = client.get_run(earlier.run_id).info.start_time
+            later = client.create_run(earlier.experiment_id, start_time=start + 5, tags=tags)
+            claims.claim(prepared, earlier)
+    except claims.Held as by:
+        held = by.run.info.run_id
+    left = {run.info.run_id for run in client.search_runs([earlier.experiment_id])}
+    assert left == {earlier.run_id if goes else later.info.run_id}
+    assert held == (None if goes else later.info.run_id)
 
 
 KILLED_AT_THE_END = (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from mlflow_modelmap.drivers.process.progress import look_up, say
 from mlflow_modelmap.drivers.score.claims import Held, claim, still_held, who
+from mlflow_modelmap.drivers.score.fetched import together
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score_into import log_vector
@@ -102,7 +103,7 @@ class FanOut:
         """
         todo = [_Todo(number, request, size_of(request)) for number, request in enumerate(asked)]
         self.status.expect(dict(enumerate(costs(asked))))
-        self._waiting = sorted(todo, key=lambda one: (-one.size, one.number))
+        self._waiting = sorted((todo[n] for n in together(asked)), key=lambda one: -one.size)
         try:
             while self._waiting or self._flying or self._held:
                 look_up()
@@ -235,8 +236,13 @@ class FanOut:
     def _is_held(self, one: _Todo, held: Held) -> None:
         """Others are scoring it; the run that was made for it in vain goes."""
         _leave(one, held)
-        one.held = held.run.info.run_id
+        self._wait_for(one, held.run.info.run_id)
+
+    def _wait_for(self, one: _Todo, run_id: str) -> None:
+        one.held = run_id
         self._held.append(one)
+        if self.work.not_needed(one.request):
+            one.prepared = None  # its weights may go meanwhile
 
     def _answered(self, one: _Todo, answer: Answer) -> None:
         outcome = answer.outcome
@@ -249,8 +255,7 @@ class FanOut:
                 self.status.moved(one.number, outcome.tokens, outcome.tokens)
             self._ended(one, outcome.row)
         elif isinstance(outcome, HeldBy):
-            one.held = outcome.run_id
-            self._held.append(one)
+            self._wait_for(one, outcome.run_id)
         elif isinstance(outcome, Made):
             self._log_made(one, outcome)
 
@@ -307,8 +312,7 @@ class FanOut:
 
     def _ended(self, one: _Todo, row: SweepRow) -> None:
         self._rows[one.number] = row
-        if one.prepared is not None:
-            self.work.not_needed(one.prepared)
+        self.work.not_needed(one.request)
         self.status.ended(one.number, row.state, row.state != SKIPPED and row.state != FAILED)
         self.work.tell(row)
 

@@ -1,0 +1,170 @@
+"""Driver: weights fetched from the Hub for the models of a plan, which go for lack of room."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.machine.in_use import hold, unused
+from mlflow_modelmap.scoring.model.cached_weights import (
+    CachedWeights,
+    cached_weights,
+    is_snapshot,
+    lock_of,
+    remove,
+)
+from mlflow_modelmap.scoring.model.reference import ModelReference
+
+
+@dataclass(eq=False)
+class _Place:
+    """Where weights of a plan lie: of which models, and the files that were fetched, in bytes."""
+
+    of: set[ModelReference] = field(default_factory=set)
+    files: dict[Path, int] = field(default_factory=dict)
+    held: IO[bytes] | None = None
+    stays: bool = False
+
+
+class FetchedWeights:
+    """What was fetched meanwhile, of which only so much stays.
+
+    Configurations and tokenizers stay, and so does whatever was there before. Bases of adapters
+    stay too: the next adapter needs them. Weights that several models of the plan are made from go
+    with the last of them, and never while another process says in the cache that it needs them.
+
+    Parameters
+    ----------
+    keep_bytes
+        So many bytes of weights may lie on disk that are not needed any more.
+    asked
+        The models of the plan.
+    """
+
+    def __init__(self, keep_bytes: float, asked: Sequence[ScoreRequest]) -> None:
+        self._keep = keep_bytes
+        self._lock = threading.RLock()
+        self._users: dict[ModelReference, set[ScoreRequest]] = defaultdict(set)
+        for request in asked:
+            self._users[request.reference].add(request)
+        self._places: dict[Path, _Place] = {}
+        self._over: list[Path] = []
+        self._fetching = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether what was fetched, needed still or not, takes all the room."""
+        with self._lock:
+            return sum(sum(one.files.values()) for one in self._places.values()) > self._keep
+
+    def watch(self, request: ScoreRequest, fetch: Callable[[], Prepared]) -> Prepared:
+        """What `fetch` gives for a model of the Hub, which is needed from here on.
+
+        What it has fetched is remembered, also where it was interrupted or the model was refused.
+        """
+        reference, base = request.reference, None
+        with self._lock:
+            self._users[reference].add(request)
+            self._fetching += 1
+        held = None
+        try:
+            held = hold(lock_of(cached_weights(reference).repository))
+            before = cached_weights(reference)
+            try:
+                made = fetch()
+                if made.files.adapter is not None:
+                    base = Path(made.files.model_path)
+                return made
+            finally:
+                self._remember(reference, before, cached_weights(reference), base)
+        finally:
+            if held is not None:
+                held.close()
+            with self._lock:
+                self._fetching -= 1
+            self._tidy()
+
+    def not_needed(self, request: ScoreRequest) -> None:
+        """A model has come to its end, or waits for others; what has no room goes, oldest first."""
+        with self._lock:
+            self._users[request.reference].discard(request)
+            for path, place in self._places.items():
+                if request.reference in place.of and not any(map(self._users.get, place.of)):
+                    self._let_go(path, place)
+            self._tidy()
+
+    def close(self) -> None:
+        """Let go of what this process still needed."""
+        self._tidy()
+        with self._lock:
+            for place in self._places.values():
+                if place.held is not None:
+                    place.held.close()
+                    place.held = None
+
+    def _remember(
+        self,
+        reference: ModelReference,
+        before: CachedWeights,
+        after: CachedWeights,
+        base: Path | None,
+    ) -> None:
+        with self._lock:
+            known: dict[Path, int] = {}
+            if after.place is not None and (was := self._places.get(after.repository)):
+                known = was.files  # what was interrupted when there was no snapshot yet
+                self._let_go(after.repository, was)
+                del self._places[after.repository]
+                self._over = [path for path in self._over if path != after.repository]
+            place = self._needed(after.place or after.repository)
+            place.of.add(reference)
+            known = {**known, **place.files}
+            new = {p: n for p, n in after.files.items() if p in known or p not in before.files}
+            place.files = {} if place.stays else new
+            if base is not None and is_snapshot(base):
+                place = self._needed(base)
+                place.stays, place.files = True, {}
+
+    def _needed(self, path: Path) -> _Place:
+        place = self._places.setdefault(path, _Place())
+        if path in self._over:
+            self._over.remove(path)
+        place.held = place.held or hold(lock_of(path))
+        return place
+
+    def _let_go(self, path: Path, place: _Place) -> None:
+        if place.stays:
+            return
+        if place.held is not None:
+            place.held.close()
+            place.held = None
+        if place.files and path not in self._over:
+            self._over.append(path)
+
+    def _tidy(self) -> None:
+        """Remove what there is no room for, but not while a fetch may come to need it."""
+        with self._lock:
+            for path in list(self._over):
+                if self._fetching or not self.full:
+                    return
+                repository = next(p for p in (path, *path.parents) if p.name.startswith("models--"))
+                with unused(lock_of(repository)) as nobody_fetches, unused(lock_of(path)) as free:
+                    if not (nobody_fetches and (free or path == repository)):
+                        continue
+                    for file in self._places.pop(path).files:
+                        remove(file)
+                self._over.remove(path)
+
+
+def together(asked: Sequence[ScoreRequest]) -> list[int]:
+    """The numbers of the models of a plan in its order, but those of the same weights as one."""
+    first: dict[ModelReference, int] = {}
+    for number, request in enumerate(asked):
+        first.setdefault(request.reference, number)
+    return sorted(range(len(asked)), key=lambda number: (first[asked[number].reference], number))

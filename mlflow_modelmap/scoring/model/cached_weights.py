@@ -1,0 +1,95 @@
+"""Scoring (no torch here): weights in the Hub's local cache - which lie there, how they go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_modelmap.scoring.model.hub import cached_snapshot
+from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+
+_WEIGHTS = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
+_INCOMPLETE = "*.incomplete"
+"""So huggingface_hub calls what it has fetched a part of."""
+
+
+@dataclass(frozen=True)
+class CachedWeights:
+    """What of a model's weights lies in the Hub's local cache.
+
+    Attributes
+    ----------
+    place
+        The snapshot, or of a GGUF file the file itself; None where neither is there.
+    repository
+        The folder of all revisions.
+    files
+        Weights of the snapshot, and what was fetched in part, with their bytes.
+    """
+
+    place: Path | None
+    repository: Path
+    files: Mapping[Path, int]
+
+
+def cached_weights(reference: ModelReference) -> CachedWeights:
+    """What of a Hub model's weights lies in the local cache; asks no network.
+
+    Raises
+    ------
+    InputError
+        If that is no name on the Hub.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    name, file = reference.gguf or (reference.name, None)
+    folder = repo_folder_name(repo_id=name, repo_type="model")
+    repository = Path(constants.HF_HUB_CACHE) / folder
+    if file is None:
+        snapshot = cached_snapshot(reference)
+        place = None if snapshot is None else Path(snapshot)
+        found = [] if place is None else [p for p in _in(place) if p.name.endswith(_WEIGHTS)]
+    else:
+        snapshot = cached_snapshot(ModelReference(HUB, name, reference.revision), (file,))
+        place = None if snapshot is None else Path(snapshot) / os.path.basename(file)
+        found = [] if place is None else [place]
+    sizes = {}
+    for path in (*found, *(repository / "blobs").glob(_INCOMPLETE)):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            sizes[path] = path.stat().st_size
+    return CachedWeights(place, repository, sizes)
+
+
+def is_snapshot(path: Path) -> bool:
+    """Whether a folder is a snapshot of the Hub's local cache."""
+    return path.parent.name == "snapshots"
+
+
+def lock_of(place: Path) -> Path:
+    """The file by which processes tell each other that they need a place or a repository."""
+    parts = place.parts
+    at = next(n for n in reversed(range(len(parts))) if parts[n].startswith("models--"))
+    own = "--".join(part for part in parts[at + 1 :] if part != "snapshots")
+    return Path(*parts[:at]) / ".locks" / parts[at] / f"modelmap{own and '-'}{own}.lock"
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a snapshot, and what it is a link to unless another snapshot has it too."""
+    with contextlib.suppress(OSError):
+        target = path.resolve()
+        path.unlink()
+        snapshots = next((p for p in path.parents if p.name == "snapshots"), None)
+        others = () if snapshots is None else snapshots.rglob("*")
+        if target != path.absolute() and not any(other.resolve() == target for other in others):
+            target.unlink()
+
+
+def _in(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
