@@ -51,6 +51,7 @@ def main() -> None:
     from mlflow_modelmap.drivers.page.members import members_payload
     from mlflow_modelmap.drivers.page.opened import head, open_run
     from mlflow_modelmap.drivers.page.pair import pair_payload
+    from mlflow_modelmap.drivers.score.sweep import FEW
     from mlflow_modelmap.numerics.points.embedding import Embedding
     from mlflow_modelmap.tracking.runs.find_score import scored
     from mlflow_modelmap.tracking.store.server_store import ServerStore
@@ -67,9 +68,14 @@ def main() -> None:
         names = ["organisation-3/model-3", "organisation-8/model-8"]
         timed("compare two by name", lambda: compare(*names, experiments=["benchmark"]))
         timed("the same again", lambda: compare(*names, experiments=["benchmark"]))
+        about = {"text_digest": "b" * 64, "texts": given.texts}
         timed(
-            "what a sweep asks of the experiment",
-            lambda: scored(where, client, text_digest="b" * 64, texts=given.texts),
+            "what a sweep of two models asks of the experiment",
+            lambda: scored(where, client, models=names, **about),
+        )
+        timed(
+            f"what a sweep of more than {FEW} models asks of it",
+            lambda: scored(where, client, **about),
         )
         store = ServerStore(client._tracking_client.store, lambda uri: uri)
         last = given.points - 1
