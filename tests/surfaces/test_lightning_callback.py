@@ -35,14 +35,21 @@ class Module(lightning.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=3e-3)
 
 
+class Validated(Module):
+    """One that is validated amid its training."""
+
+    def validation_step(self, batch, _):
+        self.log("val_loss", self.language_model(input_ids=batch, labels=batch).loss)
+
+
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     return start_model(tmp_path_factory.mktemp("start"))
 
 
-def fit(start, folder, callbacks, steps=8, change=lambda model: model, **options):
+def fit(start, folder, callbacks, steps=8, change=lambda model: model, of=Module, **options):
     lightning.seed_everything(0, verbose=False)
-    module = Module(start, change)
+    module = of(start, change)
     rows = torch.tensor([row["input_ids"] for row in examples(tokenizer_of(start))])
     trainer = lightning.Trainer(
         max_steps=steps,
@@ -55,7 +62,8 @@ def fit(start, folder, callbacks, steps=8, change=lambda model: model, **options
         callbacks=callbacks,
         **options,
     )
-    trainer.fit(module, torch.utils.data.DataLoader(rows, batch_size=4, shuffle=True))
+    loader = torch.utils.data.DataLoader(rows, batch_size=4, shuffle=True)
+    trainer.fit(module, loader, loader if of is Validated else None)
     return module
 
 
@@ -92,6 +100,16 @@ def test_without_a_number_of_steps_it_records_what_lightning_saves(store, start,
     (run,) = mlflow.search_runs(["1"], output_format="list")
     assert (run.info.run_name, run.info.status) == ("alone", "FINISHED")
     assert [point.step for point in select_runs(run_ids=[run.info.run_id])] == [0, 4, 8, 9]
+
+
+def test_what_lightning_saves_after_a_validation_is_recorded(store, start, tmp_path):
+    saved = lightning.callbacks.ModelCheckpoint(tmp_path, save_top_k=-1, monitor="val_loss")
+    callback = ModelMapLightningCallback(monitoring_texts(), tokenizer=tokenizer_of(start))
+    options = {"of": Validated, "val_check_interval": 3, "limit_val_batches": 1}
+    with mlflow.start_run() as run:
+        fit(start, tmp_path, [callback, saved], check_val_every_n_epoch=None, **options)
+    points = select_runs(run_ids=[run.info.run_id])
+    assert sorted(point.step for point in points) == [0, 3, 6, 8]
 
 
 def test_a_training_that_fails_ends_a_run_that_was_made_as_failed(store, start, tmp_path):

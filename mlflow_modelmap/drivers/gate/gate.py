@@ -10,7 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between
-from mlflow_modelmap.drivers.gate.limits import Limits
+from mlflow_modelmap.drivers.gate.limits import Limits, in_texts
 from mlflow_modelmap.drivers.gate.record import MEASURED, Gated, log_decision
 from mlflow_modelmap.drivers.gate.record import GateDecision as GateDecision
 from mlflow_modelmap.drivers.gate.record import as_json as as_json
@@ -206,6 +206,7 @@ def gate(
             )
         told = None if study is None else study.comparisons[0].summary
         decided = limits.decide(measured, measured.documents or len(text_set), told)
+        decided = tuple(in_texts(one, len(text_set), measured.documents) for one in decided)
         taken = [
             _named(role, score, store)
             for role, score in (("candidate", first), ("reference", second))
@@ -251,7 +252,10 @@ def _facts(
 ) -> dict[str, Any]:
     """Everything in a `GateDecision` but its run."""
     verdict = combine(limit.verdict for limit in limits)
-    weak = few_texts(len(texts), texts.name) if measured.se else None
+    units, unit = len(texts), "text"
+    if measured.documents and measured.documents < units:
+        units, unit = measured.documents, "document"
+    weak = few_texts(units, texts.name, unit) if measured.se else None
     noise = noise_sentence(measured.noise_floor) if measured.within_noise else None
     uneven = uneven_lengths(measured.length_variation) if measured.kl else None
     hidden = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_modelmap.drivers.pair.comparison import Comparison
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.exact.summary import ExactKL
 from mlflow_modelmap.numerics.gate.noise import spared
 from mlflow_modelmap.numerics.gate.verdict import (
+    EXACT,
     LimitDecision,
     check_exact_limit,
     decide_exact,
@@ -19,6 +20,13 @@ from mlflow_modelmap.numerics.gate.verdict import (
 _NOTHING = Comparison.of_kl(
     0.0, 0.0, bits_per_byte_difference=0.0, bits_per_byte_difference_se=0.0, effective_texts=2.0
 )
+
+
+def in_texts(decision: LimitDecision, texts: int, documents: int | None) -> LimitDecision:
+    """A decision that counted documents, with the texts that it needs: as many a document."""
+    if not documents or decision.texts_needed is None or decision.quantity == EXACT:
+        return decision
+    return replace(decision, texts_needed=round(decision.texts_needed * texts / documents))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mlflow_modelmap.numerics.trajectory.anomalies import (
 from mlflow_modelmap.numerics.trajectory.distance_tables import squared_distances
 from mlflow_modelmap.numerics.trajectory.kl_along import kl_between
 from mlflow_modelmap.numerics.trajectory.sibling_anomalies import sibling_anomalies
-from mlflow_modelmap.numerics.trajectory.spacing import usual_spacing
+from mlflow_modelmap.numerics.trajectory.spacing import most_common_gap
 from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.listed import listed
@@ -91,9 +91,9 @@ def find_anomalies(
     Of a matrix that is clipped and without its irregular texts, whose noise would hide much.
     """
     q = coordinates(matrix)
-    reach = _NEAR * usual_spacing(given)
     anomalies, lines = [], []
     for t in given:
+        reach = _NEAR * most_common_gap(t.gaps) if t.gaps.size else 0
         tables = [(Q, t.steps, squared_distances(q, t, reach))]
         if t.name in weight_tables:
             tables.append((W, *weight_tables[t.name]))

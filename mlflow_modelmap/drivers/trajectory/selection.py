@@ -112,12 +112,7 @@ def choose_window(
         If a window was asked for that fits into no trajectory.
     """
     if window is not None:
-        reasons = []
-        for t in given:
-            try:
-                check_window(t.steps, window, warm_up, t.name)
-            except InputError as error:
-                reasons.append(str(error))
+        reasons = _unfit(given, window, warm_up)
         if len(reasons) == len(given):
             raise InputError(reasons[0])
         notices += [f"No exponents: {reason}" for reason in reasons]
@@ -133,12 +128,24 @@ def choose_window(
                     f"No trajectory spans {WINDOW_CHECKPOINTS} checkpoints after warm-up; the "
                     f"exponents are of windows of {count * spacing} steps."
                 )
+            notices += [f"No exponents: {r}" for r in _unfit(given, count * spacing, warm_up)]
             return count * spacing
     notices.append(
         f"No trajectory has {FEWEST + 1} checkpoints after warm-up (step {warm_up}), so no "
         "diffusion exponent was fitted."
     )
     return None
+
+
+def _unfit(given: Sequence[Trajectory], window: int, warm_up: int) -> list[str]:
+    """Why a window fits into none of some trajectories, a sentence each."""
+    reasons = []
+    for t in given:
+        try:
+            check_window(t.steps, window, warm_up, t.name)
+        except InputError as error:
+            reasons.append(str(error))
+    return reasons
 
 
 def weight_tables(

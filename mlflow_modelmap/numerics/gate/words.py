@@ -82,17 +82,24 @@ def unseen(difference: float, se: float, low: float, high: float) -> str | None:
     )
 
 
-def few_texts(texts: int, name: str) -> str | None:
-    """What a small text set means for the decision, or None where it is large enough."""
+def few_texts(texts: int, name: str, unit: str = "text") -> str | None:
+    """What a small text set means for the decision, or None where it is large enough.
+
+    Parameters
+    ----------
+    texts, unit
+        How many it holds, of texts or of the documents that they are pieces of.
+    """
     if texts < FEWEST_TEXTS:
         return (
-            f"{name} holds {counted(texts, 'text')}, too few for any decision: use some hundreds, "
+            f"{name} holds {counted(texts, unit)}, too few for any decision: use some hundreds, "
             f"and {FEW_TEXTS} at the very least."
         )
     if texts < FEW_TEXTS:
         return (
-            f"{name} holds only {texts} texts: the interval is long, and where few texts make up "
-            f"most of the difference still too short; use some hundreds, and {FEW_TEXTS} at least."
+            f"{name} holds only {texts} {unit}s: the interval is long, and where few {unit}s make "
+            "up most of the difference still too short; use some hundreds, and "
+            f"{FEW_TEXTS} at least."
         )
     return None
 

@@ -11,6 +11,8 @@ from mlflow_modelmap.numerics.trajectory.trajectories import Trajectory
 
 WARM_UP = 2_000 / 143_000
 """The paper's share of training before which nothing is judged."""
+_SEVERAL = 3
+"""So many neighbouring gaps are a spacing."""
 
 
 def usual_spacing(given: Iterable[Trajectory]) -> int:
@@ -33,8 +35,8 @@ def most_common_gap(gaps: ArrayLike) -> int:
 def default_warm_up(given: Sequence[Trajectory]) -> int:
     """First step after warm-up, where nobody said which it is.
 
-    The paper's share of training (2,000 of 143,000 steps), and not before checkpoints come at
-    their usual spacing (missing ones apart): 2,000 for Pythia.
+    The paper's share of training (2,000 of 143,000 steps), and not before checkpoints of each
+    trajectory come at its usual spacing (missing ones apart): 2,000 for Pythia.
 
     Parameters
     ----------
@@ -42,13 +44,23 @@ def default_warm_up(given: Sequence[Trajectory]) -> int:
         One trajectory or more.
     """
     last = max(int(t.steps[-1]) for t in given)
-    spacing = usual_spacing(given)
-    regular = 0
-    for trajectory in given:
-        irregular = np.flatnonzero(trajectory.gaps % spacing)
-        if irregular.size and irregular[-1] + 1 < len(trajectory):
-            regular = max(regular, int(trajectory.steps[irregular[-1] + 1]))
-    return max(regular, warm_up_of(last))
+    return max(max(map(_regular_from, given)), warm_up_of(last))
+
+
+def _regular_from(trajectory: Trajectory) -> int:
+    """The step from which a trajectory's checkpoints come at its usual spacing.
+
+    A gap that is otherwise later on, such as before the last checkpoint, changes nothing.
+    """
+    gaps = trajectory.gaps
+    if not gaps.size:
+        return 0
+    regular = gaps % most_common_gap(gaps) == 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], regular, [False]])))
+    starts, lengths = edges[::2], edges[1::2] - edges[::2]
+    long = np.flatnonzero(lengths >= _SEVERAL)
+    first = starts[long[0] if long.size else np.argmax(lengths)]
+    return int(trajectory.steps[first]) if first else 0
 
 
 def warm_up_of(steps: int) -> int:

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ from mlflow_modelmap.scoring.model.config import (
     stored_dtype,
 )
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer, other_than_in_file
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize_with
 from mlflow_modelmap.texts.text_set import TextSet
 
 _PARALLEL = "TOKENIZERS_PARALLELISM"
+_OF_POSITIONS = ("max_seq_len_cached", "attention_scaling", "inv_freq")
+"""How the names end of what rotary embeddings keep, for each kind of layer."""
 
 
 def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:
@@ -90,7 +93,7 @@ def left_alone(model: Any) -> Iterator[Any]:
             f"The weights of this {type(bare).__name__} are spread over several processes, so that "
             "it cannot be scored as it is; save it whole, and record the saved directory."
         )
-    with in_training(), _without_autocast(bare), _quantised_as_it_is(bare):
+    with in_training(), _without_autocast(bare), _quantised_as_it_is(bare), _positions_of(bare):
         yield bare
 
 
@@ -123,6 +126,16 @@ def tokens_for(
         )
     with changed_environment({_PARALLEL: os.environ.get(_PARALLEL, "false")}):
         tokens = tokenize_with(tokenizer, texts, settings)
+        split = settings.split_special_tokens
+        other = other_than_in_file(tokenizer, texts.texts, split)
+    if other:
+        told = (
+            f"The {type(tokenizer).__name__} at hand splits {other:,} of {len(texts):,} texts "
+            "otherwise than its tokenizer.json, by which references are read; score them with "
+            "tokens_from=class, and name those scores."
+        )
+        facts = {**tokens.facts, "tokens_from": "class", "tokenizer_class_differs": other}
+        tokens = replace(tokens, facts=facts, notices=(*tokens.notices, told))
     return tokens.fitted(position_limit(_config(model)), settings)
 
 
@@ -240,3 +253,19 @@ def _quantised_as_it_is(model: Any) -> Iterator[None]:
             parameter.data = data
             vars(parameter.quant_state).clear()
             vars(parameter.quant_state).update(vars(state))
+
+
+@contextmanager
+def _positions_of(model: torch.nn.Module) -> Iterator[None]:
+    """Dynamic rotary embeddings keep what the training's longest text so far made of them."""
+    kept = []
+    for module in model.modules():
+        if any(name.endswith("max_seq_len_cached") for name in vars(module)):
+            own = {n: v for n, v in vars(module).items() if n.endswith(_OF_POSITIONS)}
+            kept.append((module, own, dict(module._buffers)))
+    try:
+        yield
+    finally:
+        for module, own, buffers in kept:
+            vars(module).update(own)
+            module._buffers.update(buffers)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.reason import reason
 
+_ZERO3 = "_hf_deepspeed_config_weak_ref"
+"""Where transformers keeps the configuration of a training with DeepSpeed."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -127,12 +130,13 @@ def load_model(
     straight = adapter_path is None and not waits and device.startswith("cuda")
 
     def read() -> Any:
-        return _read(path, precision, device, settings, merged, straight)
+        with _outside_zero3():
+            return _read(path, precision, device, settings, merged, straight)
 
     model = read() if held is None else held[0].get(held[1], read)
     if adapter_path is not None:
         dtype = compute_dtype(precision, device, config) if merged else None
-        with quiet_transformers():
+        with quiet_transformers(), _outside_zero3():
             model = with_adapter(
                 model, adapter_path, dtype, None if held is None else held[0].before_change
             )
@@ -149,6 +153,25 @@ def load_model(
                 raise
             raise _too_large(path, device) from None
     return model.eval()
+
+
+@contextlib.contextmanager
+def _outside_zero3() -> Iterator[None]:
+    """Load a whole model in one process, although a training here spreads its own over several.
+
+    While DeepSpeed's ZeRO-3 is configured transformers makes every model in collective operations,
+    for which the other processes of the training would have to load it too.
+    """
+    module = sys.modules.get("transformers.integrations.deepspeed")
+    kept = getattr(module, _ZERO3, None)
+    if kept is None:
+        yield
+        return
+    setattr(module, _ZERO3, None)
+    try:
+        yield
+    finally:
+        setattr(module, _ZERO3, kept)
 
 
 def _too_large(path: str, device: str) -> ScoringError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
 from mlflow_modelmap.errors import InputError, ScoringError
-from mlflow_modelmap.scoring.tokenizer.as_in_file import split_as_in_file
+from mlflow_modelmap.scoring.tokenizer.as_in_file import differing, split_as_in_file
 from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
 from mlflow_modelmap.words.reason import reason
 
@@ -78,3 +79,20 @@ def encoded_by(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
             f"these texts ({reason(error)}); name another with --tokenizer, or take its file's "
             "tokens (tokens_from=file)."
         ) from error
+
+
+def other_than_in_file(tokenizer: Any, texts: tuple[str, ...], split: bool) -> int:
+    """Of how many texts a tokenizer at hand makes other tokens than the file it was loaded with.
+
+    0 where no such file is known; the tokenizer stays as it is.
+    """
+    file = (getattr(tokenizer, "init_kwargs", None) or {}).get("tokenizer_file")
+    folder = os.path.dirname(file) if file else str(getattr(tokenizer, "name_or_path", "") or "")
+    if not folder or has_own_code(tokenizer):
+        return 0
+    as_stored = copy.copy(tokenizer)
+    try:
+        at_hand = split_as_in_file(as_stored, folder)
+    except ScoringError:
+        return 0
+    return differing(as_stored, at_hand, texts, split)

@@ -87,7 +87,8 @@ class ModelMapLightningCallback(Callback):
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Record what is being saved."""
-        if not self.every and trainer.training:
+        # In a validation amid training, where checkpoints are saved too, `trainer.training` is no.
+        if not self.every and trainer.state.fn == "fit" and not trainer.sanity_checking:
             self.monitor.record(self._find(pl_module), trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mlflow_modelmap import InputError, ScoringError, ScoringSettings, TextSet, score
 from mlflow_modelmap.drivers.gate.gate import gate
 from mlflow_modelmap.numerics.divergence.kl import kl_between
+from mlflow_modelmap.numerics.gate.verdict import decide_kl
 from tests.logged import log_model
 from tests.scored import write_score
 
@@ -234,3 +235,25 @@ def test_scores_that_hold_other_tokens_are_told_of(write_pair, many, store):
         client.log_param(run_id, "modelmap.bos_applied", bos)
     decided = gate(*pair, many, max_kl=1.0)
     assert any("first token of each text" in notice for notice in decided.notices)
+
+
+def test_texts_that_would_decide_are_texts_where_documents_are_counted(store):
+    """Five texts a document: as many documents as texts would be without them, times five."""
+    texts = tuple(f"text number {k:3d}" for k in range(200))
+    few = TextSet("few", texts)
+    documents = tuple(f"d{k // 5}" for k in range(200))
+    pieces = TextSet("pieces", texts, documents=documents)
+    random = np.random.default_rng(0)
+    rows = random.normal(-50, 5, (2, 40)).repeat(5, axis=1)  # texts of a document are alike
+    ids = [
+        write_score(store, name, row, few.bytes, digest=few.digest)
+        for name, row in zip(("a", "b"), rows, strict=True)
+    ]
+    kl = gate(*ids, few, max_kl=1e9).kl
+    (limit,) = gate(*ids, pieces, max_kl=1.1 * kl).limits
+    assert limit.verdict == "undecided"
+    alone = decide_kl(limit.value, limit.se, 1.1 * kl, 40)
+    assert limit.texts_needed == 5 * alone.texts_needed
+    eight = TextSet("eight", texts, documents=tuple(f"d{k // 25}" for k in range(200)))
+    told = gate(*ids, eight, max_kl=1.1 * kl)
+    assert any("eight holds 8 documents, too few" in notice for notice in told.notices)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from mlflow_modelmap.drivers.trajectory.anomalies import find_anomalies
 from mlflow_modelmap.drivers.trajectory.trajectory import trajectory
+from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
+from mlflow_modelmap.numerics.trajectory.trajectories import trajectories
 from tests.drivers.trajectory.trainings import DAMAGED, STEPS
 
 
@@ -42,3 +46,20 @@ def test_anomalies_can_be_left_out_by_detection(there):
     assert json.loads(json.dumps(study.settings["preprocessing.left_out"]))[0].startswith("tiny")
     assert (study.anomalies["step"] == DAMAGED).any()
     assert study.settings["start"] == 14_000
+
+
+def test_a_sparse_training_beside_a_dense_one_is_judged_by_its_own_spacing():
+    """Every 10,000 steps beside every 1,000: its neighbours lie 10,000 steps off."""
+    steps = [*range(0, 60_001, 1000), *range(0, 400_001, 10_000)]
+    names = ["dense"] * 61 + ["sparse"] * 41
+    random = np.random.default_rng(0)
+    values = -100 + np.cumsum(random.normal(0, 1, (len(steps), 200)), axis=0)
+    given = trajectories(names, steps, [f"p{k}" for k in range(len(steps))])
+    damaged = int(given[1].rows[20])
+    values[damaged] += random.normal(0, 20, 200)
+    points = tuple(f"p{k}" for k in range(len(steps)))
+    matrix = LogLikelihoodMatrix(values, points, np.full(200, 50))
+    found = find_anomalies(matrix, given, {}, 0)
+    assert found.anomalies[["trajectory", "kind", "step"]].values.tolist() == [
+        ["sparse", "checkpoint", 200_000]
+    ]

@@ -32,3 +32,19 @@ def test_warm_up_waits_for_the_usual_spacing():
 def test_of_equally_common_gaps_the_largest_is_usual():
     assert most_common_gap([1, 1, 5, 5, 3]) == 5
     assert most_common_gap([7]) == 7
+
+
+def test_a_gap_later_on_is_no_warm_up():
+    """A last checkpoint at the very end, or one more after a resume, hides no training."""
+    assert default_warm_up(one([*range(0, 10_001, 500), 10_337])) == 145
+    resumed = sorted([*range(0, 143_001, 1000), 71_234])
+    assert default_warm_up(one(resumed)) == 2000
+    assert default_warm_up(one([s for s in PYTHIA if s != 143_000] + [142_700])) == 1996
+    assert default_warm_up(one([1, 2, 4, 8, 16, 32])) == 16
+
+
+def test_trainings_of_other_spacings_each_have_their_own():
+    names = ["a"] * 21 + ["b"] * 34
+    steps = [*range(0, 10_001, 500), *range(0, 9_901, 300)]
+    both = trajectories(names, steps, [f"p{k}" for k in range(len(steps))])
+    assert default_warm_up(both) == 140

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import ClassVar
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -79,3 +82,21 @@ def test_weights_that_do_not_fit_are_one_sentence(error, tiny_model, monkeypatch
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_pretrained)
     with pytest.raises(ScoringError, match="does not fit into the memory of cuda; use device_map"):
         load_model(tiny_model, "float32", "cuda", ScoringSettings())
+
+
+def test_a_model_is_loaded_whole_amid_a_training_with_zero_3(tiny_model, monkeypatch):
+    """transformers would enter collective operations of DeepSpeed, in this process alone."""
+    from transformers.integrations import deepspeed
+
+    class Config:
+        config: ClassVar[dict] = {}
+
+        def is_zero3(self):
+            return True
+
+    training = Config()
+    monkeypatch.setattr(deepspeed, "_hf_deepspeed_config_weak_ref", weakref.ref(training))
+    assert deepspeed.is_deepspeed_zero3_enabled()
+    model = load_model(tiny_model, "float32", "cpu", ScoringSettings())
+    assert all(parameter.numel() for parameter in model.parameters())
+    assert deepspeed.is_deepspeed_zero3_enabled()

@@ -1,0 +1,82 @@
+"""A model in training that is scored as it lies in memory: nothing of it is another afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from mlflow_modelmap import TextSet
+from mlflow_modelmap.scoring.engine.live import score_live, tokens_for
+from mlflow_modelmap.scoring.settings import ScoringSettings
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize
+from tests.scoring.tokenizer import foreign_class
+
+SHORT = [np.arange(n) % 64 for n in (10, 14, 20)]
+
+
+def tokens() -> TokenizedTexts:
+    return TokenizedTexts(
+        tuple(SHORT),
+        tuple(np.arange(1, len(ids) + 1) for ids in SHORT),
+        np.array([len(ids) for ids in SHORT]),
+        *(1, False, (), "x", "auto", False),
+    )
+
+
+def test_dynamic_rotary_embeddings_stay_as_the_training_left_them():
+    """After 60 tokens 48 are read with the frequencies of 60, which a short text resets."""
+    torch.manual_seed(0)
+    long, middle = torch.randint(0, 64, (1, 60)), torch.randint(0, 64, (1, 48))
+
+    def loss(record: bool) -> float:
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=64,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=32,
+        )
+        config.rope_scaling = {"rope_type": "dynamic", "factor": 4.0}
+        if hasattr(config, "rope_parameters"):
+            config.rope_parameters = {**config.rope_scaling, "rope_theta": 1e4}
+        model = LlamaForCausalLM(config).train()
+        model(input_ids=long, labels=long)
+        assert model.model.rotary_emb.max_seq_len_cached == 60
+        if record:
+            first = score_live(model, tokens(), ScoringSettings()).log_likelihoods
+            again = score_live(model, tokens(), ScoringSettings()).log_likelihoods
+            assert np.array_equal(first, again)
+            assert model.model.rotary_emb.max_seq_len_cached == 60
+        return model(input_ids=middle, labels=middle).loss.item()
+
+    assert loss(record=True) == loss(record=False)
+
+
+def test_a_tokenizer_at_hand_that_splits_otherwise_than_its_file_says_so(tmp_path):
+    """The Trainer's is made by its class, and references follow tokenizer.json."""
+    declared = "Qwen2Tokenizer"
+    foreign_class.write(tmp_path, declared)
+    config = {"model_type": "llama", "max_position_embeddings": 512}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    texts, settings = TextSet("t", foreign_class.TEXTS), ScoringSettings()
+    own = AutoTokenizer.from_pretrained(tmp_path)
+    by_file = tokenize(tmp_path, texts, settings)
+    live = tokens_for(str(tmp_path), own, texts, settings)
+    differ = sum(list(a) != list(b) for a, b in zip(live.ids, by_file.ids, strict=True))
+    again = tokens_for(str(tmp_path), own, texts, settings)
+    assert [list(ids) for ids in again.ids] == [list(ids) for ids in live.ids], "left as it was"
+    if not differ:
+        pytest.skip("this transformers reads every tokenizer as its file says")
+    assert live.facts["tokens_from"] == "class"
+    assert live.facts["tokenizer_class_differs"] == differ
+    assert "tokens_from=class" in live.notices[-1]
+    as_in_file = tokens_for(str(tmp_path), load_tokenizer(tmp_path), texts, settings)
+    assert "tokens_from" not in as_in_file.facts
