@@ -16,7 +16,7 @@ def write_png(figure: Any, path: Path) -> None:
     """
     figure.set_dpi(DPI)
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if figure.axes and engine is not None:
         engine.execute(figure)
     figure.set_layout_engine(None)
     figure.savefig(path, dpi=DPI, pil_kwargs={"compress_level": 2})
