@@ -40,6 +40,22 @@ class Clock:
 
         setattr(module, name, timed)
 
+    def time_drawing(self) -> None:
+        """Time the pictures of a map, and what becomes of them."""
+        from mlflow_modelmap.drivers.map import pictures
+        from mlflow_modelmap.tracking.runs import study_run
+        from mlflow_modelmap.tracking.runs.log_values import OpenRun
+
+        for module, name, part in (
+            (pictures, "map_figure", "map figures"),
+            (pictures, "heatmap_figure", "heatmap"),
+            (pictures, "bars_figure", "bits-per-byte bars"),
+            (pictures, "interactive_map", "interactive page"),
+            (study_run, "_write_files", "write PNG, Parquet and npy files"),
+            (OpenRun, "log_folder", "log them as artifacts"),
+        ):
+            self.time(module, name, part)
+
     def tell(self, total: np.ndarray, call: str) -> None:
         """Print what each part took of the call's ``total``."""
         print(f"{'seconds':>8}  {'of CPU':>8}  {'share':>6}  part of {call}")

@@ -36,11 +36,8 @@ def main() -> None:
 
     from mlflow_modelmap.drivers.map import build_map as driver
     from mlflow_modelmap.drivers.map import pairs
-    from mlflow_modelmap.drivers.map import pictures as map_pictures
     from mlflow_modelmap.drivers.map.model_map import load_map
     from mlflow_modelmap.drivers.study import selection
-    from mlflow_modelmap.tracking.runs import study_run as map_run
-    from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
     clock = Clock()
     for module, name, part in (
@@ -55,14 +52,9 @@ def main() -> None:
         (pairs, "averaged", "cells of the heatmap"),
         (driver, "pca", "PCA"),
         (driver, "tsne", "t-SNE"),
-        (map_pictures, "map_figure", "map figures"),
-        (map_pictures, "heatmap_figure", "heatmap"),
-        (map_pictures, "bars_figure", "bits-per-byte bars"),
-        (map_pictures, "interactive_map", "interactive page"),
-        (map_run, "_write_files", "write PNG, Parquet and npy files"),
-        (OpenRun, "log_folder", "log them as artifacts"),
     ):
         clock.time(module, name, part)
+    clock.time_drawing()
     with tempfile.TemporaryDirectory(prefix="modelmap-benchmark-") as folder:
         start = time.perf_counter()
         mlflow.set_tracking_uri(write_runs(Path(folder), given.points, given.texts))

@@ -29,9 +29,6 @@ def main() -> None:
 
     from mlflow_modelmap.drivers.map import build_map as driver
     from mlflow_modelmap.drivers.map import extend, place
-    from mlflow_modelmap.drivers.map import pictures as map_pictures
-    from mlflow_modelmap.tracking.runs import study_run as map_run
-    from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
     with tempfile.TemporaryDirectory(prefix="modelmap-benchmark-") as folder:
         mlflow.set_tracking_uri(write_runs(Path(folder), given.points + 1, given.texts))
@@ -50,14 +47,9 @@ def main() -> None:
             (extend, "rows_on", "KL and standard error of the new rows"),
             (extend, "_drawn", "its place in PCA and t-SNE"),
             (extend, "of_squares", "nearest neighbours, tree and order of the heatmap"),
-            (map_pictures, "map_figure", "map figures"),
-            (map_pictures, "heatmap_figure", "heatmap"),
-            (map_pictures, "bars_figure", "bits-per-byte bars"),
-            (map_pictures, "interactive_map", "interactive page"),
-            (map_run, "_write_files", "write PNG, Parquet and npy files"),
-            (OpenRun, "log_folder", "log them as artifacts"),
         ):
             clock.time(module, name, part)
+        clock.time_drawing()
         start = now()
         extended = place.place_on_map([other], made.run_id)
         total = now() - start

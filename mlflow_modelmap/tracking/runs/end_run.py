@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from mlflow.entities import RunTag
 
@@ -40,7 +41,7 @@ def finish_run(run: OpenRun) -> None:
     with shielded():
         try:
             if worked_on_for(run.run_id) > _LONG_SECONDS:
-                _take_back(run)
+                _patiently(lambda: _take_back(run), _PATIENCE_SECONDS)
             if run.owned:
                 _terminate(run, "FINISHED", _PATIENCE_SECONDS)
         except STORE_ERRORS as error:
@@ -95,10 +96,15 @@ def verdict_of(error: BaseException) -> tuple[str, str]:
 
 
 def _terminate(run: OpenRun, status: str, patience: float) -> None:
+    _patiently(lambda: run.store.set_terminated(run.run_id, status), patience)
+
+
+def _patiently(do: Callable[[], None], patience: float) -> None:
+    """Do it; where somebody else holds the database, again for so many seconds."""
     until, pause = time.monotonic() + patience, 0.5
     while True:
         try:
-            return run.store.set_terminated(run.run_id, status)
+            return do()
         except STORE_ERRORS as error:
             if time.monotonic() + pause > until or not is_busy(error):
                 raise

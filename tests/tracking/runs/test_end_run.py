@@ -91,7 +91,9 @@ def test_a_process_that_ignores_sighup_goes_on(store):
         assert process.poll() is None
 
 
-def test_a_run_is_finished_once_a_locked_database_takes_it(store, tmp_path):
+@pytest.mark.parametrize("long", [60.0, 0.0])
+def test_a_run_is_finished_once_a_locked_database_takes_it(store, tmp_path, monkeypatch, long):
+    monkeypatch.setattr("mlflow_modelmap.tracking.runs.end_run._LONG_SECONDS", long)
     client = mlflow.MlflowClient(f"{store}?timeout=0.1")
     lock = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
     done = []
