@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from transformers import TrainerCallback
+from transformers.trainer_utils import HPSearchBackend
 
 from mlflow_modelmap import ModelMapCallback, TextSet, build_map, score, trajectory
 from mlflow_modelmap.errors import InputError
@@ -368,3 +370,24 @@ def test_an_adapter_is_recorded_as_one_and_its_checkpoints_score_the_same(
     assert index_of(active.info.run_id)["model"].tolist()[-1] == str(folder)
     again = score(folder, texts, progress=False)
     assert again.log_likelihoods == pytest.approx(matrix.values[-1], abs=1e-3)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_each_trial_of_a_search_is_a_training_of_its_own_with_its_own_checkpoints(
+    store, start, texts, tmp_path, all_runs, monkeypatch, named
+):
+    """The Trainer's search as it goes through optuna (not installed): a trial is a training."""
+    monkeypatch.setattr("transformers.integrations.hp_params", lambda trial: trial.params)
+    out = tmp_path / "out"
+    watched = trainer(start, out, [ModelMapCallback(texts)], save_strategy="steps", save_steps=6)
+    watched.hp_search_backend, watched.hp_space = HPSearchBackend.OPTUNA, lambda trial: {}
+    watched.hp_name = (lambda trial: f"mine-{trial.number}") if named else None
+    for number in (0, 1):
+        watched.train(trial=SimpleNamespace(number=number, params={}))
+    runs = all_runs()
+    assert len({run.info.run_name for run in runs}) == len(runs) == 2
+    saved = [index_of(run.info.run_id).set_index("step")["model"].dropna() for run in runs]
+    kind = "mine" if named else "run"
+    assert sorted(paths.to_dict()[6] for paths in saved) == [
+        str(out / f"{kind}-{number}" / "checkpoint-6") for number in (0, 1)
+    ]

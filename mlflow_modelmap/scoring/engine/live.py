@@ -210,8 +210,12 @@ def is_main_process() -> bool:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Whatever draws random numbers in here (MLflow does, for names), it changes no later draw."""
+    """Whatever draws random numbers in here (MLflow does, for names), it changes no later draw.
+
+    Nor does it follow the training's seed: runs of all trainings with one seed would have one name.
+    """
     own, legacy = random.getstate(), np.random.get_state()
+    random.seed()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices=devices):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -99,7 +100,7 @@ class ModelMapCallback(TrainerCallback):
     ) -> None:
         """Record what was just saved, and where it lies."""
         step = state.global_step
-        folder = os.path.join(str(args.output_dir), f"checkpoint-{step}")
+        folder = saved_in(args, state)
         if self._sharded:
             self.monitor.record_saved(folder, step)
         elif not self.every:
@@ -119,3 +120,20 @@ class ModelMapCallback(TrainerCallback):
         if not self._sharded and not args.load_best_model_at_end:
             self.monitor.record(model, state.global_step)
         self.monitor.close()
+
+
+def saved_in(args: TrainingArguments, state: TrainerState) -> str:
+    """The directory of the checkpoint that the Trainer just wrote.
+
+    Each trial of a search for hyperparameters saves in a directory of its own (``run-0`` or what
+    ``hp_name`` says, Ray's trial, ...), whose name the Trainer tells nobody in all cases: it is
+    the one that was written last.
+    """
+    name = f"checkpoint-{state.global_step}"
+    plain = Path(args.output_dir or "", name)
+    if not state.is_hyper_param_search:
+        return str(plain)
+    if state.trial_name:
+        return str(Path(args.output_dir or "", state.trial_name, name))
+    written = Path(args.output_dir or "").glob(f"*/{name}")
+    return str(max(written, key=lambda path: path.stat().st_mtime, default=plain))
