@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
@@ -19,7 +19,9 @@ from mlflow_modelmap.scoring.model.cached_weights import (
     lock_of,
     remove,
 )
-from mlflow_modelmap.scoring.model.reference import ModelReference
+from mlflow_modelmap.scoring.model.reference import ModelFiles, ModelReference
+
+Found = TypeVar("Found", Prepared, ModelFiles)
 
 
 @dataclass(eq=False)
@@ -63,7 +65,7 @@ class FetchedWeights:
         with self._lock:
             return sum(sum(one.files.values()) for one in self._places.values()) > self._keep
 
-    def watch(self, request: ScoreRequest, fetch: Callable[[], Prepared]) -> Prepared:
+    def watch(self, request: ScoreRequest, fetch: Callable[[], Found]) -> Found:
         """What `fetch` gives for a model of the Hub, which is needed from here on.
 
         What it has fetched is remembered, also where it was interrupted or the model was refused.
@@ -78,8 +80,9 @@ class FetchedWeights:
             before = cached_weights(reference)
             try:
                 made = fetch()
-                if made.files.adapter is not None:
-                    base = Path(made.files.model_path)
+                files = made.files if isinstance(made, Prepared) else made
+                if files.adapter is not None:
+                    base = Path(files.model_path)
                 return made
             finally:
                 self._remember(reference, before, cached_weights(reference), base)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,16 @@ from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code, resolve_model
 from mlflow_modelmap.drivers.score.resolve_served import resolve_served
 from mlflow_modelmap.drivers.score.tags import score_tags
+from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.adapter import weights_format_of
+from mlflow_modelmap.scoring.model.cached_weights import cached_weights
 from mlflow_modelmap.scoring.model.config import known_config, model_type
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.pickles import refuses_pickles
-from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles
+from mlflow_modelmap.scoring.model.reference import HUB, REGISTRY, ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.templates import AUTO, template_digest
@@ -77,16 +80,7 @@ def prepare(request: ScoreRequest, texts: TextSet, *, weights: bool = True) -> P
         from mlflow_modelmap.tracking.registry.versions import fixed_version
 
         request = request.model_copy(update={"reference": fixed_version(written)})
-    if settings.engine == ENDPOINT:
-        files = resolve_served(request.reference, settings, base=request.base)
-    else:
-        files = resolve_model(
-            request.reference,
-            base=request.base,
-            refused=refuses_pickles(settings.safetensors_only),
-            tokenizer=settings.tokenizer,
-            weights=weights,
-        )
+    files = model_files(request, weights=weights)
     if request.base is None and settings.trust_remote_code:
         check_base_code(files)
     config = known_config(files)
@@ -125,6 +119,45 @@ def prepare(request: ScoreRequest, texts: TextSet, *, weights: bool = True) -> P
     )
     identities = (own,) if former is None else (own, former)
     return Prepared(request, texts, files, precision, own, identities, tags)
+
+
+def prepare_unscored(
+    request: ScoreRequest,
+    texts: TextSet,
+    is_scored: Callable[[Prepared], bool],
+) -> Prepared:
+    """As `prepare`, but weights that are not here yet are fetched of what is not scored alone."""
+    if request.reference.kind == HUB and not cached_weights(request.reference).files:
+        with suppress(ModelMapError):
+            known = prepare(request, texts, weights=False)
+            if is_scored(known):
+                return known
+    return prepare(request, texts)
+
+
+def model_files(request: ScoreRequest, *, weights: bool = True) -> ModelFiles:
+    """Where a request's model lies on this machine, fetched if need be.
+
+    Parameters
+    ----------
+    weights
+        Whether weights of the Hub are fetched, or only what the model is.
+
+    Raises
+    ------
+    InputError, ScoringError, TrackingError
+        As `resolve_model`.
+    """
+    settings = request.settings
+    if settings.engine == ENDPOINT:
+        return resolve_served(request.reference, settings, base=request.base)
+    return resolve_model(
+        request.reference,
+        base=request.base,
+        refused=refuses_pickles(settings.safetensors_only),
+        tokenizer=settings.tokenizer,
+        weights=weights,
+    )
 
 
 def prompt_in_words(settings: ScoringSettings) -> str | None:

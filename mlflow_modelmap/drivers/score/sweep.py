@@ -78,7 +78,7 @@ def sweep(
         How many processes score at once, or on what; by default this process alone.
     keep_cache
         How many GB of the weights that this sweep fetches from the Hub stay on disk; by default
-        all. What is scored already is then not fetched again.
+        all. On a cluster its nodes have to share the Hub's cache with this machine.
     progress
         Whether progress bars are shown on stderr.
     tell
@@ -112,8 +112,6 @@ def sweep(
     spread = None if workers is None else workers.checked()
     if keep_cache is not None and not keep_cache >= 0:
         raise InputError(f"keep_cache is {keep_cache}; it must be 0 GB or more.")
-    if keep_cache is not None and spread is not None and spread.on != LOCAL:
-        raise InputError("keep_cache goes with this machine; on a cluster the nodes fetch.")
     would_be = tuple(planned(request) for request in asked) if dry_run else ()
     if dry_run and texts is None and parsed.texts is None:  # it is the same on any
         return Sweep(None, None, would_be)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,7 @@ from mlflow_modelmap.drivers.score.fetched import FetchedWeights, together
 from mlflow_modelmap.drivers.score.found import believed
 from mlflow_modelmap.drivers.score.name_taken import check_name
 from mlflow_modelmap.drivers.score.next_base import next_base
-from mlflow_modelmap.drivers.score.prepare import Prepared, prepare
+from mlflow_modelmap.drivers.score.prepare import Prepared, prepare, prepare_unscored
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score_into import NOT_LOGGED, ScoredModel, score_into
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SCORED, SKIPPED, SweepRow, planned
@@ -224,17 +224,12 @@ class Work:
 
     def prepare(self, request: ScoreRequest) -> Prepared:
         """The model's files at hand, fetched if need be; no weights of what is scored already."""
-        if self.fetched is None or request.reference.kind != HUB:
-            return prepare(request, self.texts)
-        return self.fetched.watch(request, partial(self._prepare_unscored, request))
-
-    def _prepare_unscored(self, request: ScoreRequest) -> Prepared:
+        fetch = partial(prepare, request, self.texts)
         if not self.again:
-            with suppress(ModelMapError):
-                known = prepare(request, self.texts, weights=False)
-                if self._is_done(known):
-                    return known
-        return prepare(request, self.texts)
+            fetch = partial(prepare_unscored, request, self.texts, self._is_done)
+        if self.fetched is None or request.reference.kind != HUB:
+            return fetch()
+        return self.fetched.watch(request, fetch)
 
     def not_needed(self, request: ScoreRequest) -> bool:
         """A model has come to its end, or waits for others; whether what was fetched may go."""

@@ -35,6 +35,13 @@ class CachedWeights:
     files: Mapping[Path, int]
 
 
+def cache_folder() -> Path:
+    """Where models of the Hub lie, and are fetched to, on this machine."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def cached_weights(reference: ModelReference) -> CachedWeights:
     """What of a Hub model's weights lies in the local cache; asks no network.
 
@@ -43,12 +50,11 @@ def cached_weights(reference: ModelReference) -> CachedWeights:
     InputError
         If that is no name on the Hub.
     """
-    from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
     name, file = reference.gguf or (reference.name, None)
     folder = repo_folder_name(repo_id=name, repo_type="model")
-    repository = Path(constants.HF_HUB_CACHE) / folder
+    repository = cache_folder() / folder
     if file is None:
         snapshot = cached_snapshot(reference)
         place = None if snapshot is None else Path(snapshot)

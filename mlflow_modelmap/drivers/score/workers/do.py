@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from mlflow_modelmap.drivers.score.prepare import prepare
+from mlflow_modelmap.drivers.score.prepare import Prepared, prepare_unscored
 from mlflow_modelmap.drivers.score.token_cache import TokenCache
 from mlflow_modelmap.drivers.score.vector import Ready, vector
 from mlflow_modelmap.drivers.score.workers.events import (
@@ -52,10 +52,12 @@ def _tokens() -> TokenCache:
 
 
 def _asked(work: Asked, progress: Progress | None) -> Made:
-    prepared = prepare(work.request, work.texts)
-    there = not work.again and not work.done.isdisjoint(prepared.identities)
+    def is_scored(prepared: Prepared) -> bool:
+        return not work.again and not work.done.isdisjoint(prepared.identities)
+
+    prepared = prepare_unscored(work.request, work.texts, is_scored)
     made = None
-    if not there:
+    if not is_scored(prepared):
         made = vector(_tokens().ready(prepared, again=work.again), progress)
     return Made(replace(prepared, texts=_ELSEWHERE), made)
 

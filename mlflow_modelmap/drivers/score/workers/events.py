@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from mlflow_modelmap import errors
@@ -138,6 +139,9 @@ class Engine(Protocol):
 
     count: int
     prepares: bool
+
+    def shares(self, folder: Path) -> bool:
+        """Whether its workers see this machine's files in a folder."""
 
     def free(self, need: int) -> bool:
         """Whether it takes one more task, that needs so many bytes of memory."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from mlflow_modelmap.drivers.process.progress import look_up, say
 from mlflow_modelmap.drivers.score.claims import Held, claim, still_held, who
 from mlflow_modelmap.drivers.score.fetched import together
-from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.score_into import log_vector
 from mlflow_modelmap.drivers.score.shard import costs, size_of
@@ -30,8 +30,11 @@ from mlflow_modelmap.drivers.score.workers.events import (
     Moved,
     Whole,
 )
+from mlflow_modelmap.drivers.score.workers.for_nodes import fetch_for_nodes, fetches
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
-from mlflow_modelmap.errors import ScoringError, TrackingError
+from mlflow_modelmap.drivers.score.workers.todo import Todo
+from mlflow_modelmap.errors import InputError, ScoringError, TrackingError
+from mlflow_modelmap.scoring.model.cached_weights import cache_folder
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.end_run import fail_run
@@ -41,30 +44,6 @@ from mlflow_modelmap.tracking.store.client import briefly
 
 _TRIES = 2
 _LOOK_SECONDS = 0.2
-_PROCESS_BYTES = 700_000_000
-"""Of a worker with its libraries, beside the weights."""
-_LARGER_IN_MEMORY = 2.2
-"""Weights in 16 bits become float32 on CPU, and some room is needed to work in."""
-
-
-@dataclass(eq=False)
-class _Todo:
-    """A model on its way: how often it was tried, and what is open for it."""
-
-    number: int
-    request: ScoreRequest
-    size: int
-    tries: int = 0
-    prepared: Prepared | None = None
-    ready: Ready | None = None
-    open: contextlib.ExitStack | None = None
-    run: OpenRun | None = None
-    held: str | None = None
-    passed: int = 0
-
-    @property
-    def need(self) -> int:
-        return int(_LARGER_IN_MEMORY * self.size) + _PROCESS_BYTES
 
 
 class FanOut:
@@ -85,10 +64,11 @@ class FanOut:
         self.work, self.engine, self.status, self.workers_log = work, engine, status, workers_log
         self.deaths: list[str] = []
         self._rows: dict[int, SweepRow] = {}
-        self._waiting: list[_Todo] = []
-        self._held: list[_Todo] = []
-        self._flying: dict[int, _Todo] = {}
+        self._waiting: list[Todo] = []
+        self._held: list[Todo] = []
+        self._flying: dict[int, Todo] = {}
         self._ahead = Ahead()
+        self._shares = False
         self._looked = 0.0
 
     def all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
@@ -96,15 +76,18 @@ class FanOut:
 
         Raises
         ------
+        InputError
+            If little is to stay of what is fetched, but the nodes of a cluster fetch it.
         TrackingError
             If the store is gone.
         KeyboardInterrupt
             If somebody stops it; nothing goes on then.
         """
-        todo = [_Todo(number, request, size_of(request)) for number, request in enumerate(asked)]
+        todo = [Todo(number, request, size_of(request)) for number, request in enumerate(asked)]
         self.status.expect(dict(enumerate(costs(asked))))
         self._waiting = sorted((todo[n] for n in together(asked)), key=lambda one: -one.size)
         try:
+            self._shares = self._nodes_share_the_cache(asked)
             while self._waiting or self._flying or self._held:
                 look_up()
                 self._fill()
@@ -117,7 +100,7 @@ class FanOut:
         except BaseException as error:
             self.engine.close()
             for one in todo:
-                _leave(one, error)
+                one.leave(error)
             for one in self._flying.values() if self.workers_log else ():
                 with contextlib.suppress(Exception), briefly():
                     self._end_run_of(one, error)
@@ -128,16 +111,27 @@ class FanOut:
             self.engine.close()
         return tuple(self._rows[number] for number in range(len(asked)))
 
+    def _nodes_share_the_cache(self, asked: Sequence[ScoreRequest]) -> bool:
+        if self.engine.prepares or not any(map(fetches, asked)):
+            return False
+        cache = cache_folder()
+        shared = self.engine.shares(cache)
+        if self.work.fetched is not None and not shared:
+            raise InputError(
+                f"The cluster's nodes do not share the Hub's cache {str(cache)!r}, so that what "
+                "they fetch cannot be bounded from here; set HF_HOME to a folder that all see, "
+                "or leave keep_cache out."
+            )
+        return shared
+
     def _fill(self) -> None:
         """Give out as much as there is room for."""
-        if self.engine.prepares:
-            for one in self._waiting:
-                busy = self._ahead.waiting or self._flying
-                room = self.work.fetched is None or not self.work.fetched.full
-                if self._ahead.waiting > self.engine.count or (busy and not room):
-                    break
-                if one.prepared is None:
-                    self._ahead.ask(one.number, self._preparing(one))
+        for one in filter(self._is_made_ahead, self._waiting):
+            busy = self._ahead.waiting or self._flying
+            room = self.work.fetched is None or not self.work.fetched.full
+            if self._ahead.waiting > self.engine.count or (busy and not room):
+                break
+            self._ahead.ask(one.number, self._making(one))
         for one in list(self._waiting):
             if not self.engine.free(0):
                 return
@@ -146,7 +140,7 @@ class FanOut:
                 if one.passed > 2 * self.engine.count + 8 and not one.held:
                     return  # room is kept for it
                 continue
-            if self.engine.prepares and one.prepared is None and not self._ahead.has(one.number):
+            if self._is_made_ahead(one) and not self._ahead.has(one.number):
                 continue
             self._waiting.remove(one)
             try:
@@ -157,20 +151,32 @@ class FanOut:
                     say(f"{who(held.run)} is scoring {name!r}; it comes last.", self.status.shown)
                 self._is_held(one, held)
             except Exception as error:
-                _leave(one, error)
+                one.leave(error)
                 self._ended(one, self.work.failed(one.request, error))
             else:
                 if task is not None:
                     self._give(one, task)
 
-    def _preparing(self, one: _Todo) -> Callable[[], Prepared]:
-        return lambda: self.work.prepare(one.request)
+    def _is_made_ahead(self, one: Todo) -> bool:
+        """Whether a model still has to be prepared here, or its files fetched for the nodes."""
+        if self.engine.prepares:
+            return one.prepared is None
+        return self._shares and not one.fetched and fetches(one.request)
 
-    def _begin(self, one: _Todo) -> Ready | Asked | Whole | None:
+    def _making(self, one: Todo) -> Callable[[], Any]:
+        if self.engine.prepares:
+            return lambda: self.work.prepare(one.request)
+        return lambda: fetch_for_nodes(self.work, one.request)
+
+    def _begin(self, one: Todo) -> Ready | Asked | Whole | None:
         """What is to be done for a model; None where it has come to its end already."""
         work = self.work
+        if self._shares and self._is_made_ahead(one):
+            one.fetched = True
+            with contextlib.suppress(Exception):  # the node tells it
+                self._ahead.take(one.number)
         if one.run is None:
-            if self.engine.prepares and one.prepared is None:
+            if self._is_made_ahead(one):
                 one.prepared = self._ahead.take(one.number)
             there = None if one.prepared is None else work.there(one.prepared)
             if there is not None:
@@ -191,7 +197,7 @@ class FanOut:
         self._log(one, one.ready.kept)
         return None
 
-    def _task(self, one: _Todo) -> Asked | Whole:
+    def _task(self, one: Todo) -> Asked | Whole:
         work = self.work
         if not self.workers_log:
             done = frozenset() if one.tries else frozenset(work.done)
@@ -208,10 +214,10 @@ class FanOut:
             formerly=work.looks_formerly(),
         )
 
-    def _name_of(self, one: _Todo) -> str:
+    def _name_of(self, one: Todo) -> str:
         return f"{self.work.parent().run_id}/{one.number}/{one.tries}"
 
-    def _give(self, one: _Todo, task: Ready | Asked | Whole) -> None:
+    def _give(self, one: Todo, task: Ready | Asked | Whole) -> None:
         self._flying[one.number] = one
         self.engine.give(one.number, one.need, task)
 
@@ -230,21 +236,21 @@ class FanOut:
         except Held as held:
             self._is_held(one, held)
         except Exception as error:
-            _leave(one, error)
+            one.leave(error)
             self._ended(one, self.work.failed(one.request, error))
 
-    def _is_held(self, one: _Todo, held: Held) -> None:
+    def _is_held(self, one: Todo, held: Held) -> None:
         """Others are scoring it; the run that was made for it in vain goes."""
-        _leave(one, held)
+        one.leave(held)
         self._wait_for(one, held.run.info.run_id)
 
-    def _wait_for(self, one: _Todo, run_id: str) -> None:
+    def _wait_for(self, one: Todo, run_id: str) -> None:
         one.held = run_id
         self._held.append(one)
         if self.work.not_needed(one.request):
-            one.prepared = None  # its weights may go meanwhile
+            one.prepared, one.fetched = None, False  # its weights may go meanwhile
 
-    def _answered(self, one: _Todo, answer: Answer) -> None:
+    def _answered(self, one: Todo, answer: Answer) -> None:
         outcome = answer.outcome
         if isinstance(outcome, Failure):
             raise outcome.error()
@@ -259,7 +265,7 @@ class FanOut:
         elif isinstance(outcome, Made):
             self._log_made(one, outcome)
 
-    def _log_made(self, one: _Todo, made: Made) -> None:
+    def _log_made(self, one: Todo, made: Made) -> None:
         """Log what was prepared elsewhere, unless it is there by now."""
         prepared = one.prepared = replace(made.prepared, texts=self.work.texts)
         there = self.work.there(prepared, made=True)
@@ -276,7 +282,7 @@ class FanOut:
             claim(prepared, one.run)
         return self._log(one, made.result)
 
-    def _log(self, one: _Todo, result: ScoreResult) -> None:
+    def _log(self, one: Todo, result: ScoreResult) -> None:
         assert one.ready is not None
         assert one.run is not None
         assert one.open is not None
@@ -286,7 +292,7 @@ class FanOut:
         self.status.moved(one.number, tokens, tokens)
         self._ended(one, scored_row(one.ready.prepared, made))
 
-    def _died(self, one: _Todo, death: Died) -> None:
+    def _died(self, one: Todo, death: Died) -> None:
         name, again = one.request.point_name, one.tries + 1 < _TRIES
         end = "it was tried once more elsewhere" if again else "so did the worker before it"
         said = f"Worker {death.worker} died while it scored {name!r} ({death.why}); {end}."
@@ -299,10 +305,10 @@ class FanOut:
             self._waiting.insert(0, one)
             return
         error = ScoringError(f"Two workers died while they scored {name!r} ({death.why}).")
-        _leave(one, error)
+        one.leave(error)
         self._ended(one, self.work.failed(one.request, error))
 
-    def _end_run_of(self, one: _Todo, error: BaseException) -> None:
+    def _end_run_of(self, one: Todo, error: BaseException) -> None:
         """End the run that a worker, which is gone, left open."""
         store, where = self.work.store, self.work.experiment_id
         named = f"tags.`{schema.TAG_TASK}` = '{self._name_of(one)}'"
@@ -310,7 +316,7 @@ class FanOut:
             name = run.info.run_name or ""
             fail_run(OpenRun(store, run.info.run_id, where, name, owned=True), error)
 
-    def _ended(self, one: _Todo, row: SweepRow) -> None:
+    def _ended(self, one: Todo, row: SweepRow) -> None:
         self._rows[one.number] = row
         self.work.not_needed(one.request)
         self.status.ended(one.number, row.state, row.state != SKIPPED and row.state != FAILED)
@@ -327,21 +333,13 @@ class FanOut:
                 self._waiting.append(one)
 
 
-def _holds(one: _Todo, work: Work) -> bool:
+def _holds(one: Todo, work: Work) -> bool:
     try:
         return still_held(one.held or "", work.store)
     except TrackingError:
         raise
     except Exception:
         return False
-
-
-def _leave(one: _Todo, error: BaseException) -> None:
-    """End the run of a model that an error has ended."""
-    stack, one.open, one.run = one.open, None, None
-    if stack is not None:
-        with contextlib.suppress(BaseException), stack:
-            raise error
 
 
 def _addresses(parent: OpenRun) -> tuple[str, str]:

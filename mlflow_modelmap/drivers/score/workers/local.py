@@ -81,6 +81,9 @@ class LocalProcesses:
         self._parcels = Parcels(lambda name, data: self._keep(name, data))
         self._closed = False
 
+    def shares(self, folder: Path) -> bool:
+        return True
+
     def free(self, need: int) -> bool:
         busy = [worker for worker in self._workers.values() if worker.task is not None]
         if len(busy) >= self.count:

@@ -9,8 +9,10 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mlflow_modelmap.drivers.score.workers.events import Answer, Died, Moved
@@ -23,6 +25,7 @@ from mlflow_modelmap.words.redact import redact
 _THREADS = 4
 _ROUND = 1e-6
 _ANSWER_SECONDS = 8.0
+_NODES_ASKED, _NODE_SECONDS = 8, 60.0
 
 
 class OnRay:
@@ -44,6 +47,7 @@ class OnRay:
 
         self._ray = ray
         self._own = not ray.is_initialized()
+        self._here = self._own and not options.ray_address
         if self._own:
             _connect(ray, options)
         try:
@@ -62,6 +66,27 @@ class OnRay:
         self._refs: dict[str, Any] = {}
         self._parcels = Parcels(self._put)
         self._flying: dict[Any, int] = {}
+
+    def shares(self, folder: Path) -> bool:
+        """Whether each node (of many, a few are asked) sees in its cache what is written here."""
+        if self._here:
+            return True
+        nodes = [node["NodeID"] for node in self._ray.nodes() if node["Alive"]]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(prefix=".modelmap-", dir=folder) as sign:
+                name = os.path.basename(sign.name)
+                seen = [self._asked(node, name) for node in nodes[:_NODES_ASKED]]
+                return all(self._ray.get(seen, timeout=_NODE_SECONDS))
+        except (OSError, self._ray.exceptions.RayError):
+            return False
+
+    def _asked(self, node: str, name: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
+        return self._ray.remote(_sees).options(**options).remote(name)
 
     def free(self, need: int) -> bool:
         return len(self._flying) < self.count
@@ -109,6 +134,13 @@ class OnRay:
 
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def _sees(name: str) -> bool:
+    """Whether the Hub's cache of a node holds a file of this name."""
+    from mlflow_modelmap.scoring.model.cached_weights import cache_folder
+
+    return (cache_folder() / name).exists()
 
 
 def _done(packed: bytes, names: tuple[str, ...], *shared: bytes) -> tuple[Any, str]:

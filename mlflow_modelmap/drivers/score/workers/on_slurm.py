@@ -96,6 +96,7 @@ class OnSlurm:
         self._silences: dict[str, Silence] = {}
         self._touched = self._looked = 0.0
         self._jobs: dict[str, Any] = {}
+        self._here = options.cluster == LOCAL
         try:
             logging.getLogger("submitit").setLevel(logging.ERROR)  # at each question to `sacct`
             self._executor = _executor(options, self._folder / "jobs", self.count)
@@ -104,6 +105,11 @@ class OnSlurm:
         except BaseException:
             self.close()
             raise
+
+    def shares(self, folder: Path) -> bool:
+        """Where it lies on the same file system as the folder that all nodes see."""
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        return self._here or there.stat().st_dev == self._folder.stat().st_dev
 
     def free(self, need: int) -> bool:
         return len(self._flying) < self.count

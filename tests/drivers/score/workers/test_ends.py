@@ -10,33 +10,10 @@ from mlflow_modelmap import ScoringError
 from mlflow_modelmap.drivers.score.claims import Held
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.drivers.score.workers import fan_out, spread
-from mlflow_modelmap.drivers.score.workers.do import do
-from mlflow_modelmap.drivers.score.workers.events import Answer
 from mlflow_modelmap.drivers.score.workers.local import LocalProcesses
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.tracking.runs.find_score import attempts
-
-
-class Here:
-    """A cluster that is this process: what is given is done at once."""
-
-    count, prepares = 1, False
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-
-    def free(self, need):
-        return not self.answers
-
-    def give(self, number, need, work):
-        self.answers.append(Answer(number, do(work)))
-
-    def events(self, seconds):
-        found, self.answers = self.answers, []
-        return found
-
-    def close(self):
-        pass
+from tests.drivers.score.workers.here import Here
 
 
 @pytest.mark.parametrize("log_from", ["driver", "worker"])

@@ -13,7 +13,7 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.score.sweep import sweep
-from mlflow_modelmap.drivers.score.workers.on_ray import _check_fits, _room
+from mlflow_modelmap.drivers.score.workers.on_ray import OnRay, _check_fits, _room
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
@@ -124,3 +124,18 @@ def test_a_cluster_that_is_not_there_is_one_sentence(store, tiny_model, texts, a
     with pytest.raises(InputError, match=r"cluster 127.0.0.1:1 cannot be reached"):
         sweep({"models": [str(tiny_model)]}, texts=texts, workers=on, progress=False)
     assert all_runs() == []
+
+
+@pytest.mark.slow
+def test_nodes_are_asked_whether_they_see_the_hub_s_cache(monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "theirs"))
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        engine = OnRay(Workers(on="ray", count=1))
+        assert engine.shares(tmp_path / "theirs")
+        assert not engine.shares(tmp_path / "ours")
+        assert not list(tmp_path.glob("*/.modelmap-*"))
+    finally:
+        ray.shutdown()

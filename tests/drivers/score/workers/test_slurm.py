@@ -18,6 +18,7 @@ from mlflow_modelmap.drivers.score.workers.slurm_job import TAKEN
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.drivers.score.workers.test_local import texts_times
+from tests.hub_server import HubServer
 
 SLURM = '''#!{python} -ES
 """sbatch, srun, sacct, scancel and scontrol of a cluster that is this machine."""
@@ -187,6 +188,24 @@ def test_local_jobs_that_log_and_one_that_is_preempted_goes_on(
     assert [(row.state, row.error) for row in done.rows] == [("scored", None)] * 3
     assert preempted
     assert same(vectors("alone"), vectors("jobs"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread", "slurm")
+def test_jobs_without_a_network_score_what_the_sweep_fetches(
+    store, tiny_models, texts, monkeypatch, tmp_path
+):
+    names = ["org/model0", "org/model1"]
+    with HubServer() as hub:
+        for seed, name in enumerate(names):
+            hub.add(name, tiny_models("gpt_neox", seed=seed))
+        hub.use(monkeypatch, cache=tmp_path / "hub")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # this process has read it before
+        on = Workers(on="slurm", count=1, threads=1, folder=str(tmp_path / "meet"))
+        done = sweep({"models": names}, texts=texts, workers=on, keep_cache=0, progress=False)
+    assert [(row.state, row.error) for row in done.rows] == [("scored", None)] * 2
+    assert list((tmp_path / "hub").rglob("config.json"))
+    assert not list((tmp_path / "hub").rglob("*.safetensors"))
 
 
 def test_jobs_that_slurm_does_not_take_are_one_sentence(store, tiny_model, texts, slurm, all_runs):

@@ -1,0 +1,44 @@
+"""Driver: a model of a plan on its way to a worker."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.drivers.score.vector import Ready
+from mlflow_modelmap.tracking.runs.log_values import OpenRun
+
+_PROCESS_BYTES = 700_000_000
+"""Of a worker with its libraries, beside the weights."""
+_LARGER_IN_MEMORY = 2.2
+"""Weights in 16 bits become float32 on CPU, and some room is needed to work in."""
+
+
+@dataclass(eq=False)
+class Todo:
+    """A model on its way: how often it was tried, and what is open for it."""
+
+    number: int
+    request: ScoreRequest
+    size: int
+    tries: int = 0
+    prepared: Prepared | None = None
+    ready: Ready | None = None
+    open: contextlib.ExitStack | None = None
+    run: OpenRun | None = None
+    held: str | None = None
+    fetched: bool = False
+    passed: int = 0
+
+    @property
+    def need(self) -> int:
+        return int(_LARGER_IN_MEMORY * self.size) + _PROCESS_BYTES
+
+    def leave(self, error: BaseException) -> None:
+        """End the run that is open for it, which an error has ended."""
+        stack, self.open, self.run = self.open, None, None
+        if stack is not None:
+            with contextlib.suppress(BaseException), stack:
+                raise error

@@ -1,0 +1,75 @@
+"""Nodes that share the Hub's cache get files fetched by the sweep, ahead and within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.score.sweep import sweep
+from mlflow_modelmap.drivers.score.workers import spread
+from mlflow_modelmap.drivers.score.workers.options import Workers
+from tests.drivers.score.workers.here import Here
+from tests.drivers.score.workers.test_keep_cache import weights_in
+from tests.hub_server import HubServer
+
+NAMES = [f"org/model{seed}" for seed in range(3)]
+
+
+@pytest.fixture
+def hub(tiny_models, monkeypatch, tmp_path):
+    with HubServer() as there:
+        for seed, name in enumerate(NAMES):
+            there.add(name, tiny_models("gpt_neox", seed=seed))
+        there.use(monkeypatch, cache=tmp_path / "hub")
+        yield there
+
+
+def sweep_here(monkeypatch, engine, models, texts, **more):
+    monkeypatch.setattr(spread, "_engine", lambda *_: engine)
+    plan = {"models": models}
+    return sweep(plan, texts=texts, workers=Workers(), progress=False, **more)
+
+
+@pytest.mark.parametrize("log_from", ["driver", "worker"])
+def test_each_model_is_given_once_its_files_are_there_and_scored_ones_are_not_fetched(
+    store, texts, monkeypatch, tmp_path, hub, log_from
+):
+    there = []
+
+    class Looking(Here):
+        def give(self, number, need, work):
+            there.append(len(weights_in(tmp_path / "hub")) > 0)
+            super().give(number, need, work)
+
+    monkeypatch.setattr(spread, "_engine", lambda *_: Looking())
+    how = {"texts": texts, "workers": Workers(log_from=log_from), "progress": False}
+    how["workers"] = Workers(on="ray", log_from=log_from)
+    done = sweep({"models": NAMES[:1]}, keep_cache=0, **how)
+    assert [(row.state, row.error) for row in done.rows] == [("scored", None)]
+    assert there == [True]
+    hub.requests.clear()
+    again = sweep({"models": NAMES[:1]}, keep_cache=0, **how)
+    assert [row.state for row in again.rows] == ["skipped"]
+    assert not [request for request in hub.requests if ".safetensors" in request]
+    other = {"model": NAMES[0], "precision": "bfloat16"}
+    assert [row.state for row in sweep({"models": [other]}, **how).rows] == ["scored"]
+    assert there[-1]
+
+
+def test_what_the_hub_does_not_give_fails_alone(store, texts, monkeypatch, hub):
+    done = sweep_here(monkeypatch, Here(), [NAMES[0], "org/nothing"], texts)
+    assert [row.state for row in done.rows] == ["scored", "failed"]
+    assert "org/nothing" in done.rows[1].error
+
+
+def test_nodes_with_caches_of_their_own_fetch_and_nothing_bounds_that(
+    store, texts, tiny_model, monkeypatch, hub, all_runs
+):
+    with pytest.raises(InputError, match=r"do not share the Hub's cache .*hub.*HF_HOME"):
+        sweep_here(monkeypatch, Here(sees=False), NAMES[:1], texts, keep_cache=1)
+    assert all_runs() == []
+    done = sweep_here(monkeypatch, Here(sees=False), NAMES[:1], texts)
+    assert [row.state for row in done.rows] == ["scored"]
+    models = [{"model": str(tiny_model), "name": "local"}]
+    done = sweep_here(monkeypatch, Here(sees=False), models, texts, keep_cache=1)
+    assert [row.state for row in done.rows] == ["scored"]
