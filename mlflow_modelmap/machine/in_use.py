@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -55,6 +56,8 @@ def _lock(file: IO[bytes], *, alone: bool) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: nobody knows of anybody
-        return alone
+    except OSError as error:
+        if error.errno == errno.EBADF:  # NFS locks alone only what one may write
+            return False
+        return alone  # a file system without locks: nobody knows of anybody
     return True

@@ -38,6 +38,8 @@ _SECONDS = 3.0
 _LOOK_SECONDS = 0.1
 _YIELD_SECONDS = 2.0
 """How long a later claim, which has seen an earlier one, has to go."""
+_LOOKS = 3
+"""As many looks at the store it has in any case: one may take seconds."""
 _OWNER_SECONDS = 5.0
 """How long the owner of a run that was given has to end it, once all is logged."""
 
@@ -117,13 +119,16 @@ def claim(prepared: Prepared, run: OpenRun, damaged: Collection[str] = ()) -> No
     """
     try:
         seen = partial(look, own=run, formerly=False, damaged=damaged)
-        until = time.monotonic() + _YIELD_SECONDS
+        met: float | None = None
         while True:
             others: list[Run] = []
+            began = time.monotonic()
             there = seen(prepared, run.experiment_id, run.store, others=others)
             if there is not None or not others:
                 break
-            if time.monotonic() > until:
+            now = time.monotonic()
+            met = met or now
+            if now - met > max(_YIELD_SECONDS, _LOOKS * (now - began)):
                 raise Held(others[0])
             look_up()
             time.sleep(_LOOK_SECONDS)

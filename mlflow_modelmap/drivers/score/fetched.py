@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
 
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.machine.in_use import hold, unused
 from mlflow_modelmap.scoring.model.cached_weights import (
     CachedWeights,
@@ -18,8 +20,9 @@ from mlflow_modelmap.scoring.model.cached_weights import (
     is_snapshot,
     lock_of,
     remove,
+    weights_in,
 )
-from mlflow_modelmap.scoring.model.reference import ModelFiles, ModelReference
+from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
 
 Found = TypeVar("Found", Prepared, ModelFiles)
 
@@ -65,27 +68,39 @@ class FetchedWeights:
         with self._lock:
             return sum(sum(one.files.values()) for one in self._places.values()) > self._keep
 
-    def watch(self, request: ScoreRequest, fetch: Callable[[], Found]) -> Found:
-        """What `fetch` gives for a model of the Hub, which is needed from here on.
+    def watch(
+        self,
+        request: ScoreRequest,
+        fetch: Callable[[], Found],
+        look: Callable[[], Found] | None = None,
+    ) -> Found:
+        """What `fetch` gives for a model, which is needed from here on, as is an adapter's base.
 
         What it has fetched is remembered, also where it was interrupted or the model was refused.
+
+        Parameters
+        ----------
+        look
+            As `fetch`, but for the weights: where they will lie is then held before they come.
         """
-        reference, base = request.reference, None
+        reference, made = request.reference, None
         with self._lock:
             self._users[reference].add(request)
             self._fetching += 1
         held = None
         try:
-            held = hold(lock_of(cached_weights(reference).repository))
-            before = cached_weights(reference)
+            before = cached_weights(reference) if reference.kind == HUB else None
+            if before is not None and reference.gguf:  # where it will lie is not known before
+                held = hold(lock_of(before.repository))
             try:
+                if look is not None:
+                    with suppress(ModelMapError):  # fetching says it
+                        self._remember(reference, before, look())
                 made = fetch()
-                files = made.files if isinstance(made, Prepared) else made
-                if files.adapter is not None:
-                    base = Path(files.model_path)
-                return made
+                self._remember(reference, before, made)
+                return made if _is_there(made) else fetch()
             finally:
-                self._remember(reference, before, cached_weights(reference), base)
+                self._remember(reference, before, made)
         finally:
             if held is not None:
                 held.close()
@@ -112,27 +127,30 @@ class FetchedWeights:
                     place.held = None
 
     def _remember(
-        self,
-        reference: ModelReference,
-        before: CachedWeights,
-        after: CachedWeights,
-        base: Path | None,
+        self, reference: ModelReference, before: CachedWeights | None, made: Found | None
     ) -> None:
         with self._lock:
-            known: dict[Path, int] = {}
-            if after.place is not None and (was := self._places.get(after.repository)):
-                known = was.files  # what was interrupted when there was no snapshot yet
-                self._let_go(after.repository, was)
-                del self._places[after.repository]
-                self._over = [path for path in self._over if path != after.repository]
-            place = self._needed(after.place or after.repository)
-            place.of.add(reference)
-            known = {**known, **place.files}
-            new = {p: n for p, n in after.files.items() if p in known or p not in before.files}
-            place.files = {} if place.stays else new
-            if base is not None and is_snapshot(base):
+            if before is not None:
+                self._remember_own(reference, before, cached_weights(reference))
+            base = None if made is None else _base_of(made)
+            if base is not None:
                 place = self._needed(base)
                 place.stays, place.files = True, {}
+
+    def _remember_own(
+        self, reference: ModelReference, before: CachedWeights, after: CachedWeights
+    ) -> None:
+        known: dict[Path, int] = {}
+        if after.place is not None and (was := self._places.get(after.repository)):
+            known = was.files  # what was interrupted when there was no snapshot yet
+            self._let_go(after.repository, was)
+            del self._places[after.repository]
+            self._over = [path for path in self._over if path != after.repository]
+        place = self._needed(after.place or after.repository)
+        place.of.add(reference)
+        known = {**known, **place.files}
+        new = {p: n for p, n in after.files.items() if p in known or p not in before.files}
+        place.files = {} if place.stays else new
 
     def _needed(self, path: Path) -> _Place:
         place = self._places.setdefault(path, _Place())
@@ -156,13 +174,34 @@ class FetchedWeights:
             for path in list(self._over):
                 if self._fetching or not self.full:
                     return
-                repository = next(p for p in (path, *path.parents) if p.name.startswith("models--"))
-                with unused(lock_of(repository)) as nobody_fetches, unused(lock_of(path)) as free:
-                    if not (nobody_fetches and (free or path == repository)):
-                        continue
-                    for file in self._places.pop(path).files:
-                        remove(file)
-                self._over.remove(path)
+                if self._removed(path):
+                    self._over.remove(path)
+
+    def _removed(self, path: Path) -> bool:
+        """Whether what was fetched of a place is gone now: another process may need it."""
+        repository = next(p for p in (path, *path.parents) if p.name.startswith("models--"))
+        with ExitStack() as until:
+            for place in {path} if is_snapshot(path) else {path, repository}:
+                if not until.enter_context(unused(lock_of(place))):
+                    return False
+            for file in self._places.pop(path).files:
+                remove(file)
+        return True
+
+
+def _base_of(made: Prepared | ModelFiles) -> Path | None:
+    """The snapshot that an adapter's base was fetched into."""
+    files = made.files if isinstance(made, Prepared) else made
+    base = Path(files.model_path)
+    return base if files.adapter is not None and is_snapshot(base) else None
+
+
+def _is_there(made: Prepared | ModelFiles) -> bool:
+    """Whether nobody has removed weights since, before this process had said that it needs them."""
+    files = made.files if isinstance(made, Prepared) else made
+    place, base = Path(files.model_path), _base_of(made)
+    dangles = is_snapshot(place) and any(not path.exists() for path in place.iterdir())
+    return not dangles and (base is None or bool(weights_in(base)))
 
 
 def together(asked: Sequence[ScoreRequest]) -> list[int]:

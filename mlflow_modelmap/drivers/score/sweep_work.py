@@ -227,9 +227,10 @@ class Work:
         fetch = partial(prepare, request, self.texts)
         if not self.again:
             fetch = partial(prepare_unscored, request, self.texts, self._is_done)
-        if self.fetched is None or request.reference.kind != HUB:
+        if self.fetched is None:
             return fetch()
-        return self.fetched.watch(request, fetch)
+        look = partial(prepare, request, self.texts, weights=False)
+        return self.fetched.watch(request, fetch, look if request.reference.kind == HUB else None)
 
     def not_needed(self, request: ScoreRequest) -> bool:
         """A model has come to its end, or waits for others; whether what was fetched may go."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow_modelmap.machine.in_use import unused
 from mlflow_modelmap.scoring.model.hub import cached_snapshot
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 
@@ -58,7 +59,7 @@ def cached_weights(reference: ModelReference) -> CachedWeights:
     if file is None:
         snapshot = cached_snapshot(reference)
         place = None if snapshot is None else Path(snapshot)
-        found = [] if place is None else [p for p in _in(place) if p.name.endswith(_WEIGHTS)]
+        found = [] if place is None else weights_in(place)
     else:
         snapshot = cached_snapshot(ModelReference(HUB, name, reference.revision), (file,))
         place = None if snapshot is None else Path(snapshot) / os.path.basename(file)
@@ -85,6 +86,9 @@ def lock_of(place: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file of a snapshot, and what it is a link to unless another snapshot has it too."""
+    if path.match(_INCOMPLETE):
+        _remove_part(path)
+        return
     with contextlib.suppress(OSError):
         target = path.resolve()
         path.unlink()
@@ -94,8 +98,18 @@ def remove(path: Path) -> None:
             target.unlink()
 
 
-def _in(folder: Path) -> list[Path]:
+def weights_in(folder: Path) -> list[Path]:
+    """The weights of a snapshot."""
     try:
-        return list(folder.iterdir())
+        return [path for path in folder.iterdir() if path.name.endswith(_WEIGHTS)]
     except OSError:
         return []
+
+
+def _remove_part(path: Path) -> None:
+    """Remove what was fetched in part, unless somebody is fetching the rest just now."""
+    repository = path.parents[1]
+    etag = path.name.partition(".")[0]  # as huggingface_hub locks it
+    with unused(repository.parent / ".locks" / repository.name / f"{etag}.lock") as nobody:
+        if nobody:
+            path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run
 
 from mlflow_modelmap.machine.processes import lives, read_process, this_process
 from mlflow_modelmap.tracking import schema
@@ -131,7 +131,9 @@ def left_over(run: Run) -> str | None:
 def is_claim(run: Run) -> bool:
     """Whether a living process works on a run just now, so that others need not."""
     process = read_process(run.data.tags.get(schema.TAG_PROCESS, ""))
-    if run.info.status != "RUNNING" or process is None or lives(process) is False:
+    if run.info.status != "RUNNING" or run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        return False
+    if process is None or lives(process) is False:
         return False
     if process == this_process() and run.info.run_id not in _at_work:
         return False

@@ -8,6 +8,7 @@ import os
 import signal
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -127,23 +128,30 @@ def test_a_score_waits_for_the_sweep_that_makes_it(store, plan, texts, tiny_mode
         first.kill()
 
 
-@pytest.mark.parametrize("goes", [False, True])
+@pytest.mark.parametrize(("goes", "look"), [(False, 0.1), (True, 0.1), (True, 2.2), (True, 30)])
 def test_the_earlier_of_two_claims_waits_for_the_later_to_go(
-    store, tiny_model, texts, monkeypatch, goes
+    store, tiny_model, texts, monkeypatch, goes, look
 ):
     """The later one may have looked before it could see the earlier one, and is scoring then."""
-    client, looks = mlflow.MlflowClient(store), []
+    client = mlflow.MlflowClient(store)
     prepared = prepare(ScoreRequest(reference=ModelReference.parse(tiny_model)), texts)
     theirs = replace(this_process(), pid=os.getppid(), started="")
     tags = {**prepared.tags, "modelmap.kind": "score", "modelmap.process": theirs.written()}
 
     def meanwhile(seconds):
-        looks.append(seconds)
-        if goes and len(looks) == 3:
+        clock.append(seconds)
+        if goes and len(clock) == 2 * 2:  # the later one's own look lasts as long
             client.delete_run(later.info.run_id)
 
-    monkeypatch.setattr(claims.time, "sleep", meanwhile)
-    monkeypatch.setattr(claims, "_YIELD_SECONDS", 600 if goes else 0)
+    def slowly(*asked):
+        found = attempts(*asked)
+        clock.append(look)
+        return found
+
+    attempts, clock = claims.attempts, []
+    monkeypatch.setattr(claims, "attempts", slowly)
+    clocks = SimpleNamespace(monotonic=lambda: 5 + sum(clock), sleep=meanwhile)
+    monkeypatch.setattr(claims, "time", clocks)
     held = None
     try:
         with open_run("score", store=client, name="x", tags=prepared.tags) as earlier:

@@ -42,8 +42,7 @@ def fetcher(cache, request, base=None, commit="c0"):
         (blobs / "w").write_bytes(b"x" * 1000)
         if not (snapshot / "model.safetensors").exists():
             (snapshot / "model.safetensors").symlink_to(blobs / "w")
-        files = SimpleNamespace(model_path=str(base or snapshot), adapter=base)
-        return SimpleNamespace(files=files)
+        return SimpleNamespace(model_path=str(base or snapshot), adapter=base)
 
     return fetch
 
@@ -101,22 +100,28 @@ def test_what_another_sweep_needs_goes_when_that_has_ended(cache):
     second.close()
 
 
-def test_nothing_goes_while_a_revision_of_it_is_being_fetched(cache):
+@pytest.mark.parametrize(("commit", "left"), [("c0", 1000), ("c1", 0)])
+def test_what_is_being_fetched_again_stays_and_other_revisions_go(cache, commit, left):
     """The fetch would find a file there, and have none in the end."""
     old, new = asked("org/a@old"), asked("org/a@new")
     weights, other = FetchedWeights(0, [old, new]), FetchedWeights(0, [new])
-    weights.watch(old, fetcher(cache, old))
+    weights.watch(old, fetcher(cache, old, commit=commit))
     there = []
 
+    def look():
+        weightless = fetcher(cache, new)()
+        if commit != "c0":
+            Path(weightless.model_path, "model.safetensors").unlink()
+        return weightless
+
     def meanwhile():
-        made = fetcher(cache, new)()
         weights.not_needed(old)
         there.append(bytes_in(cache))
-        return made
+        return fetcher(cache, new)()
 
-    other.watch(new, meanwhile)
-    assert there == [1000]
-    assert Path(meanwhile().files.model_path, "model.safetensors").exists()
+    other.watch(new, meanwhile, look)
+    assert there == [left]
+    assert Path(meanwhile().model_path, "model.safetensors").exists()
     other.close()
     weights.close()
 
@@ -156,11 +161,57 @@ def test_bases_of_adapters_stay_although_they_were_scored_themselves(cache):
     base, adapter = asked("org/a"), asked("org/adapter")
     weights = FetchedWeights(0, [base, adapter])
     made = weights.watch(base, fetcher(cache, base))
-    weights.watch(adapter, fetcher(cache, adapter, base=made.files.model_path))
+    weights.watch(adapter, fetcher(cache, adapter, base=made.model_path))
     weights.not_needed(base)
     weights.not_needed(adapter)
     assert bytes_in(cache) == 1000
     assert not weights.full
+    weights.close()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_base_stays_for_adapters_that_come_from_elsewhere(cache, gone):
+    """A folder's adapter was no model of the Hub: its base went with the base's own score."""
+    base, adapter = asked("org/a"), asked(str(cache))
+    weights, other = FetchedWeights(0, [base, adapter]), FetchedWeights(0, [base])
+    made = weights.watch(base, fetcher(cache, base))
+    of_base = []
+
+    def fetch():
+        on = fetcher(cache, base, base=made.model_path)()
+        if gone and not of_base:  # another sweep, before this one holds it
+            Path(made.model_path, "model.safetensors").unlink()
+        of_base.append(on)
+        return on
+
+    weights.watch(adapter, fetch)
+    assert len(of_base) == 1 + gone
+    weights.not_needed(base)
+    other.watch(base, fetcher(cache, base))
+    other.not_needed(base)
+    assert bytes_in(cache) == 1000
+    weights.close()
+    other.close()
+
+
+def test_another_program_s_running_download_is_left_alone(cache):
+    fcntl = pytest.importorskip("fcntl", reason="a POSIX system locks so")
+    request = asked("org/a")
+    weights = FetchedWeights(0, [request])
+    blobs, locks = cache / "models--org--a" / "blobs", cache / ".locks" / "models--org--a"
+    for folder in (blobs, locks):
+        folder.mkdir(parents=True)
+
+    def fetch():
+        (blobs / "theirs.1234abcd.incomplete").write_bytes(b"x" * 500)
+        (blobs / "ours.incomplete").write_bytes(b"x" * 500)
+        return fetcher(cache, request)()
+
+    with (locks / "theirs.lock").open("w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        weights.watch(request, fetch)
+        weights.not_needed(request)
+    assert [path.name for path in blobs.iterdir()] == ["theirs.1234abcd.incomplete"]
     weights.close()
 
 
@@ -175,7 +226,7 @@ def test_gguf_files_of_the_hub_go_too(monkeypatch, tmp_path):
 
             def fetch(request=request):
                 path, _ = fetch_file(request.reference)
-                return SimpleNamespace(files=SimpleNamespace(model_path=path, adapter=None))
+                return SimpleNamespace(model_path=path, adapter=None)
 
             weights.watch(request, fetch)
         weights.not_needed(requests[0])

@@ -74,6 +74,9 @@ def test_a_living_process_is_never_left_over_but_holds_others_off_only_while_it_
     with open_run("score", store=client) as run:
         assert alive.is_claim(client.get_run(run.run_id))
         assert alive.left_over(client.get_run(run.run_id)) is None
+        client.delete_run(run.run_id)
+        assert not alive.is_claim(client.get_run(run.run_id))
+        client.restore_run(run.run_id)
         alive.end(run.run_id)
         assert not alive.is_claim(client.get_run(run.run_id))
         assert alive.left_over(client.get_run(run.run_id)) is None

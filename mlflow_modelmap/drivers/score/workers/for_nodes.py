@@ -24,7 +24,9 @@ def fetch_for_nodes(work: Work, request: ScoreRequest) -> ModelFiles:
         If the Hub cannot give it. The node says so too, and in the score's own words.
     """
     fetch = partial(_files, work, request)
-    return fetch() if work.fetched is None else work.fetched.watch(request, fetch)
+    if work.fetched is None:
+        return fetch()
+    return work.fetched.watch(request, fetch, partial(model_files, request, weights=False))
 
 
 def _files(work: Work, request: ScoreRequest) -> ModelFiles:
