@@ -96,7 +96,8 @@ def test_without_a_number_of_steps_it_records_what_lightning_saves(store, start,
         name="alone",
         model=lambda module: module.language_model,
     )
-    fit(start, tmp_path, [callback, saving], steps=9)
+    trained = fit(start, tmp_path, [callback, saving], steps=9)
+    trained.trainer.save_checkpoint(tmp_path / "final.ckpt")  # the training is over
     (run,) = mlflow.search_runs(["1"], output_format="list")
     assert (run.info.run_name, run.info.status) == ("alone", "FINISHED")
     assert [point.step for point in select_runs(run_ids=[run.info.run_id])] == [0, 4, 8, 9]

@@ -251,7 +251,7 @@ class MonitoredTraining:
             )
             here = not_logged_yet(f"step {step}", result.provenance)
             for sentence in unlike_reading(self.reference, here):
-                self._say_once("reading", sentence)
+                self._say_once(sentence.replace(f"step {step}", "reading"), sentence)
             return far.kl, far.se
         if self.from_first and latest.kl_first is not None and latest.se_first is not None:
             return latest.kl_first, latest.se_first

@@ -19,6 +19,7 @@ from mlflow_modelmap.scoring.model.cached_weights import (
     cached_weights,
     is_snapshot,
     lock_of,
+    lock_of_part,
     remove,
     weights_in,
 )
@@ -185,7 +186,9 @@ class FetchedWeights:
                 if not until.enter_context(unused(lock_of(place))):
                     return False
             for file in self._places.pop(path).files:
-                remove(file)
+                part = lock_of_part(file)
+                if part is None or until.enter_context(unused(part)):
+                    remove(file)
         return True
 
 

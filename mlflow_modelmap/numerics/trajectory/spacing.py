@@ -13,6 +13,8 @@ WARM_UP = 2_000 / 143_000
 """The paper's share of training before which nothing is judged."""
 _SEVERAL = 3
 """So many neighbouring gaps are a spacing."""
+_ROUNDED_FROM = 20
+"""A spacing of so many steps may be a rounded one: gaps are off by a step, or a hundredth."""
 
 
 def usual_spacing(given: Iterable[Trajectory]) -> int:
@@ -36,7 +38,7 @@ def default_warm_up(given: Sequence[Trajectory]) -> int:
     """First step after warm-up, where nobody said which it is.
 
     The paper's share of training (2,000 of 143,000 steps), and not before checkpoints of each
-    trajectory come at its usual spacing (missing ones apart): 2,000 for Pythia.
+    trajectory come at its usual spacing (missing ones apart), if it has one: 2,000 for Pythia.
 
     Parameters
     ----------
@@ -48,19 +50,20 @@ def default_warm_up(given: Sequence[Trajectory]) -> int:
 
 
 def _regular_from(trajectory: Trajectory) -> int:
-    """The step from which a trajectory's checkpoints come at its usual spacing.
+    """The step from which a trajectory's checkpoints come at its usual spacing; 0 without one.
 
     A gap that is otherwise later on, such as before the last checkpoint, changes nothing.
     """
     gaps = trajectory.gaps
     if not gaps.size:
         return 0
-    regular = gaps % most_common_gap(gaps) == 0
+    usual = most_common_gap(gaps)
+    off = np.minimum(gaps % usual, -gaps % usual)
+    regular = off <= (max(1, usual // 100) if usual >= _ROUNDED_FROM else 0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], regular, [False]])))
     starts, lengths = edges[::2], edges[1::2] - edges[::2]
-    long = np.flatnonzero(lengths >= _SEVERAL)
-    first = starts[long[0] if long.size else np.argmax(lengths)]
-    return int(trajectory.steps[first]) if first else 0
+    long = starts[lengths >= _SEVERAL]
+    return int(trajectory.steps[long[0]]) if long.size and long[0] else 0
 
 
 def warm_up_of(steps: int) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_modelmap.machine.in_use import unused
 from mlflow_modelmap.scoring.model.hub import cached_snapshot
 from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 
@@ -84,11 +83,16 @@ def lock_of(place: Path) -> Path:
     return Path(*parts[:at]) / ".locks" / parts[at] / f"modelmap{own and '-'}{own}.lock"
 
 
+def lock_of_part(path: Path) -> Path | None:
+    """The file that huggingface_hub locks while it fetches the rest of a part; None of the whole."""
+    if not path.match(_INCOMPLETE):
+        return None
+    repository, etag = path.parents[1], path.name.partition(".")[0]
+    return repository.parent / ".locks" / repository.name / f"{etag}.lock"
+
+
 def remove(path: Path) -> None:
     """Remove a file of a snapshot, and what it is a link to unless another snapshot has it too."""
-    if path.match(_INCOMPLETE):
-        _remove_part(path)
-        return
     with contextlib.suppress(OSError):
         target = path.resolve()
         path.unlink()
@@ -104,12 +108,3 @@ def weights_in(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if path.name.endswith(_WEIGHTS)]
     except OSError:
         return []
-
-
-def _remove_part(path: Path) -> None:
-    """Remove what was fetched in part, unless somebody is fetching the rest just now."""
-    repository = path.parents[1]
-    etag = path.name.partition(".")[0]  # as huggingface_hub locks it
-    with unused(repository.parent / ".locks" / repository.name / f"{etag}.lock") as nobody:
-        if nobody:
-            path.unlink(missing_ok=True)

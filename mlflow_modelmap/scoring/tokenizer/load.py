@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from typing import Any
 
 from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
 from mlflow_modelmap.scoring.tokenizer.as_in_file import differing, split_as_in_file
 from mlflow_modelmap.scoring.tokenizer.files import holds_tokenizer, tokenizer_files_in
 from mlflow_modelmap.words.reason import reason
@@ -84,15 +86,33 @@ def encoded_by(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
 def other_than_in_file(tokenizer: Any, texts: tuple[str, ...], split: bool) -> int:
     """Of how many texts a tokenizer at hand makes other tokens than the file it was loaded with.
 
-    0 where no such file is known; the tokenizer stays as it is.
+    0 where no such file is known, or it is of another vocabulary (the tokenizer was trained anew
+    and kept the old one's name); the tokenizer stays as it is.
     """
-    file = (getattr(tokenizer, "init_kwargs", None) or {}).get("tokenizer_file")
-    folder = os.path.dirname(file) if file else str(getattr(tokenizer, "name_or_path", "") or "")
-    if not folder or has_own_code(tokenizer):
+    folder = _loaded_from(tokenizer)
+    if folder is None or has_own_code(tokenizer):
         return 0
     as_stored = copy.copy(tokenizer)
     try:
         at_hand = split_as_in_file(as_stored, folder)
     except ScoringError:
         return 0
+    if at_hand is not None:
+        own = at_hand.get_vocab()
+        stored = as_stored._tokenizer.get_vocab()
+        if any(own.get(token, number) != number for token, number in stored.items()):
+            return 0
     return differing(as_stored, at_hand, texts, split)
+
+
+def _loaded_from(tokenizer: Any) -> str | None:
+    """The folder of a tokenizer's files, also where it was loaded by its name on the Hub."""
+    file = (getattr(tokenizer, "init_kwargs", None) or {}).get("tokenizer_file")
+    name = str(getattr(tokenizer, "name_or_path", "") or "")
+    if file or not name or os.path.isdir(name):
+        return os.path.dirname(file) if file else name or None
+    from mlflow_modelmap.scoring.model.hub import cached_snapshot
+
+    with contextlib.suppress(InputError):
+        return cached_snapshot(ModelReference(HUB, name), ("tokenizer.json",))
+    return None

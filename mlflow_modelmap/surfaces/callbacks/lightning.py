@@ -69,12 +69,14 @@ class ModelMapLightningCallback(Callback):
         self.every = every
         self.monitor = Monitor(texts, tokenizer=tokenizer, **options)
         self._find = model or language_model_in
+        self._trains = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Find the run, and record the model that training starts from."""
         steps = trainer.estimated_stepping_batches
         known = steps if isinstance(steps, int) and steps > 0 else None
         model = self._find(pl_module)
+        self._trains = True
         self.monitor.start(model, total_steps=known)
         self.monitor.record(model, trainer.global_step)
 
@@ -87,17 +89,20 @@ class ModelMapLightningCallback(Callback):
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Record what is being saved."""
-        # In a validation amid training, where checkpoints are saved too, `trainer.training` is no.
-        if not self.every and trainer.state.fn == "fit" and not trainer.sanity_checking:
+        # In a validation amid training, where checkpoints are saved too, `trainer.training` is no;
+        # `trainer.state.fn` still says "fit" once it is over.
+        if not self.every and self._trains and not trainer.sanity_checking:
             self.monitor.record(self._find(pl_module), trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the last step and end our part."""
+        self._trains = False
         self.monitor.record(self._find(pl_module), trainer.global_step)
         self.monitor.close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """End a run that was made here as what it is."""
+        self._trains = False
         stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
         why = "Stopped before the end." if stopped else reason_with_type(exception)
         self.monitor.close("KILLED" if stopped else "FAILED", why)

@@ -43,7 +43,7 @@ def finish_run(run: OpenRun) -> None:
             if worked_on_for(run.run_id) > _LONG_SECONDS:
                 _patiently(lambda: _take_back(run), _PATIENCE_SECONDS)
             if run.owned:
-                _terminate(run, "FINISHED", _PATIENCE_SECONDS)
+                end_patiently(run, "FINISHED")
         except STORE_ERRORS as error:
             what = f"Run {run.run_id} ({run.name!r}) is logged, but cannot be ended"
             raise not_written(what, run.store.tracking_uri, error) from error
@@ -62,7 +62,7 @@ def _take_back(run: OpenRun) -> None:
     tags = run.store.get_run(run.run_id).data.tags
     said = tags.get(schema.TAG_ERROR, "")
     if said.startswith(WITHOUT_A_WORD):
-        for tag in (schema.TAG_ERROR, schema.TAG_NOTE):
+        for tag in (schema.TAG_NOTE, schema.TAG_ERROR):  # by the last a second try finds it
             if tags.get(tag) == said:
                 run.store.delete_tag(run.run_id, tag)
 
@@ -93,6 +93,11 @@ def verdict_of(error: BaseException) -> tuple[str, str]:
     if isinstance(error, ModelMapError):  # a sentence already
         return "FAILED", redact(str(error))[:_REASON_CHARACTERS]
     return "FAILED", reason_with_type(error, _REASON_CHARACTERS)
+
+
+def end_patiently(run: OpenRun, status: str) -> None:
+    """Give a run its last status; where somebody else holds the database, as soon as it is free."""
+    _terminate(run, status, _PATIENCE_SECONDS)
 
 
 def _terminate(run: OpenRun, status: str, patience: float) -> None:

@@ -30,7 +30,7 @@ from mlflow_modelmap.tracking.runs.checkpoint_index import (
     checkpoints_of,
     read_index,
 )
-from mlflow_modelmap.tracking.runs.end_run import verdict_of
+from mlflow_modelmap.tracking.runs.end_run import end_patiently, verdict_of
 from mlflow_modelmap.tracking.runs.log_values import OfModel, OpenRun
 from mlflow_modelmap.tracking.runs.logged_model import model_of
 from mlflow_modelmap.tracking.runs.long_values import run_name
@@ -187,7 +187,7 @@ class MonitorRun:
                     run.log(tags={schema.TAG_ERROR: why, schema.TAG_NOTE: noted})
             if run.owned:
                 end_work(run.run_id)
-                run.store.set_terminated(run.run_id, status)
+                end_patiently(run, status)
             else:
                 let_go(run.run_id, run.store)
 

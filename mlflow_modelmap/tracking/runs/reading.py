@@ -15,6 +15,7 @@ from mlflow_modelmap.words.one_line import one_line
 
 _NAMED = 3
 _MOST_WAYS = 20
+_WINDOWED = "modelmap.windowed"
 
 
 def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> None:
@@ -26,14 +27,15 @@ def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> N
     if said is None:
         return
     _tell_of_first_tokens(points, said)
-    engines = dict.fromkeys(point.tags.get(TAG_ENGINE, TRANSFORMERS) for point in points)
+    known = [point for point in points if not _says_nothing(point)]
+    engines = dict.fromkeys(point.tags.get(TAG_ENGINE, TRANSFORMERS) for point in known)
     if len(engines) > 1:
         said.append(
             f"The scores come from several engines ({', '.join(engines)}), whose arithmetic is "
             "part of the KL between them; the same weights through two engines show how much."
         )
-    read = [{**READ_AS, **point.read_as} for point in points]
-    windows = ("modelmap.windowed", "modelmap.window_tokens", "modelmap.stride")
+    read = [{**READ_AS, **point.read_as} for point in known]
+    windows = (_WINDOWED, "modelmap.window_tokens", "modelmap.stride")
     for one in read:
         if one[windows[0]] == "0":
             one |= dict.fromkeys(windows[1:], "")  # nothing was long enough
@@ -50,8 +52,9 @@ def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> N
 def readings(points: Sequence[Point]) -> str:
     """In which ways scores read their texts, each once, as JSON for `points_of_readings`."""
     ways = {
-        json.dumps([point.bos_applied, point.tags.get(TAG_ENGINE), dict(point.read_as)]): None
+        json.dumps([point.bos_applied, point.tags.get(TAG_ENGINE), _as_read(point)]): None
         for point in points
+        if point.bos_applied is not None or not _says_nothing(point)
     }
     return f"[{', '.join(list(ways)[:_MOST_WAYS])}]"
 
@@ -77,8 +80,21 @@ def points_of_readings(written: str | None, name: str) -> list[Point]:
             )
             for bos, engine, read in found[:_MOST_WAYS]
         ]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return []
+
+
+def _as_read(point: Point) -> dict[str, str]:
+    """How a point's texts were read, but not how many of them were long."""
+    read = dict(point.read_as)
+    if read.get(_WINDOWED, "0") not in ("0", ""):
+        read[_WINDOWED] = "1"
+    return read
+
+
+def _says_nothing(point: Point) -> bool:
+    """Whether a vector came from elsewhere, and nobody knows how its texts were read."""
+    return point.row is not None and not (point.read_as or TAG_ENGINE in point.tags)
 
 
 def not_logged_yet(name: str, provenance: Mapping[str, Any]) -> Point:

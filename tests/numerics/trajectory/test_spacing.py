@@ -40,7 +40,23 @@ def test_a_gap_later_on_is_no_warm_up():
     resumed = sorted([*range(0, 143_001, 1000), 71_234])
     assert default_warm_up(one(resumed)) == 2000
     assert default_warm_up(one([s for s in PYTHIA if s != 143_000] + [142_700])) == 1996
-    assert default_warm_up(one([1, 2, 4, 8, 16, 32])) == 16
+
+
+def test_a_training_of_no_spacing_hides_nobody_s_checkpoints():
+    """Its last gap was taken for its spacing, and with that all before it for warm-up."""
+    assert default_warm_up(one([1, 2, 4, 8, 16, 32])) == 1
+    for sparse in ([0, 71_000, 143_000], [1000, 3000, 10_000, 30_000, 100_000, 143_000]):
+        steps = [*PYTHIA, *sparse]
+        names = ["a"] * len(PYTHIA) + ["b"] * len(sparse)
+        both = trajectories(names, steps, [f"p{k}" for k in range(len(steps))])
+        assert default_warm_up(both) == 2000
+
+
+def test_a_spacing_that_was_rounded_to_whole_steps_is_one():
+    for each in (312.75, 312.8, 20.4):
+        steps = [round(k * each) for k in range(60)]
+        assert default_warm_up(one(steps)) == -(-2 * steps[-1] // 143)
+    assert default_warm_up(one([0, 1, 2, 3, 5, 7, 9, 11, 13, 15, 17])) == 3
 
 
 def test_trainings_of_other_spacings_each_have_their_own():

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.scoring.settings import ScoringSettings
-from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
+from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer, other_than_in_file
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from tests.scoring.tokenizer import foreign_class
 from tests.tiny import TRANSFORMERS
@@ -97,3 +97,32 @@ def test_special_tokens_within_a_text_as_characters(tmp_path):
     assert _ids(tokens) == [plain]
     assert 0 not in plain
     assert 0 in _ids(tokenize(tmp_path, texts, ScoringSettings()))[0]
+
+
+def test_a_tokenizer_at_hand_is_held_against_its_file_also_by_its_name_on_the_hub(
+    tmp_path, monkeypatch
+):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository, commit = tmp_path / "models--org--model", "c" * 40
+    folder = repository / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    foreign_class.write(folder, "Qwen2Tokenizer")
+    at_hand = AutoTokenizer.from_pretrained(folder)
+    for name, differing in ((str(folder), 3), ("org/model", 3), ("org/other", 0), ("a/b/c", 0)):
+        at_hand.name_or_path = name  # as the Hub's client leaves it, without a file's path
+        at_hand.init_kwargs.pop("tokenizer_file", None)
+        assert other_than_in_file(at_hand, foreign_class.TEXTS, split=False) == differing
+
+
+def test_a_tokenizer_that_was_trained_anew_is_not_the_file_s(tmp_path):
+    """It keeps the old one's path, whose file says nothing of it."""
+    foreign_class.write(tmp_path, None)
+    old = AutoTokenizer.from_pretrained(tmp_path)
+    new = old.train_new_from_iterator(["other words of another corpus"] * 9, vocab_size=280)
+    assert new.name_or_path == old.name_or_path
+    assert new.tokenize(foreign_class.TEXTS[0]) != old.tokenize(foreign_class.TEXTS[0])
+    assert other_than_in_file(new, foreign_class.TEXTS, split=False) == 0

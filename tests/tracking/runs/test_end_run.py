@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from mlflow_modelmap import TrackingError
+from mlflow_modelmap import TextSet, TrackingError
+from mlflow_modelmap.tracking.runs.monitor_run import open_monitor_run
 from mlflow_modelmap.tracking.runs.open_run import open_run
 from mlflow_modelmap.tracking.runs.readable_or_refused import is_readable
+from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
 from tests.killed import working
 
 COMMAND = """
@@ -102,6 +104,18 @@ def test_a_run_is_finished_once_a_locked_database_takes_it(store, tmp_path, monk
         lock.execute("BEGIN EXCLUSIVE")
         threading.Timer(1.5, lock.rollback).start()
     assert done == ["FINISHED"]
+    lock.close()
+
+
+def test_a_training_s_end_waits_for_a_held_database_too(store, tmp_path):
+    client = mlflow.MlflowClient(f"{store}?timeout=0.1")
+    texts = TextSetDataset(TextSet("two", ("one", "another")))
+    run = open_monitor_run(client, texts, name="training")
+    lock = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
+    lock.execute("BEGIN EXCLUSIVE")
+    threading.Timer(1.5, lock.rollback).start()
+    run.end()
+    assert client.get_run(run.run.run_id).info.status == "FINISHED"
     lock.close()
 
 

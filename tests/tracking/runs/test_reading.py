@@ -120,3 +120,31 @@ def test_a_point_that_is_put_on_a_map_says_it(store):
     again = mm.build_map(run_ids=ids, extend=None)
     assert [said for said in again.notices if "first token" in said]
     assert set(made.notices) >= set(parent.notices)
+
+
+def test_how_many_texts_were_long_is_no_way_of_reading(store):
+    """Each model's own number of them used up the ways that a map keeps."""
+    long = [_read(f"m{n}", str(n), bos=False) for n in range(1, 40)]
+    written = readings([*long, _read("with", "3", bos=True)])
+    assert written.count("modelmap.windowed") == 2
+    before = points_of_readings(written, "the map's")
+    assert len(_told(*before, _read("new", "7", bos=False))) == 1
+
+
+def _read(name, windowed, bos):
+    windows = {"modelmap.window_tokens": "512", "modelmap.stride": "256"}
+    return replace(_point(name, bos), read_as={"modelmap.windowed": windowed, **windows})
+
+
+def test_of_imported_vectors_only_what_is_known_is_said():
+    imported = replace(_point("imported", None), row=3)
+    scored = replace(_point("scored", True), read_as={"modelmap.eos_applied": "true"})
+    served = replace(scored, tags={"modelmap.engine": "vllm"})
+    assert not _told(imported, served)
+    assert not _told(*points_of_readings(readings([imported]), "the map's"), served)
+    old = _point("old", None)  # a score of a version that did not say it yet
+    assert len(_told(old, served)) == 2
+
+
+def test_readings_that_anybody_wrote_are_no_traceback():
+    assert points_of_readings("[" * 100_000, "the map's") == []
