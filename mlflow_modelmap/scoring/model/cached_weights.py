@@ -84,7 +84,7 @@ def lock_of(place: Path) -> Path:
 
 
 def lock_of_part(path: Path) -> Path | None:
-    """The file that huggingface_hub locks while it fetches the rest of a part; None of the whole."""
+    """What huggingface_hub locks while it fetches the rest of a part; None of a whole file."""
     if not path.match(_INCOMPLETE):
         return None
     repository, etag = path.parents[1], path.name.partition(".")[0]
