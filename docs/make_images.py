@@ -67,7 +67,7 @@ STUDIES = (
         "gate",
         {"gate": "gate"},
         (
-            *("gate", f"{LARGE} step 896", "--reference", f"{LARGE} step 1024"),
+            *("gate", f"{LARGE} step 448", "--reference", f"{LARGE} step 512"),
             *("--texts", "python-docs:{texts}", "--max-kl", "0.5"),
             *("--max-bits-per-byte-increase", "0.01", "--experiment", EXPERIMENT),
         ),
@@ -81,7 +81,7 @@ STUDIES = (
         ),
     ),
 )
-PAIR = {"a": f"{LARGE} step 512", "b": "tiny-64-seed1 step 1024"}
+PAIR = {"a": f"{LARGE} step 256", "b": "tiny-64-seed1 step 512"}
 WIDTH, HEIGHT = 1280, 870
 
 

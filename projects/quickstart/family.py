@@ -29,13 +29,13 @@ class Member:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """When checkpoints are kept: 0, the powers of two, then every 128th; of a child, the last.
+        """When checkpoints are kept: 0, the powers of two, then every 64th; of a child, the last.
 
         That is dense where a model changes fast.
         """
         if self.parent is not None:
             return (self.last_step,)
-        steps = (0, *(2**power for power in range(10)), *range(640, self.last_step, 128))
+        steps = (0, *(2**power for power in range(9)), *range(320, self.last_step, 64))
         return (*(step for step in steps if step < self.last_step), self.last_step)
 
     def folder(self, cache: Path) -> Path:

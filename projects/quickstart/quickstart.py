@@ -29,7 +29,7 @@ ROOT = HERE.parents[1]
 
 
 @click.command()
-@click.option("--steps", default=1024, show_default=True, help="Training steps of each model.")
+@click.option("--steps", default=512, show_default=True, help="Training steps of each model.")
 @click.option("--texts", default=160, show_default=True, help="How many texts are scored.")
 @click.option("--cache", default="", help="Where checkpoints go; by default .cache/quickstart.")
 @click.option("--silent", is_flag=True, help="No progress bars.")

@@ -41,8 +41,9 @@ def test_a_failed_model_is_told_at_the_end_with_exit_code_1(store, plan, capfd):
         ["third", "scored"],
     ]
     assert lines[4] == "2 scored, 0 scored before, 1 failed."
-    assert err.startswith("Error: second: ")
-    assert err.count("\n") == 1
+    where, said = err.splitlines()
+    assert re.match(r"Note: `modelmap sweep --status \w{32}` says from elsewhere", where)
+    assert said.startswith("Error: second: ")
 
 
 def test_without_failures_the_exit_code_is_0_and_json_says_all(store, plan, capfd):

@@ -161,7 +161,8 @@ def texts_behind(
             f"{point.text_set[:12]}); give those."
         )
     named = () if given is None else (os.fspath(given),)  # type: ignore[arg-type]
-    for source in (*named, *text_sources((point.run_id,), point.text_set, store)):
+    own = text_sources((point.run_id,), point.text_set, store)
+    for source in (*named, *own, point.text_set):  # by its digest the store may have it
         try:
             texts = load_texts(source, allow_duplicates=True)
         except (InputError, TrackingError):

@@ -23,6 +23,7 @@ from mlflow_modelmap.tracking.runs.open_run import inherited_run_id, target_expe
 from mlflow_modelmap.tracking.runs.readable_or_refused import is_readable
 from mlflow_modelmap.tracking.runs.search import of_kind, search_runs
 from mlflow_modelmap.tracking.runs.vectors_run import ManyVectors, write_vectors_run
+from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.runs.write_imported import write_imported_score
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_name
@@ -154,6 +155,7 @@ def import_vectors(
                 f"The name {name!r} is for one run of all points; give --as vectors, or no name."
             )
         where = target_experiment(store, experiment)  # made only for a file that can be read
+        check_artifacts_writable(store, experiment)
         source = Path(os.fspath(file)).name
         log = _log_runs if as_runs else _log_one
         run_ids, found = log(

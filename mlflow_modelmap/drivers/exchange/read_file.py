@@ -14,10 +14,10 @@ from mlflow_modelmap.drivers.exchange.labels import Labels, read_names
 from mlflow_modelmap.drivers.exchange.npz import read_npy, read_npz
 from mlflow_modelmap.drivers.exchange.released import read_vectors_pickle
 from mlflow_modelmap.drivers.exchange.tables import read_csv_file, read_parquet_file
+from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.numerics.matrix.bits_per_byte import bits_per_byte
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
-from mlflow_modelmap.texts.read import read_texts
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.vectors_run import ManyVectors
 from mlflow_modelmap.words.shortened import shortened
@@ -29,11 +29,7 @@ _BLOCK = 500
 
 def texts_beside(texts: TextSet | str | os.PathLike[str]) -> TextSet:
     """The texts that vectors were scored on; the same text may occur twice in them."""
-    if isinstance(texts, TextSet):
-        return texts
-    written = os.fspath(texts)
-    source = os.path.abspath(written) if os.path.exists(written) else written
-    return replace(read_texts(written, allow_duplicates=True), source=source)
+    return load_texts(texts, allow_duplicates=True)
 
 
 def read_file(

@@ -19,8 +19,11 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.words.listed import listed
 
-PARENTS_FOUND = 14, 20
-"""Of single parents in the study of docs/lineage.md, those that were the nearest of all models."""
+PARENTS_FOUND, PARENTS_FOUND_ON_FEWER, PARENTS = (10, 14), (9, 9), 20
+"""Of single parents in the study of docs/lineage.md, those that were the nearest of all models:
+from where bases had learnt little to where they had learnt more, and on 50 texts."""
+FEWER_TEXTS = 150
+"""Below which those on 50 count; from here on it made no difference."""
 _SHOWN = 10
 
 
@@ -46,6 +49,8 @@ class Identified:
         Share of the map's points that are nearer to their own nearest point than the model is.
     likely_parent
         The nearest point; None if the model is near to none of these.
+    units
+        How many texts, or documents that they are pieces of, the map's distances come from.
     notices
         What else is to be told, a sentence each.
     """
@@ -58,22 +63,33 @@ class Identified:
     none_of_these: bool
     farther_than: float
     likely_parent: str | None
+    units: float
     notices: tuple[str, ...] = ()
 
     @property
     def trust(self) -> str:
         """How far the likely parent is to be trusted, in a sentence."""
-        found, of = PARENTS_FOUND
+        found = dict.fromkeys(self._parents_found())
+        rates = dict.fromkeys(f"{rate:.0%}" for rate in self.parent_error_rate)
         return (
-            f"In the study of docs/lineage.md the nearest model was the parent for {found} of {of} "
-            f"models, so it was another for {of - found} ({(of - found) / of:.0%}): a sibling that "
-            "was trained on the same text is nearer than the parent."
+            "In the study of docs/lineage.md the nearest model was the parent for "
+            f"{' to '.join(map(str, found))} of {PARENTS} models, so it was another for "
+            f"{' to '.join(rates)}: a sibling that was trained on the same text is nearer than the "
+            "parent."
         )
+
+    @property
+    def parent_error_rate(self) -> tuple[float, float]:
+        """How often the nearest model was not the parent in that study: least and most."""
+        low, high = self._parents_found()
+        return (PARENTS - high) / PARENTS, (PARENTS - low) / PARENTS
+
+    def _parents_found(self) -> tuple[int, int]:
+        return PARENTS_FOUND_ON_FEWER if self.units < FEWER_TEXTS else PARENTS_FOUND
 
     def as_json(self) -> dict[str, Any]:
         """As plain values, for ``--json``."""
         table = self.nearest.astype(object).where(self.nearest.notna(), None)
-        found, of = PARENTS_FOUND
         return {
             "name": self.name,
             "run_id": self.run_id,
@@ -83,7 +99,7 @@ class Identified:
             "none_of_these": self.none_of_these,
             "farther_than": self.farther_than,
             "likely_parent": self.likely_parent,
-            "parent_error_rate": (of - found) / of,
+            "parent_error_rate": list(self.parent_error_rate),
             "notices": list(self.notices),
         }
 
@@ -189,6 +205,7 @@ def identify(
         none_of_these=farther == 1.0,
         farther_than=farther,
         likely_parent=None if farther == 1.0 else str(table["point"].iloc[0]),
+        units=units,
         notices=(*selected.notices, *notices),
     )
 

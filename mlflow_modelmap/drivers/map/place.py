@@ -20,6 +20,7 @@ from mlflow_modelmap.numerics.points.embedding import check_open_tsne
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.texts.text_set import TextSet
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.tracking.store.experiments import experiment_name
 
@@ -78,6 +79,7 @@ def place_on_map(
         raise InputError("No model was given; name one or more to put on the map.")
     check_open_tsne()
     parent = load_parent(map_run)
+    check_artifacts_writable(check_reachable(), output_experiment)
     places = scores_on(
         models, parent.map, texts=texts, settings=settings, experiment=experiment, progress=progress
     )

@@ -22,6 +22,7 @@ from mlflow_modelmap.tracking.runs.study_run import square_table, write_study
 from mlflow_modelmap.words.listed import listed
 from mlflow_modelmap.words.vectors import of_vectors
 
+_IDENTICAL = "Identical on every text, and one point in the pictures: "
 _TOLD = 5
 """So many groups of identical points are named in a notice."""
 
@@ -161,13 +162,11 @@ def with_identical(made: ModelMap) -> ModelMap:
     groups = [names[first == f].tolist() for f in np.unique(first[first < own])]
     said = "; ".join(listed(group) for group in groups[:_TOLD])
     more = f"; and {len(groups) - _TOLD} more groups" if len(groups) > _TOLD else ""
+    others = (notice for notice in made.notices if not notice.startswith(_IDENTICAL))
     return replace(
         made,
         points=made.points.assign(identical_to=same),
-        notices=(
-            *made.notices,
-            f"Identical on every text, and one point in the pictures: {said}{more}.",
-        ),
+        notices=(*others, f"{_IDENTICAL}{said}{more}."),  # not those of the map it extends
     )
 
 

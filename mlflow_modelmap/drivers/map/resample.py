@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from mlflow import MlflowClient
 
 from mlflow_modelmap.drivers.map.model_map import ModelMap, load_map
+from mlflow_modelmap.drivers.score.texts import load_texts
 from mlflow_modelmap.drivers.study.texts_of_points import read_texts_of
-from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.errors import InputError, TrackingError
 from mlflow_modelmap.numerics.matrix.log_likelihoods import shares_of
 from mlflow_modelmap.numerics.preprocessing.resampling import (
     METHODS,
@@ -24,6 +26,7 @@ from mlflow_modelmap.numerics.preprocessing.resampling import (
 )
 from mlflow_modelmap.texts.sample import chosen_texts, random_numbers
 from mlflow_modelmap.texts.text_set import TextSet
+from mlflow_modelmap.tracking.runs.stored_texts import names_stored
 from mlflow_modelmap.tracking.runs.text_sources import text_sources
 from mlflow_modelmap.tracking.store.client import check_reachable
 from mlflow_modelmap.words.listed import listed
@@ -144,12 +147,16 @@ def _median(errors: np.ndarray) -> float:
 
 
 def texts_source(made: ModelMap, store: MlflowClient) -> str:
-    """What the map's score runs say their texts were read from."""
+    """What the map's score runs say their texts were read from, or where the store has them."""
     found: set[str] = set()
     for uri in text_sources(_some(made.points["run_id"]), made.text_set, store):
         if os.path.exists(os.path.expanduser(uri)) or uri.startswith(("python-docs", "python-qa")):
             return uri
         found.add(uri)
+    for uri in (*sorted(filter(names_stored, found)), made.text_set):
+        with suppress(InputError, TrackingError):
+            load_texts(uri)
+            return uri
     said = (
         f"were read from {listed(sorted(found))}, which is not there"
         if found

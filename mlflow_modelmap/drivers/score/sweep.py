@@ -153,7 +153,7 @@ def sweep(
                     schema.TAG_SHARD: None if part is None else str(part),
                 },
             ),
-            shown=progress and spread is not None,
+            shown=progress,
         )
         not_logged: str | None = None
         with suppress(_SomeFailed), parent, many_models(), ExitStack() as at_the_end:

@@ -80,7 +80,7 @@ def sweep_status(run_id: str) -> SweepStatus:
         children = search_runs([run.info.experiment_id], under, store)
     said = _said(run.data.tags.get(schema.TAG_PROGRESS))
     ends = Counter(child.info.status for child in children)
-    skipped = said.get("skipped")
+    skipped, goes_on = said.get("skipped"), run.info.status == "RUNNING" and left_over(run) is None
     metrics = run.data.metrics
     if skipped is None:
         skipped = _counted(metrics, "modelmap/skipped")
@@ -94,9 +94,14 @@ def sweep_status(run_id: str) -> SweepStatus:
         failed=max(said.get("failed", 0), _counted(metrics, "modelmap/failed") or 0),
         working=tuple(
             sorted(
-                one_line(child.info.run_name or child.info.run_id)[:_SHOWN]
-                for child in children
-                if child.info.status == "RUNNING" and left_over(child) is None
+                {
+                    *(said.get("at_work", ()) if goes_on else ()),  # a cluster's have no runs yet
+                    *(
+                        one_line(child.info.run_name or child.info.run_id)[:_SHOWN]
+                        for child in children
+                        if child.info.status == "RUNNING" and left_over(child) is None
+                    ),
+                }
             )
         ),
         tokens_per_second=said.get("tokens_per_second"),
@@ -121,7 +126,8 @@ def _said(written: str | None) -> dict[str, Any]:
     if not isinstance(held, dict):
         return {}
     counts, numbers = ("models", "skipped", "failed"), ("tokens_per_second", "seconds_left")
-    texts = ("workers", "at")
+    texts, names = ("workers", "at"), held.get("at_work")
+    names = names if isinstance(names, list) else []
     return {
         **{k: held[k] for k in counts if type(held.get(k)) is int and 0 <= held[k] <= _MOST},
         **{
@@ -130,4 +136,5 @@ def _said(written: str | None) -> dict[str, Any]:
             if type(held.get(k)) in (int, float) and 0 <= held[k] <= _MOST
         },
         **{k: one_line(held[k])[:_SHOWN] for k in texts if isinstance(held.get(k), str)},
+        "at_work": [one_line(name)[:_SHOWN] for name in names if isinstance(name, str)],
     }

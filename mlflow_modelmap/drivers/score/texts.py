@@ -38,7 +38,7 @@ def load_texts(
     """
     if isinstance(texts, TextSet):
         return texts
-    from mlflow_modelmap.texts.read import read_texts
+    from mlflow_modelmap.texts.read import is_built_in, read_texts
     from mlflow_modelmap.tracking.runs.stored_texts import (
         is_stored,
         names_stored,
@@ -60,6 +60,11 @@ def load_texts(
         )
     except InputError as error:
         bare = written.strip() and not there and os.path.basename(written) == written
+        if bare and not is_built_in(written) and not is_stored(written):
+            said = str(error).rstrip(".")
+            raise InputError(
+                f"{said}, or a text set of the store (see `modelmap texts list`)."
+            ) from error
         if not bare or not is_stored(written):
             raise error
         return read_stored_texts(written, check_reachable())

@@ -173,7 +173,7 @@ def log(source: str, output: Output, **values: Any) -> None:
     uri = log_texts(source, **values)
     description = described(load_texts(uri))
     output.tell(
-        {"texts": uri, **asdict(description)},
+        {"texts_uri": uri, **asdict(description)},
         [
             *_lines(description),
             f"In the store: --texts {uri}, or --texts {shortest_name(description.name)!r}",

@@ -22,6 +22,7 @@ from mlflow_modelmap.tracking.runs.stored_texts import (
     texts_named,
 )
 from mlflow_modelmap.tracking.runs.text_dataset import TextSetDataset
+from mlflow_modelmap.tracking.runs.writable import check_artifacts_writable
 from mlflow_modelmap.words.shortened import shortened
 
 
@@ -68,6 +69,7 @@ def log_texts(
             f"The store has other texts called {texts.name!r} (digest {other.digest[:12]}, run "
             f"{other.run_id}); choose another name (--name), so that the name goes on meaning them."
         )
+    check_artifacts_writable(store, experiment)
     with open_run(
         schema.KIND_TEXTS,
         store=store,

@@ -23,6 +23,7 @@ from mlflow_modelmap import (
     compare,
     export_vectors,
     import_vectors,
+    log_texts,
     study_layers,
     trajectory,
 )
@@ -407,3 +408,12 @@ def test_where_an_export_cannot_go(here, store):
     # MLflow 3.5 makes the folder of its own default store, and a lock lies beside a database
     there = {path.name for path in here.iterdir() if not path.name.startswith(".")} - {"mlruns"}
     assert there == {"a.txt", "taken.npz", "artifacts", "mlflow.db"}
+
+
+def test_texts_of_the_store_are_named_as_everywhere(here, store):
+    uri = log_texts(TEXTS)
+    for written in (uri, TEXTS.name, TEXTS.digest[:12]):
+        made = import_vectors(write_npz(), texts=written, again=True, made_as="vectors")
+        assert made.points == len(VALUES)
+    (run,) = mlflow.MlflowClient().search_runs(["1"], f"run_id = '{made.run_ids[0]}'")
+    assert run.data.tags["modelmap.text_set"] == TEXTS.digest

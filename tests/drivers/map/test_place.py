@@ -9,12 +9,15 @@ import pytest
 from mlflow_modelmap import (
     InputError,
     TextSet,
+    TrackingError,
     build_map,
     identify,
     import_vectors,
+    log_texts,
     place_on_map,
     score,
 )
+from mlflow_modelmap.drivers.map.resample import texts_source
 from tests.scored import made_up
 
 
@@ -64,3 +67,47 @@ def test_one_of_many_imported_points_is_placed_and_identified_alone(store, tmp_p
     again = place_on_map([runs["new"]], made.run_id)
     assert again.points["point"].tolist()[13:] == ["near7", "near11"]
     assert any("1 of the selected points were on the map already" in n for n in again.notices)
+
+
+def test_texts_are_found_in_the_store_by_what_runs_say_and_by_their_digest(
+    store, tiny_models, text_file
+):
+    uri = log_texts(text_file, name="common")
+    for seed in range(3):
+        score(tiny_models(seed=seed), "common", progress=False)
+    parent = build_map(["test"], output_experiment="other")
+    made = place_on_map([tiny_models(seed=3)], parent.run_id)
+    assert len(made.points) == 4
+    for seed in range(3):  # whose file is gone
+        score(tiny_models(seed=seed), text_file, experiment="files", progress=False)
+    parent = build_map(["files"], output_experiment="other")
+    text_file.unlink()
+    assert texts_source(parent, mlflow.MlflowClient()) == parent.text_set
+    assert identify(tiny_models(seed=4), parent.run_id).nearest["point"].size == 3
+    mlflow.delete_run(uri.removeprefix("runs:/"))
+    with pytest.raises(InputError, match=r"which is not there; say with --texts"):
+        identify(tiny_models(seed=5), parent.run_id)
+
+
+def test_where_artifacts_cannot_be_written_nothing_is_scored(store, tiny_models, text_file):
+    for seed in range(3):
+        score(tiny_models(seed=seed), text_file, progress=False)
+    parent = build_map(["test"])
+    client = mlflow.MlflowClient(store)
+    client.create_experiment("closed", artifact_location="/proc/nowhere")
+    texts = TextSet("made up", tuple(f"text {k}" for k in range(6)))
+    np.savez("v.npz", log_likelihoods=made_up(3, 6)[0], names=np.array(["a", "b", "c"]))
+    before = len(client.search_runs([parent.experiment_id]))
+    for work in (
+        lambda: place_on_map([tiny_models(seed=3)], parent.run_id, output_experiment="closed"),
+        lambda: log_texts(texts, experiment="closed"),
+        lambda: import_vectors("v.npz", texts=texts, made_as="runs", experiment="closed"),
+        lambda: import_vectors("v.npz", texts=texts, made_as="vectors", experiment="closed"),
+    ):
+        with pytest.raises(
+            TrackingError, match=r"cannot be written to '/proc/nowhere' .*elsewhere"
+        ):
+            work()
+    closed = client.get_experiment_by_name("closed").experiment_id
+    assert client.search_runs([closed]) == []
+    assert len(client.search_runs([parent.experiment_id])) == before

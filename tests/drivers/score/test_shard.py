@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+
 import mlflow
 import pytest
+import yaml
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.score.plan_file import parse_plan
@@ -11,6 +15,7 @@ from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.drivers.score.shard import Shard, costs, size_of
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
+from tests import forking
 
 SIZES = ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
 
@@ -63,6 +68,32 @@ def test_shards_meet_in_the_store_only_and_the_last_finds_all(store, tiny_models
     assert len(first.rows) + len(second.rows) == 3
     assert {row.state for row in (*first.rows, *second.rows)} == {"scored"}
     assert len(select_runs(["test"])) == 3
+
+
+def test_four_parts_at_once_are_four_processes_that_meet_in_the_store_alone(
+    store, tiny_models, text_file, tmp_path, all_runs
+):
+    models = [str(tiny_models("gpt_neox", seed=seed)) for seed in range(4)]
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(yaml.safe_dump({"models": models}))
+    parts = [
+        forking.Process(
+            "-m",
+            "mlflow_modelmap",
+            "sweep",
+            str(plan),
+            "--texts",
+            str(text_file),
+            "--shard",
+            f"{part}/4",
+            env={**os.environ, "MLFLOW_TRACKING_URI": store},
+        )
+        for part in (1, 2, 3, 4)
+    ]
+    assert [part.wait(120) for part in parts] == [0] * 4
+    kinds = Counter(run.data.tags["modelmap.kind"] for run in all_runs())
+    assert kinds == {"score": 4, "sweep": 4}
+    assert {run.info.status for run in all_runs()} == {"FINISHED"}
 
 
 def test_a_part_without_models_is_no_failure_of_a_project(store, tiny_model, texts, monkeypatch):

@@ -70,7 +70,7 @@ def test_a_file_comes_before_a_name_and_a_typing_error_is_about_files(store, tmp
     Path("both.jsonl").write_text('{"text": "from the file"}\n', encoding="utf-8")
     assert load_texts("both.jsonl").texts == ("from the file",)
     assert load_texts("texts:/both.jsonl").texts == RICH.texts
-    with pytest.raises(InputError, match=r"'bth\.jsonl'"):
+    with pytest.raises(InputError, match=r"'bth\.jsonl'.*or a text set of the store \(see"):
         load_texts("bth.jsonl")
     with pytest.raises(InputError, match=r"no texts called 'bth' \(it has .*both\.jsonl"):
         load_texts("texts:/bth")

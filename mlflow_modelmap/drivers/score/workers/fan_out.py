@@ -96,6 +96,8 @@ class FanOut:
                 self._look_at_held()
                 self.status.show()
                 if self._flying:
+                    flying = self._flying.values()
+                    self.status.at_work = tuple(one.request.point_name for one in flying)
                     self.work.say_status(self.status)
         except BaseException as error:
             self.engine.close()

@@ -43,6 +43,8 @@ class OnRay:
     prepares = False
 
     def __init__(self, options: Workers) -> None:
+        if options.ray_address:
+            _show_token()
         import ray
 
         self._ray = ray
@@ -174,14 +176,29 @@ def _connect(ray: Any, options: Workers) -> None:
             **quiet,
         )
     except Exception as error:
-        where = redact(options.ray_address) if options.ray_address else "on this machine"
+        if not options.ray_address:
+            raise InputError(
+                f"The Ray cluster on this machine cannot be reached ({reason(error)}); see "
+                "`ray status`, or give its address with --ray-address."
+            ) from error
         raise InputError(
-            f"The Ray cluster {where} cannot be reached ({reason(error)}); see `ray status`, or "
-            "give its address with --ray-address."
+            f"The Ray cluster {redact(options.ray_address)} cannot be reached ({reason(error)}); "
+            "see `ray status`, and where it asks for a token, put that of the machine that "
+            "started it into ~/.ray/auth_token here."
         ) from error
     finally:
         with contextlib.suppress(ValueError):  # of another thread than the main one
             signal.signal(signal.SIGTERM, ends)  # Ray puts its own in its place
+
+
+def _show_token() -> None:
+    """Have Ray send the token that it keeps, which it reads as it is imported.
+
+    What `ray start` has started asks for it (since Ray 2.60); what asks for none takes it too.
+    """
+    kept = Path("~/.ray/auth_token").expanduser().exists()
+    if kept or not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}.isdisjoint(os.environ):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _check_answers(address: str) -> None:

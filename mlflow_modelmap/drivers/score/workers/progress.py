@@ -12,9 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mlflow_modelmap.words.one_line import one_line
+
 _LINE_SECONDS = 30.0
 """Between two lines in a log file."""
 _SAID_SECONDS = 15.0
+_NAMES, _NAME = 20, 100
 """Between two times that it is written into the sweep's run."""
 
 
@@ -30,11 +33,14 @@ class SweepProgress:
         Whether a line is shown on stderr.
     workers
         What works, for whoever asks: ``4 processes``.
+    at_work
+        Names of the models that workers have, for whoever asks.
     """
 
     models: int
     shown: bool = False
     workers: str = "1 process"
+    at_work: tuple[str, ...] = ()
     states: dict[str, int] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     tokens: int = 0
@@ -130,6 +136,7 @@ class SweepProgress:
                 "tokens_per_second": round(self.tokens_per_second, 1),
                 "seconds_left": None if left is None else round(left),
                 "workers": self.workers,
+                "at_work": [one_line(name)[:_NAME] for name in self.at_work[:_NAMES]],
                 "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             }
         )

@@ -6,8 +6,11 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.score.sweep import sweep
-from mlflow_modelmap.drivers.score.workers import spread
+from mlflow_modelmap.drivers.score.sweep_status import sweep_status
+from mlflow_modelmap.drivers.score.workers import progress, spread
 from mlflow_modelmap.drivers.score.workers.options import Workers
+from mlflow_modelmap.tracking.runs.search import search_runs
+from mlflow_modelmap.tracking.store.client import client
 from tests.drivers.score.workers.here import Here
 from tests.drivers.score.workers.test_keep_cache import weights_in
 from tests.hub_server import HubServer
@@ -73,3 +76,24 @@ def test_nodes_with_caches_of_their_own_fetch_and_nothing_bounds_that(
     models = [{"model": str(tiny_model), "name": "local"}]
     done = sweep_here(monkeypatch, Here(sees=False), models, texts, keep_cache=1)
     assert [row.state for row in done.rows] == ["scored"]
+
+
+def test_a_status_names_what_a_cluster_is_at(store, texts, tiny_model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(progress, "_SAID_SECONDS", 0.0)
+
+    class Slow(Here):
+        def events(self, seconds):
+            if self.answers and len(self.looks) < 2:  # the sweep has said how far it is
+                self.looks.append(1)
+                return []
+            if self.answers:
+                (sweep_run,) = search_runs(["1"], "tags.`modelmap.kind` = 'sweep'", client())
+                seen.append(sweep_status(sweep_run.info.run_id).working)
+            return super().events(seconds)
+
+    engine = Slow()
+    engine.looks = []
+    done = sweep_here(monkeypatch, engine, [{"model": str(tiny_model), "name": "m"}], texts)
+    assert seen == [("m",)]
+    assert sweep_status(done.run_id).working == ()

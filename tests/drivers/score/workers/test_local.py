@@ -244,6 +244,8 @@ def test_a_status_of_what_is_no_sweep_is_refused(store):
         '{"seconds_left": Infinity, "tokens_per_second": 1e999}',
         f'{{"models": {"9" * 400}, "tokens_per_second": {"9" * 400}}}',
         '{"models": "3", "workers": 4, "failed": 1.5, "seconds_left": -5}',
+        '{"at_work": {"a": 1}}',
+        '{"at_work": [1, null, ["b"]]}',
     ],
 )
 def test_a_status_believes_no_nonsense(store, said, capsys):

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -139,3 +144,32 @@ def test_nodes_are_asked_whether_they_see_the_hub_s_cache(monkeypatch, tmp_path)
         assert not list(tmp_path.glob("*/.modelmap-*"))
     finally:
         ray.shutdown()
+
+
+@pytest.mark.heavy
+def test_a_running_cluster_that_asks_for_its_token_is_joined(store, tiny_model, text_file):
+    """As docs/scaling.md types it, from a process that has not imported Ray."""
+    ray = str(Path(sys.executable).parent / "ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    head = ("--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false")
+    script = (
+        "from mlflow_modelmap import sweep\nimport sys\n"
+        "from mlflow_modelmap.drivers.score.workers.options import Workers\n"
+        "on = Workers(on='ray', count=1, threads=1, ray_address=sys.argv[3])\n"
+        "done = sweep({'models': [sys.argv[1]]}, texts=sys.argv[2], workers=on, progress=False)\n"
+        "print([(row.state, row.error) for row in done.rows])\n"
+    )
+    subprocess.run([ray, "start", *head], check=True, capture_output=True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tiny_model), str(text_file), f"127.0.0.1:{port}"],
+            env={**os.environ, "MLFLOW_TRACKING_URI": store},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+    finally:
+        subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
+    assert done.stdout.splitlines()[-1:] == ["[('scored', None)]"], done.stderr[-2000:]
