@@ -47,7 +47,7 @@ venv: .venv/installed ## make .venv with the tested versions (again only when th
 	fi; \
 	touch $@
 
-quickstart: venv ## train a tiny family, score it, map it (about 6 minutes on 2 cores)
+quickstart: venv ## train a tiny family, score it, map it (about 4 minutes on 2 cores)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" MLFLOW_TRACKING_URI="$(STORE)" MLFLOW_LOGGING_LEVEL=WARNING \
 		$(PY) -m mlflow run projects/quickstart --env-manager local --experiment-name quickstart
 

@@ -24,6 +24,7 @@ _PUBLIC = {
     "ScoringSettings": "mlflow_modelmap.scoring.settings",
     "TextSet": "mlflow_modelmap.texts.text_set",
     "TrackingError": "mlflow_modelmap.errors",
+    "Workers": "mlflow_modelmap.drivers.score.workers.options",
     "build_map": "mlflow_modelmap.drivers.map.build_map",
     "build_scale": "mlflow_modelmap.drivers.study.scale",
     "compare": "mlflow_modelmap.drivers.pair.compare",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from mlflow_modelmap.drivers.score.sweep import sweep as sweep
     from mlflow_modelmap.drivers.score.texts import load_texts as load_texts
     from mlflow_modelmap.drivers.score.texts import log_texts as log_texts
+    from mlflow_modelmap.drivers.score.workers.options import Workers as Workers
     from mlflow_modelmap.drivers.study.layers import load_layers as load_layers
     from mlflow_modelmap.drivers.study.layers import study_layers as study_layers
     from mlflow_modelmap.drivers.study.prediction import load_prediction as load_prediction
