@@ -99,8 +99,8 @@ package: venv ## build sdist and wheel into dist, and check them
 ui: venv ## open the MLflow UI and the map page on the quickstart's runs (PORT=5000)
 	$(PY) -m mlflow server --app-name modelmap --backend-store-uri "$(STORE)" --port $(PORT)
 
-bench: venv ## write what every benchmark gives into docs/benchmarks.md (ONLY="scoring map"; an hour or more)
-	$(PY) docs/make_benchmarks.py $(ONLY)
+bench: venv ## write what every benchmark gives into docs/benchmarks.md (after quickstart; ONLY="scoring map"; an hour or more)
+	MLFLOW_TRACKING_URI="$(STORE)" $(PY) docs/make_benchmarks.py $(ONLY)
 
 bench-peers: ## scoring speed beside lm-evaluation-harness, MODEL=FOLDER (installed apart: 10 minutes)
 	@set -e; if [ -z "$(MODEL)" ]; then echo 'Name a folder with a model: make bench-peers MODEL=PATH.' >&2; exit 1; fi; \

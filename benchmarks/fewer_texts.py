@@ -1,8 +1,8 @@
 """How right KL is on few texts: chosen by half of the trainings, measured on the others.
 
-    python benchmarks/fewer_texts.py --experiment quickstart [--sizes 50,100,200] [--repeats 200]
+    python benchmarks/fewer_texts.py [--experiment NAME] [--sizes 50,100,200] [--repeats 200]
 
-Reads score runs of one experiment. The trainings (models without one stand for themselves) are
+Reads score runs of one experiment, by default those of `make quickstart`. The trainings (models without one stand for themselves) are
 dealt to two halves, in order of name; the first half chooses texts by each method, and the KL of
 all pairs of the second half on those texts is set against the KL on all texts. Every method has the
 same repeats in the same process, and `variance` is the mean squared relative error over that of
@@ -17,6 +17,7 @@ import time
 import mlflow
 import numpy as np
 
+from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.numerics.divergence.kl import kl_matrix, kl_with_standard_error
 from mlflow_modelmap.numerics.matrix.coordinates import coordinates
 from mlflow_modelmap.numerics.matrix.log_likelihoods import LogLikelihoodMatrix
@@ -61,14 +62,17 @@ def measured(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--experiment", default="quickstart")
     parser.add_argument("--tracking-uri", default=None)
-    parser.add_argument("--sizes", default="50,100,200,500")
+    parser.add_argument("--sizes", default="20,50,100,200,500")
     parser.add_argument("--repeats", type=int, default=200)
     given = parser.parse_args()
     if given.tracking_uri:
         mlflow.set_tracking_uri(given.tracking_uri)
-    matrix, points = read_matrix(select_runs([given.experiment]))
+    try:
+        matrix, points = read_matrix(select_runs([given.experiment]))
+    except ModelMapError as error:
+        raise SystemExit(f"{error} `make quickstart` makes the scores of that name.") from None
     one, two = halves(points)
     choosing, others = matrix.keep_points(one), matrix.keep_points(two)
     texts = matrix.values.shape[1]
