@@ -2,11 +2,11 @@
 
     python benchmarks/fewer_texts.py [--experiment NAME] [--sizes 50,100,200] [--repeats 200]
 
-Reads score runs of one experiment, by default those of `make quickstart`. The trainings (models without one stand for themselves) are
-dealt to two halves, in order of name; the first half chooses texts by each method, and the KL of
-all pairs of the second half on those texts is set against the KL on all texts. Every method has the
-same repeats in the same process, and `variance` is the mean squared relative error over that of
-`uniform`.
+Reads score runs of one experiment, by default those of `make quickstart`. The trainings (models
+without one stand for themselves) are dealt to two halves, in order of name; the first half chooses
+texts by each method, and the KL of all pairs of the second half on those texts is set against the
+KL on all texts. Every method has the same repeats in the same process, and `variance` is the mean
+squared relative error over that of `uniform`.
 """
 
 from __future__ import annotations
