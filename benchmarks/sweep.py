@@ -99,6 +99,8 @@ def measure(folder: Path, texts: TextSet, models: int, where: str) -> None:
     ways: dict[str, Callable[..., float]] = {"sweep": by_sweep, "by hand": by_hand}
     for name, way in ways.items():
         experiment = f"{where} {name}"
+        if where == "sqlite":
+            mlflow.create_experiment(experiment, artifact_location=str(folder / "artifacts"))
         mlflow.set_experiment(experiment)
         way(folder, texts, range(3), experiment)  # what is imported and made once is no cost
         cpu, served, wall = time.process_time(), of_children(), time.perf_counter()
@@ -163,10 +165,10 @@ def by_hand(folder: Path, texts: TextSet, steps: range, experiment: str) -> floa
                 mlflow.log_input(dataset, context="scoring")
                 mlflow.log_artifact(str(file), "modelmap")
                 made = mlflow.create_external_model(name=path.name)
-                mlflow.log_params({f"setting {n}": n for n in range(20)})
-                mlflow.set_tags({f"tag {n}": str(n) for n in range(12)})
+                mlflow.log_params({f"setting {n}": n for n in range(40)})
+                mlflow.set_tags({f"tag {n}": str(n) for n in range(13)})
                 mlflow.log_metrics(
-                    {f"metric {n}": float(n) for n in range(5)}, step=step, model_id=made.model_id
+                    {f"metric {n}": float(n) for n in range(4)}, step=step, model_id=made.model_id
                 )
     return scoring
 

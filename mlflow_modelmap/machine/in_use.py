@@ -30,15 +30,22 @@ def hold(path: Path) -> IO[bytes] | None:
 
 
 @contextlib.contextmanager
-def unused(path: Path) -> Iterator[bool]:
-    """Whether nobody holds a file; if so, whoever comes to hold it waits until the block ends."""
+def unused(path: Path, *, ours: bool = True) -> Iterator[bool]:
+    """Whether nobody holds a file; if so, whoever comes to hold it waits until the block ends.
+
+    Parameters
+    ----------
+    ours
+        Whether only this package locks it. Another's is not made, which might mean that it is
+        held, and where it cannot be told it is in use.
+    """
     try:
-        file = _opened(path)
-    except OSError:  # nobody can hold it either
-        yield True
+        file = _opened(path) if ours else path.open("r+b")
+    except OSError as error:  # nobody can hold what cannot be there
+        yield ours or isinstance(error, FileNotFoundError)
         return
     with file:
-        yield _lock(file, alone=True)
+        yield _lock(file, alone=True, unknown=ours)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -49,7 +56,7 @@ def _opened(path: Path) -> IO[bytes]:
         return path.open("rb")
 
 
-def _lock(file: IO[bytes], *, alone: bool) -> bool:
+def _lock(file: IO[bytes], *, alone: bool, unknown: bool = True) -> bool:
     if fcntl is None:
         return True
     try:
@@ -59,5 +66,5 @@ def _lock(file: IO[bytes], *, alone: bool) -> bool:
     except OSError as error:
         if error.errno == errno.EBADF:  # NFS locks alone only what one may write
             return False
-        return alone  # a file system without locks: nobody knows of anybody
+        return alone and unknown  # a file system without locks: nobody knows of anybody
     return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
+from mlflow_modelmap.machine import in_use
 from mlflow_modelmap.machine.in_use import hold, unused
 
 HOLDS = """
@@ -37,3 +39,19 @@ def test_where_nothing_can_be_written_nobody_holds(tmp_path):
     assert hold(tmp_path / "file" / "x.lock") is None
     with unused(tmp_path / "file" / "x.lock") as free:
         assert free
+
+
+def test_another_program_s_lock_is_not_made_and_not_presumed_free(tmp_path, monkeypatch):
+    with unused(tmp_path / "none.lock", ours=False) as free:
+        assert free
+    assert not (tmp_path / "none.lock").exists(), "to others it might mean that it is held"
+
+    def without_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    (tmp_path / "there.lock").touch()
+    monkeypatch.setattr(in_use.fcntl, "flock", without_locks)
+    with unused(tmp_path / "there.lock", ours=False) as free:
+        assert not free
+    with unused(tmp_path / "there.lock") as free:
+        assert free, "nobody of ours can hold it either"

@@ -12,7 +12,7 @@ from typing import IO, TypeVar
 
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
-from mlflow_modelmap.errors import ModelMapError
+from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.machine.in_use import hold, unused
 from mlflow_modelmap.scoring.model.cached_weights import (
     CachedWeights,
@@ -24,6 +24,7 @@ from mlflow_modelmap.scoring.model.cached_weights import (
     weights_in,
 )
 from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
+from mlflow_modelmap.scoring.settings import ENDPOINT
 
 Found = TypeVar("Found", Prepared, ModelFiles)
 
@@ -61,7 +62,7 @@ class FetchedWeights:
             self._users[request.reference].add(request)
         self._places: dict[Path, _Place] = {}
         self._over: list[Path] = []
-        self._fetching = 0
+        self._fetching, self._closed = 0, False
 
     @property
     def full(self) -> bool:
@@ -74,6 +75,7 @@ class FetchedWeights:
         request: ScoreRequest,
         fetch: Callable[[], Found],
         look: Callable[[], Found] | None = None,
+        is_scored: Callable[[Found], bool] | None = None,
     ) -> Found:
         """What `fetch` gives for a model, which is needed from here on, as is an adapter's base.
 
@@ -83,6 +85,8 @@ class FetchedWeights:
         ----------
         look
             As `fetch`, but for the weights: where they will lie is then held before they come.
+        is_scored
+            Whether what `look` gave will do, as the weights are not needed.
         """
         reference, made = request.reference, None
         with self._lock:
@@ -90,13 +94,16 @@ class FetchedWeights:
             self._fetching += 1
         held = None
         try:
-            before = cached_weights(reference) if reference.kind == HUB else None
+            before = _of_the_hub(request)
             if before is not None and reference.gguf:  # where it will lie is not known before
                 held = hold(lock_of(before.repository))
             try:
                 if look is not None:
-                    with suppress(ModelMapError):  # fetching says it
-                        self._remember(reference, before, look())
+                    with suppress(InputError, ScoringError):  # fetching says it
+                        made = look()
+                        self._remember(reference, before, made)
+                        if is_scored is not None and is_scored(made):
+                            return made
                 made = fetch()
                 self._remember(reference, before, made)
                 return made if _is_there(made) else fetch()
@@ -107,6 +114,8 @@ class FetchedWeights:
                 held.close()
             with self._lock:
                 self._fetching -= 1
+            if self._closed:
+                self.close()
             self._tidy()
 
     def not_needed(self, request: ScoreRequest) -> None:
@@ -120,6 +129,7 @@ class FetchedWeights:
 
     def close(self) -> None:
         """Let go of what this process still needed."""
+        self._closed = True
         self._tidy()
         with self._lock:
             for place in self._places.values():
@@ -187,9 +197,18 @@ class FetchedWeights:
                     return False
             for file in self._places.pop(path).files:
                 part = lock_of_part(file)
-                if part is None or until.enter_context(unused(part)):
+                if part is None or until.enter_context(unused(part, ours=False)):
                     remove(file)
         return True
+
+
+def _of_the_hub(request: ScoreRequest) -> CachedWeights | None:
+    """What lies in the cache of a model before its files are fetched; None where none will be."""
+    if request.reference.kind != HUB or request.settings.engine == ENDPOINT:
+        return None
+    with suppress(InputError):  # no name, as fetching says
+        return cached_weights(request.reference)
+    return None
 
 
 def _base_of(made: Prepared | ModelFiles) -> Path | None:

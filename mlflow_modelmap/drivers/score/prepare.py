@@ -12,16 +12,16 @@ from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code, resolve_model
 from mlflow_modelmap.drivers.score.resolve_served import resolve_served
 from mlflow_modelmap.drivers.score.tags import score_tags
-from mlflow_modelmap.errors import ModelMapError
+from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.identity import identity
 from mlflow_modelmap.scoring.identity_of_0_1_0 import identity_of_0_1_0
 from mlflow_modelmap.scoring.load.precision import resolve
 from mlflow_modelmap.scoring.model.adapter import weights_format_of
-from mlflow_modelmap.scoring.model.cached_weights import cached_weights
+from mlflow_modelmap.scoring.model.cached_weights import lacks_weights
 from mlflow_modelmap.scoring.model.config import known_config, model_type
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.pickles import refuses_pickles
-from mlflow_modelmap.scoring.model.reference import HUB, REGISTRY, ModelFiles
+from mlflow_modelmap.scoring.model.reference import REGISTRY, ModelFiles
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.scoring.settings import ENDPOINT, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.templates import AUTO, template_digest
@@ -85,20 +85,7 @@ def prepare(request: ScoreRequest, texts: TextSet, *, weights: bool = True) -> P
         check_base_code(files)
     config = known_config(files)
     precision, device = resolve(request.settings, config)
-    made_from = (
-        files.commit,
-        texts.digest,
-        precision,
-        device.partition(":")[0],
-        request.settings,
-        request.labels(),
-        texts.weights_digest,
-    )
-    beside = settings.tokenizer is None and files.served is None
-    of_tokenizer = None if beside else tokenizer_digest(files.tokenizer_path)
-    folder = None if texts.prompts is None else files.tokenizer_path
-    template = template_digest(settings.template, folder)
-    own, former = identity(*made_from, of_tokenizer, template), identity_of_0_1_0(*made_from)
+    identities = identities_of(request, texts, files, precision, device.partition(":")[0])
     stored = stored_quantization(config)
     threshold = request.settings.int8_threshold if stored is None else stored.int8_threshold
     tags = score_tags(
@@ -112,13 +99,40 @@ def prepare(request: ScoreRequest, texts: TextSet, *, weights: bool = True) -> P
         engine=settings.engine,
         prompt=prompt_in_words(settings),
         alias=written.name if written != request.reference else None,
-        identity=own,
+        identity=identities[0],
         weights_format=weights_format_of(files),
         adapter=files.adapter,
         int8_threshold=threshold if precision == "int8" else None,
     )
-    identities = (own,) if former is None else (own, former)
-    return Prepared(request, texts, files, precision, own, identities, tags)
+    return Prepared(request, texts, files, precision, identities[0], identities, tags)
+
+
+def identities_of(
+    request: ScoreRequest, texts: TextSet, files: ModelFiles, precision: str, device_type: str
+) -> tuple[str, ...]:
+    """By which a score may be found: its own identity, and the one that version 0.1.0 gave it.
+
+    Parameters
+    ----------
+    precision, device_type
+        As resolved.
+    """
+    settings = request.settings
+    made_from = (
+        files.commit,
+        texts.digest,
+        precision,
+        device_type,
+        settings,
+        request.labels(),
+        texts.weights_digest,
+    )
+    beside = settings.tokenizer is None and files.served is None
+    of_tokenizer = None if beside else tokenizer_digest(files.tokenizer_path)
+    folder = None if texts.prompts is None else files.tokenizer_path
+    template = template_digest(settings.template, folder)
+    own, former = identity(*made_from, of_tokenizer, template), identity_of_0_1_0(*made_from)
+    return (own,) if former is None else (own, former)
 
 
 def prepare_unscored(
@@ -127,8 +141,8 @@ def prepare_unscored(
     is_scored: Callable[[Prepared], bool],
 ) -> Prepared:
     """As `prepare`, but weights that are not here yet are fetched of what is not scored alone."""
-    if request.reference.kind == HUB and not cached_weights(request.reference).files:
-        with suppress(ModelMapError):
+    if request.settings.engine != ENDPOINT and lacks_weights(request.reference):
+        with suppress(InputError, ScoringError):  # the next line says it
             known = prepare(request, texts, weights=False)
             if is_scored(known):
                 return known

@@ -66,7 +66,7 @@ def resolve_model(
             )
         return found
     check_peft(f"the model {str(reference)!r}")
-    made = found.on(_base(found, base, refused, folder))
+    made = found.on(_base(found, base, refused, folder, weights))
     if folder is not None:
         return replace(made, tokenizer_path=folder)
     _check_tokens_of_gguf(made)
@@ -204,14 +204,18 @@ def _gguf_folder(path: str, own_tokenizer: bool, *_: int) -> tempfile.TemporaryD
 
 
 def _base(
-    adapter: Adapter, given: ModelReference | None, refused: str | None, tokenizer: str | None
+    adapter: Adapter,
+    given: ModelReference | None,
+    refused: str | None,
+    tokenizer: str | None,
+    weights: bool,
 ) -> ModelFiles:
     """The base of an adapter: as given, else what came with it, else what it names."""
     if given is None and adapter.base_path is not None:
         return weights_in(adapter.base_path, refused)
     wanted = given or adapter.named_base()
     try:
-        found = _model_or_adapter(wanted, refused, tokenizer)
+        found = _model_or_adapter(wanted, refused, tokenizer, weights)
     except InputError as error:
         if given is not None:
             raise

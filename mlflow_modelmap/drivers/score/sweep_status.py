@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mlflow_modelmap.errors import InputError
@@ -95,7 +96,8 @@ def sweep_status(run_id: str) -> SweepStatus:
         working=tuple(
             sorted(
                 {
-                    *(said.get("at_work", ()) if goes_on else ()),  # a cluster's have no runs yet
+                    # A cluster's have no runs yet; some have come to their end since it was said.
+                    *(set(said.get("at_work", ()) if goes_on else ()) - _names(children)),
                     *(
                         one_line(child.info.run_name or child.info.run_id)[:_SHOWN]
                         for child in children
@@ -110,6 +112,10 @@ def sweep_status(run_id: str) -> SweepStatus:
         at=said.get("at"),
         gone=left_over(run),
     )
+
+
+def _names(children: Sequence[Run]) -> set[str]:
+    return {one_line(child.info.run_name or "")[:_SHOWN] for child in children}
 
 
 def _counted(metrics: Mapping[str, float], name: str) -> int | None:

@@ -224,13 +224,17 @@ class Work:
 
     def prepare(self, request: ScoreRequest) -> Prepared:
         """The model's files at hand, fetched if need be; no weights of what is scored already."""
+        if self.fetched is not None and request.reference.kind == HUB:
+            return self.fetched.watch(
+                request,
+                partial(prepare, request, self.texts),
+                partial(prepare, request, self.texts, weights=False),
+                None if self.again else self._is_done,
+            )
         fetch = partial(prepare, request, self.texts)
         if not self.again:
             fetch = partial(prepare_unscored, request, self.texts, self._is_done)
-        if self.fetched is None:
-            return fetch()
-        look = partial(prepare, request, self.texts, weights=False)
-        return self.fetched.watch(request, fetch, look if request.reference.kind == HUB else None)
+        return fetch() if self.fetched is None else self.fetched.watch(request, fetch)
 
     def not_needed(self, request: ScoreRequest) -> bool:
         """A model has come to its end, or waits for others; whether what was fetched may go."""

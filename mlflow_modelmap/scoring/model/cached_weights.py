@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.hub import cached_snapshot
-from mlflow_modelmap.scoring.model.reference import HUB, ModelReference
+from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
+from mlflow_modelmap.scoring.model.weight_files import ADAPTER
 
 _WEIGHTS = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
 _INCOMPLETE = "*.incomplete"
@@ -53,8 +55,6 @@ def cached_weights(reference: ModelReference) -> CachedWeights:
     from huggingface_hub.file_download import repo_folder_name
 
     name, file = reference.gguf or (reference.name, None)
-    folder = repo_folder_name(repo_id=name, repo_type="model")
-    repository = cache_folder() / folder
     if file is None:
         snapshot = cached_snapshot(reference)
         place = None if snapshot is None else Path(snapshot)
@@ -63,11 +63,26 @@ def cached_weights(reference: ModelReference) -> CachedWeights:
         snapshot = cached_snapshot(ModelReference(HUB, name, reference.revision), (file,))
         place = None if snapshot is None else Path(snapshot) / os.path.basename(file)
         found = [] if place is None else [place]
+    repository = cache_folder() / repo_folder_name(repo_id=name, repo_type="model")
     sizes = {}
     for path in (*found, *(repository / "blobs").glob(_INCOMPLETE)):
         with contextlib.suppress(OSError):  # gone meanwhile
             sizes[path] = path.stat().st_size
     return CachedWeights(place, repository, sizes)
+
+
+def lacks_weights(reference: ModelReference) -> bool:
+    """Whether weights of a model, or of the base of an adapter, may have to be fetched."""
+    if reference.kind == LOCAL:
+        return os.path.lexists(os.path.join(reference.name, ADAPTER))
+    if reference.kind != HUB:
+        return False
+    try:
+        files = cached_weights(reference).files
+    except InputError:
+        return False  # it is no name, as whoever asks for the files is told
+    whole = [path.name for path in files if lock_of_part(path) is None]
+    return not whole or any(name.startswith("adapter") for name in whole)
 
 
 def is_snapshot(path: Path) -> bool:

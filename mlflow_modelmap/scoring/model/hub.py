@@ -77,7 +77,8 @@ def snapshot(
     cached = cached_snapshot(reference)
     if cached is not None and os.path.basename(cached) == reference.revision:
         names = os.listdir(cached)
-        files = _files(reference, cached, refused, tokenizer) if not _pickled(names) else None
+        known = not _pickled(names) or not weights
+        files = _files(reference, cached, refused, tokenizer, weights) if known else None
         if files is not None:
             return files
     try:
@@ -87,7 +88,7 @@ def snapshot(
     except Exception as error:
         if answered_no(error):
             raise InputError(told_of(reference, error)) from error
-        files = None if cached is None else _files(reference, cached, refused, tokenizer)
+        files = None if cached is None else _files(reference, cached, refused, tokenizer, weights)
         if files is not None:
             return files
         raise InputError(told_of(reference, error, cached is not None)) from error
@@ -188,16 +189,22 @@ def cached_snapshot(
 
 
 def _files(
-    reference: ModelReference, path: str, refused: str | None, tokenizer: str | None
+    reference: ModelReference,
+    path: str,
+    refused: str | None,
+    tokenizer: str | None,
+    weights: bool,
 ) -> ModelFiles | Adapter | None:
-    """What is in a snapshot of the local cache, or None unless all of it is there."""
+    """What is in a snapshot of the local cache, or None unless all that is wanted is there."""
     what, names = f"the cached model {str(reference)!r}", os.listdir(path)
     commit = os.path.basename(path)
     try:
         if ADAPTER in names:
             found: ModelFiles | Adapter = read_adapter(path, reference, commit=commit)
         else:
-            check_model(path, what)
+            if weights:
+                check_model(path, what)
+            check_causal(read_config(path), what)
             if tokenizer is None:
                 check_tokenizer(names, what)
             found = ModelFiles(reference, path, tokenizer or path, commit)
@@ -205,7 +212,7 @@ def _files(
         return None
     if ADAPTER in names:
         check_adapter_names(names, what, refused)
-    else:
+    elif weights:
         check_has_weights(names, what, refused)
     return found
 

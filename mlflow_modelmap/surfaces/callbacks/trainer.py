@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,5 +136,8 @@ def saved_in(args: TrainingArguments, state: TrainerState) -> str:
         return str(plain)
     if state.trial_name:
         return str(Path(args.output_dir or "", state.trial_name, name))
-    written = Path(args.output_dir or "").glob(f"*/{name}")
-    return str(max(written, key=lambda path: path.stat().st_mtime, default=plain))
+    written: dict[float, Path] = {}
+    for path in Path(args.output_dir or "").glob(f"*/{name}"):
+        with contextlib.suppress(OSError):  # another trial's, which is gone
+            written[path.stat().st_mtime] = path
+    return str(written[max(written)] if written else plain)

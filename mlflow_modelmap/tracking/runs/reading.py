@@ -52,7 +52,13 @@ def tell_of_unlike_reading(points: Sequence[Point], said: list[str] | None) -> N
 def readings(points: Sequence[Point]) -> str:
     """In which ways scores read their texts, each once, as JSON for `points_of_readings`."""
     ways = {
-        json.dumps([point.bos_applied, point.tags.get(TAG_ENGINE), _as_read(point)]): None
+        json.dumps(
+            [
+                point.bos_applied,
+                point.tags.get(TAG_ENGINE),
+                None if _says_nothing(point) else _as_read(point),
+            ]
+        ): None
         for point in points
         if point.bos_applied is not None or not _says_nothing(point)
     }
@@ -76,7 +82,10 @@ def points_of_readings(written: str | None, name: str) -> list[Point]:
                 *("", name, name, "", ""),
                 bos_applied=bos if isinstance(bos, bool) else None,
                 tags={} if engine is None else {TAG_ENGINE: one_line(str(engine))[:40]},
-                read_as={key: one_line(str(read[key]))[:40] for key in READ_AS if key in read},
+                read_as={
+                    key: one_line(str(read[key]))[:40] for key in READ_AS if key in (read or {})
+                },
+                row=0 if read is None else None,
             )
             for bos, engine, read in found[:_MOST_WAYS]
         ]

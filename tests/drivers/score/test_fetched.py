@@ -10,6 +10,8 @@ import pytest
 
 from mlflow_modelmap.drivers.score.fetched import FetchedWeights, together
 from mlflow_modelmap.drivers.score.request import ScoreRequest
+from mlflow_modelmap.machine.in_use import unused
+from mlflow_modelmap.scoring.model.cached_weights import lacks_weights, lock_of
 from mlflow_modelmap.scoring.model.hub_parts import fetch_file
 from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -215,6 +217,21 @@ def test_another_program_s_running_download_is_left_alone(cache):
     weights.close()
 
 
+def test_a_fetch_that_ends_after_the_sweep_holds_nothing(cache):
+    request = asked("org/a")
+    weights, other = FetchedWeights(0, [request]), FetchedWeights(0, [request])
+
+    def late():
+        made = fetcher(cache, request)()
+        weights.close()
+        return made
+
+    weights.watch(request, late)
+    with unused(lock_of(cache / "models--org--a" / "snapshots" / "c0")) as free:
+        assert free
+    other.close()
+
+
 def test_gguf_files_of_the_hub_go_too(monkeypatch, tmp_path):
     names = ["org/a/Q8/model.gguf", "org/a/Q4.gguf"]
     requests = [asked(name, "auto") for name in names]
@@ -239,3 +256,18 @@ def test_gguf_files_of_the_hub_go_too(monkeypatch, tmp_path):
 def test_models_of_the_same_weights_come_together_in_the_order_of_the_plan():
     names = ["org/a", "org/b", "org/c", "org/b", "org/a"]
     assert together([asked(name) for name in names]) == [0, 4, 1, 3, 2]
+
+
+def test_a_name_that_the_hub_does_not_take_is_refused_by_whoever_asks_for_files(cache):
+    """A model behind a server may be called so."""
+    served = ScoreRequest(
+        reference=ModelReference.parse("served--model"),
+        settings=ScoringSettings(engine="endpoint", url="http://127.0.0.1:9"),
+    )
+    here = SimpleNamespace(model_path=str(cache), adapter=None)
+    weights = FetchedWeights(0, [served])
+    assert weights.watch(served, lambda: here) is here
+    weights.close()
+    assert not lacks_weights(served.reference)
+    assert not lacks_weights(ModelReference.parse("org/a--b"))
+    assert lacks_weights(ModelReference.parse("org/a"))

@@ -59,6 +59,13 @@ def test_a_spacing_that_was_rounded_to_whole_steps_is_one():
     assert default_warm_up(one([0, 1, 2, 3, 5, 7, 9, 11, 13, 15, 17])) == 3
 
 
+def test_powers_of_two_are_no_rounded_spacing():
+    powers = [0, *(2**k for k in range(10))]
+    assert default_warm_up(one([*powers, *range(1000, 20_001, 1000)])) == 1000
+    assert default_warm_up(one([*powers, *range(1000, 10_001, 500)])) == 1000
+    assert default_warm_up(one([*powers[:9], *range(400, 5001, 200)])) == 400
+
+
 def test_trainings_of_other_spacings_each_have_their_own():
     names = ["a"] * 21 + ["b"] * 34
     steps = [*range(0, 10_001, 500), *range(0, 9_901, 300)]

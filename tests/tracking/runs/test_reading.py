@@ -142,6 +142,8 @@ def test_of_imported_vectors_only_what_is_known_is_said():
     served = replace(scored, tags={"modelmap.engine": "vllm"})
     assert not _told(imported, served)
     assert not _told(*points_of_readings(readings([imported]), "the map's"), served)
+    with_bos = replace(imported, bos_applied=True)
+    assert not _told(*points_of_readings(readings([with_bos]), "the map's"), served)
     old = _point("old", None)  # a score of a version that did not say it yet
     assert len(_told(old, served)) == 2
 

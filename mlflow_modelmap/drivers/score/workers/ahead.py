@@ -9,13 +9,20 @@ from typing import Any
 
 
 class Ahead:
-    """Calls made one after the other in a thread of their own, which ends with the process."""
+    """Calls made in threads of their own, in the order asked for; they end with the process.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    at_once
+        So many at a time.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
         self._asked: queue.SimpleQueue[tuple[int, Callable[[], Any]] | None] = queue.SimpleQueue()
         self._known: set[int] = set()
         self._found: dict[int, tuple[Any, Exception | None]] = {}
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._ended = False
 
     def ask(self, number: int, call: Callable[[], Any]) -> None:
@@ -23,9 +30,9 @@ class Ahead:
         if number in self._known:
             return
         self._known.add(number)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, daemon=True)
-            self._thread.start()
+        if len(self._threads) < min(self._at_once, len(self._known)):
+            self._threads.append(threading.Thread(target=self._work, daemon=True))
+            self._threads[-1].start()
         self._asked.put((number, call))
 
     def has(self, number: int) -> bool:
@@ -48,7 +55,8 @@ class Ahead:
     def close(self) -> None:
         """Begin nothing more."""
         self._ended = True
-        self._asked.put(None)
+        for _ in self._threads:
+            self._asked.put(None)
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None and not self._ended:

@@ -6,7 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+import mlflow
 
 from mlflow_modelmap.drivers.process.progress import look_up, say
 from mlflow_modelmap.drivers.score.claims import Held, claim, still_held, who
@@ -17,6 +20,7 @@ from mlflow_modelmap.drivers.score.shard import costs, size_of
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SKIPPED, SweepRow
 from mlflow_modelmap.drivers.score.sweep_work import WAIT_SECONDS, Work, scored_row
 from mlflow_modelmap.drivers.score.vector import Ready
+from mlflow_modelmap.drivers.score.workers import for_nodes
 from mlflow_modelmap.drivers.score.workers.ahead import Ahead
 from mlflow_modelmap.drivers.score.workers.events import (
     Answer,
@@ -30,11 +34,9 @@ from mlflow_modelmap.drivers.score.workers.events import (
     Moved,
     Whole,
 )
-from mlflow_modelmap.drivers.score.workers.for_nodes import fetch_for_nodes, fetches
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.drivers.score.workers.todo import Todo
-from mlflow_modelmap.errors import InputError, ScoringError, TrackingError
-from mlflow_modelmap.scoring.model.cached_weights import cache_folder
+from mlflow_modelmap.errors import ScoringError, TrackingError
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.end_run import fail_run
@@ -44,6 +46,7 @@ from mlflow_modelmap.tracking.store.client import briefly
 
 _TRIES = 2
 _LOOK_SECONDS = 0.2
+_FETCHED_AT_ONCE = 8  # for nodes that share a cache which nothing bounds
 
 
 class FanOut:
@@ -87,7 +90,9 @@ class FanOut:
         self.status.expect(dict(enumerate(costs(asked))))
         self._waiting = sorted((todo[n] for n in together(asked)), key=lambda one: -one.size)
         try:
-            self._shares = self._nodes_share_the_cache(asked)
+            self._shares = for_nodes.nodes_share_the_cache(self.engine, self.work, asked)
+            if self._shares and self.work.fetched is None:
+                self._ahead = Ahead(_FETCHED_AT_ONCE)
             while self._waiting or self._flying or self._held:
                 look_up()
                 self._fill()
@@ -95,9 +100,9 @@ class FanOut:
                     self._heard(event)
                 self._look_at_held()
                 self.status.show()
+                flying = self._flying.values()
+                self.status.at_work = tuple(one.request.point_name for one in flying)
                 if self._flying:
-                    flying = self._flying.values()
-                    self.status.at_work = tuple(one.request.point_name for one in flying)
                     self.work.say_status(self.status)
         except BaseException as error:
             self.engine.close()
@@ -112,19 +117,6 @@ class FanOut:
             self.status.close()
             self.engine.close()
         return tuple(self._rows[number] for number in range(len(asked)))
-
-    def _nodes_share_the_cache(self, asked: Sequence[ScoreRequest]) -> bool:
-        if self.engine.prepares or not any(map(fetches, asked)):
-            return False
-        cache = cache_folder()
-        shared = self.engine.shares(cache)
-        if self.work.fetched is not None and not shared:
-            raise InputError(
-                f"The cluster's nodes do not share the Hub's cache {str(cache)!r}, so that what "
-                "they fetch cannot be bounded from here; set HF_HOME to a folder that all see, "
-                "or leave keep_cache out."
-            )
-        return shared
 
     def _fill(self) -> None:
         """Give out as much as there is room for."""
@@ -163,12 +155,15 @@ class FanOut:
         """Whether a model still has to be prepared here, or its files fetched for the nodes."""
         if self.engine.prepares:
             return one.prepared is None
-        return self._shares and not one.fetched and fetches(one.request)
+        return self._shares and one.prepared is None and not one.fetched and one.of_the_hub
 
     def _making(self, one: Todo) -> Callable[[], Any]:
-        if self.engine.prepares:
-            return lambda: self.work.prepare(one.request)
-        return lambda: fetch_for_nodes(self.work, one.request)
+        make = (
+            self.work.prepare
+            if self.engine.prepares
+            else partial(for_nodes.fetch_for_nodes, self.work)
+        )
+        return partial(make, one.request)
 
     def _begin(self, one: Todo) -> Ready | Asked | Whole | None:
         """What is to be done for a model; None where it has come to its end already."""
@@ -184,6 +179,11 @@ class FanOut:
             if there is not None:
                 self._ended(one, there)
                 return None
+            if self._shares and not one.fetched:  # whoever had it has not made it
+                one.prepared = None
+                if self._is_made_ahead(one):
+                    self._waiting.insert(0, one)
+                    return None
         if not self.engine.prepares or self.workers_log:
             return self._task(one)
         if one.run is None:
@@ -208,7 +208,8 @@ class FanOut:
         return Whole(
             one.request,
             work.texts,
-            *_addresses(parent),
+            parent.store.tracking_uri,
+            mlflow.get_registry_uri(),
             experiment_id=parent.experiment_id,
             parent_run_id=parent.run_id,
             task=self._name_of(one),
@@ -250,7 +251,9 @@ class FanOut:
         one.held = run_id
         self._held.append(one)
         if self.work.not_needed(one.request):
-            one.prepared, one.fetched = None, False  # its weights may go meanwhile
+            one.fetched = False  # its weights may go meanwhile
+            if self.engine.prepares:
+                one.prepared = None
 
     def _answered(self, one: Todo, answer: Answer) -> None:
         outcome = answer.outcome
@@ -342,9 +345,3 @@ def _holds(one: Todo, work: Work) -> bool:
         raise
     except Exception:
         return False
-
-
-def _addresses(parent: OpenRun) -> tuple[str, str]:
-    import mlflow
-
-    return parent.store.tracking_uri, mlflow.get_registry_uri()

@@ -2,54 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
-from mlflow_modelmap.drivers.score.prepare import model_files
+from mlflow_modelmap.drivers.score.prepare import identities_of, model_files
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.sweep_work import Work
+from mlflow_modelmap.drivers.score.workers.events import Engine
+from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.cached_weights import cache_folder, lacks_weights
 from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles
+from mlflow_modelmap.scoring.settings import ENDPOINT
 from mlflow_modelmap.scoring.tokenizer.templates import AUTO
 from mlflow_modelmap.tracking.runs.find_score import scored
 
+_DEVICES = ("cuda", "cpu", "mps")
 
-def fetch_for_nodes(work: Work, request: ScoreRequest) -> ModelFiles:
-    """Have a Hub model's files in the cache; no weights of what seems to be scored already.
 
-    Only a node knows the precision that ``auto`` comes to, and with it the score's identity: here a
-    score of the same commit will do, and what it was no score of the node fetches itself.
+def nodes_share_the_cache(engine: Engine, work: Work, asked: Sequence[ScoreRequest]) -> bool:
+    """Whether this process fetches for an engine's nodes.
+
+    Raises
+    ------
+    InputError
+        If it does not, but little is to stay of what is fetched.
+    """
+    if engine.prepares or not any(map(fetches, asked)):
+        return False
+    cache = cache_folder()
+    shared = engine.shares(cache)
+    if work.fetched is not None and not shared:
+        raise InputError(
+            f"The cluster's nodes do not share the Hub's cache {str(cache)!r}, so that what they "
+            "fetch cannot be bounded from here; set HF_HOME to a folder that all see (on Slurm on "
+            "the file system of --folder), or leave keep_cache out."
+        )
+    return shared
+
+
+def fetch_for_nodes(work: Work, request: ScoreRequest) -> ModelFiles | None:
+    """Have a Hub model's files in the cache; no weights of what is scored already.
+
+    Only a node knows the device, and the precision that ``auto`` comes to, and with them the
+    score's identity: here each that there may be is looked for.
+
+    Returns
+    -------
+    ModelFiles or None
+        None where all lies in the cache, and the node can ask the Hub as well.
 
     Raises
     ------
     InputError, ScoringError
         If the Hub cannot give it. The node says so too, and in the score's own words.
     """
-    fetch = partial(_files, work, request)
-    if work.fetched is None:
-        return fetch()
-    return work.fetched.watch(request, fetch, partial(model_files, request, weights=False))
+
+    def is_scored(files: ModelFiles) -> bool:
+        return not work.again and _is_scored(work, request, files)
+
+    look = partial(model_files, request, weights=False)
+    if work.fetched is not None:
+        return work.fetched.watch(request, partial(model_files, request), look, is_scored)
+    if not lacks_weights(request.reference):
+        return None
+    files = look()
+    return files if is_scored(files) else model_files(request)
 
 
-def _files(work: Work, request: ScoreRequest) -> ModelFiles:
-    if not work.again:
-        files = model_files(request, weights=False)
-        if _seems_scored(work, request, files):
-            return files
-    return model_files(request)
-
-
-def _seems_scored(work: Work, request: ScoreRequest, files: ModelFiles) -> bool:
+def _is_scored(work: Work, request: ScoreRequest, files: ModelFiles) -> bool:
     there = work.done
     if work.one_by_one:
         name, digest = files.reference.name, work.texts.digest
         there = scored(work.experiment_id, work.store, text_digest=digest, models={name})
-    precision = request.settings.precision
+    points = [p for found in there.values() for p in found if p.commit == files.commit]
+    asked = request.settings.precision
+    precisions = {p.precision for p in points} if asked == AUTO else {asked}
+    if not points:
+        return False
     return any(
-        point.commit == files.commit and precision in (AUTO, point.precision)
-        for points in there.values()
-        for point in points
+        not there.keys().isdisjoint(identities_of(request, work.texts, files, precision, device))
+        for precision in precisions
+        for device in _DEVICES
+        if precision is not None
     )
 
 
 def fetches(request: ScoreRequest) -> bool:
     """Whether a model's files come from the Hub."""
-    return request.reference.kind == HUB
+    return request.reference.kind == HUB and request.settings.engine != ENDPOINT

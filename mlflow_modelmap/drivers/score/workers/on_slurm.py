@@ -108,7 +108,7 @@ class OnSlurm:
 
     def shares(self, folder: Path) -> bool:
         """Where it lies on the same file system as the folder that all nodes see."""
-        there = next(path for path in (folder, *folder.parents) if path.exists())
+        there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
         return self._here or there.stat().st_dev == self._folder.stat().st_dev
 
     def free(self, need: int) -> bool:

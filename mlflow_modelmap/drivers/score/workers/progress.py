@@ -17,7 +17,7 @@ from mlflow_modelmap.words.one_line import one_line
 _LINE_SECONDS = 30.0
 """Between two lines in a log file."""
 _SAID_SECONDS = 15.0
-_NAMES, _NAME = 20, 100
+_NAMES, _NAME = 20, 60
 """Between two times that it is written into the sweep's run."""
 
 
@@ -138,7 +138,8 @@ class SweepProgress:
                 "workers": self.workers,
                 "at_work": [one_line(name)[:_NAME] for name in self.at_work[:_NAMES]],
                 "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            }
+            },
+            ensure_ascii=False,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.vector import Ready
+from mlflow_modelmap.drivers.score.workers.for_nodes import fetches
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 
 _PROCESS_BYTES = 700_000_000
@@ -31,6 +32,10 @@ class Todo:
     held: str | None = None
     fetched: bool = False
     passed: int = 0
+
+    @property
+    def of_the_hub(self) -> bool:
+        return fetches(self.request)
 
     @property
     def need(self) -> int:

@@ -9,8 +9,10 @@ from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.drivers.score.sweep_status import sweep_status
 from mlflow_modelmap.drivers.score.workers import progress, spread
 from mlflow_modelmap.drivers.score.workers.options import Workers
+from mlflow_modelmap.scoring.model.cached_weights import remove
 from mlflow_modelmap.tracking.runs.search import search_runs
 from mlflow_modelmap.tracking.store.client import client
+from tests.adapters import lora, make_adapter
 from tests.drivers.score.workers.here import Here
 from tests.drivers.score.workers.test_keep_cache import weights_in
 from tests.hub_server import HubServer
@@ -30,7 +32,7 @@ def hub(tiny_models, monkeypatch, tmp_path):
 def sweep_here(monkeypatch, engine, models, texts, **more):
     monkeypatch.setattr(spread, "_engine", lambda *_: engine)
     plan = {"models": models}
-    return sweep(plan, texts=texts, workers=Workers(), progress=False, **more)
+    return sweep(plan, texts=texts, workers=Workers(on="ray"), progress=False, **more)
 
 
 @pytest.mark.parametrize("log_from", ["driver", "worker"])
@@ -54,9 +56,20 @@ def test_each_model_is_given_once_its_files_are_there_and_scored_ones_are_not_fe
     again = sweep({"models": NAMES[:1]}, keep_cache=0, **how)
     assert [row.state for row in again.rows] == ["skipped"]
     assert not [request for request in hub.requests if ".safetensors" in request]
-    other = {"model": NAMES[0], "precision": "bfloat16"}
-    assert [row.state for row in sweep({"models": [other]}, **how).rows] == ["scored"]
-    assert there[-1]
+    for other in ({"precision": "bfloat16"}, {"name": "another"}, {"bos": "never"}):
+        there.clear()
+        models = [{"model": NAMES[0], **other}]
+        assert [row.state for row in sweep({"models": models}, keep_cache=0, **how).rows] == [
+            "scored"
+        ]
+        assert there == [True], "the sweep fetched it, and not the node"
+        assert weights_in(tmp_path / "hub") == []
+    part = tmp_path / "hub" / "hub" / "models--org--model0" / "blobs" / "rest.incomplete"
+    part.write_bytes(b"x")  # of a fetch that was killed
+    hub.requests.clear()
+    how["workers"] = None
+    assert [row.state for row in sweep({"models": NAMES[:1]}, **how).rows] == ["skipped"]
+    assert not [request for request in hub.requests if ".safetensors" in request]
 
 
 def test_what_the_hub_does_not_give_fails_alone(store, texts, monkeypatch, hub):
@@ -97,3 +110,30 @@ def test_a_status_names_what_a_cluster_is_at(store, texts, tiny_model, monkeypat
     done = sweep_here(monkeypatch, engine, [{"model": str(tiny_model), "name": "m"}], texts)
     assert seen == [("m",)]
     assert sweep_status(done.run_id).working == ()
+
+
+def test_what_is_scored_is_skipped_where_the_hub_is_gone_and_the_weights_too(
+    store, texts, monkeypatch, hub, tmp_path
+):
+    done = sweep_here(monkeypatch, Here(), NAMES[:2], texts, keep_cache=0)
+    assert [row.state for row in done.rows] == ["scored"] * 2
+    assert weights_in(tmp_path / "hub") == []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    again = sweep_here(monkeypatch, Here(), NAMES[:2], texts, keep_cache=0)
+    assert [(row.state, row.error) for row in again.rows] == [("skipped", None)] * 2
+    alone = sweep({"models": NAMES[:2]}, texts=texts, progress=False)
+    assert [(row.state, row.error) for row in alone.rows] == [("skipped", None)] * 2
+
+
+def test_an_adapter_s_base_is_not_fetched_where_it_is_scored(
+    store, texts, monkeypatch, hub, tmp_path, tiny_models
+):
+    base = tiny_models("gpt_neox", seed=0)
+    adapter = make_adapter(tmp_path / "adapter", base, lora("gpt_neox"), named=NAMES[0])
+    models, how = [str(adapter)], {"texts": texts, "progress": False}
+    assert [row.state for row in sweep({"models": models}, **how).rows] == ["scored"]
+    for path in weights_in(tmp_path / "hub"):
+        remove(path)
+    hub.requests.clear()
+    assert [row.state for row in sweep({"models": models}, **how).rows] == ["skipped"]
+    assert not [request for request in hub.requests if ".safetensors" in request]
