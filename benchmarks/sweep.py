@@ -18,13 +18,9 @@ import argparse
 import contextlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -34,6 +30,7 @@ import torch
 
 from mlflow_modelmap import TextSet, sweep
 from tests import tiny
+from tests.serving import serving
 
 OVER_HTTP = 50
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
@@ -58,39 +55,11 @@ def main() -> None:
         print(f"{models} checkpoints, sqlite: ms a run")
         measure(folder, texts, models, "sqlite")
         few = min(models, OVER_HTTP)
-        with server(folder) as address:
+        own = ("--artifacts-destination", str(folder / "served"), "--workers", "1")
+        with serving(folder, *own) as address:
             mlflow.set_tracking_uri(address)
             print(f"{few} checkpoints, `mlflow server` on sqlite: ms a run")
             measure(folder, texts, few, "http")
-
-
-@contextlib.contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Serve the folder's store; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = (
-        *(sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-        *("--artifacts-destination", str(folder / "served")),
-    )
-    with (folder / "server.log").open("w") as log:
-        # Its workers for jobs, which nothing here needs, would still be starting.
-        own = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=own)
-    try:
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{address}/health", timeout=2).close()
-                break
-            time.sleep(0.2)
-        yield address
-    finally:
-        for part in (*psutil.Process(process.pid).children(recursive=True), process):
-            part.terminate()
-        process.wait()
 
 
 def measure(folder: Path, texts: TextSet, models: int, where: str) -> None:

@@ -58,7 +58,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _lock(file: IO[bytes], *, alone: bool, unknown: bool = True) -> bool:
     if fcntl is None:
-        return True
+        return unknown
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
     except BlockingIOError:

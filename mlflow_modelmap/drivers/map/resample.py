@@ -146,7 +146,7 @@ def _median(errors: np.ndarray) -> float:
     return float(np.median(errors)) if errors.size else float("nan")
 
 
-def texts_source(made: ModelMap, store: MlflowClient) -> str:
+def texts_source(made: ModelMap, store: MlflowClient) -> str | TextSet:
     """What the map's score runs say their texts were read from, or where the store has them."""
     found: set[str] = set()
     for uri in text_sources(_some(made.points["run_id"]), made.text_set, store):
@@ -155,8 +155,7 @@ def texts_source(made: ModelMap, store: MlflowClient) -> str:
         found.add(uri)
     for uri in (*sorted(filter(names_stored, found)), made.text_set):
         with suppress(InputError, TrackingError):
-            load_texts(uri)
-            return uri
+            return load_texts(uri)
     said = (
         f"were read from {listed(sorted(found))}, which is not there"
         if found

@@ -142,7 +142,7 @@ def prepare_unscored(
 ) -> Prepared:
     """As `prepare`, but weights that are not here yet are fetched of what is not scored alone."""
     if request.settings.engine != ENDPOINT and lacks_weights(request.reference):
-        with suppress(InputError, ScoringError):  # the next line says it
+        with suppress(InputError, ScoringError):  # fetching says it
             known = prepare(request, texts, weights=False)
             if is_scored(known):
                 return known

@@ -60,7 +60,7 @@ def _regular_from(trajectory: Trajectory) -> int:
     usual = most_common_gap(gaps)
     off = np.minimum(gaps % usual, -gaps % usual)
     regular = off <= (max(1, usual // 100) if usual >= _ROUNDED_FROM else 0)
-    regular &= 2 * gaps > usual  # one of no steps, almost, is not a spacing off by a step
+    regular &= 2 * gaps > usual  # a gap near 0 is none of the spacing, however near a multiple
     edges = np.flatnonzero(np.diff(np.concatenate([[False], regular, [False]])))
     starts, lengths = edges[::2], edges[1::2] - edges[::2]
     long = starts[lengths >= _SEVERAL]

@@ -204,7 +204,8 @@ def _files(
         else:
             if weights:
                 check_model(path, what)
-            check_causal(read_config(path), what)
+            else:
+                check_causal(read_config(path), what)
             if tokenizer is None:
                 check_tokenizer(names, what)
             found = ModelFiles(reference, path, tokenizer or path, commit)

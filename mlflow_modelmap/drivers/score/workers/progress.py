@@ -17,8 +17,9 @@ from mlflow_modelmap.words.one_line import one_line
 _LINE_SECONDS = 30.0
 """Between two lines in a log file."""
 _SAID_SECONDS = 15.0
-_NAMES, _NAME = 20, 60
 """Between two times that it is written into the sweep's run."""
+_NAMES, _NAME = 20, 60
+"""So many models at work are named there, in so many characters each."""
 
 
 @dataclass

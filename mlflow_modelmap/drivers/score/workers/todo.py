@@ -19,7 +19,17 @@ _LARGER_IN_MEMORY = 2.2
 
 @dataclass(eq=False)
 class Todo:
-    """A model on its way: how often it was tried, and what is open for it."""
+    """A model on its way: how often it was tried, and what is open for it.
+
+    Attributes
+    ----------
+    held
+        The run of another process that makes its score, if one does.
+    fetched
+        Whether its files were fetched, for nodes that share the cache.
+    passed
+        How often a smaller one was given out before it.
+    """
 
     number: int
     request: ScoreRequest
@@ -35,10 +45,12 @@ class Todo:
 
     @property
     def of_the_hub(self) -> bool:
+        """Whether its files may have to be fetched."""
         return fetches(self.request)
 
     @property
     def need(self) -> int:
+        """Bytes of memory that its worker takes."""
         return int(_LARGER_IN_MEMORY * self.size) + _PROCESS_BYTES
 
     def leave(self, error: BaseException) -> None:
