@@ -40,6 +40,8 @@ SHAPES = {
     "410M": (1024, 24, 16),
     "6.9B": (4096, 32, 32),
 }
+TEXTS = {"14M": 40, "70M": 24, "160M": 12}
+"""So many a turn on CPU, where more take minutes; 4 of larger ones, and 400 of all on CUDA."""
 
 
 def make_model(name: str, device: str, dtype: torch.dtype) -> Any:
@@ -128,7 +130,7 @@ def compare(
         "plain": lambda: plain(model, tokens),
         "engine": lambda: engine(model, tokens),
     }
-    if device == "cpu":
+    if device == "cpu" and bfloat16_products() != "none":
         ways["bfloat16 products"] = lambda: engine(model, tokens, matmul="bfloat16")
     values = {way: work() for way, work in ways.items()}  # Also warms up.
     times: dict[str, list[float]] = {way: [] for way in ways}
@@ -209,8 +211,9 @@ def main() -> None:
     device, dtype = ("cuda", torch.float16) if cuda else ("cpu", torch.float32)
     shapes = given.shapes or (["14M"] if given.quick else None)
     shapes = shapes or (["410M", "6.9B"] if cuda else ["14M", "70M", "160M"])
-    count = given.texts or (8 if given.quick else 400 if cuda else 40)
-    turns = given.turns or (2 if given.quick else 7)
+    most = dict.fromkeys(SHAPES, 400) if cuda else TEXTS
+    counts = {name: given.texts or (8 if given.quick else most.get(name, 4)) for name in shapes}
+    turns = given.turns or (2 if given.quick else 5)
     rate = best_rate(device, dtype, 8192 if cuda else 2048)
     place = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
     print(
@@ -218,16 +221,15 @@ def main() -> None:
     )
     if not cuda:
         print(f"bfloat16 products by: {bfloat16_products()}")
-    print(
-        f"{count} texts of about {MEAN_TOKENS} tokens, vocabulary {VOCABULARY:,}, {turns} turns\n"
-    )
-    head = f"{'shape':6}{'way':19}{'tokens/s':>10}{'ratio':>8}{'of best rate':>14}"
+    print(f"Texts of about {MEAN_TOKENS} tokens, vocabulary {VOCABULARY:,}, {turns} turns\n")
+    head = f"{'shape':6}{'texts':>6}  {'way':19}{'tokens/s':>10}{'ratio':>8}{'of best rate':>14}"
     print(head + f"{'peak MB':>10}{'noise, nats':>13}{'KL floor, bits/byte':>21}")
-    for name in shapes:
+    for name, count in counts.items():
         word = str(dtype).removeprefix("torch.")
         alone = peak_memory(name, "model alone", count, device, word)
         for way, row in compare(name, count, turns, device, dtype, rate).items():
-            line = f"{name:6}{way:19}{row['tokens_per_second']:>10,.0f}{row['ratio']:>7.2f}x"
+            line = f"{name:6}{count:6}  {way:19}{row['tokens_per_second']:>10,.0f}"
+            line += f"{row['ratio']:>7.2f}x"
             line += f"{row['share_of_best_rate']:>13.0%} "
             if way in ("plain", "engine"):
                 line += f"{peak_memory(name, way, count, device, word):>10,.0f}"
@@ -235,7 +237,7 @@ def main() -> None:
                 line += f"{'':>10}{row['noise_nats']:>13.3f}{row['kl_floor']:>21.1e}"
                 line += "" if row["noise_nats"] > 1e-3 else "  (this processor does not round)"
             print(line, flush=True)
-        print(f"{name:6}{'model alone':19}{'':>32}{alone:>11,.0f}", flush=True)
+        print(f"{name:6}{'':8}{'model alone':19}{'':>32}{alone:>11,.0f}", flush=True)
 
 
 if __name__ == "__main__":

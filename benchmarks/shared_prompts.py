@@ -1,9 +1,9 @@
 """Prompts that several responses share: read once, against read with each of them.
 
-A random Llama (by default of the shape of SmolLM2-135M) and random tokens. Both ways score the
-same responses in one process, one after the other. Printed are seconds of processor time (by the
-clock on an accelerator), their ratio, seconds that the proof takes beforehand (which do not grow
-with the set), the tokens that are left to read, and the largest difference in nats.
+A random Llama (by default as wide as SmolLM2-135M, a third as deep) and random tokens. Both ways
+score the same responses in one process, one after the other. Printed are seconds of processor time
+(by the clock on an accelerator), their ratio, seconds that the proof takes beforehand (which do not
+grow with the set), the tokens that are left to read, and the largest difference in nats.
 
     python benchmarks/shared_prompts.py
     python benchmarks/shared_prompts.py --device cuda --dtype bfloat16 --batch-tokens 16384
@@ -73,14 +73,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--hidden", type=int, default=576)
-    parser.add_argument("--layers", type=int, default=30)
+    parser.add_argument("--layers", type=int, default=10)
     parser.add_argument("--vocabulary", type=int, default=49152)
     parser.add_argument("--batch-tokens", type=int, default=2048)
-    parser.add_argument(
-        "--tokens", type=int, default=10_000, help="about so many a row, read whole"
-    )
-    parser.add_argument("--prompts", type=int, nargs="+", default=[20, 50, 100, 200, 500])
-    parser.add_argument("--responses", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--tokens", type=int, default=5_500, help="about so many a row, read whole")
+    parser.add_argument("--prompts", type=int, nargs="+", default=[50, 100, 300, 500])
+    parser.add_argument("--responses", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--response-tokens", type=int, nargs=2, default=[20, 60])
     args = parser.parse_args()
     torch.manual_seed(0)

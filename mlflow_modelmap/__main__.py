@@ -1,6 +1,6 @@
 """Surface: `python -m mlflow_modelmap` is the `modelmap` command."""
 
-from mlflow_modelmap.surfaces.cli import main
+from mlflow_modelmap.surfaces.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

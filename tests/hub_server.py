@@ -49,6 +49,8 @@ class HubServer:
         If set, every request is answered with this status (503: the Hub is down).
     silent
         If set, nothing is answered at all until the server is closed.
+    stalls
+        If set, what is in large files does not come until the server is closed.
     """
 
     def __init__(self) -> None:
@@ -56,7 +58,7 @@ class HubServer:
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.status: int | None = None
-        self.silent = False
+        self.silent = self.stalls = False
         self.closing = threading.Event()
         self.connections: list[socket.socket] = []
         hub = self
@@ -202,7 +204,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         path, query = unquote(address.path), parse_qs(address.query)
-        if match := re.fullmatch(r"/cdn/([0-9a-f]{64})/.+", path):
+        if hub.stalls and path.startswith("/cdn/") and self.command == "GET":
+            hub.closing.wait()
+        elif match := re.fullmatch(r"/cdn/([0-9a-f]{64})/.+", path):
             self._send(200, hub.blobs[match[1]], {"ETag": f'"{match[1]}"'})
         elif match := re.fullmatch(r"/api/models/([^/]+(?:/[^/]+)?)/tree/(.+?)/?", path):
             self._with(match[1], match[2], self._tree)

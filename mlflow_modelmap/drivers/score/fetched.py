@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
-from mlflow_modelmap.drivers.score.prepare import Prepared
+from mlflow_modelmap.drivers.score.prepare import Found, Prepared, fetched_unless_scored
 from mlflow_modelmap.drivers.score.request import ScoreRequest
-from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.machine.in_use import hold, unused
 from mlflow_modelmap.scoring.model.cached_weights import (
     CachedWeights,
@@ -25,8 +25,6 @@ from mlflow_modelmap.scoring.model.cached_weights import (
 )
 from mlflow_modelmap.scoring.model.reference import HUB, ModelFiles, ModelReference
 from mlflow_modelmap.scoring.settings import ENDPOINT
-
-Found = TypeVar("Found", Prepared, ModelFiles)
 
 
 @dataclass(eq=False)
@@ -62,6 +60,7 @@ class FetchedWeights:
             self._users[request.reference].add(request)
         self._places: dict[Path, _Place] = {}
         self._over: list[Path] = []
+        self._looked: dict[ModelReference, CachedWeights | None] = {}
         self._fetching, self._closed = 0, False
 
     @property
@@ -88,7 +87,7 @@ class FetchedWeights:
         is_scored
             Whether what `look` gave will do, as the weights are not needed.
         """
-        reference, made = request.reference, None
+        reference, made, known = request.reference, None, None
         with self._lock:
             self._users[reference].add(request)
             self._fetching += 1
@@ -97,18 +96,26 @@ class FetchedWeights:
             before = _of_the_hub(request)
             if before is not None and reference.gguf:  # where it will lie is not known before
                 held = hold(lock_of(before.repository))
+
+            def looked(found: Found) -> None:
+                nonlocal known
+                known = found
+                self._remember(reference, before, known)
+
             try:
-                if look is not None:
-                    with suppress(InputError, ScoringError):  # fetching says it
-                        made = look()
-                        self._remember(reference, before, made)
-                        if is_scored is not None and is_scored(made):
-                            return made
-                made = fetch()
+                if look is None:
+                    made = fetch()
+                else:
+                    wanted = is_scored or (lambda found: False)
+                    made = fetched_unless_scored(look, fetch, wanted, looked)
+                if made is known:
+                    with self._lock:
+                        self._looked[reference] = before
+                    return made
                 self._remember(reference, before, made)
                 return made if _is_there(made) else fetch()
             finally:
-                self._remember(reference, before, made)
+                self._remember(reference, before, made or known)
         finally:
             if held is not None:
                 held.close()
@@ -118,10 +125,19 @@ class FetchedWeights:
                 self.close()
             self._tidy()
 
-    def not_needed(self, request: ScoreRequest) -> None:
-        """A model has come to its end, or waits for others; what has no room goes, oldest first."""
+    def not_needed(self, request: ScoreRequest, *, came: bool = False) -> None:
+        """A model has come to its end, or waits for others; what has no room goes, oldest first.
+
+        Parameters
+        ----------
+        came
+            Whether a node has fetched what was only looked at here.
+        """
         with self._lock:
             self._users[request.reference].discard(request)
+            before = self._looked.pop(request.reference, None)
+            if came and before is not None:
+                self._remember_own(request.reference, before, cached_weights(request.reference))
             for path, place in self._places.items():
                 if request.reference in place.of and not any(map(self._users.get, place.of)):
                     self._let_go(path, place)
@@ -212,10 +228,15 @@ def _of_the_hub(request: ScoreRequest) -> CachedWeights | None:
 
 
 def _base_of(made: Prepared | ModelFiles) -> Path | None:
-    """The snapshot that an adapter's base was fetched into."""
+    """The snapshot that an adapter's base was fetched into, or its GGUF file."""
     files = made.files if isinstance(made, Prepared) else made
+    if files.adapter is None:
+        return None
+    named = files.adapter.base
+    if named is not None and named.kind == HUB and named.gguf:
+        return cached_weights(named).place
     base = Path(files.model_path)
-    return base if files.adapter is not None and is_snapshot(base) else None
+    return base if is_snapshot(base) else None
 
 
 def _is_there(made: Prepared | ModelFiles) -> bool:
@@ -223,7 +244,7 @@ def _is_there(made: Prepared | ModelFiles) -> bool:
     files = made.files if isinstance(made, Prepared) else made
     place, base = Path(files.model_path), _base_of(made)
     dangles = is_snapshot(place) and any(not path.exists() for path in place.iterdir())
-    return not dangles and (base is None or bool(weights_in(base)))
+    return not dangles and (base is None or base.is_file() or bool(weights_in(base)))
 
 
 def together(asked: Sequence[ScoreRequest]) -> list[int]:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.resolve import check_base_code, resolve_model
@@ -56,6 +57,9 @@ class Prepared:
     identity: str
     identities: tuple[str, ...]
     tags: Mapping[str, Any]
+
+
+Found = TypeVar("Found", Prepared, ModelFiles)
 
 
 def prepare(request: ScoreRequest, texts: TextSet, *, weights: bool = True) -> Prepared:
@@ -141,12 +145,31 @@ def prepare_unscored(
     is_scored: Callable[[Prepared], bool],
 ) -> Prepared:
     """As `prepare`, but weights that are not here yet are fetched of what is not scored alone."""
-    if request.settings.engine != ENDPOINT and lacks_weights(request.reference):
-        with suppress(InputError, ScoringError):  # fetching says it
-            known = prepare(request, texts, weights=False)
-            if is_scored(known):
-                return known
-    return prepare(request, texts)
+    fetch = partial(prepare, request, texts)
+    if request.settings.engine == ENDPOINT or not lacks_weights(request.reference):
+        return fetch()
+    return fetched_unless_scored(partial(fetch, weights=False), fetch, is_scored)
+
+
+def fetched_unless_scored(
+    look: Callable[[], Found],
+    fetch: Callable[[], Found],
+    is_scored: Callable[[Found], bool],
+    looked: Callable[[Found], object] = lambda known: None,
+) -> Found:
+    """What `look` gives, which brings no weights, if that is scored; else what `fetch` gives.
+
+    Parameters
+    ----------
+    looked
+        Called with what `look` gave.
+    """
+    with suppress(InputError, ScoringError):  # fetching says it
+        known = look()
+        looked(known)
+        if is_scored(known):
+            return known
+    return fetch()
 
 
 def model_files(request: ScoreRequest, *, weights: bool = True) -> ModelFiles:

@@ -193,7 +193,7 @@ def _check_tokens_of_gguf(files: ModelFiles) -> None:
     check_same_tokens(os.path.realpath(path), load_tokenizer(files.tokenizer_path))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # all may be in use at once, by many workers
 def _gguf_folder(path: str, own_tokenizer: bool, *_: int) -> tempfile.TemporaryDirectory[str]:
     """What a GGUF file stands for, as a folder; it lasts as long as it is remembered."""
     from mlflow_modelmap.scoring.model.gguf_file import write_folder

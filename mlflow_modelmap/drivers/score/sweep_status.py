@@ -11,6 +11,7 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mlflow_modelmap.drivers.score.workers.progress import name_at_work
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.alive import left_over
@@ -115,7 +116,7 @@ def sweep_status(run_id: str) -> SweepStatus:
 
 
 def _names(children: Sequence[Run]) -> set[str]:
-    return {one_line(child.info.run_name or "")[:_SHOWN] for child in children}
+    return {name_at_work(child.info.run_name or "") for child in children}
 
 
 def _counted(metrics: Mapping[str, float], name: str) -> int | None:

@@ -236,10 +236,10 @@ class Work:
             fetch = partial(prepare_unscored, request, self.texts, self._is_done)
         return fetch() if self.fetched is None else self.fetched.watch(request, fetch)
 
-    def not_needed(self, request: ScoreRequest) -> bool:
+    def not_needed(self, request: ScoreRequest, *, came: bool = False) -> bool:
         """A model has come to its end, or waits for others; whether what was fetched may go."""
         if self.fetched is not None:
-            self.fetched.not_needed(request)
+            self.fetched.not_needed(request, came=came)
         return self.fetched is not None
 
     def _scored(self, prepared: Prepared, label: str, after: Sequence[ScoreRequest]) -> SweepRow:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.model.folder import check_model
 from mlflow_modelmap.scoring.model.hub import cached_snapshot
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.scoring.model.weight_files import ADAPTER
@@ -78,11 +79,19 @@ def lacks_weights(reference: ModelReference) -> bool:
     if reference.kind != HUB:
         return False
     try:
-        files = cached_weights(reference).files
+        cached = cached_weights(reference)
     except InputError:
         return False  # it is no name, as whoever asks for the files is told
-    whole = [path.name for path in files if lock_of_part(path) is None]
-    return not whole or any(name.startswith("adapter") for name in whole)
+    whole = [path.name for path in cached.files if lock_of_part(path) is None]
+    if not whole or any(name.startswith("adapter") for name in whole):
+        return True
+    if reference.gguf or cached.place is None:
+        return False
+    try:
+        check_model(str(cached.place), "")
+    except InputError:  # one of several files may be missing
+        return True
+    return False
 
 
 def is_snapshot(path: Path) -> bool:

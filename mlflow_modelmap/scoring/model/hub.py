@@ -148,12 +148,14 @@ def _fetched(
         check_causal(read_config(os.path.dirname(config)), what)
         weights = weight_names(names) if wanted_too else []
     wanted = [*TELLING_FILES, *(_literal(name) for name in weights)]
-    path = huggingface_hub.snapshot_download(
-        reference.name,
-        revision=reference.revision,
-        allow_patterns=[pattern for pattern in wanted if "/" not in pattern],
-        ignore_patterns=["*/*"],
-        etag_timeout=ANSWER_SECONDS,
+    path = interruptible(
+        lambda: huggingface_hub.snapshot_download(
+            reference.name,
+            revision=reference.revision,
+            allow_patterns=[pattern for pattern in wanted if "/" not in pattern],
+            ignore_patterns=["*/*"],
+            etag_timeout=ANSWER_SECONDS,
+        )
     )
     if adapter:
         return read_adapter(path, reference, commit=os.path.basename(path), refused=refused)
@@ -223,7 +225,15 @@ def _pickled(names: Collection[str]) -> bool:
     return weights_format(names) is PICKLE or adapter_weights(names) == ADAPTER_PICKLE
 
 
-def _within(seconds: float, call: Callable[[], Result]) -> Result:
+def interruptible(call: Callable[[], Result]) -> Result:
+    """The result of a long call, of which Ctrl-C does not wait for the end.
+
+    huggingface_hub's own wait for its threads' files ends when the files do.
+    """
+    return _within(None, call)
+
+
+def _within(seconds: float | None, call: Callable[[], Result]) -> Result:
     """The result of a call, or a TimeoutError; the call itself is left to end by itself."""
     outcome: list[Any] = []
 
@@ -236,7 +246,7 @@ def _within(seconds: float, call: Callable[[], Result]) -> Result:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not outcome:
+    if not outcome and seconds is not None:
         raise TimeoutError(f"no answer within {seconds:g} seconds")
     succeeded, value = outcome
     if succeeded:

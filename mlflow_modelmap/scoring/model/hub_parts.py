@@ -12,6 +12,7 @@ from mlflow_modelmap.scoring.model.hub import (
     answered_no,
     cached_snapshot,
     info_of,
+    interruptible,
     told_of,
     top_names,
 )
@@ -34,12 +35,14 @@ def tokenizer_snapshot(reference: ModelReference) -> str:
         info = info_of(reference)
         names = top_names(info)
         check_tokenizer(names, what)
-        return huggingface_hub.snapshot_download(
-            reference.name,
-            revision=reference.revision,
-            allow_patterns=[pattern for pattern in TELLING_FILES if "/" not in pattern],
-            ignore_patterns=["*/*"],
-            etag_timeout=ANSWER_SECONDS,
+        return interruptible(
+            lambda: huggingface_hub.snapshot_download(
+                reference.name,
+                revision=reference.revision,
+                allow_patterns=[pattern for pattern in TELLING_FILES if "/" not in pattern],
+                ignore_patterns=["*/*"],
+                etag_timeout=ANSWER_SECONDS,
+            )
         )
     except InputError:
         raise
@@ -65,8 +68,10 @@ def fetch_file(reference: ModelReference) -> tuple[str, str]:
     repository, file = reference.gguf
     try:
         info_of(ModelReference(HUB, repository, reference.revision))
-        path = huggingface_hub.hf_hub_download(
-            repository, file, revision=reference.revision, etag_timeout=ANSWER_SECONDS
+        path = interruptible(
+            lambda: huggingface_hub.hf_hub_download(
+                repository, file, revision=reference.revision, etag_timeout=ANSWER_SECONDS
+            )
         )
         return path, _commit_in(path)
     except EntryNotFoundError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import keyword
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -109,3 +112,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"Error: {sentence(told)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def run() -> None:
+    """`main` as a program, which does not wait for what threads still fetch once it is stopped."""
+    try:
+        main()
+    except SystemExit as end:
+        if not stopping.was_stopped() or threading.active_count() == 1:
+            raise
+        atexit._run_exitfuncs()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)

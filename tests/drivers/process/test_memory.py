@@ -15,8 +15,9 @@ class Model:
         self.itself = self
 
 
-def test_each_model_is_freed_and_nothing_stays_frozen():
+def freed_each_time(frozen_before: bool) -> None:
     with many_models():
+        assert bool(gc.get_freeze_count()) == frozen_before
         for _ in range(2):
             model = Model()
             there = weakref.ref(model)
@@ -24,4 +25,14 @@ def test_each_model_is_freed_and_nothing_stays_frozen():
             free_memory()
             assert there() is None
             assert gc.get_freeze_count()
-    assert not gc.get_freeze_count()
+    assert bool(gc.get_freeze_count()) == frozen_before
+
+
+def test_each_model_is_freed_and_nothing_stays_frozen_but_what_was():
+    gc.freeze()
+    freed_each_time(frozen_before=True)
+    gc.unfreeze()
+    try:
+        freed_each_time(frozen_before=False)
+    finally:
+        gc.freeze()  # as tests are run

@@ -44,7 +44,8 @@ def fetcher(cache, request, base=None, commit="c0"):
         (blobs / "w").write_bytes(b"x" * 1000)
         if not (snapshot / "model.safetensors").exists():
             (snapshot / "model.safetensors").symlink_to(blobs / "w")
-        return SimpleNamespace(model_path=str(base or snapshot), adapter=base)
+        applied = None if base is None else SimpleNamespace(base=None)
+        return SimpleNamespace(model_path=str(base or snapshot), adapter=applied)
 
     return fetch
 
@@ -192,6 +193,30 @@ def test_a_base_stays_for_adapters_that_come_from_elsewhere(cache, gone):
     other.watch(base, fetcher(cache, base))
     other.not_needed(base)
     assert bytes_in(cache) == 1000
+    weights.close()
+    other.close()
+
+
+def test_a_gguf_file_that_an_adapter_is_on_stays_too(cache):
+    base, adapter = asked("org/a/w.gguf"), asked(str(cache))
+    snapshot = cache / "models--org--a" / "snapshots" / ("b" * 40)
+    weights, other = FetchedWeights(0, [base, adapter]), FetchedWeights(0, [base])
+
+    def fetch(on=None):
+        snapshot.mkdir(parents=True, exist_ok=True)
+        (cache / "models--org--a" / "refs").mkdir(exist_ok=True)
+        (cache / "models--org--a" / "refs" / "main").write_text("b" * 40)
+        (snapshot / "w.gguf").write_bytes(b"x" * 1000)
+        return SimpleNamespace(model_path=str(cache), adapter=on)
+
+    applied = SimpleNamespace(base=base.reference)
+    weights.watch(base, fetch)
+    weights.watch(adapter, lambda: fetch(applied))
+    weights.not_needed(base)
+    other.watch(base, fetch)
+    other.not_needed(base)
+    weights.not_needed(adapter)
+    assert (snapshot / "w.gguf").exists()
     weights.close()
     other.close()
 

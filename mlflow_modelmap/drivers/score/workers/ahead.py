@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from mlflow_modelmap.errors import ScoringError
+from mlflow_modelmap.words.reason import reason_with_type
+
 
 class Ahead:
     """Calls made in threads of their own, in the order asked for; they end with the process.
@@ -65,3 +68,5 @@ class Ahead:
                 self._found[number] = call(), None
             except Exception as error:
                 self._found[number] = None, error
+            except BaseException as error:  # a library's panic: whoever waits must hear of it
+                self._found[number] = None, ScoringError(reason_with_type(error))

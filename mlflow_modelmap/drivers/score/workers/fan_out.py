@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import mlflow
 
@@ -20,8 +18,6 @@ from mlflow_modelmap.drivers.score.shard import costs, size_of
 from mlflow_modelmap.drivers.score.sweep_rows import FAILED, SKIPPED, SweepRow
 from mlflow_modelmap.drivers.score.sweep_work import WAIT_SECONDS, Work, scored_row
 from mlflow_modelmap.drivers.score.vector import Ready
-from mlflow_modelmap.drivers.score.workers import for_nodes
-from mlflow_modelmap.drivers.score.workers.ahead import Ahead
 from mlflow_modelmap.drivers.score.workers.events import (
     Answer,
     Asked,
@@ -34,6 +30,7 @@ from mlflow_modelmap.drivers.score.workers.events import (
     Moved,
     Whole,
 )
+from mlflow_modelmap.drivers.score.workers.made_ahead import MadeAhead
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.drivers.score.workers.todo import Todo
 from mlflow_modelmap.errors import ScoringError, TrackingError
@@ -46,7 +43,6 @@ from mlflow_modelmap.tracking.store.client import briefly
 
 _TRIES = 2
 _LOOK_SECONDS = 0.2
-_FETCHED_AT_ONCE = 8  # for nodes that share a cache which nothing bounds
 
 
 class FanOut:
@@ -70,8 +66,7 @@ class FanOut:
         self._waiting: list[Todo] = []
         self._held: list[Todo] = []
         self._flying: dict[int, Todo] = {}
-        self._ahead = Ahead()
-        self._shares = False
+        self._ahead = MadeAhead(work, engine)
         self._looked = 0.0
 
     def all(self, asked: Sequence[ScoreRequest]) -> tuple[SweepRow, ...]:
@@ -90,9 +85,7 @@ class FanOut:
         self.status.expect(dict(enumerate(costs(asked))))
         self._waiting = sorted((todo[n] for n in together(asked)), key=lambda one: -one.size)
         try:
-            self._shares = for_nodes.nodes_share_the_cache(self.engine, self.work, asked)
-            if self._shares and self.work.fetched is None:
-                self._ahead = Ahead(_FETCHED_AT_ONCE)
+            self._ahead.expect(asked)
             while self._waiting or self._flying or self._held:
                 look_up()
                 self._fill()
@@ -120,12 +113,7 @@ class FanOut:
 
     def _fill(self) -> None:
         """Give out as much as there is room for."""
-        for one in filter(self._is_made_ahead, self._waiting):
-            busy = self._ahead.waiting or self._flying
-            room = self.work.fetched is None or not self.work.fetched.full
-            if self._ahead.waiting > self.engine.count or (busy and not room):
-                break
-            self._ahead.ask(one.number, self._making(one))
+        self._ahead.ask(self._waiting, len(self._flying))
         for one in list(self._waiting):
             if not self.engine.free(0):
                 return
@@ -134,7 +122,7 @@ class FanOut:
                 if one.passed > 2 * self.engine.count + 8 and not one.held:
                     return  # room is kept for it
                 continue
-            if self._is_made_ahead(one) and not self._ahead.has(one.number):
+            if not self._ahead.has(one):
                 continue
             self._waiting.remove(one)
             try:
@@ -151,37 +139,19 @@ class FanOut:
                 if task is not None:
                     self._give(one, task)
 
-    def _is_made_ahead(self, one: Todo) -> bool:
-        """Whether a model still has to be prepared here, or its files fetched for the nodes."""
-        if self.engine.prepares:
-            return one.prepared is None
-        return self._shares and one.prepared is None and not one.fetched and one.of_the_hub
-
-    def _making(self, one: Todo) -> Callable[[], Any]:
-        make = (
-            self.work.prepare
-            if self.engine.prepares
-            else partial(for_nodes.fetch_for_nodes, self.work)
-        )
-        return partial(make, one.request)
-
     def _begin(self, one: Todo) -> Ready | Asked | Whole | None:
         """What is to be done for a model; None where it has come to its end already."""
         work = self.work
-        if self._shares and self._is_made_ahead(one):
-            one.fetched = True
-            with contextlib.suppress(Exception):  # the node tells it
-                self._ahead.take(one.number)
+        if self._ahead.wants(one):
+            self._ahead.take(one)
         if one.run is None:
-            if self._is_made_ahead(one):
-                one.prepared = self._ahead.take(one.number)
             there = None if one.prepared is None else work.there(one.prepared)
             if there is not None:
                 self._ended(one, there)
                 return None
-            if self._shares and not one.fetched:  # whoever had it has not made it
+            if self._ahead.shares and not one.fetched:  # whoever had it has not made it
                 one.prepared = None
-                if self._is_made_ahead(one):
+                if self._ahead.wants(one):
                     self._waiting.insert(0, one)
                     return None
         if not self.engine.prepares or self.workers_log:
@@ -257,8 +227,13 @@ class FanOut:
 
     def _answered(self, one: Todo, answer: Answer) -> None:
         outcome = answer.outcome
+        if isinstance(outcome, Failure) and one.looked:  # its node cannot use what is scored
+            one.looked, one.fetched, one.disbelieved = False, False, True
+            self.status.again(one.number)
+            self._waiting.insert(0, one)
+            return
         if isinstance(outcome, Failure):
-            raise outcome.error()
+            raise one.told(outcome.error())
         if isinstance(outcome, ScoreResult):
             self._log(one, outcome)
         elif isinstance(outcome, Logged):
@@ -323,7 +298,7 @@ class FanOut:
 
     def _ended(self, one: Todo, row: SweepRow) -> None:
         self._rows[one.number] = row
-        self.work.not_needed(one.request)
+        self.work.not_needed(one.request, came=one.looked and row.state != SKIPPED)
         self.status.ended(one.number, row.state, row.state != SKIPPED and row.state != FAILED)
         self.work.tell(row)
 

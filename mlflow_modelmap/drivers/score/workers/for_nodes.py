@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from mlflow_modelmap.drivers.score.prepare import identities_of, model_files
+from mlflow_modelmap.drivers.score.prepare import (
+    fetched_unless_scored,
+    identities_of,
+    model_files,
+)
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.sweep_work import Work
 from mlflow_modelmap.drivers.score.workers.events import Engine
@@ -40,16 +44,21 @@ def nodes_share_the_cache(engine: Engine, work: Work, asked: Sequence[ScoreReque
     return shared
 
 
-def fetch_for_nodes(work: Work, request: ScoreRequest) -> ModelFiles | None:
+def fetch_for_nodes(work: Work, request: ScoreRequest, *, believed: bool = True) -> bool:
     """Have a Hub model's files in the cache; no weights of what is scored already.
 
     Only a node knows the device, and the precision that ``auto`` comes to, and with them the
     score's identity: here each that there may be is looked for.
 
+    Parameters
+    ----------
+    believed
+        Whether such a score will do; a node may have found that it will not.
+
     Returns
     -------
-    ModelFiles or None
-        None where all lies in the cache, and the node can ask the Hub as well.
+    bool
+        Whether it does, so that weights may be missing.
 
     Raises
     ------
@@ -57,23 +66,34 @@ def fetch_for_nodes(work: Work, request: ScoreRequest) -> ModelFiles | None:
         If the Hub cannot give it. The node says so too, and in the score's own words.
     """
 
-    def is_scored(files: ModelFiles) -> bool:
-        return not work.again and _is_scored(work, request, files)
+    found = False
 
-    look = partial(model_files, request, weights=False)
+    def is_scored(files: ModelFiles) -> bool:
+        nonlocal found
+        found = believed and not work.again and _is_scored(work, request, files)
+        return found
+
+    look, fetch = partial(model_files, request, weights=False), partial(model_files, request)
     if work.fetched is not None:
-        return work.fetched.watch(request, partial(model_files, request), look, is_scored)
-    if not lacks_weights(request.reference):
-        return None
-    files = look()
-    return files if is_scored(files) else model_files(request)
+        work.fetched.watch(request, fetch, look, is_scored)
+    elif lacks_weights(request.reference):
+        fetched_unless_scored(look, fetch, is_scored)
+    else:
+        fetch()  # a branch may have moved
+    return found
 
 
 def _is_scored(work: Work, request: ScoreRequest, files: ModelFiles) -> bool:
     there = work.done
     if work.one_by_one:
         name, digest = files.reference.name, work.texts.digest
-        there = scored(work.experiment_id, work.store, text_digest=digest, models={name})
+        there = scored(
+            work.experiment_id,
+            work.store,
+            text_digest=digest,
+            models={name},
+            texts=len(work.texts),
+        )
     points = [p for found in there.values() for p in found if p.commit == files.commit]
     asked = request.settings.precision
     precisions = {p.precision for p in points} if asked == AUTO else {asked}

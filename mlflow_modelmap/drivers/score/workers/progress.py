@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mlflow_modelmap.words.one_line import one_line
+from mlflow_modelmap.words.shortened import shortened
 
 _LINE_SECONDS = 30.0
 """Between two lines in a log file."""
@@ -137,11 +138,16 @@ class SweepProgress:
                 "tokens_per_second": round(self.tokens_per_second, 1),
                 "seconds_left": None if left is None else round(left),
                 "workers": self.workers,
-                "at_work": [one_line(name)[:_NAME] for name in self.at_work[:_NAMES]],
+                "at_work": [name_at_work(name) for name in self.at_work[:_NAMES]],
                 "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             },
             ensure_ascii=False,
         )
+
+
+def name_at_work(name: str) -> str:
+    """A model's name as a sweep's run says it: of a long one, its beginning and its end."""
+    return shortened(one_line(name), _NAME)
 
 
 def _short(number: float) -> str:

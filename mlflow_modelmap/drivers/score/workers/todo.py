@@ -9,7 +9,9 @@ from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.request import ScoreRequest
 from mlflow_modelmap.drivers.score.vector import Ready
 from mlflow_modelmap.drivers.score.workers.for_nodes import fetches
+from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
+from mlflow_modelmap.words.reason import reason_with_type
 
 _PROCESS_BYTES = 700_000_000
 """Of a worker with its libraries, beside the weights."""
@@ -27,6 +29,12 @@ class Todo:
         The run of another process that makes its score, if one does.
     fetched
         Whether its files were fetched, for nodes that share the cache.
+    looked
+        Whether no weights were fetched then, as it seemed to be scored.
+    disbelieved
+        Whether a node has found that it is not.
+    unfetched
+        Why its files could not be fetched.
     passed
         How often a smaller one was given out before it.
     """
@@ -41,6 +49,9 @@ class Todo:
     run: OpenRun | None = None
     held: str | None = None
     fetched: bool = False
+    looked: bool = False
+    disbelieved: bool = False
+    unfetched: Exception | None = None
     passed: int = 0
 
     @property
@@ -52,6 +63,16 @@ class Todo:
     def need(self) -> int:
         """Bytes of memory that its worker takes."""
         return int(_LARGER_IN_MEMORY * self.size) + _PROCESS_BYTES
+
+    def told(self, error: Exception) -> Exception:
+        """A node's error, and why its files could not be fetched for it, if that is another."""
+        if self.unfetched is None or not isinstance(error, InputError):
+            return error
+        known = isinstance(self.unfetched, ModelMapError)
+        why = str(self.unfetched) if known else reason_with_type(self.unfetched)
+        if why in str(error):
+            return error
+        return InputError(f"{str(error).rstrip('.')}; the sweep could not fetch it: {why}")
 
     def leave(self, error: BaseException) -> None:
         """End the run that is open for it, which an error has ended."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mlflow_modelmap import InputError
+from mlflow_modelmap.drivers.score import prepare
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.drivers.score.sweep_status import sweep_status
-from mlflow_modelmap.drivers.score.workers import progress, spread
+from mlflow_modelmap.drivers.score.workers import for_nodes, progress, spread
+from mlflow_modelmap.drivers.score.workers.do import do
+from mlflow_modelmap.drivers.score.workers.events import Answer
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.scoring.model.cached_weights import remove
 from mlflow_modelmap.tracking.runs.search import search_runs
@@ -27,6 +32,15 @@ def hub(tiny_models, monkeypatch, tmp_path):
             there.add(name, tiny_models("gpt_neox", seed=seed))
         there.use(monkeypatch, cache=tmp_path / "hub")
         yield there
+
+
+class Offline(Here):
+    """Nodes without a network."""
+
+    def give(self, number, need, work):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+            super().give(number, need, work)
 
 
 def sweep_here(monkeypatch, engine, models, texts, **more):
@@ -137,3 +151,126 @@ def test_an_adapter_s_base_is_not_fetched_where_it_is_scored(
     hub.requests.clear()
     assert [row.state for row in sweep({"models": models}, **how).rows] == ["skipped"]
     assert not [request for request in hub.requests if ".safetensors" in request]
+
+
+@pytest.mark.parametrize("log_from", ["driver", "worker"])
+def test_a_score_of_another_device_is_no_reason_to_leave_a_node_without_weights(
+    store, texts, monkeypatch, hub, tmp_path, log_from
+):
+    how = {"texts": texts, "workers": Workers(on="ray", log_from=log_from), "progress": False}
+
+    def states(engine, name):
+        monkeypatch.setattr(spread, "_engine", lambda *_: engine)
+        rows = sweep({"models": [name]}, keep_cache=0, **how).rows
+        return [(row.state, row.error) for row in rows]
+
+    resolved = prepare.resolve
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(prepare, "resolve", lambda *a: (resolved(*a)[0], "cuda"))
+        assert [states(Here(), name) for name in NAMES[:2]] == [[("scored", None)]] * 2
+    assert weights_in(tmp_path / "hub") == []
+    hub.requests.clear()
+    assert states(Offline(), NAMES[0]) == [("scored", None)]
+    assert len([r for r in hub.requests if "GET /cdn" in r and ".safetensors" in r]) == 1
+    assert states(Here(), NAMES[1]) == [("scored", None)], "the node fetches it"
+    assert weights_in(tmp_path / "hub") == [], "and the sweep counts that"
+    assert states(Offline(), NAMES[0]) == [("skipped", None)]
+
+
+def test_a_branch_that_has_moved_is_scored_anew_by_nodes_without_a_network(
+    store, texts, monkeypatch, hub, tiny_models
+):
+    assert [r.state for r in sweep_here(monkeypatch, Offline(), NAMES[:1], texts).rows] == [
+        "scored"
+    ]
+    hub.add(NAMES[0], tiny_models("gpt_neox", seed=1))
+    models = [{"model": NAMES[0], "name": "moved"}]
+    assert [r.state for r in sweep_here(monkeypatch, Offline(), models, texts).rows] == ["scored"]
+    assert [r.state for r in sweep_here(monkeypatch, Offline(), models, texts).rows] == ["skipped"]
+
+
+def test_why_the_sweep_could_not_fetch_is_said_where_nodes_cannot_say_it(
+    store, texts, monkeypatch, hub, tiny_model
+):
+    hub.add("org/gated", tiny_model, gated=True)
+    (row,) = sweep_here(monkeypatch, Offline(), ["org/gated"], texts).rows
+    assert "could not fetch it: The model 'org/gated' is gated" in row.error
+    (row,) = sweep_here(monkeypatch, Here(), ["org/gated"], texts).rows
+    assert row.error.count("gated;") == 1
+
+
+def test_a_library_s_panic_ends_one_model(store, texts, monkeypatch, hub):
+    class Panic(BaseException):
+        """As Rust's, which is no Exception."""
+
+    made = for_nodes.model_files
+
+    def files(request, **how):
+        if request.reference.name == NAMES[1]:
+            raise Panic("a lock was poisoned")
+        return made(request, **how)
+
+    monkeypatch.setattr(for_nodes, "model_files", files)
+    done = sweep_here(monkeypatch, Here(), NAMES, texts)  # nodes fetch it themselves
+    assert [row.state for row in done.rows] == ["scored"] * 3
+    done = sweep_here(monkeypatch, Offline(), [{"model": NAMES[1], "bos": "never"}], texts)
+    assert [row.state for row in done.rows] == ["scored"]
+
+
+def test_no_more_lies_on_disk_than_one_beside_those_of_the_workers(
+    store, texts, monkeypatch, tmp_path, tiny_models
+):
+    count, names = 2, [f"org/model{number}" for number in range(7)]
+
+    class Later(Here):
+        """Answers once nothing more is fetched."""
+
+        def __init__(self):
+            super().__init__()
+            self.todo, self.there, self.calm = [], [], 0
+
+        def free(self, need):
+            return len(self.todo) < count
+
+        def give(self, number, need, work):
+            self.todo.append((number, work))
+
+        def events(self, seconds):
+            self.there.append(len(weights_in(tmp_path / "hub")))
+            self.calm = self.calm + 1 if self.there[-2:-1] == self.there[-1:] else 0
+            if self.calm < 10 or not self.todo:
+                time.sleep(0.02)
+                return []
+            self.calm = 0
+            number, work = self.todo.pop(0)
+            return [Answer(number, do(work))]
+
+    engine = Later()
+    engine.count = count
+    with HubServer() as hub:
+        for number, name in enumerate(names):
+            hub.add(name, tiny_models("gpt_neox", seed=number))
+        hub.use(monkeypatch, cache=tmp_path / "hub")
+        size = (tiny_models("gpt_neox", seed=0) / "model.safetensors").stat().st_size
+        done = sweep_here(monkeypatch, engine, names, texts, keep_cache=2.5 * size / 1e9)
+    assert [row.state for row in done.rows] == ["scored"] * len(names)
+    assert max(engine.there) == count + 1
+
+
+def test_a_long_name_is_at_work_once_and_not_when_its_end_was_heard(
+    store, texts, tiny_model, monkeypatch
+):
+    seen, name = [], "a/long/path/" * 8 + "model"
+    monkeypatch.setattr(progress, "_SAID_SECONDS", 0.0)
+
+    class Seen(Here):
+        def events(self, seconds):
+            (run,) = search_runs(["1"], "tags.`modelmap.kind` = 'sweep'", client())
+            seen.append(sweep_status(run.info.run_id).working)
+            return super().events(seconds) if len(seen) > 2 else []
+
+    plan = [{"model": str(tiny_model), "name": name}]
+    monkeypatch.setattr(spread, "_engine", lambda *_: Seen())
+    how = {"texts": texts, "workers": Workers(on="ray", log_from="worker"), "progress": False}
+    sweep({"models": plan}, **how)
+    assert seen[2] == ()
