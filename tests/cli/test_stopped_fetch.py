@@ -19,14 +19,14 @@ def test_a_fetch_does_not_hold_ctrl_c_up(command, store, texts, tiny_model, tmp_
     write_texts(texts, tmp_path / "texts.jsonl")
     (tmp_path / "plan.yaml").write_text("models: [org/model, org/other]\n")
     what = ["org/model"] if command == "score" else [str(tmp_path / "plan.yaml")]
+    what += ["--texts", str(tmp_path / "texts.jsonl")]
     with HubServer() as hub:
         hub.add("org/model", tiny_model)
         hub.add("org/other", tiny_model)
         hub.stalls = True
         patient = {"HF_HUB_DOWNLOAD_TIMEOUT": "3600", "MLFLOW_TRACKING_URI": store}
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow_modelmap", command, *what]
-            + ["--texts", str(tmp_path / "texts.jsonl")],
+            [sys.executable, "-m", "mlflow_modelmap", command, *what],
             env={**os.environ, **hub.environment(tmp_path / "cache"), **patient},
             stderr=subprocess.PIPE,
             text=True,

@@ -264,12 +264,13 @@ split_special_tokens
 
     def _guarded(self, work: Callable[[], Result], even_stopped: bool = False) -> Result | None:
         """Do it in the main process; a failure stops the monitor, and the training if so asked."""
+        from mlflow_modelmap.scoring.accelerator.memory import in_training
         from mlflow_modelmap.scoring.engine.live import generators_kept, is_main_process
 
         if (self.stopped and not even_stopped) or not is_main_process():
             return None
         try:
-            with generators_kept(), quiet(), briefly():
+            with in_training(), generators_kept(), quiet(), briefly():
                 return work()
         except Exception as error:
             if self.raise_errors:
@@ -283,8 +284,7 @@ split_special_tokens
             return None
 
     def _say_stopped(self, why: str) -> None:
-        run = self._training.run.run if self._training else None
-        if run is not None:
+        if self._training is not None and (run := self._training.run.run) is not None:
             with contextlib.suppress(Exception):  # the store may be what failed
                 run.log(tags={schema.TAG_MONITOR_STOPPED: why})
 

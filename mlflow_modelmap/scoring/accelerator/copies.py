@@ -14,9 +14,10 @@ def to_device(parts: Sequence[np.ndarray], device: torch.device) -> tuple[torch.
     if device.type == "cpu":
         return tuple(tensors)
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    if _pins(device):
+    pins = _pins(device)
+    if pins:
         flat = flat.pin_memory()
-    sent = flat.to(device, non_blocking=True)
+    sent = flat.to(device, non_blocking=pins)  # elsewhere it would be read after it is freed
     shapes = [tensor.shape for tensor in tensors]
     pieces = sent.split([shape.numel() for shape in shapes])
     return tuple(piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))

@@ -21,6 +21,12 @@ def rounds_its_logits(head: Any) -> bool:
     return head.weight.dtype in _HALF
 
 
+def whole_logits(head: Any) -> bool:
+    """Whether a head's weights are float32, so that there is nothing to round to."""
+    weight = getattr(head, "weight", None)
+    return isinstance(weight, torch.Tensor) and weight.dtype == torch.float32
+
+
 @contextmanager
 def float32_logits(head: Any) -> Iterator[None]:
     """Inside, such a head gives its product in float32; what the model does to it then is too.

@@ -13,8 +13,10 @@ import torch
 _SAID = re.compile(
     r"out of memory"  # CUDA, HIP, MPS, XPU, and errors of kernels that come later
     r"|OUT_OF_(DEVICE|HOST)_MEMORY"
-    r"|CU(BLAS|BLASLT|DNN|SOLVER|SPARSE|FFT)_(STATUS_)?ALLOC_FAILED"
-    r"|CUBLAS_STATUS_NOT_INITIALIZED"  # a handle for which there was no room
+    r"|(CU|HIP)(BLAS|BLASLT|DNN|SOLVER|SPARSE|FFT)_(STATUS_)?ALLOC_FAILED"
+    r"|CUDNN_STATUS_INTERNAL_ERROR_(DEVICE|HOST)_ALLOCATION_FAILED"
+    r"|hipErrorOutOfMemory|miopenStatusAllocFailed"
+    r"|(CU|HIP)(BLAS|DNN)_STATUS_NOT_INITIALIZED"  # a handle for which there was no room
     r"|can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc"
     r"|Invalid buffer size",  # mps, for a buffer larger than all memory
     re.IGNORECASE,

@@ -16,7 +16,7 @@ _PROBE = (48, 96, 40)
 _ROUNDED = 1e-5
 """Relative error of a product that is not float32: float16 has 2e-4, bfloat16 2e-3."""
 
-
+_NEWER = "fp32_precision"  # from torch 2.9; `none` where it is inherited
 _COPIED = 8192
 """Entries of a head that are copied to float32 at a time."""
 
@@ -52,9 +52,14 @@ def exact_products(device_type: str) -> Iterator[None]:
             else:
                 kept = None
                 put(matmul, *_no_tf32(matmul))
-        if _allows_tf32(cudnn, getattr(cudnn, "conv", None)):
-            older = _readable(cudnn)
-            put(cudnn if older else cudnn.conv, *_no_tf32(cudnn))
+        conv = getattr(cudnn, "conv", None)
+        if _allows_tf32(cudnn, conv):
+            # Inherited from what holds for all of cuDNN or of the process, it is so again after.
+            inherited = "tf32" in (getattr(b, _NEWER, None) for b in (torch.backends, cudnn))
+            if inherited or not _readable(cudnn):
+                put(conv, _NEWER, "ieee")
+            else:
+                put(cudnn, "allow_tf32", False)
         for half in ("bf16", "fp16"):
             name = f"allow_{half}_reduced_precision_reduction"
             split = getattr(matmul, f"{name}_split_k", None)
@@ -72,7 +77,16 @@ def exact_products(device_type: str) -> Iterator[None]:
         if kept is not None:
             torch.set_float32_matmul_precision(kept)
         for owner, name, value in reversed(undo):
-            setattr(owner, name, value)
+            _put_back(owner, name, value)
+
+
+def _put_back(owner: Any, name: str, value: Any) -> None:
+    """What was set before; what was inherited is so again, and follows what the process sets."""
+    if name == _NEWER:
+        setattr(owner, name, "none")
+        if getattr(owner, name) == value:
+            return
+    setattr(owner, name, value)
 
 
 def _float32_matmul_precision() -> str | None:
@@ -113,7 +127,8 @@ def products_in_force(device_type: str) -> dict[str, str | bool]:
     if device_type != "cuda":
         return {}
     matmul: Any = torch.backends.cuda.matmul
-    tf32 = _allows_tf32(matmul, matmul)
+    cudnn: Any = torch.backends.cudnn
+    tf32 = _allows_tf32(matmul, matmul) or _allows_tf32(cudnn, getattr(cudnn, "conv", None))
     reduced = (
         matmul.allow_bf16_reduced_precision_reduction
         or matmul.allow_fp16_reduced_precision_reduction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,7 @@ SOFTMAX_ROWS = 512
 """Rows of full logits that an accelerator has a second time, for their log-softmax."""
 # Sums of exponentials outside this range have over- or underflowed, or nearly.
 SMALLEST_SUM, LARGEST_SUM = 1e-25, 1e30
+_SMALLEST_LOG, _LARGEST_LOG = math.log(SMALLEST_SUM), math.log(LARGEST_SUM)
 
 
 @dataclass
@@ -134,13 +136,16 @@ class TiledHead:
             count = int(poor.sum())
             if count == 0:
                 return wanted - total.log()
-            # Where many rows need their largest logit taken off, all get that from now on.
+            # Where many rows need their largest logit taken off, all get that, while they do.
             self._shifted = count > len(hidden) // 8
         else:
             total = torch.ones(len(hidden), dtype=torch.float64, device=hidden.device)
             poor = torch.ones(len(hidden), dtype=torch.bool, device=hidden.device)
         normaliser = total.log()
         normaliser[poor] = self._log_sums(hidden[poor])
+        if self._shifted:  # another layer of a lens may not need it
+            fits = (normaliser > _SMALLEST_LOG) & (normaliser < _LARGEST_LOG)
+            self._shifted = int((~fits).sum()) > len(hidden) // 8
         return wanted - normaliser
 
     def _target_logits(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

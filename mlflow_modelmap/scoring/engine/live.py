@@ -33,6 +33,7 @@ from mlflow_modelmap.texts.text_set import TextSet
 _PARALLEL = "TOKENIZERS_PARALLELISM"
 _OF_POSITIONS = ("max_seq_len_cached", "attention_scaling", "inv_freq")
 """How the names end of what rotary embeddings keep, for each kind of layer."""
+_ATTENTION, _COMPILED = "_attn_implementation", "_compiled_call_impl"
 
 
 def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:
@@ -93,7 +94,14 @@ def left_alone(model: Any) -> Iterator[Any]:
             f"The weights of this {type(bare).__name__} are spread over several processes, so that "
             "it cannot be scored as it is; save it whole, and record the saved directory."
         )
-    with in_training(), _without_autocast(bare), _quantised_as_it_is(bare), _positions_of(bare):
+    with (
+        in_training(),
+        _without_autocast(bare),
+        _attention_in_float32(bare),
+        _not_compiled(bare),
+        _quantised_as_it_is(bare),
+        _positions_of(bare),
+    ):
         yield bare
 
 
@@ -240,6 +248,44 @@ def _without_autocast(model: Any) -> Iterator[None]:
     finally:
         if swapped:
             model.forward = casting
+
+
+@contextmanager
+def _attention_in_float32(model: Any) -> Iterator[None]:
+    """PyTorch's attention, where flash attention, which knows half precision alone, got cast."""
+    weights = next((p for p in model.parameters() if p.is_floating_point()), None)
+    flash: list[tuple[Any, str]] = []
+    if weights is not None and weights.dtype == torch.float32:
+        configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
+        for config in configs.values():
+            named = getattr(config, _ATTENTION, None)
+            if isinstance(named, str) and "flash" in named:
+                flash.append((config, named))
+    instead = "sdpa" if getattr(model, "_supports_sdpa", True) else "eager"
+    try:
+        for config, _ in flash:
+            setattr(config, _ATTENTION, instead)
+        yield
+    finally:
+        for config, named in flash:
+            setattr(config, _ATTENTION, named)
+
+
+@contextmanager
+def _not_compiled(model: torch.nn.Module) -> Iterator[None]:
+    """As it is written, where `model.compile()` was called: a compiled graph asks no hooks."""
+    compiled = {
+        module: call
+        for module in model.modules()
+        if (call := getattr(module, _COMPILED, None)) is not None
+    }
+    try:
+        for module in compiled:
+            setattr(module, _COMPILED, None)
+        yield
+    finally:
+        for module, call in compiled.items():
+            setattr(module, _COMPILED, call)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def retry_in_float32(scorer: Scorer, texts: Sequence[int]) -> None:
     ScoringError
         If that gives no finite value either, or does not fit into memory.
     """
+    scorer.head_told = scorer.path.told(scorer.tail)  # of all the other texts
     turn_to_float32(scorer, texts)
     scorer.score(texts)
     still = scorer.non_finite()

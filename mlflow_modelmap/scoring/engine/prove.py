@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 from mlflow_modelmap.errors import InputError, ScoringError
-from mlflow_modelmap.scoring.accelerator.float32_head import float32_logits, rounds_its_logits
+from mlflow_modelmap.scoring.accelerator.float32_head import (
+    float32_logits,
+    rounds_its_logits,
+    whole_logits,
+)
 from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
 from mlflow_modelmap.scoring.engine.head import TiledHead
 from mlflow_modelmap.scoring.engine.tail import Tail
@@ -49,7 +53,8 @@ class HeadPath:
             return self.tiled.told()
         if tail.device.type == "cpu":
             return {}
-        return {"head_products": "float32" if self.unrounded else "as the model rounds them"}
+        exact = self.unrounded or whole_logits(tail.head)
+        return {"head_products": "float32" if exact else "as the model rounds them"}
 
     def logits_as_they_are(self, tail: Tail) -> AbstractContextManager[None]:
         """Inside, the model's own logits are not rounded, where that can be had."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -48,6 +49,8 @@ class Scorer:
         What several of them begin with, where it is read once.
     body_tokens
         How many of a batch's tokens go through the body at once; None for all.
+    head_told
+        How the head was computed for all texts but those that are scored again in float32.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Scorer:
         self._lengths = self.pieces.lengths
         self.total, self.done = int(self._lengths.sum()), 0
         self.shrunk, self.seconds = 0, 0.0
+        self.head_told: dict[str, str] | None = None
         self.notices: tuple[str, ...] = ()
         self.rounded = False
         self.products: dict[str, str | bool] = {}
@@ -330,8 +334,8 @@ class Scorer:
             facts[NOTICES] = said_notices((*self.tokens.notices, *self.notices))
         return facts | {
             "dtype": self.dtype,
-            "batch_tokens": self.batch_tokens,
-            **self.path.told(self.tail),
+            "batch_tokens": min(self.batch_tokens, self.budget if self.shrunk else math.inf),
+            **(self.head_told or self.path.told(self.tail)),
             **self.products,
             "matmul_rounded": self.rounded,
             "batch_policy": str(self.company),

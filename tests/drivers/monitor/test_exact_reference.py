@@ -16,6 +16,7 @@ import torch
 from mlflow_modelmap import InputError, Monitor, TextSet, score
 from mlflow_modelmap.drivers.exact.exact import ExactOptions, exact_between
 from mlflow_modelmap.drivers.pair.named_score import by_run_id
+from mlflow_modelmap.scoring.accelerator import memory
 from tests import tiny
 from tests.training import examples, model_of, monitoring_texts, start_model, tokenizer_of
 
@@ -49,8 +50,10 @@ def train(model, tokenizer, steps: int) -> None:
 
 
 def test_it_is_0_at_the_reference_and_later_what_saved_weights_say(
-    store, start, texts, tmp_path, kept_in
+    store, start, texts, tmp_path, kept_in, monkeypatch
 ):
+    of_trainings = []
+    monkeypatch.setattr(memory, "give_back", lambda: of_trainings.append(memory.of_a_training()))
     model, tokenizer = model_of(start), tokenizer_of(start)
     watched = Monitor(texts, tokenizer=tokenizer, reference=str(start), exact=True, exact_texts=12)
     with mlflow.start_run() as active, watched as monitor:
@@ -62,6 +65,8 @@ def test_it_is_0_at_the_reference_and_later_what_saved_weights_say(
         tokenizer.save_pretrained(tmp_path / "later")
         saved = monitor.record_saved(tmp_path / "later", 5)
     assert kept_in() == []
+    assert of_trainings, "a saved model was let go of"
+    assert all(of_trainings), "the training's own cached memory is left alone"
     assert (first.exact_forward, first.exact_reverse, first.exact_top1) == (0.0, 0.0, 1.0)
     assert later.exact_forward > 0
     assert saved.exact_forward == pytest.approx(later.exact_forward, rel=1e-6)

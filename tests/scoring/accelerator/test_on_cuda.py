@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from mlflow_modelmap.scoring.engine import prove, score_texts
+from mlflow_modelmap.scoring.accelerator.copies import to_device
+from mlflow_modelmap.scoring.engine import overflow, prove, score_texts
 from mlflow_modelmap.scoring.engine.score_texts import evaluating, score_model
 from mlflow_modelmap.scoring.engine.scorer import Scorer
 from mlflow_modelmap.scoring.engine.tail import Tail
@@ -201,6 +202,54 @@ def test_half_products_that_are_rounded_are_made_in_float32_and_it_is_said(token
     assert result.provenance["head_products"] == "float32, copied from bfloat16"
     assert str(result.provenance["head_kernel"]).startswith("plain")
     np.testing.assert_allclose(result.log_likelihoods, expected, atol=1e-3, rtol=0)
+
+
+def test_a_float32_head_is_not_said_to_round(tokens):
+    model = made()
+    model.__class__ = BentEnd
+    with pretended_cuda():
+        placed(model, lambda name: "cuda:0")
+        result = score_model(model, tokens, ScoringSettings(batch_tokens=60))
+    assert result.provenance["head"] == "replayed"
+    assert result.provenance["head_products"] == "float32"
+
+
+def test_how_the_head_was_computed_is_said_of_the_many_and_not_of_one_that_overflowed(
+    tokens, monkeypatch
+):
+    own, widened = Scorer.of_batch, []
+
+    def of_batch(self, batch):
+        found = own(self, batch)
+        if widened:
+            return found
+        sums = found.sums()
+        sums[:, batch.pieces == 0] = np.inf
+        return sums
+
+    def float32(scorer, texts):  # a parameter that is pretended cannot be cast in place
+        widened.append(list(texts))
+        scorer.model = placed(made(), lambda name: "cuda:0")
+        scorer.find_path()
+
+    monkeypatch.setattr(Scorer, "of_batch", of_batch)
+    monkeypatch.setattr(overflow, "turn_to_float32", float32)
+    with pretended_cuda():
+        half = placed(made().to(torch.float16), lambda name: "cuda:0")
+        result = score_model(half, tokens, SETTINGS, precision="float16")
+    assert widened == [[0]]
+    assert result.provenance["head_products"] == "float32, copied from float16"
+
+
+@pytest.mark.parametrize("kind", ["mps", "meta"])
+def test_only_what_is_pinned_is_copied_while_others_go_on(kind, monkeypatch):
+    """The source of any other copy is freed before it is read."""
+    asked, to = [], torch.Tensor.to
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda self, device, **how: asked.append(how) or to(self, "meta")
+    )
+    to_device([np.arange(3), np.arange(4)], torch.device(kind))
+    assert asked == [{"non_blocking": False}]
 
 
 def test_what_overflows_at_once_goes_through_in_float32_alone(tokens, monkeypatch):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -81,6 +84,32 @@ def test_permissions_are_taken_back_for_a_while(process):
     assert inside["older"] == "highest"  # whoever reads it meets no error
     assert inside.get(f"{HALVES[0]}_split_k") == before.get(f"{HALVES[0]}_split_k")
     assert state() == before
+
+
+WHERE = ["", "cudnn.", "cudnn.conv.", "cuda.matmul."]
+
+
+@pytest.mark.skipif(not NEW, reason="this torch has no fp32_precision")
+@pytest.mark.parametrize("where", WHERE)
+def test_what_is_inherited_is_taken_back_too_and_inherited_again(where):
+    """In a process of its own: some of these switches cannot be put back."""
+    code = f"""
+import torch
+from mlflow_modelmap.scoring.accelerator.products import exact_products, products_in_force
+b = torch.backends
+b.{where}fp32_precision = "tf32"
+before = b.cudnn.conv.fp32_precision, b.cuda.matmul.fp32_precision, b.cudnn.allow_tf32
+assert products_in_force("cuda")["tf32"]
+with exact_products("cuda"):
+    assert b.cudnn.conv.fp32_precision != "tf32" != b.cuda.matmul.fp32_precision
+    assert not products_in_force("cuda")["tf32"]
+after = b.cudnn.conv.fp32_precision, b.cuda.matmul.fp32_precision, b.cudnn.allow_tf32
+assert after == before, (before, after)
+b.{where}fp32_precision = "ieee"
+owner = b.cuda.matmul if "cuda." in "{where}" else b.cudnn.conv
+assert owner.fp32_precision == "ieee", "what the process sets later holds"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_oldest_switch_is_put_back_too():

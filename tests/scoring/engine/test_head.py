@@ -73,6 +73,28 @@ def test_a_few_rows_out_of_range_do_not_slow_the_others(rows):
     assert not tiled._shifted
 
 
+def test_what_needs_its_largest_logit_off_slows_nothing_after_it(rows, monkeypatch):
+    """Early layers of a lens have large logits, and all layers go through one head."""
+    hidden, weight, bias, targets = rows
+    tiled, products, product = TiledHead(weight, bias), [], torch.mm
+
+    def counted(*factors, **how):
+        products.append(1)
+        return product(*factors, **how)
+
+    monkeypatch.setattr(torch, "mm", counted)
+    took = []
+    for size in (1, 60, 60, 1, 1):
+        products.clear()
+        got = tiled.log_likelihoods(hidden * size, targets)
+        torch.testing.assert_close(
+            got, full(hidden * size, weight, bias, targets), atol=1e-2, rtol=1e-6
+        )
+        took.append(len(products))
+    tiles = -(-len(weight) // head.CPU_TILE)
+    assert took == [tiles, 3 * tiles, 2 * tiles, 2 * tiles, tiles]
+
+
 def test_full_logits_in_half_precision_are_read_in_float32(rows):
     hidden, weight, bias, targets = rows
     logits = (hidden @ weight.T + bias).bfloat16()

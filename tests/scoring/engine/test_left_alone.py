@@ -7,7 +7,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+from transformers.integrations.flash_attention import get_target_dtype
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from mlflow_modelmap import TextSet
 from mlflow_modelmap.scoring.engine.live import score_live, tokens_for
@@ -58,6 +67,60 @@ def test_dynamic_rotary_embeddings_stay_as_the_training_left_them():
         return model(input_ids=middle, labels=middle).loss.item()
 
     assert loss(record=True) == loss(record=False)
+
+
+def small_llama() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    return LlamaForCausalLM(config)
+
+
+def test_a_model_that_was_compiled_in_place_is_scored_as_it_is_written():
+    """Its graph was made without the hooks by which a layer's output is taken."""
+    expected = score_live(small_llama(), tokens(), ScoringSettings())
+    model, rows = small_llama().train(), torch.randint(0, 64, (2, 20))
+    model.compile(backend="eager")
+    model(input_ids=rows, labels=rows).loss.backward()
+    compiled = model._compiled_call_impl
+    found = score_live(model, tokens(), ScoringSettings())
+    assert found.provenance["head"] == expected.provenance["head"] == "tiled"
+    np.testing.assert_allclose(found.log_likelihoods, expected.log_likelihoods, atol=1e-5)
+    assert model._compiled_call_impl is compiled
+    model(input_ids=rows, labels=rows).loss.backward()
+
+
+def test_float32_weights_that_train_with_flash_attention_are_scored_without_it():
+    """Its kernels take half precision alone, which autocasting had given them."""
+
+    def kernel(module, query, key, value, mask, **how):
+        wanted = get_target_dtype(query, module)
+        if wanted is not None:
+            query, key, value = query.to(wanted), key.to(wanted), value.to(wanted)
+        if query.dtype not in (torch.float16, torch.bfloat16):
+            raise RuntimeError("FlashAttention only support fp16 and bf16 data type")
+        return sdpa_attention_forward(module, query, key, value, mask, **how)
+
+    AttentionInterface.register("like_flash", kernel)
+    AttentionMaskInterface.register("like_flash", sdpa_mask)
+    expected = score_live(small_llama(), tokens(), ScoringSettings()).log_likelihoods
+    model, rows = small_llama().train(), torch.zeros(1, 9).long()
+    model.config._attn_implementation = "like_flash"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(input_ids=rows, labels=rows).loss.backward()
+        found = score_live(model, tokens(), ScoringSettings()).log_likelihoods
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert model.config._attn_implementation == "like_flash"
+        model(input_ids=rows, labels=rows).loss.backward()
+    half = model.to(torch.bfloat16)
+    assert np.isfinite(score_live(half, tokens(), ScoringSettings()).log_likelihoods).all()
 
 
 def test_a_tokenizer_at_hand_that_splits_otherwise_than_its_file_says_so(tmp_path):
