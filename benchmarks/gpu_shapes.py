@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,18 +61,20 @@ HEAD = f"{'':<34}{'tokens/s':>11}{'ratio':>8}{'of peak':>9}{'GiB':>9}{'noise':>9
 
 
 class Bench:
-    """What all parts share: sizes, the best rate of each dtype, and the time that is left."""
+    """What all parts share: sizes, and the best rate of each dtype."""
 
-    def __init__(self, tiny: bool, minutes: float) -> None:
+    def __init__(self, tiny: bool) -> None:
         self.tiny = tiny
-        self.until = time.monotonic() + 60 * minutes
         self.half = torch.float16 if CUDA else torch.bfloat16
         self.texts = 6 if tiny else 400
         self.turns = 1 if tiny else 3
-        size = 256 if tiny else 8192
-        self.rates = {
-            dtype: scoring.best_rate(DEVICE, dtype, size) for dtype in (self.half, torch.bfloat16)
-        }
+
+    @functools.cached_property
+    def rates(self) -> dict[torch.dtype, float]:
+        """Floating-point operations a second of the best product, by dtype."""
+        size = 256 if self.tiny else 8192
+        kinds = (self.half, torch.bfloat16)
+        return {dtype: scoring.best_rate(DEVICE, dtype, size) for dtype in kinds}
 
     def tokens(self, count: int, vocabulary: int = scoring.VOCABULARY) -> TokenizedTexts:
         """Random texts of about 354 tokens, or short ones."""
@@ -125,6 +127,29 @@ def scored(model: Any, tokens: TokenizedTexts, **settings: Any) -> ScoreResult:
     """This package's score of a model that was loaded to be scored."""
     precision = str(model.dtype).removeprefix("torch.")
     return score_model(model, tokens, ScoringSettings(**settings), precision=precision)
+
+
+def speed_of(result: ScoreResult) -> float:
+    """Tokens a second once the way to the logits is proved, which takes the same of any texts."""
+    return float(result.provenance["tokens_per_second"])
+
+
+@torch.inference_mode()
+def plain_lens(model: Any, tokens: TokenizedTexts) -> np.ndarray:
+    """Every layer's log-likelihoods, one text at a time: norm, head, full log-softmax."""
+    body = model.get_decoder()
+    norm = getattr(body, "final_layer_norm", None) or body.norm
+    head, values = model.get_output_embeddings(), []
+    for ids in tokens.ids:
+        row = torch.from_numpy(ids)[None].to(DEVICE)
+        states = model(row, use_cache=False, output_hidden_states=True).hidden_states
+        sums = []
+        for place, state in enumerate(states):
+            state = state if place == len(states) - 1 else norm(state)
+            scores = head(state[0, :-1]).float().log_softmax(-1)
+            sums.append(float(scores.gather(1, row[0, 1:, None]).double().sum()))
+        values.append(sums)
+    return np.array(values).T
 
 
 def in_float64(model: Any, tokens: TokenizedTexts) -> np.ndarray:
