@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from mlflow_modelmap.drivers.score.plan_file import read_plan
 from mlflow_modelmap.drivers.score.plan_requests import requests
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.load.precision import is_quantised
+from mlflow_modelmap.scoring.model.config import read_config
+from mlflow_modelmap.scoring.model.hub import cached_snapshot
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
+from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.counted import counted
@@ -26,13 +30,13 @@ class Checkpoint:
     reference: ModelReference
 
 
-def by_trajectory(asked: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
-    """Checkpoints of each training in order of step, each step once.
+def by_trajectory(asked: Iterable[Checkpoint], notices: list[str]) -> dict[str, list[Checkpoint]]:
+    """Checkpoints of each training in order of step, each step once; one alone is left out.
 
     Raises
     ------
     InputError
-        If a training has fewer than two, or different ones of a step.
+        If no training has two, or one has different ones of a step.
     """
     lines: dict[str, dict[int, Checkpoint]] = {}
     for checkpoint in asked:
@@ -43,13 +47,16 @@ def by_trajectory(asked: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
                 f"The trajectory {checkpoint.trajectory!r} has the step {checkpoint.step} twice, "
                 f"{there.reference} and {checkpoint.reference}; leave one out."
             )
-    for name, line in lines.items():
-        if len(line) < 2:
-            raise InputError(
-                f"The trajectory {name!r} has {len(line)} checkpoint with weights; a distance "
-                "needs at least two."
-            )
-    return {name: [line[step] for step in sorted(line)] for name, line in lines.items()}
+    alone = [name for name, line in lines.items() if len(line) < 2]
+    told = [f"The trajectory {name!r} has 1 checkpoint with weights" for name in alone]
+    if alone and len(alone) == len(lines):
+        raise InputError(f"{told[0]}; a distance needs at least two.")
+    notices.extend(f"{said}, and was left out." for said in told)
+    return {
+        name: [line[step] for step in sorted(line)]
+        for name, line in lines.items()
+        if name not in alone
+    }
 
 
 def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoint], list[Point]]:
@@ -65,7 +72,7 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
     for run in runs:
         if run.tags.get(schema.TAG_ADAPTER):
             adapters += 1
-        elif is_quantised(run.precision):
+        elif is_quantised(run.precision) and not _stored_so(run):
             quantised += 1
         elif run.monitored and not os.path.isdir(run.model):
             unsaved += 1
@@ -156,6 +163,20 @@ def from_template(
         line = trajectory or (model if in_model else reference.name)
         asked.append(Checkpoint(line, int(step), reference))
     return asked
+
+
+def _stored_so(run: Point) -> bool:
+    """Whether a quantised run's model lies here with its weights quantised, and readable so."""
+    reference = ModelReference.parse(run.model)
+    where: str | None = None
+    if reference.kind == HUB:
+        where = cached_snapshot(ModelReference(HUB, reference.name, run.commit or run.revision))
+    elif reference.kind == LOCAL:
+        where = reference.name
+    with suppress(InputError):
+        stored = None if where is None else stored_quantization(read_config(where))
+        return stored is not None and stored.method == "bitsandbytes"
+    return False
 
 
 def _line_name(reference: ModelReference, trajectory: str | None) -> str:

@@ -171,7 +171,9 @@ def weight_distances(
         asked, members = from_runs(selected.runs, notices)
     check_destination(members, store, output_experiment, run_id)
     kept: list[Path] = []
-    parts, facts = _measure_all(by_trajectory(asked), window, full, progress, notices, kept)
+    parts, facts = _measure_all(
+        by_trajectory(asked, notices), window, full, progress, notices, kept
+    )
     table = pd.concat(parts, ignore_index=True)
     result = TrajectoryWeights("", table, tuple(notices))
     several = table["trajectory"].nunique() > 1

@@ -8,9 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any
 
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.pickles import WEIGHT_DISTANCES
@@ -22,8 +20,9 @@ from mlflow_modelmap.scoring.model.weight_files import (
     weight_files,
 )
 from mlflow_modelmap.scoring.model.weights_format import WEIGHTS, WEIGHTS_INDEX
+from mlflow_modelmap.scoring.weights.quantised_tensor import quantised
+from mlflow_modelmap.scoring.weights.stored_tensor import CODES, FLOATS, StoredTensor
 
-_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
 _MASK = re.compile(r"(^|\.)(attention|attn)\.bias$")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output_projection|output)\.weight$")
@@ -31,66 +30,6 @@ _EMBEDDING = re.compile(
     r"(^|\.)(embed_in|embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$"
 )
 _COMPARED = 1 << 20
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """One tensor on disk.
-
-    Attributes
-    ----------
-    name, shape
-        As stored.
-    dtype
-        safetensors' name: F64, F32, F16 or BF16.
-    file
-        The file that holds it.
-    offset
-        Where its first byte lies in that file.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    file: str
-    offset: int
-
-    @property
-    def elements(self) -> int:
-        """How many numbers it holds."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes a number."""
-        return np.dtype(_FLOATS[self.dtype]).itemsize
-
-    def read_into(self, file: BinaryIO, start: int, out: np.ndarray) -> None:
-        """Fill `out` (float64, shape (n,)) with elements start .. start + n, exactly.
-
-        Parameters
-        ----------
-        file
-            The tensor's file, open in binary.
-        start
-            First element that is wanted.
-        out
-            Float64, shape (n,).
-
-        Raises
-        ------
-        InputError
-            If the file ends before them.
-        """
-        raw = np.empty(len(out), dtype=_FLOATS[self.dtype])
-        file.seek(self.offset + start * raw.itemsize)
-        if file.readinto(raw) != raw.nbytes:  # type: ignore[attr-defined]
-            raise InputError(f"{self.file!r} ended while {self.name!r} was read; fetch it again.")
-        if self.dtype == "BF16":
-            wide = raw.astype("<u4")
-            wide <<= 16
-            raw = wide.view("<f4")
-        out[:] = raw
 
 
 @dataclass(frozen=True)
@@ -102,10 +41,11 @@ class CheckpointFiles:
     path
         Its directory.
     parameters
-        Floating-point parameters by name, sorted; each counted once.
+        Floating-point parameters, and those that bitsandbytes quantised, by name, sorted; each
+        counted once.
     left_out
-        Why each other tensor is not among them, by name: ``buffer``, ``integer`` or
-        ``tied with NAME``.
+        Why each other tensor is not among them, by name: ``buffer``, ``integer``, ``of quantised
+        NAME`` or ``tied with NAME``.
     identity
         SHA-256, hex, of what tells this content from another without reading it whole: each
         file's header and size, and its Hub blob or else its path and time of change.
@@ -130,7 +70,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
     ------
     InputError
         If there is no such directory, it holds an adapter or no safetensors, a shard is missing or
-        damaged, or parameters are stored quantised.
+        damaged, or parameters are stored quantised by another method than bitsandbytes'.
     """
     folder = Path(path)
     what = repr(str(folder))
@@ -222,19 +162,26 @@ def _select(
 ) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     kept: dict[str, StoredTensor] = {}
     left_out: dict[str, str] = {}
-    for name in sorted(stored):
+    for name in [name for name in stored if stored[name].dtype in CODES]:
+        tensor, of_it = quantised(name, stored)
+        if tensor is not None:
+            kept[name] = tensor
+            left_out.update(dict.fromkeys(of_it & stored.keys(), f"of quantised {name}"))
+    for name in sorted(stored.keys() - kept.keys() - left_out.keys()):
         tensor = stored[name]
         if _BUFFER.search(name) or (_MASK.search(name) and len(tensor.shape) > 2):
             left_out[name] = "buffer"
-        elif tensor.dtype in _FLOATS:
+        elif tensor.dtype in FLOATS:
             kept[name] = tensor
         elif name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[:2] == "F8":
             raise InputError(
                 f"{str(folder)!r} stores {name!r} as {tensor.dtype}, so it is quantised; weight "
-                "distances need checkpoints stored as float32, float16 or bfloat16."
+                "distances need checkpoints stored as float32, float16 or bfloat16, or quantised "
+                "by bitsandbytes."
             )
         else:
             left_out[name] = "integer"
+    kept = dict(sorted(kept.items()))
     for name in [name for name in kept if _HEAD.search(name)]:
         for other in [name for name in kept if _EMBEDDING.search(name)]:
             if _equal(kept[name], kept[other]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import mlflow
@@ -117,6 +118,14 @@ def test_a_template_a_plan_and_score_runs_find_the_same(store, training, tmp_pat
     assert scored.notices == (
         "Left out 1 run without a step or trajectory.",
         "Left out 1 quantised run: the weights are those of the model.",
+    )
+    said = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    config = {"model_type": "llama", "quantization_config": said}
+    (training[0] / "config.json").write_text(json.dumps(config))  # stored so: weights of its own
+    stored = weight_distances(experiments=["test"], full=True, progress=False)
+    assert stored.notices == (
+        *scored.notices[:1],
+        "The trajectory 'line nf4' has 1 checkpoint with weights, and was left out.",
     )
 
 
