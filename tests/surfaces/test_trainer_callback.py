@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,11 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import HPSearchBackend
 
 from mlflow_modelmap import ModelMapCallback, TextSet, build_map, score, trajectory
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.surfaces.callbacks.trainer import saved_in
 from mlflow_modelmap.tracking.runs.read_vectors import read_matrix
 from mlflow_modelmap.tracking.runs.select_runs import select_runs
 from tests.training import losses, model_of, monitoring_texts, start_model, tokenizer_of, trainer
@@ -391,3 +394,18 @@ def test_each_trial_of_a_search_is_a_training_of_its_own_with_its_own_checkpoint
     assert sorted(paths.to_dict()[6] for paths in saved) == [
         str(out / f"{kind}-{number}" / "checkpoint-6") for number in (0, 1)
     ]
+
+
+def test_a_trial_of_ray_finds_its_own_folder_and_not_that_of_one_beside_it(tmp_path, monkeypatch):
+    args = TrainingArguments(str(tmp_path / "out"))
+    state = TrainerState(global_step=6, is_hyper_param_search=True)
+    for trial in ("own", "beside"):  # the later written
+        (tmp_path / "out" / f"run-{trial}" / "checkpoint-6").mkdir(parents=True)
+    os.utime(tmp_path / "out" / "run-own" / "checkpoint-6", (1, 1))
+    beside = saved_in(args, state)
+    assert beside.endswith("run-beside/checkpoint-6")
+    own = SimpleNamespace(get_context=lambda: SimpleNamespace(get_trial_id=lambda: "own"))
+    monkeypatch.setitem(sys.modules, "ray.tune", own)
+    assert saved_in(args, state).endswith("run-own/checkpoint-6")
+    monkeypatch.setitem(sys.modules, "ray.tune", SimpleNamespace())  # no trial of it
+    assert saved_in(args, state) == beside

@@ -24,7 +24,7 @@ from mlflow_modelmap.scoring.engine.prove import TILED, WHOLE, HeadPath, check_c
 from mlflow_modelmap.scoring.engine.provenance import NOTICES, Provenance, provenance, said_notices
 from mlflow_modelmap.scoring.engine.rows_apart import beginnings, rows_are_apart
 from mlflow_modelmap.scoring.engine.shared_prompts import SharedPrompts, agree, shared_prompts
-from mlflow_modelmap.scoring.engine.slices import BODY_TOKENS, head_rows, layer_rows
+from mlflow_modelmap.scoring.engine.slices import body_tokens_of, head_rows, layer_rows
 from mlflow_modelmap.scoring.engine.tail import Tail
 from mlflow_modelmap.scoring.load.quantization import int8_threshold
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
@@ -70,7 +70,7 @@ class Scorer:
         self.outliers = int8_threshold(model) > 0
         self.batch_tokens = wanted_tokens(settings.batch_tokens, self.tail.device)
         self.budget = 1 if self.outliers else self.batch_tokens
-        self.body_tokens = BODY_TOKENS if self.tail.device.type == "cpu" else None
+        self.body_tokens = body_tokens_of(model, self.tail.device.type)
         self._first = FirstBatch.of(model) if settings.batch_tokens is None else None
         self.path, layers = self._prepare()
         self._of_pieces = np.full((layers + 1 if settings.layers else 1, len(self.pieces)), np.nan)

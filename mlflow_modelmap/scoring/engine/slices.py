@@ -17,6 +17,16 @@ BODY_TOKENS = 768
 """Tokens that go through the body at once on CPU; a text that is longer goes alone."""
 
 
+def body_tokens_of(model: Any, device_type: str) -> int | None:
+    """How many tokens go through a model's body at once; None for all of a batch.
+
+    All do on an accelerator, and where weights are stored as codes: each pass makes them anew.
+    """
+    if device_type != "cpu" or getattr(model, "hf_quantizer", None) is not None:
+        return None
+    return BODY_TOKENS
+
+
 def slice_sizes(count: int, width: int, body_tokens: int | None) -> list[int]:
     """How many of a batch's `count` rows of `width` tokens are read at once, slice by slice."""
     parts = 1 if body_tokens is None else min(count, -(-count * width // body_tokens))

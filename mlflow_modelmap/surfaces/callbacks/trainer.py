@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,17 @@ class ModelMapCallback(TrainerCallback):
         self.monitor.close()
 
 
+def _ray_trial(args: TrainingArguments, name: str) -> Path | None:
+    """Where a trial of Ray saved, by the name that the Trainer gives it; others run beside it."""
+    tune = sys.modules.get("ray.tune")
+    if tune is None:
+        return None
+    with contextlib.suppress(Exception):  # this process is no trial of it
+        own = Path(args.output_dir or "", f"run-{tune.get_context().get_trial_id()}", name)
+        return own if own.is_dir() else None
+    return None
+
+
 def saved_in(args: TrainingArguments, state: TrainerState) -> str:
     """The directory of the checkpoint that the Trainer just wrote.
 
@@ -136,6 +148,9 @@ def saved_in(args: TrainingArguments, state: TrainerState) -> str:
         return str(plain)
     if state.trial_name:
         return str(Path(args.output_dir or "", state.trial_name, name))
+    own = _ray_trial(args, name)
+    if own is not None:
+        return str(own)
     written: dict[float, Path] = {}
     for path in Path(args.output_dir or "").glob(f"*/{name}"):
         with contextlib.suppress(OSError):  # another trial's, which is gone

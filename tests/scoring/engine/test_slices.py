@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from mlflow_modelmap import TextSet
-from mlflow_modelmap.scoring.engine import scorer as scorer_module
+from mlflow_modelmap.scoring.engine import slices
 from mlflow_modelmap.scoring.engine.batches import make_batch
 from mlflow_modelmap.scoring.engine.score_texts import score_model
 from mlflow_modelmap.scoring.engine.slices import head_rows, slice_sizes
@@ -64,14 +64,14 @@ def test_what_goes_into_the_head_is_as_of_the_whole_batch(tokens, body_tokens):
 
 def test_scores_are_those_of_each_text_alone(tokens, monkeypatch):
     model = make()
-    monkeypatch.setattr(scorer_module, "BODY_TOKENS", 100)
+    monkeypatch.setattr(slices, "BODY_TOKENS", 100)
     made = score_model(model, tokens, SETTINGS)
     np.testing.assert_allclose(made.log_likelihoods, plain(model, tokens.ids), atol=1e-3)
 
 
 def test_the_last_layer_read_out_is_the_plain_score_to_the_bit(tokens, monkeypatch):
     model = make()
-    monkeypatch.setattr(scorer_module, "BODY_TOKENS", 100)
+    monkeypatch.setattr(slices, "BODY_TOKENS", 100)
     of_layers = score_model(model, tokens, replace(SETTINGS, layers=True))
     np.testing.assert_array_equal(
         of_layers.log_likelihoods, score_model(model, tokens, SETTINGS).log_likelihoods
@@ -90,7 +90,7 @@ def test_slices_do_not_hide_that_rows_change_each_other(tokens, monkeypatch):
             out.last_hidden_state = out.last_hidden_state + 0.3 * mean
         return out
 
-    monkeypatch.setattr(scorer_module, "BODY_TOKENS", 60)
+    monkeypatch.setattr(slices, "BODY_TOKENS", 60)
     expected = plain(model, tokens.ids)
     model.model.forward = mixing
     made = score_model(model, tokens, SETTINGS)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.engine import slices
 from tests import tiny
 from tests.scoring import architectures
 from tests.scoring.reckoning import score
 
-pytest.importorskip("bitsandbytes")
+bnb = pytest.importorskip("bitsandbytes")
 WIDE = {"hidden_size": 64, "intermediate_size": 128}
 
 
@@ -84,3 +85,22 @@ def test_shapes_that_do_not_fit_say_which_multiples_are_needed(tiny_model, texts
 def test_bitsandbytes_says_nothing_a_product(wide, texts, caplog):
     score(wide, texts, precision="int8")
     assert not caplog.records
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_weights_are_made_from_their_codes_once_a_batch(precision, wide, texts, monkeypatch):
+    """Slices of a batch suit the cache, but each would make all weights anew."""
+    kind = bnb.nn.Linear8bitLt if precision == "int8" else bnb.nn.Linear4bit
+    forward, passes, counts = kind.forward, [], []
+
+    def counted(self, *args, **how):
+        passes.append(1)
+        return forward(self, *args, **how)
+
+    monkeypatch.setattr(kind, "forward", counted)
+    for most in (20, 10**9):
+        monkeypatch.setattr(slices, "BODY_TOKENS", most)
+        passes.clear()
+        score(wide, texts, precision=precision, batch_tokens=200)
+        counts.append(len(passes))
+    assert counts[0] == counts[1]
