@@ -10,8 +10,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 pyth
 	2> /dev/null; then echo $$python; break; fi; done)
 PY := .venv/bin/python
 PORT ?= 5000
-# Files of tests side by side, a thread each: two cores take half the time.
-JOBS ?= 2
+# Files of tests side by side, a thread and some 1.5 GB each: as many as there are cores, 2 to 4.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2); \
+	if [ "$$n" -gt 4 ]; then n=4; elif [ "$$n" -lt 2 ]; then n=2; fi; echo "$$n")
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 # Where runs go; MLFLOW_TRACKING_URI in the environment wins.
 STORE := $(or $(MLFLOW_TRACKING_URI),sqlite:///$(CURDIR)/mlflow.db)
