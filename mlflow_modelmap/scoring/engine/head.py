@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 
 from mlflow_modelmap.scoring.accelerator.one_read import TILE, HeadRows, kernels_for, kernels_said
 from mlflow_modelmap.scoring.accelerator.products import head_products, product_into
+from mlflow_modelmap.scoring.load.matmul import matmul_precision
 
 CPU_ROWS, CPU_TILE = 2048, 512
 SOFTMAX_ROWS = 512
@@ -70,7 +72,8 @@ class TiledHead:
             kernels = kernels_for(self.weight.device)
             return self._on_accelerator.log_likelihoods(hidden, targets, kernels)
         parts = zip(hidden.split(CPU_ROWS), targets.split(CPU_ROWS), strict=True)
-        return torch.cat([self._block(rows, wanted) for rows, wanted in parts])
+        with self._as_bfloat16(hidden):
+            return torch.cat([self._block(rows, wanted) for rows, wanted in parts])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """All logits in float32, shape (R, V), on the head's device: for a look at a few rows."""
@@ -90,6 +93,7 @@ class TiledHead:
         out
             (R, V'), float32, V' at most V; what is returned.
         """
+        given = hidden
         hidden = self._operand(hidden.to(self.weight.device))
         wanted = out.shape[1]
         if self.on_cpu and self.weight.dtype == torch.float32 and out.device.type == "cpu":
@@ -102,9 +106,10 @@ class TiledHead:
             if self.bias is not None:
                 out += self.bias[:wanted]
             return self._finish(out)
-        for start in range(0, wanted, self._tile):
-            tile = self._tile_logits(hidden, start)[:, : wanted - start]
-            out[:, start : start + tile.shape[1]] = tile
+        with self._as_bfloat16(given):
+            for start in range(0, wanted, self._tile):
+                tile = self._tile_logits(hidden, start)[:, : wanted - start]
+                out[:, start : start + tile.shape[1]] = tile
         return out
 
     def let_go(self) -> None:
@@ -121,6 +126,15 @@ class TiledHead:
             "head_products": head_products(self.weight),
             "head_kernel": kernels_said(self.weight.device),
         }
+
+    def _as_bfloat16(self, hidden: torch.Tensor) -> AbstractContextManager[None]:
+        """Inside, a processor may multiply in bfloat16 what is bfloat16 on both sides already.
+
+        The products and their sums stay float32, so that nothing is rounded; it is faster where the
+        processor has instructions for it, and only there PyTorch does so.
+        """
+        both = self.on_cpu and hidden.dtype == self.weight.dtype == torch.bfloat16
+        return matmul_precision("bfloat16") if both else nullcontext()
 
     @property
     def _on_accelerator(self) -> HeadRows:

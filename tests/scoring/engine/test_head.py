@@ -63,6 +63,33 @@ def test_without_a_bias_and_in_half_precision(rows):
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 
+def test_only_what_is_bfloat16_already_may_be_multiplied_in_it(rows, monkeypatch):
+    """Then nothing is rounded; PyTorch uses the permission where the processor has it."""
+    hidden, weight, _, targets = rows
+    asked, product = [], torch.mm
+
+    def watched(*factors, **how):
+        asked.append(allows_bfloat16())
+        return product(*factors, **how)
+
+    monkeypatch.setattr(torch, "mm", watched)
+    half, before = torch.bfloat16, allows_bfloat16()
+    for of_hidden, of_weight in ((half, half), (torch.float32, half), (half, torch.float32)):
+        asked.clear()
+        got = TiledHead(weight.to(of_weight)).log_likelihoods(hidden.to(of_hidden), targets)
+        factors = hidden.to(of_hidden), weight.to(of_weight), torch.zeros(len(weight)), targets
+        torch.testing.assert_close(got, full(*factors), atol=2e-5, rtol=0)
+        assert set(asked) == {of_hidden == of_weight == half or before}
+    assert allows_bfloat16() == before
+
+
+def allows_bfloat16() -> bool:
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    if hasattr(matmul, "fp32_precision"):
+        return matmul.fp32_precision == "bf16"
+    return torch.get_float32_matmul_precision() == "medium"
+
+
 def test_a_few_rows_out_of_range_do_not_slow_the_others(rows):
     hidden, weight, bias, targets = rows
     hidden = hidden.clone()
