@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which the first target makes by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart real-model images test test-quick test-heavy coverage lint format docs site package ui bench bench-peers clean
+.PHONY: help venv quickstart real-model images test test-quick slow-tests test-heavy coverage lint format docs site package ui bench bench-peers clean
 .DELETE_ON_ERROR:
 
 # Which python .venv is made with: the first that is 3.10 or newer and can make one.
@@ -72,8 +72,11 @@ test-stores: venv ## PostgreSQL, MariaDB, S3-protocol storage for real (apt-get 
 	$(PY) -m pip install -q psycopg2-binary PyMySQL boto3 'moto[server]'
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m heavy tests/e2e/test_team_stores.py tests/tracking/store/test_mariadb.py
 
-test-quick: venv ## the tests that take milliseconds to seconds
+test-quick: venv ## the tests that take less than a second
 	$(PYTEST) -m 'not slow and not heavy'
+
+slow-tests: venv ## every test, and tests/slow.txt anew: those that test-quick leaves out
+	$(PYTEST) -m 'not heavy' --note-slow
 
 lint: venv ## what CI checks besides the tests
 	$(PY) -m ruff check .

@@ -9,6 +9,7 @@ import json
 import logging.config
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,46 @@ TOGETHER = {
 """Files that one worker takes, because what they need takes long to start."""
 
 
+SLOW = Path(__file__).with_name("slow.txt")
+"""Tests that took more than a second, which `make test-quick` leaves out as those marked slow."""
+
+
+def noted_slow() -> set[str]:
+    """Names of tests, without their parameters."""
+    return set(SLOW.read_text(encoding="utf-8").split())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--note-slow", action="store_true", help="write tests/slow.txt anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--note-slow") and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(NotedSlow())
+
+
+class NotedSlow:
+    """Sums up what each test takes, its fixtures too, and writes the slow ones down at the end."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        run = {test.partition("[")[0] for test in self.seconds}
+        slow = {test.partition("[")[0] for test, took in self.seconds.items() if took > 1.0}
+        slow |= {test for test in noted_slow() - run if Path(test.partition("::")[0]).exists()}
+        SLOW.write_text("".join(f"{test}\n" for test in sorted(slow)), encoding="utf-8")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker has one left when all others are done."""
+    noted = noted_slow()
+    for item in items:
+        if item.nodeid.partition("[")[0] in noted:
+            item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "examples"))
 
