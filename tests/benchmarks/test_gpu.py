@@ -24,6 +24,20 @@ def test_parts_run(gpu, part, capsys):
     assert capsys.readouterr().out.startswith("rows: ")
 
 
+def test_what_is_told_is_of_the_median_turn_and_not_of_the_first(gpu, monkeypatch):
+    shapes, turns = importlib.import_module("gpu_shapes"), []
+
+    def seconds(work):
+        work()
+        return {1: 3.0, 2: 1.0, 3: 2.0}[len(turns) - 1]
+
+    monkeypatch.setattr(shapes.scoring, "seconds", seconds)
+    bench = shapes.Bench(tiny=True)
+    bench.turns = 3
+    found, took, _ = bench.timed(lambda: turns.append(1) or len(turns))
+    assert (found, took) == (4, 2.0)
+
+
 @pytest.mark.heavy
 def test_the_whole_table(gpu, capsys):
     rows = gpu.main(["--tiny"])

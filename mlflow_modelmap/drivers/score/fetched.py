@@ -60,7 +60,7 @@ class FetchedWeights:
             self._users[request.reference].add(request)
         self._places: dict[Path, _Place] = {}
         self._over: list[Path] = []
-        self._looked: dict[ModelReference, CachedWeights | None] = {}
+        self._looked: dict[ScoreRequest, CachedWeights | None] = {}
         self._fetching, self._closed = 0, False
 
     @property
@@ -110,7 +110,7 @@ class FetchedWeights:
                     made = fetched_unless_scored(look, fetch, wanted, looked)
                 if made is known:
                     with self._lock:
-                        self._looked[reference] = before
+                        self._looked[request] = before
                     return made
                 self._remember(reference, before, made)
                 return made if _is_there(made) else fetch()
@@ -135,7 +135,7 @@ class FetchedWeights:
         """
         with self._lock:
             self._users[request.reference].discard(request)
-            before = self._looked.pop(request.reference, None)
+            before = self._looked.pop(request, None)
             if came and before is not None:
                 self._remember_own(request.reference, before, cached_weights(request.reference))
             for path, place in self._places.items():

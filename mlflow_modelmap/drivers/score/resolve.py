@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+import threading
 from dataclasses import replace
 
 from mlflow_modelmap.errors import InputError
@@ -175,7 +176,8 @@ def _gguf_files(reference: ModelReference, tokenizer: str | None) -> ModelFiles:
         path, commit = reference.name, f"sha256:{file_digest(reference.name)}"
     status = os.stat(path)
     stamp = status.st_size, status.st_mtime_ns, status.st_ino
-    folder = _gguf_folder(os.path.abspath(path), tokenizer is None, *stamp).name
+    with _one_at_a_time:  # of two that make the same one, the first would be removed
+        folder = _gguf_folder(os.path.abspath(path), tokenizer is None, *stamp).name
     made = ModelFiles(reference, folder, tokenizer or folder, commit)
     _check_tokens_of_gguf(made)
     return made
@@ -191,6 +193,9 @@ def _check_tokens_of_gguf(files: ModelFiles) -> None:
     from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 
     check_same_tokens(os.path.realpath(path), load_tokenizer(files.tokenizer_path))
+
+
+_one_at_a_time = threading.Lock()
 
 
 @functools.cache  # all may be in use at once, by many workers

@@ -67,12 +67,14 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
     InputError
         If none of the runs has a step, a trajectory and weights.
     """
-    asked, members = [], []
+    asked: list[Checkpoint] = []
+    members: list[Point] = []
+    stored: list[tuple[Checkpoint, Point]] = []
     bare = quantised = unsaved = adapters = 0
     for run in runs:
         if run.tags.get(schema.TAG_ADAPTER):
             adapters += 1
-        elif is_quantised(run.precision) and not _stored_so(run):
+        elif (codes := is_quantised(run.precision)) and not _stored_so(run):
             quantised += 1
         elif run.monitored and not os.path.isdir(run.model):
             unsaved += 1
@@ -82,7 +84,18 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
             reference = ModelReference.parse(run.model)
             if reference.kind == HUB:
                 reference = ModelReference(HUB, reference.name, run.commit or run.revision)
-            asked.append(Checkpoint(run.trajectory, run.step, reference))
+            checkpoint = Checkpoint(run.trajectory, run.step, reference)
+            if codes:
+                stored.append((checkpoint, run))
+            else:
+                asked.append(checkpoint)
+                members.append(run)
+    plain = {checkpoint.trajectory for checkpoint in asked}
+    for checkpoint, run in stored:
+        if checkpoint.trajectory in plain:  # what quantising moves is no step of that training
+            quantised += 1
+        else:
+            asked.append(checkpoint)
             members.append(run)
     if bare:
         notices.append(f"Left out {counted(bare, 'run')} without a step or trajectory.")
@@ -94,7 +107,8 @@ def from_runs(runs: Sequence[Point], notices: list[str]) -> tuple[list[Checkpoin
         notices.append(f"Left out {counted(adapters, 'adapter')}: no whole model's weights.")
     if quantised:
         notices.append(
-            f"Left out {counted(quantised, 'quantised run')}: the weights are those of the model."
+            f"Left out {counted(quantised, 'quantised run')}: the weights are those of the model, "
+            "or what quantising made of them."
         )
     if not asked:
         raise InputError(

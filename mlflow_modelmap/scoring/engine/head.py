@@ -10,7 +10,7 @@ import torch
 
 from mlflow_modelmap.scoring.accelerator.one_read import TILE, HeadRows, kernels_for, kernels_said
 from mlflow_modelmap.scoring.accelerator.products import head_products, product_into
-from mlflow_modelmap.scoring.load.matmul import matmul_precision
+from mlflow_modelmap.scoring.load.matmul import of_bfloat16_factors
 
 CPU_ROWS, CPU_TILE = 2048, 512
 SOFTMAX_ROWS = 512
@@ -128,13 +128,9 @@ class TiledHead:
         }
 
     def _as_bfloat16(self, hidden: torch.Tensor) -> AbstractContextManager[None]:
-        """Inside, a processor may multiply in bfloat16 what is bfloat16 on both sides already.
-
-        The products and their sums stay float32, so that nothing is rounded; it is faster where the
-        processor has instructions for it, and only there PyTorch does so.
-        """
+        """As `of_bfloat16_factors`, where they are."""
         both = self.on_cpu and hidden.dtype == self.weight.dtype == torch.bfloat16
-        return matmul_precision("bfloat16") if both else nullcontext()
+        return of_bfloat16_factors() if both else nullcontext()
 
     @property
     def _on_accelerator(self) -> HeadRows:

@@ -33,7 +33,8 @@ from mlflow_modelmap.texts.text_set import TextSet
 _PARALLEL = "TOKENIZERS_PARALLELISM"
 _OF_POSITIONS = ("max_seq_len_cached", "attention_scaling", "inv_freq")
 """How the names end of what rotary embeddings keep, for each kind of layer."""
-_ATTENTION, _COMPILED = "_attn_implementation", "_compiled_call_impl"
+# The setter of `_attn_implementation` would change configurations inside a configuration too.
+_ATTENTION, _COMPILED = "_attn_implementation_internal", "_compiled_call_impl"
 
 
 def score_live(model: Any, tokens: TokenizedTexts, settings: ScoringSettings) -> ScoreResult:

@@ -25,7 +25,7 @@ from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.engine.second_pass import second_pass
 from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
 from mlflow_modelmap.scoring.load.loaded_base import LoadedBase, base_key
-from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products
+from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products, running
 from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, precision_in_memory, resolve
 from mlflow_modelmap.scoring.model.config import position_limit, read_config
 from mlflow_modelmap.scoring.model.reference import ModelFiles
@@ -255,6 +255,7 @@ def evaluating(model: Any, own: bool = False) -> Iterator[None]:
     model.eval()
     try:
         with (
+            running(),
             torch.inference_mode() if inference else torch.no_grad(),
             exact_products("cuda" if on_cuda else "cpu"),
             quiet_transformers(),

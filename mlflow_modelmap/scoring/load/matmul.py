@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+_switch = threading.RLock()
+_allowed = _running = 0
+"""How many have asked for the permission, and how many models are being run, in this process."""
+_before: Any = None
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """A model is run inside, so that others do not change how its products are rounded."""
+    global _running
+    with _switch:
+        _running += 1
+    try:
+        yield
+    finally:
+        with _switch:
+            _running -= 1
 
 
 @contextmanager
@@ -15,23 +34,58 @@ def matmul_precision(precision: str, device: str = "cpu") -> Iterator[None]:
 
     The switch belongs to the whole process: other threads' products change with it.
     """
-    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
     if precision != "bfloat16" or device != "cpu":
         yield
-    elif hasattr(matmul, "fp32_precision"):
-        before = matmul.fp32_precision
-        matmul.fp32_precision = "bf16"
-        try:
+        return
+    _allow()
+    try:
+        yield
+    finally:
+        _take_back()
+
+
+@contextmanager
+def of_bfloat16_factors() -> Iterator[None]:
+    """Inside, a processor may multiply in bfloat16 what is bfloat16 on both sides already.
+
+    Products and their sums stay float32, so that nothing is rounded; PyTorch does so only where the
+    processor has instructions for it. Nothing changes while several models are run at once, whose
+    products may be of other factors: one that begins meanwhile waits for the end of the block.
+    """
+    with _switch:
+        if _running > 1:
             yield
-        finally:
-            matmul.fp32_precision = before
-    else:
-        earlier = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium")
-        try:
+            return
+        with matmul_precision("bfloat16"):
             yield
-        finally:
-            torch.set_float32_matmul_precision(earlier)
+
+
+def _allow() -> None:
+    global _allowed, _before
+    with _switch:
+        _allowed += 1
+        if _allowed > 1:
+            return
+        matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
+        if hasattr(matmul, "fp32_precision"):
+            _before = matmul.fp32_precision
+            matmul.fp32_precision = "bf16"
+        else:
+            _before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("medium")
+
+
+def _take_back() -> None:
+    global _allowed
+    with _switch:
+        _allowed -= 1
+        if _allowed:
+            return
+        matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
+        if hasattr(matmul, "fp32_precision"):
+            matmul.fp32_precision = _before
+        else:
+            torch.set_float32_matmul_precision(_before)
 
 
 def rounds_products() -> bool:

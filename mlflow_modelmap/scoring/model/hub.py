@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -228,7 +229,8 @@ def _pickled(names: Collection[str]) -> bool:
 def interruptible(call: Callable[[], Result]) -> Result:
     """The result of a long call, of which Ctrl-C does not wait for the end.
 
-    huggingface_hub's own wait for its threads' files ends when the files do.
+    huggingface_hub's own wait for its threads' files ends when the files do; those that are not
+    begun by then it leaves.
     """
     return _within(None, call)
 
@@ -245,13 +247,24 @@ def _within(seconds: float | None, call: Callable[[], Result]) -> Result:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
+    try:
+        thread.join(seconds)
+    except BaseException as stopped:
+        _raise_in(thread, type(stopped))
+        raise
     if not outcome and seconds is not None:
         raise TimeoutError(f"no answer within {seconds:g} seconds")
     succeeded, value = outcome
     if succeeded:
         return value
     raise value
+
+
+def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
+    """Have a thread meet an exception as soon as it runs Python code again."""
+    if thread.ident is not None:
+        number, raised = ctypes.c_ulong(thread.ident), ctypes.py_object(kind)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(number, raised)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

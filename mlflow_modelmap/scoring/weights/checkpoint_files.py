@@ -20,8 +20,8 @@ from mlflow_modelmap.scoring.model.weight_files import (
     weight_files,
 )
 from mlflow_modelmap.scoring.model.weights_format import WEIGHTS, WEIGHTS_INDEX
-from mlflow_modelmap.scoring.weights.quantised_tensor import quantised
-from mlflow_modelmap.scoring.weights.stored_tensor import CODES, FLOATS, StoredTensor
+from mlflow_modelmap.scoring.weights.quantised_tensor import quantised_in
+from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor
 
 _BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
 _MASK = re.compile(r"(^|\.)(attention|attn)\.bias$")
@@ -162,11 +162,9 @@ def _select(
 ) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     kept: dict[str, StoredTensor] = {}
     left_out: dict[str, str] = {}
-    for name in [name for name in stored if stored[name].dtype in CODES]:
-        tensor, of_it = quantised(name, stored)
-        if tensor is not None:
-            kept[name] = tensor
-            left_out.update(dict.fromkeys(of_it & stored.keys(), f"of quantised {name}"))
+    for name, (tensor, of_it) in quantised_in(stored).items():
+        kept[name] = tensor
+        left_out.update(dict.fromkeys(of_it, f"of quantised {name}"))
     for name in sorted(stored.keys() - kept.keys() - left_out.keys()):
         tensor = stored[name]
         if _BUFFER.search(name) or (_MASK.search(name) and len(tensor.shape) > 2):
@@ -195,7 +193,7 @@ def _select(
 
 def _equal(a: StoredTensor, b: StoredTensor) -> bool:
     """Whether two tensors hold the same bytes; stops at the first difference."""
-    if (a.shape, a.dtype) != (b.shape, b.dtype):
+    if (type(a), a.shape, a.dtype) != (StoredTensor, b.shape, b.dtype):
         return False
     left = a.elements * a.itemsize
     with open(a.file, "rb") as one, open(b.file, "rb") as two:

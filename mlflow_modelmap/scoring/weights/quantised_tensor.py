@@ -81,56 +81,61 @@ class FourBits(StoredTensor):
         return np.array(code)[read.astype(np.uint8)] * of_blocks[blocks - blocks[0]] + added
 
 
-def quantised(
-    name: str, stored: Mapping[str, StoredTensor]
-) -> tuple[StoredTensor | None, set[str]]:
-    """A parameter that bitsandbytes quantised, and the names of what belongs to it.
+def quantised_in(
+    stored: Mapping[str, StoredTensor],
+) -> dict[str, tuple[StoredTensor, set[str]]]:
+    """Parameters that bitsandbytes quantised, as numbers, and the names of what belongs to each.
 
     Parameters
     ----------
-    name
-        Of the tensor of codes.
     stored
-        All tensors of the checkpoint.
-
-    Returns
-    -------
-    tensor, names
-        None where it is not of bitsandbytes.
+        All tensors of the checkpoint, by name.
 
     Raises
     ------
     InputError
-        If what belongs to it does not fit it.
+        If what belongs to one does not fit it.
     """
-    tensor = stored[name]
-    beside = name.removesuffix("weight")
-    if tensor.dtype == "I8" and f"{beside}SCB" in stored:
-        return _eight_bits(tensor, stored[f"{beside}SCB"]), {
-            f"{beside}SCB",
-            f"{beside}weight_format",
-        }
-    states = [other for other in stored if other.startswith(name + _STATE)]
-    if tensor.dtype != "U8" or len(states) != 1:
-        return None, set()
-    parts = {part: f"{name}.{part}" for part in _OF_4_BITS if f"{name}.{part}" in stored}
-    found = {part: stored[key] for part, key in parts.items()}
-    return _four_bits(tensor, _state_of(stored[states[0]]), found), {states[0], *parts.values()}
+    found: dict[str, tuple[StoredTensor, set[str]]] = {}
+    for other in stored:
+        name, state, _ = other.partition(_STATE)
+        if state and name in stored:
+            parts = {part: f"{name}.{part}" for part in _OF_4_BITS if f"{name}.{part}" in stored}
+            tensors = {part: stored[key] for part, key in parts.items()}
+            made = _four_bits(stored[name], _state_of(stored[other]), tensors)
+            found[name] = made, {other, *parts.values()}
+        elif other.endswith("SCB"):
+            beside = other.removesuffix("SCB")
+            name, layout = f"{beside}weight", f"{beside}weight_format"
+            if name in stored and stored[name].dtype == "I8":
+                eight = _eight_bits(stored[name], stored[other], stored.get(layout))
+                found[name] = eight, {other, layout} & stored.keys()
+    return found
 
 
-def _eight_bits(tensor: StoredTensor, largest: StoredTensor) -> EightBits:
+def _eight_bits(
+    tensor: StoredTensor, largest: StoredTensor, layout: StoredTensor | None
+) -> EightBits:
     if len(tensor.shape) != 2 or largest.dtype != "F32" or largest.elements != tensor.shape[0]:
         raise _unlike(tensor)
+    if layout is not None and (layout.elements != 1 or _bytes_of(layout) != bytes(1)):
+        raise InputError(
+            f"{tensor.file!r} stores {tensor.name!r} in a layout of a GPU, which bitsandbytes once "
+            "wrote after a model had run; save the model again with a newer version."
+        )
     return EightBits(**vars(tensor), largest=largest)
 
 
-def _state_of(tensor: StoredTensor) -> dict[str, Any]:
-    if tensor.dtype != "U8" or tensor.elements > _LARGEST_STATE:
+def _bytes_of(tensor: StoredTensor) -> bytes:
+    if tensor.elements * tensor.itemsize > _LARGEST_STATE:
         raise _unlike(tensor)
     with open(tensor.file, "rb", buffering=0) as file:
-        written = tensor.stored(file, 0, tensor.elements).tobytes()
+        return tensor.stored(file, 0, tensor.elements).tobytes()
+
+
+def _state_of(tensor: StoredTensor) -> dict[str, Any]:
     try:
-        state = json.loads(written)
+        state = json.loads(_bytes_of(tensor))
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, dict):
@@ -147,21 +152,22 @@ def _four_bits(
     sizes = tuple(_natural(tensor, size) for size in shape)
     count, block = math.prod(sizes), _natural(tensor, state.get("blocksize"))
     blocks, scales = -(-count // block), parts.get("absmax")
-    if scales is None or scales.elements != blocks or (count + 1) // 2 != tensor.elements:
+    held = tensor.elements * tensor.itemsize  # the bytes may be stored as numbers of any kind
+    if scales is None or scales.elements != blocks or (count + 1) // 2 != held:
         raise _unlike(tensor)
     nested = None
     if "nested_absmax" in parts:
         of_block = _natural(tensor, state.get("nested_blocksize"))
         largest, added = parts["nested_absmax"], state.get("nested_offset")
-        if not isinstance(added, (int, float)) or scales.dtype != "U8":
+        if not isinstance(added, float) or scales.dtype != "U8":
             raise _unlike(tensor)
         if largest.dtype != "F32" or largest.elements != -(-blocks // of_block):
             raise _unlike(tensor)
-        nested = _table(tensor, parts.get("nested_quant_map"), 256), largest, of_block, float(added)
+        nested = _table(tensor, parts.get("nested_quant_map"), 256), largest, of_block, added
     elif scales.dtype != "F32":
         raise _unlike(tensor)
     code = _table(tensor, parts.get("quant_map"), 16)
-    own = {**vars(tensor), "shape": sizes}
+    own = {**vars(tensor), "shape": sizes, "dtype": "U8"}
     return FourBits(**own, code=code, block=block, scales=scales, of_scales=nested)
 
 

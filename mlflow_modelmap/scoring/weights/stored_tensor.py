@@ -11,6 +11,7 @@ from mlflow_modelmap.errors import InputError
 
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 CODES = {"I8": "i1", "U8": "u1"}
+_SIZES = {"I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}  # others are bytes
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class StoredTensor:
     @property
     def itemsize(self) -> int:
         """Bytes a stored number."""
-        return np.dtype((FLOATS | CODES)[self.dtype]).itemsize
+        kind = (FLOATS | CODES).get(self.dtype)
+        return _SIZES.get(self.dtype, 1) if kind is None else np.dtype(kind).itemsize
 
     def read_into(self, file: BinaryIO, start: int, out: np.ndarray) -> None:
         """Fill `out` (float64, shape (n,)) with elements start .. start + n, exactly.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -16,8 +18,10 @@ from transformers import AutoModelForCausalLM
 
 import mlflow_modelmap as mm
 from mlflow_modelmap import InputError, TextSet
+from mlflow_modelmap.drivers.score import resolve
 from mlflow_modelmap.drivers.score.prepare import resolve_model
 from mlflow_modelmap.machine.folders import left_folders
+from mlflow_modelmap.scoring.model import gguf_file
 from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.reference import ModelReference
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -276,3 +280,19 @@ def test_an_adapter_s_own_tokenizer_and_base_are_held_against_it(store, llama, t
     (adapter / "tokenizer.json").write_text(json.dumps(stored))
     with pytest.raises(InputError, match="is another one than that of the GGUF file"):
         mm.score(adapter, TEXTS, bos="never", progress=False)
+
+
+def test_two_that_ask_for_one_file_at_once_get_one_folder_that_stays(tmp_path, monkeypatch):
+    made = []
+
+    def write_folder(path, folder, own_tokenizer):
+        made.append(folder)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(gguf_file, "write_folder", write_folder)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    reference = ModelReference.parse(str(tmp_path / "x.gguf"))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: resolve._gguf_files(reference, None).model_path, range(2)))
+    assert len(made) == len(set(found)) == 1
+    assert Path(found[0]).is_dir()

@@ -117,7 +117,8 @@ def test_a_template_a_plan_and_score_runs_find_the_same(store, training, tmp_pat
         assert set(other.table["trajectory"]) == {"line"}
     assert scored.notices == (
         "Left out 1 run without a step or trajectory.",
-        "Left out 1 quantised run: the weights are those of the model.",
+        "Left out 1 quantised run: the weights are those of the model, or what quantising made of "
+        "them.",
     )
     said = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     config = {"model_type": "llama", "quantization_config": said}
@@ -127,6 +128,10 @@ def test_a_template_a_plan_and_score_runs_find_the_same(store, training, tmp_pat
         *scored.notices[:1],
         "The trajectory 'line nf4' has 1 checkpoint with weights, and was left out.",
     )
+    score_run(store, training[0], 5, **{schema.TAG_PRECISION: "nf4"})  # of a line of plain ones
+    mixed = weight_distances(experiments=["test"], full=True, progress=False)
+    assert mixed.table["squared_distance"].equals(template.table["squared_distance"])
+    assert "Left out 1 quantised run" in mixed.notices[1]
 
 
 def test_several_trainings_in_one_run_and_a_broken_one_stops_none(store, training, tmp_path):

@@ -11,15 +11,17 @@ from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
     AutoTokenizer,
+    CLIPVisionConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    LlavaConfig,
 )
 from transformers.integrations.flash_attention import get_target_dtype
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from mlflow_modelmap import TextSet
-from mlflow_modelmap.scoring.engine.live import score_live, tokens_for
+from mlflow_modelmap.scoring.engine.live import _attention_in_float32, score_live, tokens_for
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.load import load_tokenizer
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize
@@ -121,6 +123,24 @@ def test_float32_weights_that_train_with_flash_attention_are_scored_without_it()
         model(input_ids=rows, labels=rows).loss.backward()
     half = model.to(torch.bfloat16)
     assert np.isfinite(score_live(half, tokens(), ScoringSettings()).log_likelihoods).all()
+
+
+def test_other_parts_keep_the_attention_that_they_train_with():
+    """A model of text and pictures has a configuration for each, and one around both."""
+    config = LlavaConfig(
+        text_config=LlamaConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2),
+        vision_config=CLIPVisionConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2),
+    )
+    parts = (config, config.text_config, config.vision_config)
+    ways = ("flash_attention_2", "flash_attention_2", "eager")
+    for part, way in zip(parts, ways, strict=True):
+        part._attn_implementation_internal = way
+    model = torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in parts)
+    for module, part in zip(model, parts, strict=True):
+        module.config = part
+    with _attention_in_float32(model):
+        assert [part._attn_implementation for part in parts] == ["sdpa", "sdpa", "eager"]
+    assert tuple(part._attn_implementation for part in parts) == ways
 
 
 def test_a_tokenizer_at_hand_that_splits_otherwise_than_its_file_says_so(tmp_path):

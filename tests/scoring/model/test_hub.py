@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -395,3 +397,27 @@ def test_what_the_server_says_of_lineage_is_what_the_client_reads(hub):
     assert info.card_data.base_model == "org/model"
     refs = HfApi().list_repo_refs("org/child")
     assert [branch.name for branch in refs.branches] == ["main"]
+
+
+def test_files_that_are_not_begun_are_left_when_a_fetch_is_stopped():
+    """A notebook goes on after Ctrl-C, and would else fetch all of a model behind it."""
+    tqdm = pytest.importorskip("huggingface_hub.utils.tqdm")
+    if not hasattr(tqdm, "hf_thread_map"):
+        pytest.skip("this huggingface_hub maps its threads by tqdm itself")
+    begun, ended = [], threading.Event()
+
+    def file(number):
+        begun.append(number)
+        time.sleep(0.2)
+
+    def fetch():
+        try:
+            tqdm.hf_thread_map(file, range(40), max_workers=2)
+        finally:
+            ended.set()
+
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        hub_module.interruptible(fetch)
+    assert ended.wait(60)
+    assert len(begun) < 40

@@ -12,8 +12,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.weights import quantised_tensor
 from mlflow_modelmap.scoring.weights.checkpoint_files import open_checkpoint
+from mlflow_modelmap.scoring.weights.quantised_tensor import _STATE, quantised_in
 from mlflow_modelmap.scoring.weights.squared_distances import squared_distances
+from mlflow_modelmap.scoring.weights.stored_tensor import StoredTensor
 from tests import tiny
 
 bnb = pytest.importorskip("bitsandbytes")
@@ -92,6 +95,7 @@ def test_numbers_and_distances_are_those_of_the_library(copied, plain):
         {"blocksize": 32},
         {"nested_blocksize": 1e9},
         {"nested_offset": "1"},
+        {"nested_offset": 10**400},
     ],
     ids=str,
 )
@@ -113,6 +117,55 @@ def test_what_does_not_fit_is_one_sentence(copied, lie, tmp_path):
         return
     with pytest.raises(InputError, match=r"says of the quantised '.*' does not fit it; fetch"):
         open_checkpoint(tmp_path / "x")
+
+
+def test_bytes_may_be_stored_as_numbers_of_another_kind(plain, tmp_path):
+    """As trainings over several processes do, which share out only floats."""
+    numbers = {}
+    for kind in (torch.uint8, torch.bfloat16, torch.float32):
+        how = {**WAYS["nf4 twice"], "bnb_4bit_quant_storage": kind}
+        model = AutoModelForCausalLM.from_pretrained(
+            plain, quantization_config=BitsAndBytesConfig(**how), dtype=torch.float32
+        )
+        model.save_pretrained(tmp_path / str(kind))
+        opened = open_checkpoint(tmp_path / str(kind))
+        numbers[kind] = {name: tensor.values() for name, tensor in opened.parameters.items()}
+    plainly = numbers.pop(torch.uint8)
+    for other in numbers.values():
+        assert other.keys() == plainly.keys() == open_checkpoint(plain).parameters.keys()
+        assert all(np.array_equal(other[name], plainly[name]) for name in plainly)
+
+
+def test_a_layout_of_a_gpu_is_refused(tmp_path):
+    tensors = {
+        "q.weight": torch.ones(32, 32, dtype=torch.int8),
+        "q.SCB": torch.ones(32),
+        "q.weight_format": torch.tensor(3, dtype=torch.uint8),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"'q\.weight' in a layout of a GPU"):
+        open_checkpoint(tmp_path)
+    tensors["q.weight_format"] = torch.tensor(0, dtype=torch.uint8)
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert open_checkpoint(tmp_path).parameters["q.weight"].values() == pytest.approx(1 / 127)
+
+
+def test_many_quantised_tensors_are_looked_through_once(monkeypatch):
+    names = [f"experts.{n}.weight{part}" for n in range(5000) for part in ("", f"{_STATE}nf4")]
+    stored = {name: StoredTensor(name, (2,), "U8", "x", 0) for name in names}
+    asked = []
+    monkeypatch.setattr(quantised_tensor, "_state_of", lambda tensor: {})
+    monkeypatch.setattr(quantised_tensor, "_four_bits", lambda t, *_: asked.append(t.name) or t)
+
+    class Counted(dict):
+        walks = 0
+
+        def __iter__(self):
+            Counted.walks += 1
+            return super().__iter__()
+
+    assert len(quantised_in(Counted(stored))) == len(asked) == 5000
+    assert Counted.walks == 1
 
 
 def test_parts_of_another_size_are_one_sentence(copied, tmp_path):

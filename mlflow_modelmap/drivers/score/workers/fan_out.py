@@ -33,7 +33,7 @@ from mlflow_modelmap.drivers.score.workers.events import (
 from mlflow_modelmap.drivers.score.workers.made_ahead import MadeAhead
 from mlflow_modelmap.drivers.score.workers.progress import SweepProgress
 from mlflow_modelmap.drivers.score.workers.todo import Todo
-from mlflow_modelmap.errors import ScoringError, TrackingError
+from mlflow_modelmap.errors import InputError, ScoringError, TrackingError
 from mlflow_modelmap.scoring.settings import ScoreResult
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.end_run import fail_run
@@ -227,7 +227,8 @@ class FanOut:
 
     def _answered(self, one: Todo, answer: Answer) -> None:
         outcome = answer.outcome
-        if isinstance(outcome, Failure) and one.looked:  # its node cannot use what is scored
+        if isinstance(outcome, Failure) and one.looked and outcome.kind == InputError.__name__:
+            self.work.not_needed(one.request, came=True)  # its node cannot use what is scored
             one.looked, one.fetched, one.disbelieved = False, False, True
             self.status.again(one.number)
             self._waiting.insert(0, one)

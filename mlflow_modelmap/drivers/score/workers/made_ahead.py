@@ -71,7 +71,7 @@ class MadeAhead:
         if not self.shares:
             one.prepared = self._threads.take(one.number)
             return
-        one.fetched = True
+        one.fetched, one.looked, one.unfetched = True, False, None
         try:
             one.looked = self._threads.take(one.number)
         except Exception as error:

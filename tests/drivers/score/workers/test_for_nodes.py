@@ -8,11 +8,12 @@ import pytest
 
 from mlflow_modelmap import InputError
 from mlflow_modelmap.drivers.score import prepare
+from mlflow_modelmap.drivers.score.prepare import model_files
 from mlflow_modelmap.drivers.score.sweep import sweep
 from mlflow_modelmap.drivers.score.sweep_status import sweep_status
 from mlflow_modelmap.drivers.score.workers import for_nodes, progress, spread
 from mlflow_modelmap.drivers.score.workers.do import do
-from mlflow_modelmap.drivers.score.workers.events import Answer
+from mlflow_modelmap.drivers.score.workers.events import Answer, Failure
 from mlflow_modelmap.drivers.score.workers.options import Workers
 from mlflow_modelmap.scoring.model.cached_weights import remove
 from mlflow_modelmap.tracking.runs.search import search_runs
@@ -254,7 +255,7 @@ def test_no_more_lies_on_disk_than_one_beside_those_of_the_workers(
         size = (tiny_models("gpt_neox", seed=0) / "model.safetensors").stat().st_size
         done = sweep_here(monkeypatch, engine, names, texts, keep_cache=2.5 * size / 1e9)
     assert [row.state for row in done.rows] == ["scored"] * len(names)
-    assert max(engine.there) == count + 1
+    assert 1 < max(engine.there) <= count + 1
 
 
 def test_a_long_name_is_at_work_once_and_not_when_its_end_was_heard(
@@ -274,3 +275,29 @@ def test_a_long_name_is_at_work_once_and_not_when_its_end_was_heard(
     how = {"texts": texts, "workers": Workers(on="ray", log_from="worker"), "progress": False}
     sweep({"models": plan}, **how)
     assert seen[2] == ()
+
+
+def test_only_what_a_node_cannot_find_is_given_to_it_again(
+    store, texts, monkeypatch, hub, tmp_path
+):
+    given, resolved = [], prepare.resolve
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(prepare, "resolve", lambda *a: (resolved(*a)[0], "cuda"))
+        sweep_here(monkeypatch, Here(), NAMES[:2], texts, keep_cache=0)
+
+    class Failing(Here):
+        def give(self, number, need, work):
+            given.append(work.request.reference.name)
+            if work.request.reference.name == NAMES[0]:
+                outcome = Failure("ScoringError", "Memory ran out.")
+            elif given.count(NAMES[1]) == 1:  # it fetched, and then it was gone
+                model_files(work.request)
+                outcome = Failure("InputError", "The model is only partly in the local cache.")
+            else:
+                return super().give(number, need, work)
+            return self.answers.append(Answer(number, outcome))
+
+    done = sweep_here(monkeypatch, Failing(), NAMES[:2], texts, keep_cache=0)
+    assert sorted(given) == [NAMES[0], NAMES[1], NAMES[1]]
+    assert [row.state for row in done.rows] == ["failed", "scored"]
+    assert weights_in(tmp_path / "hub") == [], "what the node fetched goes too"
