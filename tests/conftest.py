@@ -87,7 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "examples"))
 
 
-def pytest_collection_finish() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_stays() -> None:
     """What was imported is looked through no more: half a second, each time a model is let go."""
     gc.collect()
     gc.freeze()

@@ -14,7 +14,7 @@ _frozen = False  # `gc.get_freeze_count` walks through all that is frozen
 def many_models() -> Iterator[None]:
     """Many models are loaded in here, with `free_memory` after each."""
     global _frozen
-    by_others = _frozen = gc.get_freeze_count() > 0  # and theirs to undo
+    by_others, _frozen = gc.get_freeze_count() > 0, False  # and theirs to undo
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from mlflow_modelmap.drivers.score.workers.do import do
 from mlflow_modelmap.drivers.score.workers.events import Answer
 
@@ -26,6 +28,8 @@ class Here:
 
     def events(self, seconds):
         found, self.answers = self.answers, []
+        if not found:
+            time.sleep(0.01)  # for the threads that fetch
         return found
 
     def close(self):
