@@ -44,8 +44,8 @@ def test_a_child_is_found_beside_its_parent(store, families):
     np.testing.assert_allclose(nearest["gap"], nearest["kl"] - nearest["kl"][0], atol=1e-12)
     assert nearest["as_near"][0]
     assert not nearest["as_near"].iloc[-1], "of the other family"
-    assert "the parent for 9 of 20 models, so it was another for 55%" in found.trust
-    assert found.as_json()["parent_error_rate"] == pytest.approx([0.55, 0.55])
+    assert "the parent for 9 to 12 of 20 models, so it was another for 40% to 55%" in found.trust
+    assert found.as_json()["parent_error_rate"] == pytest.approx([0.4, 0.55])
     many = replace(found, units=400)
     assert "the parent for 10 to 14 of 20 models, so it was another for 30% to 50%" in many.trust
 
