@@ -21,7 +21,7 @@ def rounds_its_logits(head: Any) -> bool:
     return head.weight.dtype in _HALF
 
 
-def whole_logits(head: Any) -> bool:
+def is_float32(head: Any) -> bool:
     """Whether a head's weights are float32, so that there is nothing to round to."""
     weight = getattr(head, "weight", None)
     return isinstance(weight, torch.Tensor) and weight.dtype == torch.float32

@@ -255,21 +255,19 @@ def _without_autocast(model: Any) -> Iterator[None]:
 def _attention_in_float32(model: Any) -> Iterator[None]:
     """PyTorch's attention, where flash attention, which knows half precision alone, got cast."""
     weights = next((p for p in model.parameters() if p.is_floating_point()), None)
-    flash: list[tuple[Any, str]] = []
-    if weights is not None and weights.dtype == torch.float32:
-        configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
-        for config in configs.values():
-            named = getattr(config, _ATTENTION, None)
-            if isinstance(named, str) and "flash" in named:
-                flash.append((config, named))
+    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
+    if weights is None or weights.dtype != torch.float32:
+        configs = {}
+    named = [(config, getattr(config, _ATTENTION, None)) for config in configs.values()]
+    flash = [(config, name) for config, name in named if "flash" in (name or "")]
     instead = "sdpa" if getattr(model, "_supports_sdpa", True) else "eager"
     try:
         for config, _ in flash:
             setattr(config, _ATTENTION, instead)
         yield
     finally:
-        for config, named in flash:
-            setattr(config, _ATTENTION, named)
+        for config, name in flash:
+            setattr(config, _ATTENTION, name)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from torch import nn
 from mlflow_modelmap.errors import InputError, ScoringError
 from mlflow_modelmap.scoring.accelerator.float32_head import (
     float32_logits,
+    is_float32,
     rounds_its_logits,
-    whole_logits,
 )
 from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
 from mlflow_modelmap.scoring.engine.head import TiledHead
@@ -53,7 +53,7 @@ class HeadPath:
             return self.tiled.told()
         if tail.device.type == "cpu":
             return {}
-        exact = self.unrounded or whole_logits(tail.head)
+        exact = self.unrounded or is_float32(tail.head)
         return {"head_products": "float32" if exact else "as the model rounds them"}
 
     def logits_as_they_are(self, tail: Tail) -> AbstractContextManager[None]:

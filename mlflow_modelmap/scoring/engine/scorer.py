@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -290,6 +289,7 @@ class Scorer:
                 "tokens); use a lower precision, device_map=auto or a machine with more memory."
             )
         self.budget = max(1, min(self.budget, batch.size) // 2)  # kept prompts may exceed it
+        self.batch_tokens = min(self.batch_tokens, self.budget)
         self.shrunk += 1
         self._first = None
         self.let_go()
@@ -334,7 +334,7 @@ class Scorer:
             facts[NOTICES] = said_notices((*self.tokens.notices, *self.notices))
         return facts | {
             "dtype": self.dtype,
-            "batch_tokens": min(self.batch_tokens, self.budget if self.shrunk else math.inf),
+            "batch_tokens": self.batch_tokens,
             **(self.head_told or self.path.told(self.tail)),
             **self.products,
             "matmul_rounded": self.rounded,

@@ -12,7 +12,7 @@ import torch
 _switch = threading.RLock()
 _allowed = _running = 0
 """How many have asked for the permission, and how many models are being run, in this process."""
-_before: Any = None
+_before = ""
 
 
 @contextmanager
@@ -53,39 +53,39 @@ def of_bfloat16_factors() -> Iterator[None]:
     products may be of other factors: one that begins meanwhile waits for the end of the block.
     """
     with _switch:
-        if _running > 1:
-            yield
-            return
-        with matmul_precision("bfloat16"):
-            yield
+        alone = _running <= 1
+        if alone:
+            with matmul_precision("bfloat16"):
+                yield
+    if not alone:
+        yield
 
 
 def _allow() -> None:
     global _allowed, _before
     with _switch:
         _allowed += 1
-        if _allowed > 1:
-            return
-        matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
-        if hasattr(matmul, "fp32_precision"):
-            _before = matmul.fp32_precision
-            matmul.fp32_precision = "bf16"
-        else:
-            _before = torch.get_float32_matmul_precision()
-            torch.set_float32_matmul_precision("medium")
+        if _allowed == 1:
+            _before = _switched_to("bf16", "medium")
 
 
 def _take_back() -> None:
     global _allowed
     with _switch:
         _allowed -= 1
-        if _allowed:
-            return
-        matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
-        if hasattr(matmul, "fp32_precision"):
-            matmul.fp32_precision = _before
-        else:
-            torch.set_float32_matmul_precision(_before)
+        if _allowed == 0:
+            _switched_to(_before, _before)
+
+
+def _switched_to(newer: str, older: str) -> str:
+    """What PyTorch's switch for products on CPU said before; until 2.9 it is that of all."""
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    if hasattr(matmul, "fp32_precision"):
+        before, matmul.fp32_precision = matmul.fp32_precision, newer
+        return str(before)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(older)
+    return before
 
 
 def rounds_products() -> bool:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.model.folder import check_model
 from mlflow_modelmap.scoring.model.hub import cached_snapshot
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
-from mlflow_modelmap.scoring.model.weight_files import ADAPTER
+from mlflow_modelmap.scoring.model.weight_files import ADAPTER, weight_files
 
 _WEIGHTS = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
 _INCOMPLETE = "*.incomplete"
@@ -88,7 +87,7 @@ def lacks_weights(reference: ModelReference) -> bool:
     if reference.gguf or cached.place is None:
         return False
     try:
-        check_model(str(cached.place), "")
+        weight_files(str(cached.place), whole, "")
     except InputError:  # one of several files may be missing
         return True
     return False

@@ -149,20 +149,27 @@ def _fetched(
         check_causal(read_config(os.path.dirname(config)), what)
         weights = weight_names(names) if wanted_too else []
     wanted = [*TELLING_FILES, *(_literal(name) for name in weights)]
-    path = interruptible(
-        lambda: huggingface_hub.snapshot_download(
-            reference.name,
-            revision=reference.revision,
-            allow_patterns=[pattern for pattern in wanted if "/" not in pattern],
-            ignore_patterns=["*/*"],
-            etag_timeout=ANSWER_SECONDS,
-        )
-    )
+    path = fetched_folder(reference, wanted)
     if adapter:
         return read_adapter(path, reference, commit=os.path.basename(path), refused=refused)
     if wanted_too:
         check_model(path, what, refused)
     return ModelFiles(reference, path, tokenizer or path, os.path.basename(path))
+
+
+def fetched_folder(reference: ModelReference, patterns: Sequence[str]) -> str:
+    """Fetch a repository's files of these names that lie in no folder; where they are then."""
+    import huggingface_hub
+
+    return interruptible(
+        lambda: huggingface_hub.snapshot_download(
+            reference.name,
+            revision=reference.revision,
+            allow_patterns=[pattern for pattern in patterns if "/" not in pattern],
+            ignore_patterns=["*/*"],
+            etag_timeout=ANSWER_SECONDS,
+        )
+    )
 
 
 def _literal(name: str) -> str:

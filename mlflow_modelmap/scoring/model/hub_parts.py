@@ -11,6 +11,7 @@ from mlflow_modelmap.scoring.model.hub import (
     ANSWER_SECONDS,
     answered_no,
     cached_snapshot,
+    fetched_folder,
     info_of,
     interruptible,
     told_of,
@@ -28,22 +29,12 @@ def tokenizer_snapshot(reference: ModelReference) -> str:
     InputError
         As `snapshot`; or if the repository has no tokenizer.
     """
-    import huggingface_hub
-
     what = f"{str(reference)!r}"
     try:
         info = info_of(reference)
         names = top_names(info)
         check_tokenizer(names, what)
-        return interruptible(
-            lambda: huggingface_hub.snapshot_download(
-                reference.name,
-                revision=reference.revision,
-                allow_patterns=[pattern for pattern in TELLING_FILES if "/" not in pattern],
-                ignore_patterns=["*/*"],
-                etag_timeout=ANSWER_SECONDS,
-            )
-        )
+        return fetched_folder(reference, TELLING_FILES)
     except InputError:
         raise
     except Exception as error:

@@ -39,6 +39,18 @@ def tokens() -> TokenizedTexts:
     )
 
 
+def small_config(max_position_embeddings: int = 64) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=max_position_embeddings,
+    )
+
+
 def test_dynamic_rotary_embeddings_stay_as_the_training_left_them():
     """After 60 tokens 48 are read with the frequencies of 60, which a short text resets."""
     torch.manual_seed(0)
@@ -46,15 +58,7 @@ def test_dynamic_rotary_embeddings_stay_as_the_training_left_them():
 
     def loss(record: bool) -> float:
         torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=64,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            max_position_embeddings=32,
-        )
+        config = small_config(max_position_embeddings=32)
         config.rope_scaling = {"rope_type": "dynamic", "factor": 4.0}
         if hasattr(config, "rope_parameters"):
             config.rope_parameters = {**config.rope_scaling, "rope_theta": 1e4}
@@ -73,16 +77,7 @@ def test_dynamic_rotary_embeddings_stay_as_the_training_left_them():
 
 def small_llama() -> LlamaForCausalLM:
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-    )
-    return LlamaForCausalLM(config)
+    return LlamaForCausalLM(small_config())
 
 
 def test_a_model_that_was_compiled_in_place_is_scored_as_it_is_written():

@@ -227,15 +227,14 @@ class FanOut:
 
     def _answered(self, one: Todo, answer: Answer) -> None:
         outcome = answer.outcome
-        if isinstance(outcome, Failure) and one.looked and outcome.kind == InputError.__name__:
+        if isinstance(outcome, Failure):
+            if not one.looked or outcome.kind != InputError.__name__:
+                raise one.told(outcome.error())
             self.work.not_needed(one.request, came=True)  # its node cannot use what is scored
             one.looked, one.fetched, one.disbelieved = False, False, True
             self.status.again(one.number)
             self._waiting.insert(0, one)
-            return
-        if isinstance(outcome, Failure):
-            raise one.told(outcome.error())
-        if isinstance(outcome, ScoreResult):
+        elif isinstance(outcome, ScoreResult):
             self._log(one, outcome)
         elif isinstance(outcome, Logged):
             if outcome.tokens:
