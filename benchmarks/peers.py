@@ -1,7 +1,7 @@
 """Scoring speed on a real model beside the peers: prints a table of tokens a second and ratios.
 
     python benchmarks/peers.py MODEL [--texts N] [--turns N]
-        [--llama-perplexity PATH --gguf FILE]
+        [--llama-perplexity PATH --gguf FILE --gguf-bfloat16 FILE]
 
 MODEL is a folder with a causal language model and its tokenizer. The ways are this package, the
 plain way (one text at a time, full log-softmax), lm-evaluation-harness' ``loglikelihood_rolling``
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mlflow_modelmap.scoring.engine.kept_heap import kept_heap
 from mlflow_modelmap.scoring.engine.score_texts import score_model
+from mlflow_modelmap.scoring.load.precision import precision_in_memory
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import tokenize
 from mlflow_modelmap.texts.sources.python_docs import python_docs
@@ -44,10 +45,12 @@ def ours(folder: str, model: Any, texts: TextSet) -> Callable[[], float]:
     """This package: log-likelihoods of the texts, as a sweep computes them."""
     settings = ScoringSettings(device="cpu")
     tokens = tokenize(folder, texts, settings)
+    precision = precision_in_memory(model)
 
     def work() -> float:
         with kept_heap():
-            return float(score_model(model, tokens, settings).log_likelihoods.sum())
+            score = score_model(model, tokens, settings, precision=precision)
+        return float(score.log_likelihoods.sum())
 
     return work
 
@@ -137,18 +140,21 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="how often each way is timed")
     parser.add_argument("--dtypes", nargs="*", default=["float32", "bfloat16"])
     parser.add_argument("--llama-perplexity", help="path of llama.cpp's program")
-    parser.add_argument("--gguf", help="the same weights as a GGUF file")
+    parser.add_argument("--gguf", help="the same weights as a GGUF file, in float32")
+    parser.add_argument("--gguf-bfloat16", help="and in bfloat16")
     given = parser.parse_args()
-    if bool(given.llama_perplexity) != bool(given.gguf):
+    if bool(given.llama_perplexity) != bool(given.gguf or given.gguf_bfloat16):
         raise SystemExit("--llama-perplexity and --gguf go together: give both or none.")
+    files = {"float32": given.gguf, "bfloat16": given.gguf_bfloat16}
     texts = python_docs(given.texts)
     print(f"CPU, {torch.get_num_threads()} threads; torch {torch.__version__}")
     print(f"{given.texts} texts of {texts.mean_bytes:,.0f} bytes, {given.turns} turns\n")
     print(f"{'dtype':10}{'way':34}{'tokens/s':>10}{OURS + ' is':>16}")
     for dtype in given.dtypes:
         found = measure(given.model, getattr(torch, dtype), texts, given.turns)
-        if dtype == "float32" and given.gguf:
-            found["llama-perplexity"] = llama_perplexity(given.llama_perplexity, given.gguf, texts)
+        if files.get(dtype):
+            program, file = given.llama_perplexity, files[dtype]
+            found["llama-perplexity"] = llama_perplexity(program, file, texts)
         for name, rate in found.items():
             ratio = "" if name == OURS else f"{found[OURS] / rate:.2f} times"
             print(f"{dtype:10}{name:34}{rate:>10,.0f}{ratio:>16}", flush=True)

@@ -3,16 +3,19 @@
     python benchmarks/scoring.py            # 14M, 70M and 160M on CPU; 410M and 6.9B on CUDA
     python benchmarks/scoring.py --quick    # a minute
 
-The plain way is one text at a time: all logits, a full log-softmax in float32, gather, sum. Both
-ways score the same random tokens under the same random weights, in turns; ratios are medians over
-the turns. "Of best rate" is the time that the model's matrix products alone would take, at the best
-rate at which this machine multiplies large matrices, over the time taken. On a machine that others
-use as well, `OMP_NUM_THREADS=1 ... --cpu-time` counts the process's own time.
+The plain way is one text at a time: all logits, a full log-softmax in float32, gather, sum. All
+ways score the same random tokens under the same random weights, as loaded to be scored, in turns;
+ratios are medians over the turns. "Bfloat16 model" is the same model rounded to bfloat16, with what
+that changes; "PyTorch's products" is this package without oneDNN's float32 products, where it takes
+them. "Of best rate" is the time that the model's matrix products alone would take, at the best rate
+at which this machine multiplies large float32 matrices, over the time taken. On a machine that
+others use as well, `OMP_NUM_THREADS=1 ... --cpu-time` counts the process's own time.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import resource
 import statistics
@@ -26,6 +29,8 @@ import numpy as np
 import torch
 
 from mlflow_modelmap.scoring.engine.score_texts import score_model
+from mlflow_modelmap.scoring.load.precision import precision_in_memory
+from mlflow_modelmap.scoring.processor import onednn
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
@@ -91,8 +96,18 @@ def plain(model: Any, tokens: TokenizedTexts) -> np.ndarray:
 
 
 def engine(model: Any, tokens: TokenizedTexts, **settings: Any) -> np.ndarray:
-    """This package."""
-    return score_model(model, tokens, ScoringSettings(**settings)).log_likelihoods
+    """This package, on a model that was loaded to be scored."""
+    given, precision = ScoringSettings(**settings), precision_in_memory(model)
+    return score_model(model, tokens, given, precision=precision).log_likelihoods
+
+
+def as_pytorch(model: Any, tokens: TokenizedTexts) -> np.ndarray:
+    """This package with the products that PyTorch takes by itself."""
+    products, onednn._is_better = onednn._is_better, lambda: False
+    try:
+        return engine(model, tokens)
+    finally:
+        onednn._is_better = products
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -110,7 +125,11 @@ def best_rate(device: str, dtype: torch.dtype, size: int) -> float:
     """Floating-point operations a second of a large square product, the best of ten."""
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = torch.empty_like(left)
-    return 2 * size**3 / min(seconds(lambda: torch.mm(left, right, out=out)) for _ in range(10))
+    ways: list[Callable[[], Any]] = [lambda: torch.mm(left, right, out=out)]
+    if device == "cpu":
+        ways.append(lambda: onednn.product_of_rows(left, right))
+    with torch.no_grad():
+        return 2 * size**3 / min(seconds(way) for way in ways for _ in range(10))
 
 
 def product_work(name: str, tokens: TokenizedTexts) -> float:
@@ -130,8 +149,13 @@ def compare(
         "plain": lambda: plain(model, tokens),
         "engine": lambda: engine(model, tokens),
     }
-    if device == "cpu" and bfloat16_products() != "none":
-        ways["bfloat16 products"] = lambda: engine(model, tokens, matmul="bfloat16")
+    if device == "cpu":
+        half = copy.deepcopy(model).to(torch.bfloat16)
+        ways["bfloat16 model"] = lambda: engine(half, tokens)
+        if onednn.by_onednn():
+            ways["PyTorch's products"] = lambda: as_pytorch(model, tokens)
+        if bfloat16_products() == "AMX":
+            ways["bfloat16 products"] = lambda: engine(model, tokens, matmul="bfloat16")
     values = {way: work() for way, work in ways.items()}  # Also warms up.
     times: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(turns):
@@ -220,7 +244,7 @@ def main() -> None:
         f"{place}; best {dtype} product rate {rate / 1e9:,.0f} GFLOP/s; torch {torch.__version__}"
     )
     if not cuda:
-        print(f"bfloat16 products by: {bfloat16_products()}")
+        print(f"float32 products by {onednn.library()}; bfloat16: {bfloat16_products()}")
     print(f"Texts of about {MEAN_TOKENS} tokens, vocabulary {VOCABULARY:,}, {turns} turns\n")
     head = f"{'shape':6}{'texts':>6}  {'way':19}{'tokens/s':>10}{'ratio':>8}{'of best rate':>14}"
     print(head + f"{'peak MB':>10}{'noise, nats':>13}{'KL floor, bits/byte':>21}")
@@ -233,9 +257,8 @@ def main() -> None:
             line += f"{row['share_of_best_rate']:>13.0%} "
             if way in ("plain", "engine"):
                 line += f"{peak_memory(name, way, count, device, word):>10,.0f}"
-            if way == "bfloat16 products":
-                line += f"{'':>10}{row['noise_nats']:>13.3f}{row['kl_floor']:>21.1e}"
-                line += "" if row["noise_nats"] > 1e-3 else "  (this processor does not round)"
+            if way not in ("plain", "engine"):
+                line += f"{'':>10}{row['noise_nats']:>13.5f}{row['kl_floor']:>21.1e}"
             print(line, flush=True)
         print(f"{name:6}{'':8}{'model alone':19}{'':>32}{alone:>11,.0f}", flush=True)
 

@@ -10,7 +10,8 @@ import torch
 
 from mlflow_modelmap.scoring.accelerator.one_read import TILE, HeadRows, kernels_for, kernels_said
 from mlflow_modelmap.scoring.accelerator.products import head_products, product_into
-from mlflow_modelmap.scoring.load.matmul import of_bfloat16_factors
+from mlflow_modelmap.scoring.processor.matmul import of_bfloat16_factors
+from mlflow_modelmap.scoring.processor.onednn import by_onednn, product_into_rows, product_of_rows
 
 CPU_ROWS, CPU_TILE = 2048, 512
 SOFTMAX_ROWS = 512
@@ -97,7 +98,7 @@ class TiledHead:
         hidden = self._operand(hidden.to(self.weight.device))
         wanted = out.shape[1]
         if self.on_cpu and self.weight.dtype == torch.float32 and out.device.type == "cpu":
-            torch.mm(hidden, self.weight[:wanted].T, out=out)
+            product_into_rows(hidden, self.weight[:wanted], out)
             if self.bias is not None:
                 out += self.bias[:wanted]
             return self._finish(out)
@@ -130,7 +131,7 @@ class TiledHead:
     def _as_bfloat16(self, hidden: torch.Tensor) -> AbstractContextManager[None]:
         """As `of_bfloat16_factors`, where they are."""
         both = self.on_cpu and hidden.dtype == self.weight.dtype == torch.bfloat16
-        return of_bfloat16_factors() if both else nullcontext()
+        return of_bfloat16_factors() if both and not by_onednn() else nullcontext()
 
     @property
     def _on_accelerator(self) -> HeadRows:
@@ -198,8 +199,7 @@ class TiledHead:
         if self.on_cpu:
             if weight.dtype != torch.float32:
                 weight = self._buffer("weight", weight.shape).copy_(weight)
-            out = self._buffer("logits", shape)
-            torch.mm(hidden, weight.T, out=out)
+            out = product_of_rows(hidden, weight, self._buffer("logits", shape))
         else:
             out = product_into(hidden, weight, torch.empty(shape, device=weight.device))
         if self.bias is not None:

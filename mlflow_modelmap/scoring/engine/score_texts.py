@@ -25,10 +25,11 @@ from mlflow_modelmap.scoring.engine.scorer import Progress, Scorer
 from mlflow_modelmap.scoring.engine.second_pass import second_pass
 from mlflow_modelmap.scoring.load.load import load_model, quiet_transformers
 from mlflow_modelmap.scoring.load.loaded_base import LoadedBase, base_key
-from mlflow_modelmap.scoring.load.matmul import matmul_precision, rounds_products, running
 from mlflow_modelmap.scoring.load.precision import HALF_PRECISIONS, precision_in_memory, resolve
 from mlflow_modelmap.scoring.model.config import position_limit, read_config
 from mlflow_modelmap.scoring.model.reference import ModelFiles
+from mlflow_modelmap.scoring.processor.matmul import matmul_precision, rounds_products, running
+from mlflow_modelmap.scoring.processor.onednn import products_by_onednn
 from mlflow_modelmap.scoring.settings import ScoreResult, ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts, tokenize
 from mlflow_modelmap.texts.text_set import TextSet
@@ -259,6 +260,7 @@ def evaluating(model: Any, own: bool = False) -> Iterator[None]:
             torch.inference_mode() if inference else torch.no_grad(),
             exact_products("cuda" if on_cuda else "cpu"),
             quiet_transformers(),
+            nullcontext() if on_cuda else products_by_onednn(pack=own),
         ):
             yield
     finally:

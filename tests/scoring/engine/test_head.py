@@ -67,6 +67,7 @@ def test_only_what_is_bfloat16_already_may_be_multiplied_in_it(rows, monkeypatch
     """Then nothing is rounded; PyTorch uses the permission where the processor has it."""
     hidden, weight, _, targets = rows
     asked, product = [], torch.mm
+    monkeypatch.setattr(head, "by_onednn", lambda: False)
 
     def watched(*factors, **how):
         asked.append(allows_bfloat16())

@@ -72,8 +72,10 @@ def test_half_precision_is_scored_twice_unasked_and_differs(tiny_model, texts):
     difference = result.second.log_likelihoods - result.log_likelihoods[result.second.texts]
     assert len(difference) == 20
     assert np.abs(difference).max() < 1.0
-    # transformers 4 with PyTorch 2.6 rounds a text alike in whatever company
-    assert difference.any() or tiny.TRANSFORMERS < 5
+    # transformers 4 with PyTorch 2.6 rounds a text alike in whatever company; so do processors that
+    # multiply in bfloat16 themselves
+    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    assert difference.any() or tiny.TRANSFORMERS < 5 or in_hardware
     assert score(tiny_model, texts).second is None
 
 

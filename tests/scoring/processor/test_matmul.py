@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from mlflow_modelmap.scoring.load.matmul import matmul_precision, of_bfloat16_factors, running
+from mlflow_modelmap.scoring.processor.matmul import matmul_precision, of_bfloat16_factors, running
 
 
 def allowed() -> bool:

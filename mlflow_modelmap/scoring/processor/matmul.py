@@ -88,6 +88,11 @@ def _switched_to(newer: str, older: str) -> str:
     return before
 
 
+def is_allowed() -> bool:
+    """Whether somebody in this process lets products round their factors just now."""
+    return _allowed > 0
+
+
 def rounds_products() -> bool:
     """Whether a float32 product on CPU rounds its factors to bfloat16 just now.
 

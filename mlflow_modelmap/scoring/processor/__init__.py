@@ -1,0 +1,1 @@
+"""Scoring: how a processor multiplies matrices: which library, which rounding."""
