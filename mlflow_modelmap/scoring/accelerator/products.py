@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mlflow_modelmap.scoring.accelerator.memory import out_of_memory
+from mlflow_modelmap.scoring.processor.onednn import library
 
 _PROBE = (48, 96, 40)
 """Rows, inner width and columns of the product by which it is found how products are rounded."""
@@ -123,7 +124,12 @@ def _sums_of_attention() -> bool:
 
 
 def products_in_force(device_type: str) -> dict[str, str | bool]:
-    """What `exact_products` came to, read back from the process, for a score's record."""
+    """Who multiplies on a processor, or what `exact_products` came to, for a score's record.
+
+    Read back from the process, so that it is to be asked where the products are.
+    """
+    if device_type == "cpu":
+        return {"product_library": library()}
     if device_type != "cuda":
         return {}
     matmul: Any = torch.backends.cuda.matmul

@@ -15,7 +15,6 @@ from mlflow_modelmap.scoring.model.adapter import weights_format_of
 from mlflow_modelmap.scoring.model.folder import tokenizer_digest
 from mlflow_modelmap.scoring.model.gguf_file import METHOD as GGUF
 from mlflow_modelmap.scoring.model.reference import ModelFiles
-from mlflow_modelmap.scoring.processor.onednn import library
 from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
@@ -50,7 +49,6 @@ def provenance(
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "device_map": settings.device_map or "",
         "matmul": settings.matmul if device.type == "cpu" else "native",
-        **({"product_library": library()} if device.type == "cpu" else {}),
         **of_tokens(tokens, settings),
         "model_type": str(model.config.model_type),
         "attention": str(getattr(model.config, "_attn_implementation", "") or ""),

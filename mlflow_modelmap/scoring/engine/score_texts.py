@@ -252,7 +252,8 @@ def evaluating(model: Any, own: bool = False) -> Iterator[None]:
     """
     training = {module: module.training for module in model.modules()}
     inference = own and not of_a_training() and getattr(model, "hf_quantizer", None) is None
-    on_cuda = any(parameter.device.type == "cuda" for parameter in model.parameters())
+    places = {parameter.device.type for parameter in model.parameters()}
+    on_cuda, on_cpu = "cuda" in places, places <= {"cpu", "meta"}
     model.eval()
     try:
         with (
@@ -260,7 +261,7 @@ def evaluating(model: Any, own: bool = False) -> Iterator[None]:
             torch.inference_mode() if inference else torch.no_grad(),
             exact_products("cuda" if on_cuda else "cpu"),
             quiet_transformers(),
-            nullcontext() if on_cuda else products_by_onednn(pack=own),
+            products_by_onednn() if on_cpu else nullcontext(),
         ):
             yield
     finally:

@@ -3,6 +3,9 @@
 On x86 PyTorch multiplies float32 matrices by Intel's MKL, which leaves the AVX-512 of other makers'
 processors unused. oneDNN, which comes with PyTorch for half precision, uses it, and rounds no
 factor either. `benchmarks/scoring.py` says what it gains.
+
+It keeps some memory for each shape that it multiplies. Weights kept in its own order would be
+another tenth faster, for twice their memory, and would have to be watched for changes.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from mlflow_modelmap.scoring.processor.matmul import is_allowed
 
 LEAST_WORK = 2**22
 """Multiplications of a product below which MKL is about as fast, or faster."""
-PACKED_BYTES = 2**30
-"""How much memory the weights may take a second time, in the order that oneDNN reads."""
+NARROWEST = 8
+"""Rows or columns below which a product is slow by oneDNN, whatever its work."""
 COLUMNS = 8192
 """Columns of a larger product that are computed at once, before they are copied to their place."""
 CPUINFO = "/proc/cpuinfo"
 _PLAIN = (torch.Tensor, nn.Parameter)
-_MATMUL = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.mm, torch.Tensor.mm)
+_MATMUL = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__)
+_MM = (torch.mm, torch.Tensor.mm)
 
 
 def by_onednn() -> bool:
@@ -71,12 +75,15 @@ def maker() -> str:
 def _is_right() -> bool:
     """Whether oneDNN's own products are float32 products, on one of them."""
     generator = torch.Generator().manual_seed(0)
-    rows, weight = (torch.randn(n, 160, generator=generator) for n in (192, 144))
-    bias = torch.randn(144, generator=generator)
-    expected = rows.double() @ weight.double().T + bias.double()
+    shapes = (192, 160), (144, 160), (144,)
     try:
+        rows, weight, bias = (
+            torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu")
+            for shape in shapes
+        )
+        expected = rows.double() @ weight.double().T + bias.double()
         with torch.no_grad():
-            for given in (weight, weight.T.contiguous().T, _packed(weight)):
+            for given in (weight, weight.T.contiguous().T):
                 if (_product(rows, given, bias) - expected).abs().max() > 1e-4:
                     return False
     except (AttributeError, RuntimeError):  # NotImplementedError among them
@@ -89,32 +96,28 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     return out
 
 
-def _packed(weight: torch.Tensor) -> torch.Tensor:
-    """A weight in the order in which oneDNN reads it; only `_product` can."""
-    out: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
-    return out
+def _fits(rows: Any, weight: Any, bias: Any) -> bool:
+    """Whether a product is one of plain float32 matrices in order, large enough, without gradient.
 
-
-def _fits(rows: Any, weight: Any, bias: Any, dtypes: Any = (torch.float32,)) -> bool:
-    """Whether a product is one of plain matrices in order, large enough, without gradient.
-
-    oneDNN takes hundreds of times as long for rows that do not follow each other in memory.
+    oneDNN takes hundreds of times as long for rows of a weight that do not follow each other in
+    memory, and knows no stride of a bias.
     """
     given = (rows, weight) if bias is None else (rows, weight, bias)
     return (
         all(
             type(one) in _PLAIN
-            and one.dtype == given[0].dtype
+            and one.dtype == torch.float32
             and one.device.type == "cpu"
             and one.layout == torch.strided
+            and not one.is_nested
             for one in given
         )
-        and rows.dtype in dtypes
         and weight.dim() == 2
         and rows.dim() > 0
         and rows.shape[-1] == weight.shape[1]
         and rows.numel() * weight.shape[0] >= LEAST_WORK
-        and (bias is None or bias.shape == weight.shape[:1])
+        and min(weight.shape) >= NARROWEST
+        and (bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous()))
         and (weight.is_contiguous() or weight.T.is_contiguous())
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
@@ -151,63 +154,29 @@ def product_into_rows(rows: torch.Tensor, weight: torch.Tensor, out: torch.Tenso
         out[:, start : start + COLUMNS] = product_of_rows(rows, part)
 
 
-def products_by_onednn(pack: bool = False) -> AbstractContextManager[Any]:
+def products_by_onednn() -> AbstractContextManager[Any]:
     """Inside, a model's float32 products in this thread are oneDNN's, where that is better.
 
     Nothing of the model is changed, and nothing happens elsewhere in the process.
-
-    Parameters
-    ----------
-    pack
-        Whether weights may be kept a second time, in the order that oneDNN reads, as far as
-        `PACKED_BYTES` go: for models that nobody trains meanwhile.
     """
-    return _ProductsByOneDNN(pack) if _is_better() else nullcontext()
+    return _ProductsByOneDNN() if _is_better() else nullcontext()
 
 
 class _ProductsByOneDNN(TorchFunctionMode):
     """What `products_by_onednn` gives, on a processor where oneDNN is better."""
 
-    def __init__(self, pack: bool) -> None:
-        super().__init__()
-        self._room = PACKED_BYTES if pack else 0
-        # Half precision is oneDNN's in any case: it gains by weights in order alone.
-        self._dtypes = (torch.float32, torch.bfloat16) if pack else (torch.float32,)
-        self._kept: dict[nn.Parameter, tuple[int, torch.Tensor]] = {}
-
-    def __exit__(self, *args: Any) -> None:
-        self._kept.clear()
-        super().__exit__(*args)
-
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Let oneDNN do what it can, PyTorch the rest."""
+        given = kwargs or {}
         if torch.compiler.is_compiling():  # what a training compiled stays as it is
-            return func(*args, **(kwargs or {}))
-        factors = _factors(func, args, kwargs or {})
-        if factors is None or not _fits(*factors, self._dtypes):
-            return func(*args, **(kwargs or {}))
+            return func(*args, **given)
+        factors = _factors(func, args, given)
+        if factors is None or not _fits(*factors):
+            return func(*args, **given)
         rows, weight, bias = factors
-        return _product(rows.contiguous(), self._in_order(weight), bias)
-
-    def _in_order(self, weight: torch.Tensor) -> torch.Tensor:
-        if not isinstance(weight, nn.Parameter):
-            return weight
-        address, kept = self._kept.get(weight, (None, None))
-        if kept is not None and address == weight.data_ptr():
-            return kept
-        size = weight.numel() * weight.element_size()
-        if size > self._room:
-            return weight
-        try:
-            kept = _packed(weight)
-        except RuntimeError:  # no memory for it
-            self._room = 0
-            return weight
-        self._room -= size
-        self._kept[weight] = weight.data_ptr(), kept
-        return kept
+        return _product(rows.contiguous(), weight, bias)
 
 
 def _factors(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any, Any] | None:
@@ -223,12 +192,12 @@ def _factors(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any, An
         return None
     if func is torch.addmm and len(args) == 3:
         bias, rows, columns = args
-    elif func in _MATMUL and len(args) == 2:
+    elif func in (*_MATMUL, *_MM) and len(args) == 2:
         bias, (rows, columns) = None, args
     else:
         return None
     if not (isinstance(rows, torch.Tensor) and isinstance(columns, torch.Tensor)):
         return None
-    if rows.dim() < 2 or columns.dim() != 2:
+    if rows.dim() < 2 or columns.dim() != 2 or (rows.dim() > 2 and func not in _MATMUL):
         return None
     return rows, columns.T, bias

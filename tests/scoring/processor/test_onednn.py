@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from mlflow_modelmap.scoring.settings import ScoringSettings
 from mlflow_modelmap.scoring.tokenizer.tokenize import TokenizedTexts
 
 pytestmark = pytest.mark.skipif(
-    not onednn._is_right(), reason="this build of PyTorch has no oneDNN for float32 products"
+    not torch.backends.mkldnn.is_available(), reason="this build of PyTorch has no oneDNN"
 )
 ROWS, INWARD, OUTWARD = 200, 160, 144
 
@@ -72,11 +74,21 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("pack", [False, True])
+def test_onednn_is_right_here_whatever_the_process_draws_in():
+    assert onednn._is_right()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # as transformers does while it loads
+    try:
+        with torch.device("meta"):
+            assert onednn._is_right()
+    finally:
+        torch.set_default_dtype(before)
+
+
 @pytest.mark.parametrize("name", CALLS)
-def test_products_are_those_of_float64(name, pack, taken):
+def test_products_are_those_of_float64(name, taken):
     call, bias = CALLS[name]
-    with torch.no_grad(), products_by_onednn(pack):
+    with torch.no_grad(), products_by_onednn():
         got = call()
     expected = EXPECTED + bias
     assert taken == [(ROWS, INWARD)]
@@ -92,6 +104,10 @@ LEFT = {
     "small": lambda: functional.linear(X[:20], W),
     "columns of a larger weight": lambda: functional.linear(X, torch.cat([W, W], 1)[:, :INWARD]),
     "float64": lambda: functional.linear(X.double(), W.double()),
+    "a narrow weight": lambda: functional.linear(torch.cat([X] * 30), W[:7]),
+    "a bias out of order": lambda: functional.linear(X, W, drawn(OUTWARD, 2)[:, 0]),
+    "one bias for all": lambda: functional.linear(X, W, drawn(1).expand(OUTWARD)),
+    "a bias that is added to all": lambda: torch.addmm(drawn(1), X, W.T),
     "bfloat16": lambda: functional.linear(X.bfloat16(), W.bfloat16()),
     "another kind": lambda: functional.linear(X, W.as_subclass(Other)),
     "scaled addmm": lambda: torch.addmm(B, X, W.T, alpha=2),
@@ -152,62 +168,40 @@ def test_outside_nothing_is_taken(taken):
     assert taken == []
 
 
-def test_weights_are_put_in_order_once_and_let_go_of(monkeypatch):
-    packed = []
-    monkeypatch.setattr(onednn, "_packed", lambda weight: packed.append(1) or weight.detach())
-    weight, mode = nn.Parameter(W.clone()), products_by_onednn(pack=True)
-    with torch.no_grad(), mode:
-        for _ in range(3):
-            functional.linear(X, weight)
-        assert len(packed) == 1
-        weight.data = W + 1  # as when a model is turned to float32
-        got = functional.linear(X, weight)
-        assert len(packed) == 2
-    assert (got - X.double() @ (W + 1).double().T).abs().max() < 1e-4
-    assert mode._kept == {}
+def test_factors_that_do_not_fit_are_told_by_pytorch(taken):
+    with torch.no_grad(), products_by_onednn(), pytest.raises(RuntimeError, match="multiplied"):
+        functional.linear(torch.cat([X, X]), W[:, :80].contiguous())
+    with torch.no_grad(), products_by_onednn(), pytest.raises(RuntimeError, match=r"2-D|matri"):
+        torch.mm(X.view(4, 50, -1), W.T)
+    assert taken == []
 
 
-def test_weights_are_kept_twice_only_as_far_as_memory_is_set_aside(monkeypatch):
-    packed = []
-    monkeypatch.setattr(onednn, "_packed", lambda weight: packed.append(1) or weight.detach())
-    monkeypatch.setattr(onednn, "PACKED_BYTES", W.numel() * 4 * 2)
-    weights = [nn.Parameter(W.clone()) for _ in range(3)]
-    with torch.no_grad(), products_by_onednn(pack=True):
-        for weight in weights * 2:
-            functional.linear(X, weight)
-    assert len(packed) == 2
-
-
-def test_without_memory_for_them_weights_are_taken_as_they_are(monkeypatch, taken):
-    def full(weight):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    monkeypatch.setattr(onednn, "_packed", full)
-    with torch.no_grad(), products_by_onednn(pack=True):
-        got = functional.linear(X, nn.Parameter(W.clone()))
-    assert taken == [(ROWS, INWARD)]
-    assert (got - EXPECTED).abs().max() < 1e-4
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_bfloat16_weights_in_order_give_what_they_give_out_of_order(dtype, taken):
-    rows, weight = X.to(dtype), nn.Parameter(W.to(dtype))
+def test_an_error_inside_leaves_nothing_behind(taken):
     with torch.no_grad():
-        with products_by_onednn(pack=True):
-            got = functional.linear(rows, weight)
-        assert len(taken) == 1
-        assert got.dtype == dtype
-        exact = rows.double() @ weight.double().T
-        assert (got - exact).abs().max() < (1e-4 if dtype == torch.float32 else 0.3)
+        with pytest.raises(ValueError, match="stopped"), products_by_onednn():
+            raise ValueError("stopped")
+        functional.linear(X, W)
+    assert taken == []
+
+
+def test_other_threads_are_left_to_pytorch(taken):
+    with torch.no_grad(), products_by_onednn(), ThreadPoolExecutor(1) as pool:
+
+        def beside():
+            with torch.no_grad():
+                return functional.linear(X, W)
+
+        pool.submit(beside).result()
+    assert taken == []
 
 
 def test_a_compiled_model_stays_as_it_was_compiled(taken):
-    """Nothing of this is traced into it: `fullgraph` would raise at the first address asked for."""
+    """Nothing of this is traced into it: `fullgraph` would raise at what cannot be."""
     compiled = torch.compile(
         lambda rows, weight: functional.linear(rows, weight).relu(), backend="eager", fullgraph=True
     )
     weight = nn.Parameter(W.clone())
-    with torch.no_grad(), products_by_onednn(pack=True):
+    with torch.no_grad(), products_by_onednn():
         got = compiled(X, weight)
     assert (got - EXPECTED.relu()).abs().max() < 1e-4
 
@@ -293,8 +287,12 @@ def test_models_score_as_in_float64(monkeypatch, taken, config):
     settings = ScoringSettings(device="cpu")
     live = score_model(model, tokens, settings)
     assert len(taken) > 20
+    taken.clear()
     own = score_model(model, tokens, settings, precision="float32")
+    assert len(taken) > 20
     assert own.provenance["product_library"] == "oneDNN"
+    half = score_model(model, tokens, replace(settings, matmul="bfloat16"))
+    assert half.provenance["product_library"] != "oneDNN"
     with torch.backends.mkldnn.flags(enabled=False):
         before = score_model(model, tokens, settings)
     assert before.provenance["product_library"] != "oneDNN"

@@ -13,8 +13,9 @@ from mlflow_modelmap.errors import InputError, ModelMapError
 from mlflow_modelmap.tracking.runs.log_values import OpenRun
 from mlflow_modelmap.words.reason import reason_with_type
 
-_PROCESS_BYTES = 700_000_000
-"""Of a worker with its libraries, beside the weights."""
+_PROCESS_BYTES = 1_100_000_000
+"""Of a worker with its libraries, beside the weights; oneDNN keeps up to 400 MB of it for products
+of many shapes."""
 _LARGER_IN_MEMORY = 2.2
 """Weights in 16 bits become float32 on CPU, and some room is needed to work in."""
 
