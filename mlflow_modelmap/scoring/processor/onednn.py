@@ -92,7 +92,8 @@ def _is_right() -> bool:
 
 
 def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    given = rows.contiguous(), weight, bias
+    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(*given, "none", [], "")
     return out
 
 
@@ -140,7 +141,7 @@ def product_of_rows(
         (R, V), what may be written to and returned.
     """
     if _fits(rows, weight, None):
-        return _product(rows.contiguous(), weight, None)
+        return _product(rows, weight, None)
     return torch.mm(rows, weight.T, out=out)
 
 
@@ -175,8 +176,7 @@ class _ProductsByOneDNN(TorchFunctionMode):
         factors = _factors(func, args, given)
         if factors is None or not _fits(*factors):
             return func(*args, **given)
-        rows, weight, bias = factors
-        return _product(rows.contiguous(), weight, bias)
+        return _product(*factors)
 
 
 def _factors(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any, Any] | None:
