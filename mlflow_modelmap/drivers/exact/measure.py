@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mlflow_modelmap.drivers.process import collector
 from mlflow_modelmap.drivers.process.progress import progress_bar, say
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.drivers.score.token_cache import TokenCache, tokenizer_digest
@@ -331,6 +332,7 @@ def model_in_memory(
     from mlflow_modelmap.scoring.accelerator.memory import give_back
     from mlflow_modelmap.scoring.load.load import load_model
 
+    collector.as_usual()
     path = files.model_path if isinstance(files, ModelFiles) else files
     adapter = files.adapter.path if isinstance(files, ModelFiles) and files.adapter else None
     precision, device = resolve(settings, read_config(path))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlflow_modelmap.drivers.process import collector
 from mlflow_modelmap.drivers.score.noise import with_noise
 from mlflow_modelmap.drivers.score.prepare import Prepared
 from mlflow_modelmap.scoring.settings import TRANSFORMERS, ScoreResult
@@ -69,12 +70,14 @@ def vector(
     if settings.engine == TRANSFORMERS:
         from mlflow_modelmap.scoring.engine.score_texts import score_texts
 
+        collector.as_usual()
         made = score_texts(*given, tokens=ready.tokens, progress=progress, base=base)
         return with_noise(made)
     from mlflow_modelmap.drivers.score.spool import values_path
     from mlflow_modelmap.scoring.engines.kept_values import KeptValues
     from mlflow_modelmap.scoring.engines.score_by_engine import score_by_engine
 
+    collector.as_usual()
     with KeptValues(values_path(prepared.identity), again=ready.again) as kept:
         made = score_by_engine(*given, tokens=ready.tokens, progress=progress, kept=kept)
     return with_noise(made)

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from mlflow_modelmap.drivers.process import collector
+
 _LENGTH = 8
 _EVERY_SECONDS = 0.5
 
@@ -77,4 +79,5 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    collector.seldom()
     main(sys.argv[1])
