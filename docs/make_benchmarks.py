@@ -87,7 +87,7 @@ def part(name: str) -> str:
         f"{datetime.date.today()}, {time.monotonic() - started:,.0f} s; {here}; "
         f"Python {platform.python_version()}, {versions}."
     )
-    return f"{purpose(name)}\n\n{told}\n\n```text\n{done.stdout.strip()}\n```\n"
+    return f"{purpose(name)}\n\n{told}\n\n```text\n{done.stdout.rstrip().lstrip(chr(10))}\n```\n"
 
 
 def written() -> dict[str, str]:

@@ -20,7 +20,11 @@ from mlflow_modelmap.scoring.model.weight_files import (
     weight_files,
 )
 from mlflow_modelmap.scoring.model.weights_format import WEIGHTS, WEIGHTS_INDEX
-from mlflow_modelmap.scoring.weights.quantised_tensor import quantised_in
+from mlflow_modelmap.scoring.weights.quantised_tensors import (
+    METHODS,
+    OF_ACTIVATIONS,
+    quantised_in,
+)
 from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor
 
 _BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
@@ -41,8 +45,8 @@ class CheckpointFiles:
     path
         Its directory.
     parameters
-        Floating-point parameters, and those that bitsandbytes quantised, by name, sorted; each
-        counted once.
+        Floating-point parameters, and those that were quantised in a way that is read, by name,
+        sorted; each counted once.
     left_out
         Why each other tensor is not among them, by name: ``buffer``, ``integer``, ``of quantised
         NAME`` or ``tied with NAME``.
@@ -70,7 +74,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
     ------
     InputError
         If there is no such directory, it holds an adapter or no safetensors, a shard is missing or
-        damaged, or parameters are stored quantised by another method than bitsandbytes'.
+        damaged, or parameters are stored quantised in a way that is not read.
     """
     folder = Path(path)
     what = repr(str(folder))
@@ -162,20 +166,22 @@ def _select(
 ) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     kept: dict[str, StoredTensor] = {}
     left_out: dict[str, str] = {}
-    for name, (tensor, of_it) in quantised_in(stored).items():
+    for name, (tensor, of_it) in quantised_in(stored, folder).items():
         kept[name] = tensor
         left_out.update(dict.fromkeys(of_it, f"of quantised {name}"))
+    kept_codes = bool(kept)
     for name in sorted(stored.keys() - kept.keys() - left_out.keys()):
         tensor = stored[name]
         if _BUFFER.search(name) or (_MASK.search(name) and len(tensor.shape) > 2):
             left_out[name] = "buffer"
+        elif kept_codes and OF_ACTIVATIONS.search(name):
+            left_out[name] = "of quantised activations"
         elif tensor.dtype in FLOATS:
             kept[name] = tensor
         elif name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[:2] == "F8":
             raise InputError(
                 f"{str(folder)!r} stores {name!r} as {tensor.dtype}, so it is quantised; weight "
-                "distances need checkpoints stored as float32, float16 or bfloat16, or quantised "
-                "by bitsandbytes."
+                f"distances need checkpoints stored as float32, float16 or bfloat16, or {METHODS}."
             )
         else:
             left_out[name] = "integer"

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.weights import quantised_tensor
+from mlflow_modelmap.scoring.weights import bitsandbytes_tensor
+from mlflow_modelmap.scoring.weights.bitsandbytes_tensor import _STATE, quantised_in
 from mlflow_modelmap.scoring.weights.checkpoint_files import open_checkpoint
-from mlflow_modelmap.scoring.weights.quantised_tensor import _STATE, quantised_in
 from mlflow_modelmap.scoring.weights.squared_distances import squared_distances
 from mlflow_modelmap.scoring.weights.stored_tensor import StoredTensor
 from tests import tiny
@@ -154,8 +154,8 @@ def test_many_quantised_tensors_are_looked_through_once(monkeypatch):
     names = [f"experts.{n}.weight{part}" for n in range(5000) for part in ("", f"{_STATE}nf4")]
     stored = {name: StoredTensor(name, (2,), "U8", "x", 0) for name in names}
     asked = []
-    monkeypatch.setattr(quantised_tensor, "_state_of", lambda tensor: {})
-    monkeypatch.setattr(quantised_tensor, "_four_bits", lambda t, *_: asked.append(t.name) or t)
+    monkeypatch.setattr(bitsandbytes_tensor, "_state_of", lambda tensor: {})
+    monkeypatch.setattr(bitsandbytes_tensor, "_four_bits", lambda t, *_: asked.append(t.name) or t)
 
     class Counted(dict):
         walks = 0

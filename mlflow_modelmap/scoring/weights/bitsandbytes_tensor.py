@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.weights.stored_tensor import StoredTensor
+from mlflow_modelmap.scoring.weights.stored_tensor import StoredTensor, unlike
 
 _STATE = ".quant_state.bitsandbytes__"
 _OF_4_BITS = ("absmax", "quant_map", "nested_absmax", "nested_quant_map")
@@ -117,7 +117,7 @@ def _eight_bits(
     tensor: StoredTensor, largest: StoredTensor, layout: StoredTensor | None
 ) -> EightBits:
     if len(tensor.shape) != 2 or largest.dtype != "F32" or largest.elements != tensor.shape[0]:
-        raise _unlike(tensor)
+        raise unlike(tensor)
     if layout is not None and (layout.elements != 1 or _bytes_of(layout) != bytes(1)):
         raise InputError(
             f"{tensor.file!r} stores {tensor.name!r} in a layout of a GPU, which bitsandbytes once "
@@ -128,7 +128,7 @@ def _eight_bits(
 
 def _bytes_of(tensor: StoredTensor) -> bytes:
     if tensor.elements * tensor.itemsize > _LARGEST_STATE:
-        raise _unlike(tensor)
+        raise unlike(tensor)
     with open(tensor.file, "rb", buffering=0) as file:
         return tensor.stored(file, 0, tensor.elements).tobytes()
 
@@ -139,7 +139,7 @@ def _state_of(tensor: StoredTensor) -> dict[str, Any]:
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, dict):
-        raise _unlike(tensor)
+        raise unlike(tensor)
     return state
 
 
@@ -148,24 +148,24 @@ def _four_bits(
 ) -> FourBits:
     shape = state.get("shape")
     if not isinstance(shape, list):
-        raise _unlike(tensor)
+        raise unlike(tensor)
     sizes = tuple(_natural(tensor, size) for size in shape)
     count, block = math.prod(sizes), _natural(tensor, state.get("blocksize"))
     blocks, scales = -(-count // block), parts.get("absmax")
     held = tensor.elements * tensor.itemsize  # the bytes may be stored as numbers of any kind
     if scales is None or scales.elements != blocks or (count + 1) // 2 != held:
-        raise _unlike(tensor)
+        raise unlike(tensor)
     nested = None
     if "nested_absmax" in parts:
         of_block = _natural(tensor, state.get("nested_blocksize"))
         largest, added = parts["nested_absmax"], state.get("nested_offset")
         if not isinstance(added, float) or scales.dtype != "U8":
-            raise _unlike(tensor)
+            raise unlike(tensor)
         if largest.dtype != "F32" or largest.elements != -(-blocks // of_block):
-            raise _unlike(tensor)
+            raise unlike(tensor)
         nested = _table(tensor, parts.get("nested_quant_map"), 256), largest, of_block, added
     elif scales.dtype != "F32":
-        raise _unlike(tensor)
+        raise unlike(tensor)
     code = _table(tensor, parts.get("quant_map"), 16)
     own = {**vars(tensor), "shape": sizes, "dtype": "U8"}
     return FourBits(**own, code=code, block=block, scales=scales, of_scales=nested)
@@ -174,17 +174,10 @@ def _four_bits(
 def _natural(tensor: StoredTensor, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 48:
         return value
-    raise _unlike(tensor)
+    raise unlike(tensor)
 
 
 def _table(tensor: StoredTensor, table: StoredTensor | None, entries: int) -> tuple[float, ...]:
     if table is None or table.dtype != "F32" or table.elements != entries:
-        raise _unlike(tensor)
+        raise unlike(tensor)
     return tuple(table.values().tolist())
-
-
-def _unlike(tensor: StoredTensor) -> InputError:
-    return InputError(
-        f"What {tensor.file!r} says of the quantised {tensor.name!r} does not fit it; fetch the "
-        "checkpoint again."
-    )
