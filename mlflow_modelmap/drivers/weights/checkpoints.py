@@ -182,13 +182,13 @@ def from_template(
 
 def _stored_so(run: Point) -> bool:
     """Whether a quantised run's model lies here with its weights quantised, and readable so."""
-    reference = ModelReference.parse(run.model)
     where: str | None = None
-    if reference.kind == HUB:
-        where = cached_snapshot(ModelReference(HUB, reference.name, run.commit or run.revision))
-    elif reference.kind == LOCAL:
-        where = reference.name
-    with suppress(InputError):
+    with suppress(InputError):  # of a model that is gone, or behind a server
+        reference = ModelReference.parse(run.model)
+        if reference.kind == HUB:
+            where = cached_snapshot(ModelReference(HUB, reference.name, run.commit or run.revision))
+        elif reference.kind == LOCAL:
+            where = reference.name
         stored = None if where is None else stored_quantization(read_config(where))
         return stored is not None and stored.method in READ
     return False

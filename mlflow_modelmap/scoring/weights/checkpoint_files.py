@@ -23,12 +23,14 @@ from mlflow_modelmap.scoring.model.weights_format import WEIGHTS, WEIGHTS_INDEX
 from mlflow_modelmap.scoring.weights.quantised_tensors import (
     METHODS,
     OF_ACTIVATIONS,
+    Quantised,
     quantised_in,
 )
 from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor
 
 _BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
 _MASK = re.compile(r"(^|\.)(attention|attn)\.bias$")
+_PLACES = re.compile(r"(^|\.)(position|token_type|relative_position)_(ids|index)$")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output_projection|output)\.weight$")
 _EMBEDDING = re.compile(
     r"(^|\.)(embed_in|embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$"
@@ -50,14 +52,19 @@ class CheckpointFiles:
     left_out
         Why each other tensor is not among them, by name: ``buffer``, ``integer``, ``of quantised
         NAME`` or ``tied with NAME``.
+    optional
+        Those that are all zeros and added by quantising, it may be: no parameters of a checkpoint
+        that lacks them.
     identity
         SHA-256, hex, of what tells this content from another without reading it whole: each
-        file's header and size, and its Hub blob or else its path and time of change.
+        file's header and size, and its Hub blob or else its path and time of change; and what its
+        configuration says of quantised weights.
     """
 
     path: str
     parameters: Mapping[str, StoredTensor]
     left_out: Mapping[str, str]
+    optional: frozenset[str]
     identity: str
 
 
@@ -101,8 +108,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
             f"The index of {str(folder)!r} names {absent[0]!r} in {named[absent[0]]!r}, which does "
             "not hold it; fetch the checkpoint again."
         )
-    parameters, left_out = _select(folder, stored)
-    return CheckpointFiles(str(folder), parameters, left_out, digest.hexdigest())
+    quantised = quantised_in(stored, folder)
+    digest.update(quantised.said.encode())
+    parameters, left_out = _select(folder, stored, quantised)
+    return CheckpointFiles(str(folder), parameters, left_out, quantised.biases, digest.hexdigest())
 
 
 def common_parameters(checkpoints: Sequence[CheckpointFiles], labels: Sequence[str]) -> list[str]:
@@ -121,22 +130,29 @@ def common_parameters(checkpoints: Sequence[CheckpointFiles], labels: Sequence[s
         Naming the first parameter, in alphabetical order, that differs.
     """
     first = checkpoints[0].parameters
-    for checkpoint, label in zip(checkpoints, labels, strict=True):
-        other = checkpoint.parameters
-        for name in sorted(first.keys() | other.keys()):
-            if name not in first or name not in other:
-                has, lacks = (labels[0], label) if name in first else (label, labels[0])
-                raise InputError(
-                    f"The parameter {name!r} is in {has} but not in {lacks}; weight distances "
-                    "need checkpoints of one architecture."
-                )
-            if first[name].shape != other[name].shape:
+    lacking: set[str] = set()
+    for name in sorted({name for checkpoint in checkpoints for name in checkpoint.parameters}):
+        having = [checkpoint for checkpoint in checkpoints if name in checkpoint.parameters]
+        if len(having) < len(checkpoints):
+            if all(name in checkpoint.optional for checkpoint in having):
+                lacking.add(name)
+                continue
+            there = next(c for c in checkpoints if (name in c.parameters) != (name in first))
+            pair = labels[0], labels[list(checkpoints).index(there)]
+            has, lacks = pair if name in first else pair[::-1]
+            raise InputError(
+                f"The parameter {name!r} is in {has} but not in {lacks}; weight distances "
+                "need checkpoints of one architecture."
+            )
+        for checkpoint, label in zip(checkpoints, labels, strict=True):
+            shape = checkpoint.parameters[name].shape
+            if first[name].shape != shape:
                 raise InputError(
                     f"The parameter {name!r} has the shape {list(first[name].shape)} in "
-                    f"{labels[0]} and {list(other[name].shape)} in {label}; weight distances need "
+                    f"{labels[0]} and {list(shape)} in {label}; weight distances need "
                     "checkpoints of one architecture."
                 )
-    return sorted(first)
+    return sorted(first.keys() - lacking)
 
 
 def _stored(path: Path, tensors: Mapping[str, Any], header: int) -> dict[str, StoredTensor]:
@@ -162,23 +178,22 @@ def _file_identity(path: Path) -> str:
 
 
 def _select(
-    folder: Path, stored: Mapping[str, StoredTensor]
+    folder: Path, stored: Mapping[str, StoredTensor], quantised: Quantised
 ) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     kept: dict[str, StoredTensor] = {}
     left_out: dict[str, str] = {}
-    for name, (tensor, of_it) in quantised_in(stored, folder).items():
+    for name, (tensor, of_it) in quantised.parameters.items():
         kept[name] = tensor
         left_out.update(dict.fromkeys(of_it, f"of quantised {name}"))
-    kept_codes = bool(kept)
     for name in sorted(stored.keys() - kept.keys() - left_out.keys()):
         tensor = stored[name]
         if _BUFFER.search(name) or (_MASK.search(name) and len(tensor.shape) > 2):
             left_out[name] = "buffer"
-        elif kept_codes and OF_ACTIVATIONS.search(name):
+        elif OF_ACTIVATIONS.search(name) and (quantised.parameters or tensor.elements == 1):
             left_out[name] = "of quantised activations"
         elif tensor.dtype in FLOATS:
             kept[name] = tensor
-        elif name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[:2] == "F8":
+        elif _is_codes(tensor):
             raise InputError(
                 f"{str(folder)!r} stores {name!r} as {tensor.dtype}, so it is quantised; weight "
                 f"distances need checkpoints stored as float32, float16 or bfloat16, or {METHODS}."
@@ -195,6 +210,13 @@ def _select(
     if not kept:
         raise InputError(f"{str(folder)!r} holds no floating-point parameters.")
     return kept, left_out
+
+
+def _is_codes(tensor: StoredTensor) -> bool:
+    """Whether what is no float may be a parameter, and not a mask or a table of places."""
+    if tensor.name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[0] == "F":
+        return True
+    return len(tensor.shape) > 1 and tensor.dtype != "BOOL" and not _PLACES.search(tensor.name)
 
 
 def _equal(a: StoredTensor, b: StoredTensor) -> bool:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mlflow_modelmap.errors import InputError
+from mlflow_modelmap.scoring.weights.scaled_tensor import WIDEST
 from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor, unlike
 from mlflow_modelmap.scoring.weights.words import WORD, unpacked
 from mlflow_modelmap.words.listed import listed
@@ -61,7 +62,8 @@ class PackedTensor(StoredTensor):
         else:
             group = self.groups.values().astype(np.int64)
         codes, zeros = self._codes(first, count), self._zeros(first, count)
-        numbers = (codes.astype(float) - zeros.astype(float)[group]) * scales[group]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told later
+            numbers = (codes.astype(float) - zeros.astype(float)[group]) * scales[group]
         out[:] = numbers.T.ravel()[start - first * inputs :][: len(out)]
 
     def _codes(self, first: int, count: int) -> np.ndarray:
@@ -161,10 +163,9 @@ def quantised_in(
             )
         groups = stored.get(f"{layer}{_GROUPS}")
         name = f"{layer}.weight"
+        if name in stored:
+            raise unlike(codes)
         belong = {t.name for t in (codes, zeros, scales, groups) if t is not None}
-        bias = stored.get(f"{layer}.bias")
-        if bias is not None and bias.dtype in FLOATS and not bias.values().any():
-            belong.add(bias.name)  # which some programs add to layers that have none
         found[name] = _made(name, codes, zeros, scales, groups, said), belong
     return found
 
@@ -190,25 +191,37 @@ def _made(
     if any(len(t.shape) != 2 or not t.elements for t in (codes, zeros, scales)):
         raise unlike(codes)
     count, outputs = scales.shape
-    fit = [b for b in _GPTQ_BITS if -(-outputs * b // WORD) == zeros.shape[1]]
-    if zeros.dtype != "I32" or scales.dtype not in FLOATS or zeros.shape[0] != count or not fit:
+    if zeros.dtype != "I32" or scales.dtype not in FLOATS or zeros.shape[0] != count:
         raise unlike(codes)
-    bits = fit[0]
-    own = (name, codes.dtype, codes.file, codes.offset)
-    if codes.shape[1] == outputs:
-        inputs = codes.shape[0] * WORD // bits if groups is None else groups.elements
-        if -(-inputs * bits // WORD) != codes.shape[0]:
-            raise unlike(codes)
-        group = _group(codes, groups, inputs, count, said)
-        less_one = _format(said) != "gptq_v2"
-        return Gptq(
-            own[0], (outputs, inputs), *own[1:], codes, zeros, scales, bits, group, groups, less_one
-        )
-    if codes.shape[1] * 8 == outputs and bits == 4 and groups is None:
-        inputs = codes.shape[0]
-        group = _group(codes, None, inputs, count, said)
-        return Awq(own[0], (outputs, inputs), *own[1:], codes, zeros, scales, bits, group, None)
-    raise unlike(codes)
+    by_awq = codes.shape[1] != outputs
+    fit = []
+    for bits in _bits(said):
+        if -(-outputs * bits // WORD) != zeros.shape[1]:
+            continue
+        if by_awq:
+            if bits == 4 and groups is None and codes.shape[1] * 8 == outputs:
+                fit.append((bits, codes.shape[0]))
+        else:
+            inputs = codes.shape[0] * WORD // bits if groups is None else groups.elements
+            if -(-inputs * bits // WORD) == codes.shape[0]:
+                fit.append((bits, inputs))
+    if len(fit) != 1 or fit[0][1] > WIDEST:
+        raise unlike(codes)
+    bits, inputs = fit[0]
+    group = _group(codes, groups, inputs, count, said)
+    own = name, (outputs, inputs), codes.dtype, codes.file, codes.offset
+    if by_awq:
+        return Awq(*own, codes, zeros, scales, bits, group, groups)
+    return Gptq(*own, codes, zeros, scales, bits, group, groups, _format(said) != "gptq_v2")
+
+
+def _bits(said: Mapping[str, object]) -> tuple[int, ...]:
+    """Of a code: what is said, or all that there may be."""
+    for name in ("bits", "w_bit"):
+        bits = said.get(name)
+        if isinstance(bits, int) and bits in _GPTQ_BITS:
+            return (bits,)
+    return _GPTQ_BITS
 
 
 def _group(
@@ -226,7 +239,7 @@ def _group(
         return 0
     size = said.get("group_size", said.get("q_group_size"))
     if isinstance(size, int) and size > 0 and -(-inputs // size) == count:
-        return size
+        return min(size, inputs)
     if inputs % count:
         raise unlike(codes)
     return inputs // count

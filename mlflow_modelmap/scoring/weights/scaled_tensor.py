@@ -6,13 +6,13 @@ and what compressed-tensors writes: FP8, INT8, NVFP4, MXFP4, and integers packed
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 
+from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.weights.stored_tensor import (
     BYTE_FLOATS,
     CODES,
@@ -25,6 +25,10 @@ from mlflow_modelmap.scoring.weights.words import WORD, unpacked
 FP4 = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
 """What three bits of E2M1 stand for; the fourth is the sign."""
 _FP4 = np.concatenate([FP4, -FP4])
+_FP4_BLOCKS = (16, 32)
+WIDEST = 1 << 20
+"""Columns of a matrix, rows of which are read whole; a wider one is none of a language model's."""
+_LEAST = 1e-30
 _PACKED_BITS = (2, 4, 8)
 TYPES = ("F8_E4M3", "F8_E5M2", "I8", "U8", "I32")
 """Of codes that are read."""
@@ -37,6 +41,8 @@ _PARTS = (
     "_zero_point",
     "_shape",
     "_g_idx",
+    "_activation_scale",
+    "_input_scale",
 )
 _OF_INPUTS = (
     "input_scale",
@@ -91,7 +97,8 @@ class ScaledTensor(StoredTensor):
         columns = self._columns()
         if self.zeros is not None:
             numbers = numbers - self._zeros(within)[:, columns]
-        numbers = numbers * (self._grid_rows(self.scales, within) * self.factor)[:, columns]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told later
+            numbers = numbers * (self._grid_rows(self.scales, within) * self.factor)[:, columns]
         out[:] = numbers.ravel()[start - first * width :][: len(out)]
 
     def _columns(self) -> np.ndarray:
@@ -136,7 +143,9 @@ class ScaledTensor(StoredTensor):
 
 
 def quantised_in(
-    stored: Mapping[str, StoredTensor], blocks: tuple[int, int] | None = None
+    stored: Mapping[str, StoredTensor],
+    blocks: tuple[int, int] | None = None,
+    bits: Collection[int] = (),
 ) -> dict[str, tuple[StoredTensor, set[str]]]:
     """Parameters that are codes with scales beside them, and the names of what belongs to each.
 
@@ -146,6 +155,8 @@ def quantised_in(
         All tensors of the checkpoint, by name.
     blocks
         Rows and columns that share a scale, if its configuration says so.
+    bits
+        Of codes, if its configuration says so.
 
     Raises
     ------
@@ -156,14 +167,22 @@ def quantised_in(
     for key, codes in stored.items():
         packed = key.endswith(_PACKED)
         name = key.removesuffix(_PACKED)
-        parts = {p: stored[f"{name}{p}"] for p in _PARTS if f"{name}{p}" in stored}
-        scales = parts.get("_scale_inv", parts.get("_scale"))
-        if scales is None or codes.dtype not in _types(packed, parts):
+        parts = {
+            part: stored[beside]
+            for part in _PARTS
+            for beside in (f"{name}_weight{part}", f"{name}{part}")
+            if beside in stored
+        }
+        if "_scale" not in parts and "_scale_inv" not in parts:
             continue
-        beside = name.rpartition(".")[0]
-        of_inputs = {f"{beside}.{part}" for part in _OF_INPUTS} & stored.keys()
+        if codes.dtype not in _types(packed, parts):
+            continue
+        if {"_scale", "_scale_inv"} <= parts.keys() or (packed and name in stored):
+            raise unlike(codes)
+        around = name.rpartition(".")[0]
+        of_inputs = {f"{around}.{part}" for part in _OF_INPUTS} & stored.keys()
         belong = {tensor.name for tensor in parts.values()} | of_inputs
-        made = _made(name, codes, parts, scales, blocks)
+        made = _made(name, codes, parts, blocks, bits)
         found[name] = made, belong | ({key} if packed else set())
     return found
 
@@ -179,29 +198,24 @@ def _made(
     name: str,
     codes: StoredTensor,
     parts: Mapping[str, StoredTensor],
-    scales: StoredTensor,
     blocks: tuple[int, int] | None,
+    bits_said: Collection[int],
 ) -> ScaledTensor:
+    scales = parts.get("_scale_inv", parts.get("_scale"))
+    if scales is None or len(codes.shape) < 2 or not codes.elements:
+        raise unlike(codes)
     shape, bits = codes.shape, 0
     if codes.dtype == "U8":
         shape = (*shape[:-1], 2 * shape[-1])
     elif codes.dtype == "I32":
-        shape, bits = _packed(codes, parts["_shape"])
-    if len(shape) < 2 or not codes.elements:
-        raise unlike(codes)
+        shape, bits = _packed(codes, parts["_shape"], bits_said)
     if scales.dtype == "U8":
         scales = replace(scales, dtype="F8_E8M0")
-    if scales.dtype not in FLOATS | BYTE_FLOATS:
+    if scales.dtype not in FLOATS | BYTE_FLOATS or shape[-1] > WIDEST:
         raise unlike(codes)
     grid, block = _grid(codes, shape, scales, blocks)
-    zeros = parts.get("_zero_point")
-    if zeros is not None:
-        packed = bits and zeros.dtype == "I32" and len(shape) == 2
-        rows = -(-grid[0] * bits // WORD) if packed else 0
-        if zeros.elements != (rows * grid[1] if packed else scales.elements):
-            raise unlike(codes)
-        if zeros.dtype not in (FLOATS | CODES) or (zeros.dtype == "I32" and not packed):
-            raise unlike(codes)
+    if codes.dtype == "U8" and block[1] not in _FP4_BLOCKS:  # as of six bits it would be
+        raise unlike(codes)
     return ScaledTensor(
         name,
         shape,
@@ -213,18 +227,46 @@ def _made(
         scales=scales,
         grid=grid,
         block=block,
-        zeros=zeros,
+        zeros=_zeros(codes, parts.get("_zero_point"), scales, bits, grid),
         groups=_groups(codes, parts.get("_g_idx"), shape[-1], grid[1]),
         factor=_factor(codes, parts),
     )
 
 
-def _packed(codes: StoredTensor, stated: StoredTensor) -> tuple[tuple[int, ...], int]:
+def _zeros(
+    codes: StoredTensor,
+    zeros: StoredTensor | None,
+    scales: StoredTensor,
+    bits: int,
+    grid: tuple[int, int],
+) -> StoredTensor | None:
+    if zeros is None:
+        return None
+    packed = bits > 0 and zeros.dtype == "I32"
+    if packed and len(codes.shape) > 2:
+        raise InputError(
+            f"{codes.file!r} packs the zero points {zeros.name!r} of several matrices, which is "
+            "not read; weight distances need that model unpacked."
+        )
+    count = -(-grid[0] * bits // WORD) * grid[1] if packed else scales.elements
+    known = zeros.dtype in FLOATS | CODES and (packed or zeros.dtype != "I32")
+    if zeros.elements != count or not known:
+        raise unlike(codes)
+    return zeros
+
+
+def _packed(
+    codes: StoredTensor, stated: StoredTensor, bits_said: Collection[int]
+) -> tuple[tuple[int, ...], int]:
     """The shape of a parameter whose integers are packed along its columns, and their bits."""
     if not 2 <= stated.elements <= 4 or stated.dtype not in ("I32", "I64"):
         raise unlike(codes)
     shape = tuple(int(size) for size in stated.values())
-    bits = [b for b in _PACKED_BITS if -(-shape[-1] * b // WORD) == codes.shape[-1]]
+    bits = [
+        b
+        for b in _PACKED_BITS
+        if -(-shape[-1] * b // WORD) == codes.shape[-1] and (not bits_said or b in bits_said)
+    ]
     if shape[:-1] != codes.shape[:-1] or len(bits) != 1:
         raise unlike(codes)
     return shape, bits[0]
@@ -250,11 +292,15 @@ def _grid(
     block = []
     for size, count, said in zip(shape[-2:], grid, blocks or (0, 0), strict=True):
         if said and -(-size // said) == count:
-            block.append(said)
+            block.append(min(said, size))
         elif count and size % count == 0:
             block.append(size // count)
         else:
             raise unlike(codes)
+    # Blocks that go into both sides of a matrix evenly may still not be those that were meant.
+    of_both = 1 < grid[0] < shape[-2] and 1 < grid[1] < shape[-1]
+    if of_both and blocks is None and any(size & size - 1 for size in block):
+        raise unlike(codes)
     return grid, (block[0], block[1])
 
 
@@ -281,7 +327,7 @@ def _factor(codes: StoredTensor, parts: Mapping[str, StoredTensor]) -> float:
             if parts[part].elements != 1 or parts[part].dtype not in FLOATS:
                 raise unlike(codes)
             value = float(parts[part].values()[0])
-            if not (math.isfinite(value) and value > 0):
+            if not (_LEAST < value < 1 / _LEAST):
                 raise unlike(codes)
             factor *= value**power
     return factor

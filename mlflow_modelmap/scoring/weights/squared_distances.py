@@ -164,7 +164,14 @@ def squared_distances(
         squared,
         total,
         tuple(names),
-        {name: why for checkpoint in opened for name, why in checkpoint.left_out.items()},
+        {
+            **{
+                name: "zeros, and not in every checkpoint"
+                for checkpoint in opened
+                for name in checkpoint.optional.difference(names)
+            },
+            **{name: why for checkpoint in opened for name, why in checkpoint.left_out.items()},
+        },
         resumed,
         spooled.path if keep else None,
     )

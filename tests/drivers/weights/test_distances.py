@@ -120,6 +120,19 @@ def test_a_template_a_plan_and_score_runs_find_the_same(store, training, tmp_pat
         "Left out 1 quantised run: the weights are those of the model, or what quantising made of "
         "them.",
     )
+    gone = {
+        "/gone/model": "gptq-int4",
+        "org/name/x-Q4.gguf": "Q4_K_M",
+        "https://served/v1": "unknown",
+    }
+    for step, (model, precision) in enumerate(gone.items()):
+        tags = {schema.TAG_PRECISION: precision, schema.TAG_MODEL: model}
+        score_run(store, training[0], step, trajectory="gone", **tags)
+    others = weight_distances(experiments=["test"], full=True, progress=False)
+    assert others.table.equals(scored.table)
+    assert others.notices[1].startswith("Left out 4 quantised runs")
+    for run in MlflowClient(store).search_runs(["1"], "tags.`modelmap.trajectory` = 'gone'"):
+        MlflowClient(store).delete_run(run.info.run_id)
     said = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     config = {"model_type": "llama", "quantization_config": said}
     (training[0] / "config.json").write_text(json.dumps(config))  # stored so: weights of its own

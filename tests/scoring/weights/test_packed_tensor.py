@@ -108,15 +108,70 @@ def test_awq(said, tmp_path):
     is_read(written(tmp_path, tensors, {"quant_method": "awq", **said}), matrix)
 
 
-def test_a_bias_of_zeros_is_none_and_another_is_a_parameter(tmp_path):
+def test_a_bias_of_zeros_counts_where_every_checkpoint_has_it(tmp_path):
     tensors, _ = layer(4, "gptq")
-    folder = written(tmp_path, {**tensors, "q.bias": torch.zeros(OUTPUTS)}, {})
-    opened = open_checkpoint(folder)
-    assert list(opened.parameters) == ["q.weight"]
-    assert set(opened.left_out) == {*tensors, "q.bias"}
-    assert set(opened.left_out.values()) == {"of quantised q.weight"}
-    written(tmp_path, {**tensors, "q.bias": torch.ones(OUTPUTS)}, {})
-    assert list(open_checkpoint(folder).parameters) == ["q.bias", "q.weight"]
+    plain = {"q.weight": torch.zeros(OUTPUTS, INPUTS)}
+    zeros, ones = ({"q.bias": fill(OUTPUTS)} for fill in (torch.zeros, torch.ones))
+    kinds = {
+        "plain": plain,
+        "plain, zeros": plain | zeros,
+        "packed": tensors,
+        "packed, zeros": tensors | zeros,
+        "packed, ones": tensors | ones,
+    }
+    paths = {name: written(tmp_path / name, held, {}) for name, held in kinds.items()}
+
+    def compared(*names):
+        found = squared_distances([paths[name] for name in names])
+        return list(found.names), found.left_out.get("q.bias")
+
+    both, lacking = ["q.bias", "q.weight"], "zeros, and not in every checkpoint"
+    assert compared("plain", "packed, zeros") == (["q.weight"], lacking)
+    assert compared("packed, zeros", "packed") == (["q.weight"], lacking)
+    assert compared("packed", "packed, zeros", "plain") == (["q.weight"], lacking)
+    assert compared("plain, zeros", "packed, zeros") == (both, None)
+    assert compared("packed, ones", "packed, zeros") == (both, None)
+    for one, other in (("plain", "packed, ones"), ("packed", "plain, zeros")):
+        with pytest.raises(InputError, match=r"'q\.bias' is in .* but not in"):
+            compared(one, other)
+    with pytest.raises(InputError, match=r"'q\.bias' is in .*packed, ones' but not in .*packed'"):
+        compared("packed, ones", "packed, zeros", "packed")
+
+
+def test_few_outputs_are_told_by_what_is_said_or_by_what_alone_fits(tmp_path):
+    for outputs, method in ((8, "awq"), (16, "awq"), (24, "awq"), (8, "gptq"), (16, "gptq")):
+        tensors, matrix = layer(4, method, outputs=outputs, inputs=64)
+        said = {"quant_method": method, "bits": 4, "group_size": GROUP}
+        is_read(written(tmp_path / "x", tensors, said), matrix)
+    del said["bits"]
+    with pytest.raises(InputError, match="does not fit it"):
+        open_checkpoint(written(tmp_path / "x", tensors, said))
+
+
+@pytest.mark.parametrize("size", [10**30, 2**63, -1, "32", None, True])
+def test_the_size_of_groups_may_be_said_in_any_way(size, tmp_path):
+    tensors, matrix = layer(4, "gptq", inputs=GROUP)
+    is_read(written(tmp_path, tensors, {"quant_method": "gptq", "group_size": size}), matrix)
+
+
+def test_a_parameter_that_is_there_twice_is_refused(tmp_path):
+    tensors, _ = layer(4, "gptq")
+    tensors["q.weight"] = torch.zeros(OUTPUTS, INPUTS)
+    with pytest.raises(InputError, match=r"of the quantised 'q\.qweight' does not fit it"):
+        open_checkpoint(written(tmp_path, tensors, {}))
+
+
+def test_what_is_said_is_part_of_the_identity(tmp_path):
+    tensors, _ = layer(4, "gptq")
+    first, second = {"quant_method": "gptq"}, {"checkpoint_format": "gptq_v2"}
+    folder = written(tmp_path, tensors, first)
+    before = open_checkpoint(folder).identity
+    assert open_checkpoint(folder).identity == before
+    (folder / "config.json").write_text(json.dumps({"quantization_config": first | second}))
+    assert open_checkpoint(folder).identity != before
+    (folder / "config.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        open_checkpoint(folder)
 
 
 def test_the_distance_of_a_model_to_its_copy_is_what_rounding_moved(tmp_path):
@@ -179,12 +234,14 @@ def test_what_does_not_fit_is_one_sentence(name, other, tmp_path):
         {"quant_method": "awq", "version": "gemv"},
         {"quant_method": "auto-round"},
         {"quant_method": ["gptq"]},
+        {"quant_method": "compressed-tensors", "format": "marlin-24"},
+        {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-bitmask"}},
     ],
     ids=str,
 )
 def test_other_formats_are_named(said, tmp_path):
     tensors, _ = layer(4, "gptq")
-    with pytest.raises(InputError, match=r"in the format .+, which is not read; weight distan"):
+    with pytest.raises(InputError, match=r"(in|by) .+, which is not read; weight distan"):
         open_checkpoint(written(tmp_path, tensors, said))
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.weights.checkpoint_files import open_checkpoint
 from mlflow_modelmap.scoring.weights.scaled_tensor import FP4
+from mlflow_modelmap.scoring.weights.squared_distances import squared_distances
 from mlflow_modelmap.scoring.weights.stored_tensor import byte_floats
 from tests.scoring.weights.packing import packed
 from tests.scoring.weights.test_packed_tensor import is_read, written
@@ -221,9 +222,128 @@ def test_codes_without_a_scale_are_refused_as_before(tmp_path):
             open_checkpoint(tmp_path)
 
 
-def test_a_configuration_that_cannot_be_read_is_none(tmp_path):
-    folder = written(tmp_path, GOOD, {})
-    (folder / "config.json").write_text("[")
-    assert list(open_checkpoint(folder).parameters) == ["q.weight"]
-    (folder / "config.json").write_text(json.dumps([1]))
-    assert list(open_checkpoint(folder).parameters) == ["q.weight"]
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"text_config": {"quantization_config": BLOCKS}},
+        {
+            "compression_config": {
+                "config_groups": {"g": {"weights": {"block_structure": "128x128"}}}
+            }
+        },
+    ],
+    ids=["of the text in it", "as it was called once"],
+)
+def test_the_configuration_is_found_where_it_may_be(config, tmp_path):
+    torch.manual_seed(0)
+    codes, scales = torch.randn(192, 192).to(torch.float8_e4m3fn), torch.rand(2, 2)
+    expected = codes.double() * _spread(scales.double(), codes.shape, (128, 128))
+    folder = written(tmp_path, {"q.weight": codes, "q.weight_scale_inv": scales}, {})
+    with pytest.raises(InputError, match="does not fit it"):  # blocks of 96 could be meant
+        open_checkpoint(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    is_read(folder, expected.numpy())
+    said = {"weight_block_size": [10**30, 128]}
+    wide = codes.double() * _spread(scales[:1].double(), codes.shape, (192, 128))
+    tensors = {"q.weight": codes, "q.weight_scale_inv": scales[:1]}
+    is_read(written(tmp_path, tensors, said), wide.numpy())
+
+
+def test_scales_of_fused_experts_by_all_their_names(tmp_path):
+    codes = torch.randn(2, 64, 32).to(torch.float8_e4m3fn)
+    for scale in ("gate_up_proj_scale", "gate_up_proj_weight_scale"):
+        tensors = {
+            "experts.gate_up_proj": codes,
+            f"experts.{scale}": torch.full((2, 1, 1), 0.5),
+            "experts.gate_up_proj_activation_scale": torch.ones(2),
+            "experts.gate_up_proj_input_scale": torch.ones(2),
+        }
+        folder = written(tmp_path, tensors, {"quant_method": "fp8"})
+        is_read(folder, codes.double().numpy() / 2, "experts.gate_up_proj")
+        assert list(open_checkpoint(folder).parameters) == ["experts.gate_up_proj"]
+
+
+def test_scales_of_a_cache_are_no_parameters_of_plain_weights(tmp_path):
+    tensors = {"q.weight": torch.ones(4, 4), "attn.k_scale": torch.tensor(0.5)}
+    tensors["gates.q_scale"] = torch.ones(4)  # of so many, a parameter
+    save_file(tensors, tmp_path / "model.safetensors")
+    opened = open_checkpoint(tmp_path)
+    assert opened.left_out == {"attn.k_scale": "of quantised activations"}
+    assert list(opened.parameters) == ["gates.q_scale", "q.weight"]
+
+
+CODES = torch.ones(48, 64, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"experts.gate_up_proj_blocks": CODES, "experts.gate_up_proj_scales": CODES.clone()},
+        {"q.W_q": CODES},
+        {"q.weight._data": CODES.to(torch.int8)},
+        {"q.B": CODES.to(torch.int32), "q.s": torch.ones(4, 48)},
+        {"q.codes": CODES.to(torch.int16).reshape(48, 32, 2)},
+        {"q.weight.compressed": torch.ones(9), "q.weight.bitmask": CODES},
+        {"experts.gate_up_proj": CODES.to(torch.int8)},
+    ],
+    ids=lambda tensors: next(iter(tensors)),
+)
+def test_codes_that_are_not_known_are_refused_and_not_left_out(tensors, tmp_path):
+    """Two such checkpoints had the distance of what else is in them."""
+    others = {"n.weight": torch.ones(3), "t.position_ids": torch.arange(4).reshape(1, 4)}
+    save_file(others | tensors, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="so it is quantised; weight distances need"):
+        open_checkpoint(tmp_path)
+    save_file(others, tmp_path / "model.safetensors")
+    assert open_checkpoint(tmp_path).left_out == {"t.position_ids": "integer"}
+
+
+FP8 = torch.ones(48, 64).to(torch.float8_e4m3fn)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        GOOD | {"q.weight": torch.ones(48, 64)},
+        GOOD | {"q.weight": FP8},
+        {"q.weight": FP8, "q.weight_scale": torch.ones(1), "q.weight_scale_inv": torch.ones(1)},
+        {"q.weight": FP8, "q.weight_scale": FP8[:, :1], "q.weight_scale_scale": torch.ones(1)},
+        {"q.weight_packed": CODES[:, :48], "q.weight_scale": CODES[:, :4]},  # six bits
+        {"q.weight_packed": torch.ones((), dtype=torch.uint8), "q.weight_scale": torch.ones(1)},
+        {"q.weight_packed": CODES, "q.weight_scale": CODES[:, :4], "q.weight_scale_inv": CODES + 1},
+        GOOD | {"q.weight_global_scale": torch.tensor([1e-310], dtype=torch.float64)},
+        {"q.weight": torch.ones(1, 2**20 + 1, dtype=torch.int8), "q.weight_scale": torch.ones(1)},
+    ],
+    ids=range(9),
+)
+def test_what_could_be_read_in_two_ways_or_in_none_is_refused(tensors, tmp_path):
+    with pytest.raises(InputError, match="does not fit it"):
+        open_checkpoint(written(tmp_path, tensors, {}))
+
+
+def test_bits_that_are_said_are_those_that_are_read(tmp_path):
+    groups = {"g": {"weights": {"num_bits": 7, "type": "int"}}}
+    with pytest.raises(InputError, match="does not fit it"):
+        open_checkpoint(written(tmp_path, GOOD, {"config_groups": groups}))
+    groups["g"]["weights"]["num_bits"] = 4
+    assert list(open_checkpoint(written(tmp_path, GOOD, {"config_groups": groups})).parameters)
+
+
+def test_zero_points_of_several_matrices_that_are_packed_are_named(tmp_path):
+    tensors = {
+        "q.weight_packed": torch.zeros(2, 48, 8, dtype=torch.int32),
+        "q.weight_scale": torch.ones(2, 48, 4),
+        "q.weight_shape": torch.tensor([2, 48, 64]),
+        "q.weight_zero_point": torch.zeros(2, 6, 4, dtype=torch.int32),
+    }
+    with pytest.raises(InputError, match=r"packs the zero points 'q\.weight_zero_point'"):
+        open_checkpoint(written(tmp_path, tensors, {}))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_scale_that_is_not_finite_is_told(tmp_path):
+    tensors = {"q.weight": torch.zeros(4, 4, dtype=torch.int8)}
+    tensors["q.weight_scale"] = torch.full((4,), torch.inf)
+    folder = written(tmp_path, tensors, {})
+    with pytest.raises(InputError, match="holds a value that is not finite"):
+        squared_distances([folder, folder])
