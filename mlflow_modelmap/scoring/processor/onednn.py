@@ -4,8 +4,9 @@ On x86 PyTorch multiplies float32 matrices by Intel's MKL, which leaves the AVX-
 processors unused. oneDNN, which comes with PyTorch for half precision, uses it, and rounds no
 factor either. `benchmarks/scoring.py` says what it gains.
 
-It keeps some memory for each shape that it multiplies. Weights kept in its own order would be
-another tenth faster, for twice their memory, and would have to be watched for changes.
+It keeps some memory for each shape that it multiplies (`drivers/process/memory.py`). Weights kept
+in its own order would be another tenth faster, for twice their memory, and would have to be watched
+for changes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 from mlflow_modelmap import __version__
-from mlflow_modelmap.drivers.process import collector, stopping
+from mlflow_modelmap.drivers.process import collector, memory, stopping
 from mlflow_modelmap.errors import ModelMapError
 from mlflow_modelmap.tracking.store.quiet import hush_migrations
 from mlflow_modelmap.words.near import did_you_mean
@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run() -> None:
     """`main` as a program, which does not wait for what threads still fetch once it is stopped."""
     collector.seldom()
+    memory.remember_few_shapes()
     try:
         main()
     except SystemExit as end:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from mlflow_modelmap.drivers.process import collector
+from mlflow_modelmap.drivers.process import collector, memory
 
 _LENGTH = 8
 _EVERY_SECONDS = 0.5
@@ -80,4 +80,5 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     collector.seldom()
+    memory.remember_few_shapes()
     main(sys.argv[1])
