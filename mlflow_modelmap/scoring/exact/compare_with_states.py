@@ -121,7 +121,11 @@ class _Compare(Scorer):
     def _remember(self, where: np.ndarray, hidden: torch.Tensor) -> None:
         forward = np.nan_to_num(self._found["forward"][where], nan=-1.0)
         best = np.argsort(-forward, kind="stable")[:MOST]
-        fresh = [(float(forward[i]), int(where[i]), hidden[i].detach().cpu()) for i in best]
+        inputs = hidden.detach()[torch.from_numpy(best).to(hidden.device)].cpu()
+        fresh = [
+            (float(forward[i]), int(where[i]), one.clone())
+            for i, one in zip(best, inputs, strict=True)
+        ]
         rows = {row for _, row, _ in fresh}
         held = [one for one in self._most if one[1] not in rows]
         self._most = sorted([*held, *fresh], key=lambda one: (-one[0], one[1]))[:MOST]

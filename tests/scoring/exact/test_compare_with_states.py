@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from mlflow_modelmap.errors import InputError
-from mlflow_modelmap.scoring.exact.compare_with_states import compare_with_states
+from mlflow_modelmap.scoring.exact.compare_with_states import _Compare, compare_with_states
 from mlflow_modelmap.scoring.exact.head_states import keep_head_states
 from mlflow_modelmap.scoring.exact.token_divergences import TokenDivergences
 from mlflow_modelmap.scoring.settings import ScoringSettings
@@ -120,6 +120,27 @@ def test_the_tokens_that_carry_most_are_told_with_what_both_expected(tmp_path, t
         shares, best = logits.double().softmax(-1).topk(3)
         assert [token for token, _ in told] == best.tolist()
         assert [share for _, share in told] == pytest.approx(shares.tolist(), rel=1e-4)
+
+
+def test_a_batch_is_waited_for_twice_however_many_tokens_are_told(tmp_path, texts, monkeypatch):
+    """Each copy to the processor waits for an accelerator: divergences, and inputs to be told."""
+    copies, batches = {}, []
+    cpu, of_batch = torch.Tensor.cpu, _Compare.of_batch
+
+    def counted(self, batch):
+        batches.append(batch)
+        monkeypatch.setattr(torch.Tensor, "cpu", lambda t: cpu(copies.setdefault(id(t), t)))
+        try:
+            return of_batch(self, batch)
+        finally:
+            monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+
+    monkeypatch.setattr(_Compare, "of_batch", counted)
+    first = architectures.make(tmp_path / "a", "llama", 1)
+    second = architectures.make(tmp_path / "b", "llama", 2)
+    exact(first, second, tokenize(first, texts, SETTINGS), tmp_path)
+    assert len(batches) > 2
+    assert len(copies) == 2 * len(batches)
 
 
 def test_a_head_that_is_padded_is_compared_over_what_both_have(tmp_path, texts):
