@@ -216,7 +216,9 @@ def _is_codes(tensor: StoredTensor) -> bool:
     """Whether what is no float may be a parameter, and not a mask or a table of places."""
     if tensor.name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[0] == "F":
         return True
-    return len(tensor.shape) > 1 and tensor.dtype != "BOOL" and not _PLACES.search(tensor.name)
+    # Masks, and places in some table, of which 64 bits are.
+    other = tensor.dtype in ("BOOL", "I64", "U64") or _PLACES.search(tensor.name)
+    return len(tensor.shape) > 1 and not other
 
 
 def _equal(a: StoredTensor, b: StoredTensor) -> bool:
