@@ -13,14 +13,18 @@ def to_device(parts: Sequence[np.ndarray], device: torch.device) -> tuple[torch.
     tensors = [torch.from_numpy(part) for part in parts]
     if device.type == "cpu":
         return tuple(tensors)
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    pins = _pins(device)
-    if pins:
-        flat = flat.pin_memory()
-    sent = flat.to(device, non_blocking=pins)  # elsewhere it would be read after it is freed
+    flat = sent(torch.cat([tensor.reshape(-1) for tensor in tensors]), device)
     shapes = [tensor.shape for tensor in tensors]
-    pieces = sent.split([shape.numel() for shape in shapes])
+    pieces = flat.split([shape.numel() for shape in shapes])
     return tuple(piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the processor's on a device; to CUDA from pinned memory, and nobody waits."""
+    pins = _pins(device) and tensor.device.type == "cpu"
+    if pins:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=pins)  # elsewhere it would be read after it is freed
 
 
 def _pins(device: torch.device) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mlflow_modelmap.errors import InputError, ScoringError
+from mlflow_modelmap.scoring.accelerator.copies import sent
 from mlflow_modelmap.scoring.engine.batches import Batch
 from mlflow_modelmap.scoring.engine.head import TiledHead
 from mlflow_modelmap.scoring.engine.score_texts import check_knows_tokens, evaluating
@@ -96,7 +97,8 @@ class _Compare(Scorer):
         ids, rows, targets = self._on_device(batch)
         kept = head_rows(self.tail, ids, rows, self.cache_of(batch), self.body_tokens)
         where = rows_of(batch, self._starts)
-        other = self._states.rows[torch.from_numpy(where)]
+        kept_rows = self._states.rows[torch.from_numpy(where)]
+        other = sent(kept_rows, self._states.head.weight.device)
         found = compare_heads(
             (self._states.head, other),
             (self._head, kept),

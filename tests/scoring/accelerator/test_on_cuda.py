@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from mlflow_modelmap.scoring.accelerator import copies
 from mlflow_modelmap.scoring.accelerator.copies import to_device
 from mlflow_modelmap.scoring.engine import overflow, prove, score_texts
 from mlflow_modelmap.scoring.engine.score_texts import evaluating, score_model
@@ -279,3 +280,17 @@ def test_what_overflows_at_once_goes_through_in_float32_alone(tokens, monkeypatc
     assert result.provenance["retried"] == len(tokens)
     assert result.provenance["dtype"] == "float16"
     np.testing.assert_allclose(result.log_likelihoods, base.log_likelihoods, atol=1e-3, rtol=0)
+
+
+def test_what_is_sent_to_cuda_is_pinned_and_what_is_there_is_not(monkeypatch):
+    """Pinning what lies on an accelerator already is an error."""
+    asked, pinned = [], []
+    monkeypatch.setattr(copies, "_pins", lambda device: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, _, **how: asked.append(how) or self)
+    here, there = torch.ones(3), torch.ones(3, device="meta")
+    copies.sent(here, torch.device("cuda"))
+    copies.sent(there, torch.device("cuda"))
+    assert len(pinned) == 1
+    assert pinned[0] is here
+    assert asked == [{"non_blocking": True}, {"non_blocking": False}]
