@@ -47,5 +47,6 @@ def remember_few_shapes() -> None:
     Batches of other lengths have other shapes, so that it kept 500 MB in the end, and is no faster
     for it. It counts before PyTorch is imported; what the user has set stays.
     """
-    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
-        os.environ.setdefault(name, str(KEPT_SHAPES))
+    os.environ.setdefault("LRU_CACHE_CAPACITY", str(KEPT_SHAPES))
+    if "DNNL_PRIMITIVE_CACHE_CAPACITY" not in os.environ:  # its other name, which comes second
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_SHAPES))

@@ -16,7 +16,7 @@ from mlflow_modelmap.scoring.model.config import read_config
 from mlflow_modelmap.scoring.model.hub import cached_snapshot
 from mlflow_modelmap.scoring.model.reference import HUB, LOCAL, ModelReference
 from mlflow_modelmap.scoring.model.stored_quantization import stored_quantization
-from mlflow_modelmap.scoring.weights.quantised_tensors import READ
+from mlflow_modelmap.scoring.weights.quantised_tensors import is_read
 from mlflow_modelmap.tracking import schema
 from mlflow_modelmap.tracking.runs.point import Point
 from mlflow_modelmap.words.counted import counted
@@ -190,7 +190,7 @@ def _stored_so(run: Point) -> bool:
         elif reference.kind == LOCAL:
             where = reference.name
         stored = None if where is None else stored_quantization(read_config(where))
-        return stored is not None and stored.method in READ
+        return stored is not None and is_read(stored.method)
     return False
 
 

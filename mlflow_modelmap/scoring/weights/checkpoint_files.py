@@ -20,17 +20,16 @@ from mlflow_modelmap.scoring.model.weight_files import (
     weight_files,
 )
 from mlflow_modelmap.scoring.model.weights_format import WEIGHTS, WEIGHTS_INDEX
+from mlflow_modelmap.scoring.weights.buffers import is_buffer, may_be_codes
 from mlflow_modelmap.scoring.weights.quantised_tensors import (
     METHODS,
     OF_ACTIVATIONS,
+    OF_CACHE,
     Quantised,
     quantised_in,
 )
 from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor
 
-_BUFFER = re.compile(r"(^|\.)(masked_bias|rotary_emb\.(inv_freq|cos_cached|sin_cached))$")
-_MASK = re.compile(r"(^|\.)(attention|attn)\.bias$")
-_PLACES = re.compile(r"(^|\.)(position|token_type|relative_position)_(ids|index)$")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output_projection|output)\.weight$")
 _EMBEDDING = re.compile(
     r"(^|\.)(embed_in|embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$"
@@ -187,13 +186,13 @@ def _select(
         left_out.update(dict.fromkeys(of_it, f"of quantised {name}"))
     for name in sorted(stored.keys() - kept.keys() - left_out.keys()):
         tensor = stored[name]
-        if _BUFFER.search(name) or (_MASK.search(name) and len(tensor.shape) > 2):
+        if is_buffer(tensor):
             left_out[name] = "buffer"
-        elif OF_ACTIVATIONS.search(name) and (quantised.parameters or tensor.elements == 1):
+        elif OF_CACHE.search(name) or (quantised.parameters and OF_ACTIVATIONS.search(name)):
             left_out[name] = "of quantised activations"
         elif tensor.dtype in FLOATS:
             kept[name] = tensor
-        elif _is_codes(tensor):
+        elif may_be_codes(tensor):
             raise InputError(
                 f"{str(folder)!r} stores {name!r} as {tensor.dtype}, so it is quantised; weight "
                 f"distances need checkpoints stored as float32, float16 or bfloat16, or {METHODS}."
@@ -210,15 +209,6 @@ def _select(
     if not kept:
         raise InputError(f"{str(folder)!r} holds no floating-point parameters.")
     return kept, left_out
-
-
-def _is_codes(tensor: StoredTensor) -> bool:
-    """Whether what is no float may be a parameter, and not a mask or a table of places."""
-    if tensor.name.endswith(("weight", "weight_packed", "qweight")) or tensor.dtype[0] == "F":
-        return True
-    # Masks, and places in some table, of which 64 bits are.
-    other = tensor.dtype in ("BOOL", "I64", "U64") or _PLACES.search(tensor.name)
-    return len(tensor.shape) > 1 and not other
 
 
 def _equal(a: StoredTensor, b: StoredTensor) -> bool:

@@ -195,7 +195,7 @@ def _made(
         raise unlike(codes)
     by_awq = codes.shape[1] != outputs
     fit = []
-    for bits in _bits(said):
+    for bits in _GPTQ_BITS:
         if -(-outputs * bits // WORD) != zeros.shape[1]:
             continue
         if by_awq:
@@ -205,6 +205,8 @@ def _made(
             inputs = codes.shape[0] * WORD // bits if groups is None else groups.elements
             if -(-inputs * bits // WORD) == codes.shape[0]:
                 fit.append((bits, inputs))
+    if len(fit) > 1:  # only few outputs leave a choice; single layers may have others than said
+        fit = [(bits, inputs) for bits, inputs in fit if bits in _bits(said)]
     if len(fit) != 1 or fit[0][1] > WIDEST:
         raise unlike(codes)
     bits, inputs = fit[0]

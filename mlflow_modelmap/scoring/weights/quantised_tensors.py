@@ -13,6 +13,7 @@ from typing import Any
 from mlflow_modelmap.errors import InputError
 from mlflow_modelmap.scoring.model.plain_file import read_json
 from mlflow_modelmap.scoring.weights import bitsandbytes_tensor, packed_tensor, scaled_tensor
+from mlflow_modelmap.scoring.weights.buffers import may_be_codes
 from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor, unlike
 from mlflow_modelmap.words.shortened import shortened
 
@@ -33,6 +34,8 @@ _COMPRESSED = (
 """Formats of compressed-tensors that are read."""
 OF_ACTIVATIONS = re.compile(r"(^|\.)([qkv]|output|prob|kv|input|activation)_(scale|zero_point)$")
 """Tensors that say how a quantised model rounds its activations or its cache of keys and values."""
+OF_CACHE = re.compile(r"(^|\.)(k|v|kv)_scale$")
+"""Those of the cache, which plain weights have as well."""
 _BESIDE = "quantize_config.json"
 """Where AutoGPTQ once wrote what is in config.json now."""
 _TWO_SIZES = re.compile(r"\d{1,9}x\d{1,9}")
@@ -66,11 +69,11 @@ def quantised_in(stored: Mapping[str, StoredTensor], folder: Path) -> Quantised:
         If what belongs to one does not fit it, or the configuration says that it was quantised in
         a way that is not read.
     """
-    if all(tensor.dtype in FLOATS for tensor in stored.values()):
-        return Quantised({})
     found = bitsandbytes_tensor.quantised_in(stored)
     taken = found.keys() | {name for _, of_it in found.values() for name in of_it}
     left = {name: tensor for name, tensor in stored.items() if name not in taken}
+    if not any(may_be_codes(tensor) for tensor in left.values()):
+        return Quantised(found)
     config = _read(folder / "config.json")
     said = _said(config) or _read(folder / _BESIDE)
     _check_read(said, folder)
@@ -86,6 +89,11 @@ def quantised_in(stored: Mapping[str, StoredTensor], folder: Path) -> Quantised:
         name for name in biases if stored[name].dtype in FLOATS and not stored[name].values().any()
     )
     return Quantised(both, zeros, json.dumps([said, config.get("model_type")]) if both else "")
+
+
+def is_read(method: str) -> bool:
+    """Whether weights are read that a method, by transformers' name, has quantised."""
+    return method in READ or method.startswith("modelopt_")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -106,13 +114,13 @@ def _said(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_read(said: Mapping[str, Any], folder: Path) -> None:
-    method = said.get("quant_method") or said.get("method")
+    method = str(said.get("quant_method") or said.get("method") or "").lower()
     forms: list[Any] = []
     if method == "compressed-tensors":
         sparse = said.get("sparsity_config")
         forms = [said.get("format"), *(group.get("format") for group in _groups(said))]
         forms += [sparse.get("format")] if isinstance(sparse, dict) else []
-    unread = [method] if method and str(method).lower() not in READ else []
+    unread: list[Any] = [method] if method and not is_read(method) else []
     unread += [form for form in forms if form and form not in _COMPRESSED]
     if unread:
         raise InputError(

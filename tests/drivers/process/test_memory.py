@@ -60,6 +60,10 @@ def test_few_shapes_are_remembered_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.setenv(CAPACITIES[0], "7")
     remember_few_shapes()
     assert os.environ[CAPACITIES[0]] == "7"
+    monkeypatch.delenv(CAPACITIES[1])
+    monkeypatch.setenv("DNNL_PRIMITIVE_CACHE_CAPACITY", "9")
+    remember_few_shapes()
+    assert CAPACITIES[1] not in os.environ
 
 
 PROGRAM = """

@@ -148,6 +148,12 @@ def test_few_outputs_are_told_by_what_is_said_or_by_what_alone_fits(tmp_path):
         open_checkpoint(written(tmp_path / "x", tensors, said))
 
 
+def test_single_layers_may_have_other_bits_than_are_said(tmp_path):
+    tensors, matrix = layer(8, "gptq")
+    said = {"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*q": {"bits": 8}}}
+    is_read(written(tmp_path, tensors, said), matrix)
+
+
 @pytest.mark.parametrize("size", [10**30, 2**63, -1, "32", None, True])
 def test_the_size_of_groups_may_be_said_in_any_way(size, tmp_path):
     tensors, matrix = layer(4, "gptq", inputs=GROUP)
@@ -235,6 +241,7 @@ def test_what_does_not_fit_is_one_sentence(name, other, tmp_path):
         {"quant_method": "auto-round"},
         {"quant_method": ["gptq"]},
         {"quant_method": "compressed-tensors", "format": "marlin-24"},
+        {"quant_method": "Compressed-Tensors", "config_groups": {"g": {"format": "mxfp6"}}},
         {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-bitmask"}},
     ],
     ids=str,

@@ -17,6 +17,7 @@ from mlflow_modelmap.scoring.weights.stored_tensor import byte_floats
 from tests.scoring.weights.packing import packed
 from tests.scoring.weights.test_packed_tensor import is_read, written
 
+FP8 = torch.ones(48, 64).to(torch.float8_e4m3fn)
 POWERS = [torch.float8_e8m0fnu] if hasattr(torch, "float8_e8m0fnu") else []
 """Powers of two in a byte, which PyTorch has from 2.7 on."""
 BLOCKS = {"quant_method": "fp8", "weight_block_size": [128, 128]}
@@ -268,11 +269,38 @@ def test_scales_of_fused_experts_by_all_their_names(tmp_path):
 
 def test_scales_of_a_cache_are_no_parameters_of_plain_weights(tmp_path):
     tensors = {"q.weight": torch.ones(4, 4), "attn.k_scale": torch.tensor(0.5)}
-    tensors["gates.q_scale"] = torch.ones(4)  # of so many, a parameter
+    tensors["model.output_scale"] = torch.ones(1)  # which may be learnt
     save_file(tensors, tmp_path / "model.safetensors")
     opened = open_checkpoint(tmp_path)
     assert opened.left_out == {"attn.k_scale": "of quantised activations"}
-    assert list(opened.parameters) == ["gates.q_scale", "q.weight"]
+    assert list(opened.parameters) == ["model.output_scale", "q.weight"]
+
+
+def test_plain_weights_beside_masks_and_tables_need_no_configuration(tmp_path):
+    byte = torch.ones(1, 1, 8, 8, dtype=torch.uint8)
+    tensors = {
+        "h.0.crossattention.bias": byte,
+        "h.0.attn.bias": byte.bool(),
+        "h.0.attn.causal_mask": byte.clone(),
+        "freqs_cis": torch.ones(8, 4, dtype=torch.complex64),
+        "gate.tid2eid": torch.ones(100, 6, dtype=torch.int32),
+        "position_ids": torch.arange(4).reshape(1, 4),
+        "q.weight": torch.ones(4, 4),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("{")
+    opened = open_checkpoint(tmp_path)
+    assert list(opened.parameters) == ["q.weight"]
+    assert set(opened.left_out.values()) == {"buffer", "integer"}
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "bitnet"}}')
+    assert open_checkpoint(tmp_path) == opened
+
+
+@pytest.mark.parametrize("method", ["modelopt", "modelopt_mixed", "ModelOpt_FP8"])
+def test_modelopt_by_all_its_names(method, tmp_path):
+    tensors = {"q.weight": FP8, "q.weight_scale": torch.tensor(0.5)}
+    folder = written(tmp_path, tensors, {"quant_method": method})
+    is_read(folder, np.full((48, 64), 0.5))
 
 
 CODES = torch.ones(48, 64, dtype=torch.uint8)
@@ -300,11 +328,8 @@ def test_codes_that_are_not_known_are_refused_and_not_left_out(tensors, tmp_path
     with pytest.raises(InputError, match="so it is quantised; weight distances need"):
         open_checkpoint(tmp_path)
     save_file(others, tmp_path / "model.safetensors")
-    left_out = dict.fromkeys(("gate.expert_of_token", "mask", "t.position_ids"), "integer")
-    assert open_checkpoint(tmp_path).left_out == left_out
-
-
-FP8 = torch.ones(48, 64).to(torch.float8_e4m3fn)
+    left_out = dict.fromkeys(("gate.expert_of_token", "t.position_ids"), "integer")
+    assert open_checkpoint(tmp_path).left_out == left_out | {"mask": "buffer"}
 
 
 @pytest.mark.parametrize(
