@@ -400,7 +400,7 @@ def test_studies_and_a_score_are_shown(browser, server, site):
         ("prompts", ["Model", "Prompt", "KL ± standard error", "Bits per byte"]),
     ):
         opened(browser, server, run=site.runs[kind])
-        assert browser.find_element("id", "study").get_attribute("data-drawn"), kind
+        until(browser, lambda b: b.find_elements("css selector", "#study[data-drawn]"))
         heads = [of.text.strip(" ↕") for of in browser.find_elements("css selector", "th")]
         assert heads[: len(columns)] == columns
         assert NASTY in content(browser)
