@@ -332,7 +332,8 @@ def test_a_gate_says_its_verdict_and_why(browser, server, site):
     assert f"challenger {NASTY} against champion" in under
     opened(browser, server, run=site.runs["gate"])
     for quantity in ("kl", "bits_per_byte_increase"):
-        assert browser.find_element("id", f"limit-{quantity}").get_attribute("data-drawn")
+        drawn_limit = f"#limit-{quantity}[data-drawn]"
+        until(browser, lambda b, css=drawn_limit: b.find_elements("css selector", css))
     answer = api(server, "run", run_id=site.runs["gate"])["data"]
     assert browser.find_element("id", "paragraph").text == answer["paragraph"]
     shown = browser.execute_script("return document.getElementById('limit-kl').data[0].x")
