@@ -188,7 +188,9 @@ def _select(
         tensor = stored[name]
         if is_buffer(tensor):
             left_out[name] = "buffer"
-        elif OF_CACHE.search(name) or (quantised.parameters and OF_ACTIVATIONS.search(name)):
+        elif (OF_CACHE.search(name) and tensor.elements == 1) or (
+            quantised.parameters and OF_ACTIVATIONS.search(name)
+        ):
             left_out[name] = "of quantised activations"
         elif tensor.dtype in FLOATS:
             kept[name] = tensor

@@ -17,7 +17,7 @@ from mlflow_modelmap.scoring.weights.buffers import may_be_codes
 from mlflow_modelmap.scoring.weights.stored_tensor import FLOATS, StoredTensor, unlike
 from mlflow_modelmap.words.shortened import shortened
 
-READ = ("bitsandbytes", "gptq", "awq", "fp8", "fbgemm_fp8", "modelopt", "compressed-tensors")
+_READ = ("bitsandbytes", "gptq", "awq", "fp8", "fbgemm_fp8", "modelopt", "compressed-tensors")
 """Methods, by transformers' names, whose weights are read."""
 METHODS = "quantised by bitsandbytes, GPTQ, AWQ, FP8, ModelOpt or compressed-tensors"
 _COMPRESSED = (
@@ -93,7 +93,7 @@ def quantised_in(stored: Mapping[str, StoredTensor], folder: Path) -> Quantised:
 
 def is_read(method: str) -> bool:
     """Whether weights are read that a method, by transformers' name, has quantised."""
-    return method in READ or method.startswith("modelopt_")
+    return method in _READ or method.startswith("modelopt_")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,8 +30,6 @@ WIDEST = 1 << 20
 """Columns of a matrix, rows of which are read whole; a wider one is none of a language model's."""
 _LEAST = 1e-30
 _PACKED_BITS = (2, 4, 8)
-TYPES = ("F8_E4M3", "F8_E5M2", "I8", "U8", "I32")
-"""Of codes that are read."""
 _PACKED = "_packed"
 _PARTS = (
     "_scale",

@@ -270,10 +270,11 @@ def test_scales_of_fused_experts_by_all_their_names(tmp_path):
 def test_scales_of_a_cache_are_no_parameters_of_plain_weights(tmp_path):
     tensors = {"q.weight": torch.ones(4, 4), "attn.k_scale": torch.tensor(0.5)}
     tensors["model.output_scale"] = torch.ones(1)  # which may be learnt
+    tensors["norm.k_scale"] = torch.ones(4)
     save_file(tensors, tmp_path / "model.safetensors")
     opened = open_checkpoint(tmp_path)
     assert opened.left_out == {"attn.k_scale": "of quantised activations"}
-    assert list(opened.parameters) == ["model.output_scale", "q.weight"]
+    assert list(opened.parameters) == ["model.output_scale", "norm.k_scale", "q.weight"]
 
 
 def test_plain_weights_beside_masks_and_tables_need_no_configuration(tmp_path):
