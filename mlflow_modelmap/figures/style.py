@@ -188,9 +188,11 @@ def percent(share: float) -> str:
 
 
 def steps_axis(axes: Axes, which: Literal["x", "y"] = "x") -> None:
-    """Write training steps as 512, 1k, 143k, and name the axis."""
+    """Write training steps as 512, 1k, 143k, nothing at a part of one, and name the axis."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: step(value)))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: step(value) if abs(value - round(value)) < 1e-6 else "")
+    )
     (axes.set_xlabel if which == "x" else axes.set_ylabel)(STEP_LABEL)
 
 

@@ -107,3 +107,14 @@ def test_no_interval_is_drawn_where_too_few_documents_give_one():
     assert unknown[["se", "exact_se"]].isna().all(axis=None)
     assert unknown["use"].tolist() == [1.0]
     assert (lengths(unknown["kl"], kl_interval(unknown["kl"], unknown["se"])) == 0).all()
+
+
+def test_a_part_of_a_step_is_not_written_as_a_whole_one():
+    made = style.figure(7.4, 4.1)
+    axes = style.panel(made)
+    axes.plot([1, 2], [3, 4])
+    style.steps_axis(axes)
+    made.canvas.draw()
+    written = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert sorted(filter(None, written)) == ["1", "2"]
+    assert "" in written
